@@ -1,0 +1,1 @@
+"""The only NATS plumbing: the event log port and its implementations, topology, connection, embedded server."""

@@ -1,0 +1,107 @@
+"""The event log, as everything above sees it. Two implementations are held to one contract suite.
+
+A log promises: what `append` returned is on disk; messages are read in the order of their sequences,
+each once; an expectation is judged by whoever stores, never by the reader's idea of the log."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Protocol
+
+from remediation_orchestrator.events import CellName, StoredMessage
+
+
+class LogError(Exception):
+    """The log could not do it. The message is one line for a person."""
+
+
+class StaleWriteError(LogError):
+    """Somebody else's record stands on the subject already: the expectation does not hold.
+
+    `last` is the sequence of the newest record there, where the server said it."""
+
+    def __init__(self, subject: str, expected: int, last: int | None) -> None:
+        super().__init__(f"{subject}: expected {expected} as the last record, found {last or 'another'}")
+        self.last = last
+
+
+class UnknownOutcomeError(LogError):
+    """No answer came: the record may be stored or not. Ask `last`, or append with the same expectation again."""
+
+
+class LogFullError(LogError):
+    """The log takes no more of this: it is at its limit."""
+
+
+class LogUnreachableError(LogError):
+    """No broker answers, or the cell's log is not there."""
+
+
+class EventLog(Protocol):
+    """One cell's log."""
+
+    @property
+    def cell(self) -> CellName:
+        """Whose log this is."""
+
+    @property
+    def identity(self) -> str:
+        """Eight hex digits that name this stream's life: another stream of the same name has others."""
+
+    async def append(
+        self, subject: str, payload: bytes, *, expect: int | None = None, message_id: str | None = None
+    ) -> int:
+        """Store one message and return its sequence, once it is on disk.
+
+        `expect` is the sequence that must be the last on `subject`; 0 demands that it is the first there.
+        `message_id` lets the server drop a repetition (within its window) and answer with the first.
+        Raises StaleWriteError, UnknownOutcomeError, LogFullError or LogUnreachableError."""
+
+    def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
+        """Yield every message from sequence `start` on, in order, each once.
+
+        Without `follow` it ends at the message that was the last when it began. With it, it goes on for ever,
+        through every restart of the server, and never leaves one out."""
+
+    async def last(self, subject: str) -> StoredMessage | None:
+        """The newest message on a literal subject, asked of the one who stores; None where there is none."""
+
+    async def last_sequence(self) -> int:
+        """The sequence of the newest message of the log; 0 where it is empty."""
+
+    async def first_sequence(self) -> int:
+        """The sequence of the oldest message of the log; 1 where it is empty."""
+
+    async def fill(self) -> float:
+        """How full the log is: the share of its limit that is used, from 0.0; 0.0 where it has none."""
+
+    async def take_signals(self, *, enabled: bool) -> None:
+        """Open or shut the log for signals, so that at its limit publishers are refused and runs can end."""
+
+
+class Lease(Protocol):
+    """Who is active, for liveness alone: the fence of the log is what makes it safe."""
+
+    async def acquire(self, holder: str) -> bool:
+        """Become the holder if nobody is; True where `holder` has it now."""
+
+    async def renew(self, holder: str) -> bool:
+        """Hold it for its time-to-live again; False where it was lost."""
+
+    async def release(self, holder: str) -> None:
+        """Give it back, so that another can take over at once. Does nothing for whoever does not hold it."""
+
+    async def holder(self) -> str | None:
+        """Who holds it now."""
+
+    async def changed(self, timeout: float) -> None:
+        """Return when the holder may have changed, at the latest after `timeout` seconds."""
+
+
+class Clock(Protocol):
+    """The broker's clock, as far as this process knows it."""
+
+    def now(self) -> datetime:
+        """An estimate, in UTC and whole microseconds, never later than the broker's own by more than drift."""
+
+    def observe(self, recorded_at: datetime) -> None:
+        """Set it by the stamp of a record whose append has just been acknowledged."""

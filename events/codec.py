@@ -1,0 +1,262 @@
+"""Bytes to events and back: CloudEvents 1.0 in JSON, single and batch, and bare signals.
+
+What cannot be decoded is a value (`Undecodable`), never an exception: a record of the log is never lost."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Literal, TypeVar, get_args
+
+import msgspec
+from msgspec import Raw, Struct
+
+from .commands import Command
+from .decisions import Decision
+from .facts import Fact, Signal, SignalReceived, SignalResolved
+from .identity import CellName, Fingerprint, Position, fingerprint_of, position
+from .stored import MESSAGE_BYTES_MAX, StoredMessage
+from .subjects import FACTS, Family, parse
+
+T = TypeVar("T")
+
+TYPES: dict[str, type] = {f"{one.__name__}.v1": one for one in get_args(Fact | Decision | Command)}
+SPECVERSION = "1.0"
+CONTENT_TYPE = "application/json"
+
+
+class Recorded(Struct, frozen=True, gc=False):
+    """An event of the log, where it stands and when the broker stored it."""
+
+    position: Position
+    recorded_at: datetime
+    event: Fact | Decision | Command
+
+
+class Undecodable(Struct, frozen=True):
+    """A record that is no event: what is wrong with it, and where. `unknown_type` names a type we do not know."""
+
+    position: Position
+    recorded_at: datetime
+    reason: Literal["Undecodable", "TooLarge"]
+    message: str
+    unknown_type: str | None = None
+
+
+Decoded = Recorded | Undecodable
+
+
+class Attributes(Struct, frozen=True, omit_defaults=True):
+    """The CloudEvents attributes around an event's data."""
+
+    id: str
+    source: str
+    time: datetime
+    subject: str = ""
+    causationid: str = ""
+    correlationid: str = ""
+    traceparent: str = ""
+
+
+class _Envelope(Struct, frozen=True, omit_defaults=True):
+    specversion: str
+    id: str
+    source: str
+    type: str
+    time: datetime
+    datacontenttype: str
+    data: Any
+    subject: str = ""
+    causationid: str = ""
+    correlationid: str = ""
+    traceparent: str = ""
+
+
+class _Probe(Struct):
+    """As little of an item as tells what it is."""
+
+    specversion: str | None = None
+    type: str = ""
+    data: Raw = Raw(b"")
+
+
+class _Refused(Exception):
+    """What is wrong with one item, on its way to becoming an `Undecodable`."""
+
+    def __init__(self, message: str, unknown_type: str | None = None) -> None:
+        super().__init__(message)
+        self.unknown_type = unknown_type
+
+
+_encoder = msgspec.json.Encoder()
+_items = msgspec.json.Decoder(list[Raw])
+_probe = msgspec.json.Decoder(_Probe)
+_decoders: dict[type, msgspec.json.Decoder[Any]] = {}
+
+
+def encode(event: Fact | Decision | Command, attributes: Attributes) -> bytes:
+    """Write one event as a CloudEvent."""
+    return _encoder.encode(_envelope(event, attributes))
+
+
+def encode_frame(events: Iterable[tuple[Fact | Decision | Command, Attributes]]) -> bytes:
+    """Write several events as one CloudEvents batch: stored together or not at all."""
+    return _encoder.encode([_envelope(event, attributes) for event, attributes in events])
+
+
+def join_frame(encoded: Sequence[bytes]) -> bytes:
+    """Make one batch of events that are encoded already."""
+    return b"[" + b",".join(encoded) + b"]"
+
+
+def decode(message: StoredMessage) -> list[Decoded]:
+    """Read every event of a stored message. Never raises: what is wrong becomes an `Undecodable`."""
+    try:
+        subject = parse(message.subject)
+    except ValueError as error:
+        return [_undecodable(message, None, _Refused(str(error)))]
+    if subject.family.is_fact and len(message.payload) > MESSAGE_BYTES_MAX:
+        size = f"{len(message.payload):,} bytes, and a fact has at most {MESSAGE_BYTES_MAX:,}"
+        return [Undecodable(position(message.sequence), message.recorded_at, "TooLarge", size)]
+    if not message.payload.lstrip()[:1] == b"[":
+        return [_decode_item(message, None, message.payload, subject.family, subject.rest)]
+    try:
+        items = _items.decode(message.payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return [_undecodable(message, None, _Refused(f"not JSON: {error}"))]
+    return [
+        _decode_item(message, index, item, subject.family, subject.rest) for index, item in enumerate(items)
+    ]
+
+
+def decode_signal(payload: bytes) -> SignalReceived | SignalResolved:
+    """Read one bare signal. Raises ValueError saying what is wrong, and where."""
+    try:
+        return _signal(payload)
+    except _Refused as refused:
+        raise ValueError(str(refused)) from refused
+
+
+def attributes_of(item: bytes | Raw) -> Attributes | None:
+    """Read the attributes around an event, or None where there are none to read (a bare signal)."""
+    try:
+        found: Attributes = _decoder(Attributes).decode(item)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return found
+
+
+def source(cell: CellName, part: str) -> str:
+    """The CloudEvents source of what a part of this system writes, such as `/ro/main/executor/e1`."""
+    return f"/ro/{cell}/{part}"
+
+
+def _envelope(event: Fact | Decision | Command, attributes: Attributes) -> _Envelope:
+    return _Envelope(
+        specversion=SPECVERSION,
+        id=attributes.id,
+        source=attributes.source,
+        type=f"{type(event).__name__}.v1",
+        time=attributes.time,
+        datacontenttype=CONTENT_TYPE,
+        data=event,
+        subject=attributes.subject,
+        causationid=attributes.causationid,
+        correlationid=attributes.correlationid,
+        traceparent=attributes.traceparent,
+    )
+
+
+def _decode_item(
+    message: StoredMessage, index: int | None, item: bytes | Raw, family: Family, rest: str
+) -> Decoded:
+    try:
+        event = _event(item, family)
+        _check_home(event, family, rest)
+    except _Refused as refused:
+        return _undecodable(message, index, refused)
+    return Recorded(position(message.sequence, index), message.recorded_at, event)
+
+
+def _undecodable(message: StoredMessage, index: int | None, refused: _Refused) -> Undecodable:
+    place = position(message.sequence, index)
+    return Undecodable(place, message.recorded_at, "Undecodable", str(refused), refused.unknown_type)
+
+
+def _event(item: bytes | Raw, family: Family) -> Fact | Decision | Command:
+    probe = _read(_probe, item)
+    if probe.specversion is None and family is Family.SIGNAL:
+        return _signal(item)
+    if probe.specversion != SPECVERSION:
+        raise _Refused('not a CloudEvent 1.0: `specversion` is not "1.0"')
+    kind = TYPES.get(probe.type)
+    if kind is None:
+        raise _Refused(f"unknown event type {probe.type!r}", unknown_type=probe.type)
+    if not probe.data:
+        raise _Refused("the event has no `data`")
+    if issubclass(kind, Signal):
+        return _signal(probe.data, resolved=kind is SignalResolved)
+    event: Fact | Decision | Command = _read(_decoder(kind), probe.data, kind, "data")
+    return event
+
+
+def _signal(item: bytes | Raw, *, resolved: bool = False) -> SignalReceived | SignalResolved:
+    """Decode a signal and settle its fingerprint; either its type or its status may say that it is over."""
+    signal: SignalReceived = _read(_decoder(SignalReceived), item, SignalReceived)
+    over = resolved or signal.status == "resolved"
+    if not signal.fingerprint:
+        signal = msgspec.structs.replace(signal, fingerprint=fingerprint_of(signal.target, signal.name))
+    if not over:
+        return signal
+    return SignalResolved(**{**msgspec.structs.asdict(signal), "status": "resolved"})
+
+
+def _check_home(event: Fact | Decision | Command, family: Family, rest: str) -> None:
+    """An event counts only where its writers may publish: permissions are by subject."""
+    if family.is_fact:
+        belongs = isinstance(event, FACTS[family])
+    else:
+        wanted = Decision if family is Family.DECISION else Command
+        belongs = isinstance(event, get_args(wanted))
+    if not belongs:
+        raise _Refused(f"{type(event).__name__}.v1 does not belong on a subject of kind `{family}`")
+    named = getattr(event, "execution" if family is Family.EXECUTION else "remediation", rest)
+    if family in (Family.EXECUTION, Family.ANALYSIS) and named != rest:
+        raise _Refused(f"the event is about {named!r}, its subject about {rest!r}")
+
+
+def _read(decoder: msgspec.json.Decoder[T], item: bytes | Raw, kind: Any = None, where: str = "") -> T:
+    """Decode, and where that fails once more without nulls: an optional value may be absent or null."""
+    try:
+        return decoder.decode(item)
+    except msgspec.ValidationError as error:
+        if kind is None or b"null" not in bytes(item):
+            raise _Refused(_place(error, where)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _Refused(f"not JSON: {error}") from error
+    try:
+        converted: T = msgspec.convert(_without_nulls(msgspec.json.decode(item)), kind)
+    except msgspec.ValidationError as error:
+        raise _Refused(_place(error, where)) from error
+    return converted
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return value
+
+
+def _place(error: msgspec.ValidationError, where: str) -> str:
+    return str(error).replace("`$.", f"`{where}." if where else "`").replace(" - at `$`", "")
+
+
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    found = _decoders.get(kind)
+    if found is None:
+        found = _decoders[kind] = msgspec.json.Decoder(kind)
+    return found
+
+
+def fingerprint_in(event: Fact | Decision | Command) -> Fingerprint | None:
+    """The fingerprint that an event carries itself, if it does."""
+    found: Fingerprint | None = getattr(event, "fingerprint", None)
+    return found

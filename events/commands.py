@@ -1,0 +1,58 @@
+"""Commands: what the active orchestrator wants done. Each is a function of the decision that owes it."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from .decisions import Outcome, Reason
+from .identity import ExecutionId, Fingerprint, Position, RemediationId, Target, WorkflowRef
+
+
+class CreateWorkflow(Struct, frozen=True):
+    """Run this workflow on this target: begin at `start_before` at the latest, end at `deadline`."""
+
+    execution: ExecutionId
+    remediation: RemediationId
+    fingerprint: Fingerprint
+    target: Target
+    workflow: WorkflowRef
+    start_before: datetime
+    deadline: datetime
+    decided_at: Position
+
+
+class AnalyzeSignal(Struct, frozen=True):
+    """Choose a workflow and its target for the signal at this position, by `deadline`."""
+
+    analysis: str
+    remediation: RemediationId
+    fingerprint: Fingerprint
+    signal: Position
+    name: str
+    severity: str
+    target: Target
+    deadline: datetime
+    decided_at: Position
+
+
+class CancelWorkflow(Struct, frozen=True):
+    """End this run, whoever has it."""
+
+    execution: ExecutionId
+    remediation: RemediationId
+    decided_at: Position
+    reason: str = ""
+
+
+class Notify(Struct, frozen=True):
+    """Tell a person that a remediation needs one."""
+
+    remediation: RemediationId
+    fingerprint: Fingerprint
+    target: Target
+    outcome: Outcome
+    decided_at: Position
+    reason: Reason | None = None
+
+
+Command = CreateWorkflow | AnalyzeSignal | CancelWorkflow | Notify

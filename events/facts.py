@@ -1,0 +1,181 @@
+"""Facts: what the world outside says happened. Anyone may publish signals; nobody may take a fact back."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+from .identity import ExecutionId, Fingerprint, Name, Part, RemediationId, Target, WorkflowRef
+
+Zoned: TypeAlias = Annotated[datetime, Meta(tz=True)]
+
+
+class Severity(StrEnum):
+    """How bad it is, in the words of the field. A source may say another; these are the ones that we write."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    WARNING = "warning"
+    INFO = "info"
+    UNKNOWN = "unknown"
+
+
+class FailureReason(StrEnum):
+    """Why a run ended badly. A fact may say another word; these are the ones that we write."""
+
+    OOM_KILLED = "OOMKilled"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    FORBIDDEN = "Forbidden"
+    RESOURCE_EXHAUSTED = "ResourceExhausted"
+    CONFIGURATION_ERROR = "ConfigurationError"
+    IMAGE_PULL_BACK_OFF = "ImagePullBackOff"
+    TASK_FAILED = "TaskFailed"
+    UNSUPPORTED_ENGINE = "UnsupportedEngine"
+    EXECUTOR_LOST = "ExecutorLost"
+    UNKNOWN = "Unknown"
+
+
+class Signal(Struct, frozen=True, omit_defaults=True):
+    """What a signal says, on the wire and in the bare form that anyone can publish.
+
+    An empty `fingerprint` is derived from the target and the name when the signal is decoded."""
+
+    name: Name
+    target: Target
+    status: Literal["firing", "resolved"] = "firing"
+    severity: Part = Severity.UNKNOWN
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    starts_at: Zoned | None = None
+    fingerprint: Part = ""
+    resolves: bool = False
+    workflow: WorkflowRef | None = None
+
+
+class SignalReceived(Signal, frozen=True, omit_defaults=True):
+    """A problem is there: its source fires."""
+
+
+class SignalResolved(Signal, frozen=True, omit_defaults=True):
+    """A problem is over, says its source."""
+
+
+class AnalysisCompleted(Struct, frozen=True):
+    """An analyser has chosen a workflow and its target, or found that none fits (`workflow` is null)."""
+
+    remediation: RemediationId
+    target: Target | None = None
+    workflow: WorkflowRef | None = None
+    confidence: float | None = None
+    approval_required: bool = False
+
+
+class AnalysisFailed(Struct, frozen=True):
+    """An analyser could not answer."""
+
+    remediation: RemediationId
+    reason: Part = ""
+    message: str = ""
+
+
+class WorkflowStarted(Struct, frozen=True):
+    """The first record of an execution: this executor alone may run it. `digest` is of the workflow's file."""
+
+    execution: ExecutionId
+    executor: str = ""
+    version: str = ""
+    digest: str = ""
+
+
+class WorkflowCompleted(Struct, frozen=True):
+    """A run ended well. `output` is the tail of what it printed."""
+
+    execution: ExecutionId
+    output: str = ""
+
+
+class WorkflowFailed(Struct, frozen=True):
+    """A run ended badly. `was_execution_failure`: it may have touched the target; if unsaid, it may have."""
+
+    execution: ExecutionId
+    reason: Part = FailureReason.UNKNOWN
+    message: str = ""
+    was_execution_failure: bool = True
+    idempotent: bool = False
+    exit_code: int | None = None
+
+
+class WorkflowRevoked(Struct, frozen=True):
+    """The orchestrator was first on the execution's subject: nobody may begin it any more."""
+
+    execution: ExecutionId
+    reason: str = ""
+
+
+class ApprovalGranted(Struct, frozen=True):
+    """A person allows a remediation to be judged for its run."""
+
+    remediation: RemediationId
+    by: str = ""
+    reason: str = ""
+
+
+class ApprovalRejected(Struct, frozen=True):
+    """A person refuses a remediation its run."""
+
+    remediation: RemediationId
+    by: str = ""
+    reason: str = ""
+
+
+class BlockCleared(Struct, frozen=True):
+    """An operator forgives: a fingerprint its failures, a target (of one workflow or all) its half-done runs."""
+
+    fingerprint: Fingerprint | None = None
+    target: Target | None = None
+    workflow: Name | None = None
+    by: str = ""
+    reason: str = ""
+
+
+class RemediationCancelled(Struct, frozen=True):
+    """An operator ends a remediation."""
+
+    remediation: RemediationId
+    by: str = ""
+    reason: str = ""
+
+
+class RetryRequested(Struct, frozen=True):
+    """An operator's new occurrence of a remediation's signal."""
+
+    remediation: RemediationId
+    by: str = ""
+    reason: str = ""
+
+
+class PolicyAdopted(Struct, frozen=True):
+    """An operator puts a policy in force. `replaces` is the digest of the one it was written against."""
+
+    policy: dict[str, object]
+    replaces: str | None = None
+    by: str = ""
+
+
+Fact = (
+    SignalReceived
+    | SignalResolved
+    | AnalysisCompleted
+    | AnalysisFailed
+    | WorkflowStarted
+    | WorkflowCompleted
+    | WorkflowFailed
+    | WorkflowRevoked
+    | ApprovalGranted
+    | ApprovalRejected
+    | BlockCleared
+    | RemediationCancelled
+    | RetryRequested
+    | PolicyAdopted
+)

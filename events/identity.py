@@ -1,0 +1,85 @@
+"""Who and what an event is about. Every identity is derived from its cause, never from chance."""
+
+import hashlib
+import re
+from typing import Annotated, NewType, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+# Names are copied into decisions and commands, so they are bounded; no monitoring system comes near this.
+NAME_LENGTH_MAX = 1_024
+
+Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
+Part: TypeAlias = Annotated[str, Meta(max_length=NAME_LENGTH_MAX)]
+
+CellName = NewType("CellName", str)
+Fingerprint = NewType("Fingerprint", str)
+Position = NewType("Position", str)
+"""Where an event stands: its message's stream sequence, and `-index` where the message is a frame."""
+RemediationId = NewType("RemediationId", str)
+ExecutionId = NewType("ExecutionId", str)
+
+DEFAULT_CELL = CellName("main")
+_CELL = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_POSITION = re.compile(r"[1-9][0-9]{0,18}(-(0|[1-9][0-9]{0,8}))?")
+
+
+class Target(Struct, frozen=True, order=True, gc=False):
+    """The resource that a workflow would repair, compared exactly, case and all; absent parts are `""`."""
+
+    name: Name
+    cluster: Part = ""
+    namespace: Part = ""
+    kind: Part = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.cluster, self.namespace, self.kind, self.name) if part)
+
+
+class WorkflowRef(Struct, frozen=True):
+    """A workflow of the catalog, by its id, and the values for its parameters."""
+
+    id: Name
+    parameters: dict[str, object] = {}
+
+
+def cell_name(text: str) -> CellName:
+    """Return `text` as a cell's name, or raise ValueError saying what a name looks like."""
+    if _CELL.fullmatch(text) is None:
+        raise ValueError(f"a cell's name is 1 to 32 of a-z, 0-9 and inner hyphens, not {text!r}")
+    return CellName(text)
+
+
+def fingerprint_of(target: Target, name: str) -> Fingerprint:
+    """Identify one problem of one workload: the SHA-256 of `[cluster, namespace, kind, target, signal]`."""
+    parts = [target.cluster, target.namespace, target.kind, target.name, name]
+    return Fingerprint(hashlib.sha256(msgspec.json.encode(parts)).hexdigest())
+
+
+def position(sequence: int, index: int | None = None) -> Position:
+    """Name the place of an event: `41`, or `42-3` for the fourth event of a frame."""
+    return Position(str(sequence) if index is None else f"{sequence}-{index}")
+
+
+def position_key(position: str) -> tuple[int, int]:
+    """Return a position as (sequence, index), which sorts as the log does. ValueError where it is none."""
+    if _POSITION.fullmatch(position) is None:
+        raise ValueError(f"not a position: {position!r}")
+    sequence, _, index = position.partition("-")
+    return int(sequence), int(index or 0)
+
+
+def remediation_id(signal: Position) -> RemediationId:
+    """Name the remediation that the signal at this position opens."""
+    return RemediationId(f"rr-{signal}")
+
+
+def signal_of(remediation: RemediationId) -> Position:
+    """Return the position of the first signal of a remediation."""
+    return Position(remediation.removeprefix("rr-"))
+
+
+def execution_id(signal: Position, run: int) -> ExecutionId:
+    """Name the n-th run (from 1) of the remediation that the signal at this position opened."""
+    return ExecutionId(f"wfe-{signal}" if run == 1 else f"wfe-{signal}-r{run}")

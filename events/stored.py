@@ -1,0 +1,76 @@
+"""What the log holds: one stored message, as the broker gives it and as an exported log writes it."""
+
+import base64
+from datetime import datetime
+
+import msgspec
+from msgspec import Raw, Struct
+
+MESSAGE_BYTES_MAX = 256 * 1024
+"""A larger fact stays in the log and is answered by `SignalRejected`, so whatever follows from one fits."""
+
+
+class StoredMessage(Struct, frozen=True, gc=False):
+    """One message of the log. `recorded_at` is the broker's stamp, in whole microseconds, UTC."""
+
+    sequence: int
+    recorded_at: datetime
+    subject: str
+    payload: bytes
+    headers: dict[str, str] | None = None
+
+
+class _Line(Struct, omit_defaults=True):
+    sequence: int
+    recorded_at: datetime
+    subject: str
+    message: Raw = Raw(b"")
+    base64: str | None = None
+    headers: dict[str, str] | None = None
+
+
+_decoder = msgspec.json.Decoder(_Line)
+_encoder = msgspec.json.Encoder()
+
+
+def export_line(message: StoredMessage) -> bytes:
+    """Write a stored message as one line of an exported log, without the newline."""
+    head = _encoder.encode(
+        {"sequence": message.sequence, "recorded_at": message.recorded_at, "subject": message.subject}
+    )
+    tail = (
+        b',"message":' + message.payload
+        if _is_compact(message.payload)
+        else (b',"base64":' + _encoder.encode(base64.b64encode(message.payload).decode()))
+    )
+    headers = b',"headers":' + _encoder.encode(message.headers) if message.headers else b""
+    return head[:-1] + tail + headers + b"}"
+
+
+def import_line(line: bytes) -> StoredMessage:
+    """Read a line of an exported log. Raises ValueError saying what is wrong with it."""
+    try:
+        read = _decoder.decode(line)
+        payload = (
+            base64.b64decode(read.base64, validate=True)
+            if read.base64 is not None
+            else _compact(read.message)
+        )
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from error
+    if not payload and read.base64 is None:
+        raise ValueError("neither `message` nor `base64`")
+    return StoredMessage(read.sequence, read.recorded_at, read.subject, payload, read.headers)
+
+
+def _is_compact(payload: bytes) -> bool:
+    try:
+        return _encoder.encode(msgspec.json.decode(payload)) == payload
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def _compact(message: Raw) -> bytes:
+    """Undo the spaces that a person's editor may have put into a line."""
+    raw = bytes(message)
+    return raw if not raw or _is_compact(raw) else _encoder.encode(msgspec.json.decode(raw))

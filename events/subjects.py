@@ -1,0 +1,144 @@
+"""Subjects: where each event belongs on the log, and who may write there."""
+
+import re
+from enum import StrEnum
+
+from msgspec import Struct
+
+from .commands import AnalyzeSignal, CancelWorkflow, Command, CreateWorkflow, Notify
+from .facts import (
+    AnalysisCompleted,
+    AnalysisFailed,
+    ApprovalGranted,
+    ApprovalRejected,
+    BlockCleared,
+    PolicyAdopted,
+    RemediationCancelled,
+    RetryRequested,
+    SignalReceived,
+    SignalResolved,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowRevoked,
+    WorkflowStarted,
+)
+from .identity import CellName, ExecutionId, RemediationId
+
+ROOT = "ro"
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+OperatorFact = (
+    ApprovalGranted | ApprovalRejected | BlockCleared | RemediationCancelled | RetryRequested | PolicyAdopted
+)
+_VERBS: dict[type, str] = {
+    ApprovalGranted: "approve",
+    ApprovalRejected: "reject",
+    BlockCleared: "clear",
+    RemediationCancelled: "cancel",
+    RetryRequested: "retry",
+    PolicyAdopted: "adopt",
+}
+
+
+class Family(StrEnum):
+    """The third word of a subject: what kind of record lives there."""
+
+    SIGNAL = "signal"
+    ANALYSIS = "analysis"
+    EXECUTION = "execution"
+    OPERATOR = "operator"
+    DECISION = "decision"
+    COMMAND = "command"
+
+    @property
+    def is_fact(self) -> bool:
+        """Whether records of this family come from outside the decision chain."""
+        return self not in (Family.DECISION, Family.COMMAND)
+
+
+_FAMILIES = {family.value: family for family in Family}
+
+FACTS: dict[Family, tuple[type, ...]] = {
+    Family.SIGNAL: (SignalReceived, SignalResolved),
+    Family.ANALYSIS: (AnalysisCompleted, AnalysisFailed),
+    Family.EXECUTION: (WorkflowStarted, WorkflowCompleted, WorkflowFailed, WorkflowRevoked),
+    Family.OPERATOR: tuple(_VERBS),
+}
+"""What may be said on the subjects of each family of facts."""
+
+
+class Subject(Struct, frozen=True):
+    """A subject, taken apart: `rest` is what follows the family, `""` for decisions."""
+
+    cell: CellName
+    family: Family
+    rest: str = ""
+
+
+def parse(subject: str) -> Subject:
+    """Take a subject of the log apart. Raises ValueError for any other."""
+    root, _, tail = subject.partition(".")
+    cell, _, tail = tail.partition(".")
+    family, _, rest = tail.partition(".")
+    known = _FAMILIES.get(family)
+    if root != ROOT or known is None:
+        raise ValueError(f"not a subject of the log: {subject!r}")
+    return Subject(CellName(cell), known, rest)
+
+
+def bound_subjects(cell: CellName, *, signals: bool = True) -> list[str]:
+    """Exactly the subjects that a cell's stream takes; without `signals` when its log is full."""
+    families = ["signal.*"] if signals else []
+    families += ["analysis.*", "execution.*", "operator.*", "decision", "command.*.*"]
+    return [f"{ROOT}.{cell}.{family}" for family in families]
+
+
+def signal(cell: CellName, source: str) -> str:
+    """Where a source's signals go. Raises ValueError where `source` is not one plain word."""
+    if TOKEN.fullmatch(source) is None:
+        raise ValueError(f"a source is 1 to 128 of letters, digits, _ and -, not {source!r}")
+    return f"{ROOT}.{cell}.signal.{source}"
+
+
+def analysis(cell: CellName, remediation: RemediationId) -> str:
+    """Where the results of a remediation's analysis go."""
+    return f"{ROOT}.{cell}.analysis.{remediation}"
+
+
+def execution(cell: CellName, execution: ExecutionId) -> str:
+    """Where everything about one run goes; the first record there decides who may begin."""
+    return f"{ROOT}.{cell}.execution.{execution}"
+
+
+def operator(cell: CellName, fact: OperatorFact) -> str:
+    """Where an operator's fact goes."""
+    return f"{ROOT}.{cell}.operator.{_VERBS[type(fact)]}"
+
+
+def decision(cell: CellName) -> str:
+    """The one literal subject of the decision chain."""
+    return f"{ROOT}.{cell}.decision"
+
+
+def command_id(command: Command) -> tuple[str, str]:
+    """Return the kind and the id under which a command is published; both together are unique in a log."""
+    match command:
+        case CreateWorkflow():
+            return "workflow", command.execution
+        case AnalyzeSignal():
+            return "analyze", command.analysis
+        case CancelWorkflow():
+            return "cancel", command.execution
+        case Notify():
+            return "notify", f"{command.remediation}-{command.decided_at}"
+
+
+def command(cell: CellName, command: Command) -> str:
+    """Where a command goes: a subject of its own."""
+    kind, name = command_id(command)
+    return f"{ROOT}.{cell}.command.{kind}.{name}"
+
+
+def commands(cell: CellName, kind: str) -> str:
+    """The filter for all commands of one kind."""
+    return f"{ROOT}.{cell}.command.{kind}.*"
