@@ -93,8 +93,8 @@ class Lease(Protocol):
     async def holder(self) -> str | None:
         """Who holds it now."""
 
-    async def changed(self, timeout: float) -> None:
-        """Return when the holder may have changed, at the latest after `timeout` seconds."""
+    async def changed(self) -> None:
+        """Return when the holder may have changed since the last call here; early is allowed, late is not."""
 
 
 class Clock(Protocol):

@@ -78,7 +78,7 @@ class _Probe(Struct):
     data: Raw = Raw(b"")
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """What is wrong with one item, on its way to becoming an `Undecodable`."""
 
     def __init__(self, message: str, unknown_type: str | None = None) -> None:
@@ -112,26 +112,24 @@ def decode(message: StoredMessage) -> list[Decoded]:
     try:
         subject = parse(message.subject)
     except ValueError as error:
-        return [_undecodable(message, None, _Refused(str(error)))]
+        return [_undecodable(message, None, _RefusedError(str(error)))]
     if subject.family.is_fact and len(message.payload) > MESSAGE_BYTES_MAX:
         size = f"{len(message.payload):,} bytes, and a fact has at most {MESSAGE_BYTES_MAX:,}"
         return [Undecodable(position(message.sequence), message.recorded_at, "TooLarge", size)]
-    if not message.payload.lstrip()[:1] == b"[":
+    if message.payload.lstrip()[:1] != b"[":
         return [_decode_item(message, None, message.payload, subject.family, subject.rest)]
     try:
         items = _items.decode(message.payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return [_undecodable(message, None, _Refused(f"not JSON: {error}"))]
-    return [
-        _decode_item(message, index, item, subject.family, subject.rest) for index, item in enumerate(items)
-    ]
+        return [_undecodable(message, None, _RefusedError(f"not JSON: {error}"))]
+    return [_decode_item(message, index, item, subject.family, subject.rest) for index, item in enumerate(items)]
 
 
 def decode_signal(payload: bytes) -> SignalReceived | SignalResolved:
     """Read one bare signal. Raises ValueError saying what is wrong, and where."""
     try:
         return _signal(payload)
-    except _Refused as refused:
+    except _RefusedError as refused:
         raise ValueError(str(refused)) from refused
 
 
@@ -171,12 +169,12 @@ def _decode_item(
     try:
         event = _event(item, family)
         _check_home(event, family, rest)
-    except _Refused as refused:
+    except _RefusedError as refused:
         return _undecodable(message, index, refused)
     return Recorded(position(message.sequence, index), message.recorded_at, event)
 
 
-def _undecodable(message: StoredMessage, index: int | None, refused: _Refused) -> Undecodable:
+def _undecodable(message: StoredMessage, index: int | None, refused: _RefusedError) -> Undecodable:
     place = position(message.sequence, index)
     return Undecodable(place, message.recorded_at, "Undecodable", str(refused), refused.unknown_type)
 
@@ -186,12 +184,12 @@ def _event(item: bytes | Raw, family: Family) -> Fact | Decision | Command:
     if probe.specversion is None and family is Family.SIGNAL:
         return _signal(item)
     if probe.specversion != SPECVERSION:
-        raise _Refused('not a CloudEvent 1.0: `specversion` is not "1.0"')
+        raise _RefusedError('not a CloudEvent 1.0: `specversion` is not "1.0"')
     kind = TYPES.get(probe.type)
     if kind is None:
-        raise _Refused(f"unknown event type {probe.type!r}", unknown_type=probe.type)
+        raise _RefusedError(f"unknown event type {probe.type!r}", unknown_type=probe.type)
     if not probe.data:
-        raise _Refused("the event has no `data`")
+        raise _RefusedError("the event has no `data`")
     if issubclass(kind, Signal):
         return _signal(probe.data, resolved=kind is SignalResolved)
     event: Fact | Decision | Command = _read(_decoder(kind), probe.data, kind, "data")
@@ -217,10 +215,10 @@ def _check_home(event: Fact | Decision | Command, family: Family, rest: str) -> 
         wanted = Decision if family is Family.DECISION else Command
         belongs = isinstance(event, get_args(wanted))
     if not belongs:
-        raise _Refused(f"{type(event).__name__}.v1 does not belong on a subject of kind `{family}`")
+        raise _RefusedError(f"{type(event).__name__}.v1 does not belong on a subject of kind `{family}`")
     named = getattr(event, "execution" if family is Family.EXECUTION else "remediation", rest)
     if family in (Family.EXECUTION, Family.ANALYSIS) and named != rest:
-        raise _Refused(f"the event is about {named!r}, its subject about {rest!r}")
+        raise _RefusedError(f"the event is about {named!r}, its subject about {rest!r}")
 
 
 def _read(decoder: msgspec.json.Decoder[T], item: bytes | Raw, kind: Any = None, where: str = "") -> T:
@@ -229,13 +227,13 @@ def _read(decoder: msgspec.json.Decoder[T], item: bytes | Raw, kind: Any = None,
         return decoder.decode(item)
     except msgspec.ValidationError as error:
         if kind is None or b"null" not in bytes(item):
-            raise _Refused(_place(error, where)) from error
+            raise _RefusedError(_place(error, where)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _Refused(f"not JSON: {error}") from error
+        raise _RefusedError(f"not JSON: {error}") from error
     try:
         converted: T = msgspec.convert(_without_nulls(msgspec.json.decode(item)), kind)
     except msgspec.ValidationError as error:
-        raise _Refused(_place(error, where)) from error
+        raise _RefusedError(_place(error, where)) from error
     return converted
 
 

@@ -52,9 +52,7 @@ def import_line(line: bytes) -> StoredMessage:
     try:
         read = _decoder.decode(line)
         payload = (
-            base64.b64decode(read.base64, validate=True)
-            if read.base64 is not None
-            else _compact(read.message)
+            base64.b64decode(read.base64, validate=True) if read.base64 is not None else _compact(read.message)
         )
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from error
