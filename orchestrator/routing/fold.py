@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from remediation_orchestrator.events import (
     Decision,
     DecisionFrame,
+    OrchestratorStarted,
     Recorded,
     StoredMessage,
     decode,
@@ -31,6 +32,8 @@ class Fold:
         """Read, and not folded yet."""
         self.read = 0
         """Sequence of the newest message taken."""
+        self.version = ""
+        """Of the newest orchestrator that was active."""
         self.unknown: str | None = None
         """A decision of a type that this version does not know: it must not become active."""
 
@@ -77,6 +80,8 @@ class Fold:
         self.fold_facts(head.as_of)
         for record in records:
             if isinstance(record, Recorded):
+                if isinstance(record.event, OrchestratorStarted):
+                    self.version = record.event.version
                 fold_decision(self.view, record.event, record.position)  # type: ignore[arg-type]
             elif record.unknown_type is not None:
                 self.unknown = f"{record.unknown_type} at {record.position}"
