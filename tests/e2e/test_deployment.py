@@ -114,6 +114,7 @@ def test_the_commands_are_verbs_and_options_of_ro(service: str) -> None:
     """Commands and health checks alike."""
     pytest.importorskip("remediation_orchestrator.cli.main")
     import click
+
     from remediation_orchestrator.cli.main import main
 
     assert isinstance(main, click.Group)
