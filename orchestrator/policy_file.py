@@ -4,11 +4,11 @@ A file that is wrong in any point is refused whole, with one line for each point
 a key that is left out takes its default. No routing happens here."""
 
 import difflib
-import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import msgspec
 import yaml
 from pydantic import (
     BaseModel,
@@ -22,16 +22,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-# Longer than any log is kept, and short enough that no time of ours overflows.
-DURATION_MAX = timedelta(days=3650)
-UNITS = {
-    "d": timedelta(days=1),
-    "h": timedelta(hours=1),
-    "m": timedelta(minutes=1),
-    "s": timedelta(seconds=1),
-    "ms": timedelta(milliseconds=1),
-}
-_DURATION = re.compile("".join(rf"(?:([0-9]{{1,15}}){unit})?" for unit in UNITS))
+from .routing.durations import format_duration, parse_duration
+from .routing.policy import DEFAULT, Policy, PolicyError, policy_of
 
 Location = tuple[int | str, ...]
 
@@ -44,29 +36,18 @@ class PolicyFileError(ValueError):
         self.lines = lines
 
 
-def parse_duration(value: object) -> timedelta:
-    """Read `90s`, `5m`, `1h30m`; units d, h, m, s and ms, the larger first. ValueError says what is wrong."""
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if isinstance(value, str) and value.startswith("-"):
+def _duration(value: object) -> timedelta:
+    if not isinstance(value, str):
+        raise ValueError(f"a duration is written as 90s, 5m or 1h30m, not {value!r}")
+    if value.startswith("-"):
         raise ValueError(f"a duration is not negative: {value}")
-    if not value or match is None:
-        raise ValueError(f"must be a duration such as 90s, 5m or 1h30m, not {value!r}")
-    amounts = zip(match.groups(), UNITS.values(), strict=True)
-    microseconds = sum(int(amount or 0) * (unit // timedelta(microseconds=1)) for amount, unit in amounts)
-    if microseconds > DURATION_MAX // timedelta(microseconds=1):
-        raise ValueError(f"at most {DURATION_MAX.days}d, not {value}")
-    return timedelta(microseconds=microseconds)
+    return parse_duration(value)
 
 
-def format_duration(duration: timedelta) -> str:
-    """Write a duration with the largest unit that divides it exactly: 90s, 5m, 1d."""
-    if not duration:
-        return "0s"
-    unit = next(unit for unit, length in UNITS.items() if not duration % length)
-    return f"{duration // UNITS[unit]}{unit}"
-
-
-Duration = Annotated[timedelta, PlainValidator(parse_duration), PlainSerializer(format_duration)]
+Duration = Annotated[timedelta, PlainValidator(_duration), PlainSerializer(format_duration)]
+# Every key may be left out, and none may be empty: the default is the core's.
+UNSAID: Any = None
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -75,31 +56,31 @@ class _Section(BaseModel):
 
 
 class _Routing(_Section):
-    consecutive_failure_threshold: int = Field(default=3, ge=1)
-    consecutive_failure_cooldown: Duration = timedelta(hours=1)
-    retry_limit: int = Field(default=5, ge=1)
-    failure_memory: Duration = timedelta(hours=24)
-    backoff_base: Duration = timedelta(minutes=1)
-    backoff_cap: Duration = timedelta(minutes=10)
-    jitter: float = Field(default=0.1, ge=0, le=1)
-    signal_cooldown: Duration = timedelta(minutes=5)
-    workflow_cooldown: Duration = timedelta(minutes=5)
-    signal_max_age: Duration = timedelta(minutes=15)
+    consecutive_failure_threshold: Count = UNSAID
+    consecutive_failure_cooldown: Duration = UNSAID
+    retry_limit: Count = UNSAID
+    failure_memory: Duration = UNSAID
+    backoff_base: Duration = UNSAID
+    backoff_cap: Duration = UNSAID
+    jitter: Annotated[float, Field(ge=0, le=1)] = UNSAID
+    signal_cooldown: Duration = UNSAID
+    workflow_cooldown: Duration = UNSAID
+    signal_max_age: Duration = UNSAID
 
 
 class _Timeouts(_Section):
-    starting: Duration = timedelta(minutes=5)
-    analyzing: Duration = timedelta(minutes=10)
-    executing: Duration = timedelta(minutes=30)
-    approval: Duration = timedelta(minutes=15)
-    verifying: Duration = timedelta(minutes=30)
+    starting: Duration = UNSAID
+    analyzing: Duration = UNSAID
+    executing: Duration = UNSAID
+    approval: Duration = UNSAID
+    verifying: Duration = UNSAID
 
 
 class _TargetPattern(_Section):
-    cluster: Text | None = None
-    namespace: Text | None = None
-    kind: Text | None = None
-    name: Text | None = None
+    cluster: Text = UNSAID
+    namespace: Text = UNSAID
+    kind: Text = UNSAID
+    name: Text = UNSAID
 
     @model_validator(mode="after")
     def _names_something(self) -> "_TargetPattern":
@@ -109,16 +90,16 @@ class _TargetPattern(_Section):
 
 
 class _Scope(_Section):
-    exclude: list[_TargetPattern] = []
+    exclude: list[_TargetPattern] = UNSAID
 
 
 class _Policy(_Section):
-    routing: _Routing = _Routing()
-    timeouts: _Timeouts = _Timeouts()
-    scope: _Scope = _Scope()
+    routing: _Routing = UNSAID
+    timeouts: _Timeouts = UNSAID
+    scope: _Scope = UNSAID
 
 
-def load(path: Path | str) -> dict[str, object]:
+def load(path: Path | str) -> dict[str, dict[str, object]]:
     """Read a policy file. PolicyFileError names everything that is wrong with it."""
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -129,17 +110,29 @@ def load(path: Path | str) -> dict[str, object]:
     return parse(text, str(path))
 
 
-def parse(text: str, name: str) -> dict[str, object]:
+def parse(text: str, name: str) -> dict[str, dict[str, object]]:
     """Return the complete policy that `text` states, canonical and JSON-able; `name` is for the messages."""
     document = _Document(text)
     wrong = document.wrong
     try:
-        policy = _Policy.model_validate(document.data)
+        said = _Policy.model_validate(document.data).model_dump(exclude_unset=True)
+        complete = _plain(policy_of(_over_defaults(said)))
     except ValidationError as error:
         wrong = wrong + [(document.line(one["loc"]), _message(one)) for one in error.errors(include_url=False)]
+    except PolicyError as error:  # What only the core can say of a policy; it begins with the key.
+        wrong = [*wrong, (document.line(tuple(str(error).partition(":")[0].split("."))), str(error))]
     if wrong:
         raise PolicyFileError([f"{name}:{line}: {message}" for line, message in sorted(wrong)])
-    return policy.model_dump(exclude_none=True)
+    return complete
+
+
+def _over_defaults(said: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
+    return {section: {**keys, **said.get(section, {})} for section, keys in DEFAULTS.items()}
+
+
+def _plain(policy: Policy) -> dict[str, dict[str, object]]:
+    plain: dict[str, dict[str, object]] = msgspec.json.decode(msgspec.json.encode(policy.document()))
+    return plain
 
 
 class _Document:
@@ -247,4 +240,4 @@ def _keys_beside(location: Location) -> list[str]:
     return list(sections.get(location[:-1], _TargetPattern).model_fields)
 
 
-DEFAULTS: dict[str, object] = parse("", "defaults")
+DEFAULTS = _plain(DEFAULT)
