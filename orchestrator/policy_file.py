@@ -99,7 +99,7 @@ class _Policy(_Section):
     scope: _Scope = UNSAID
 
 
-def load(path: Path | str) -> dict[str, dict[str, object]]:
+def load(path: Path | str) -> dict[str, object]:
     """Read a policy file. PolicyFileError names everything that is wrong with it."""
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -110,13 +110,13 @@ def load(path: Path | str) -> dict[str, dict[str, object]]:
     return parse(text, str(path))
 
 
-def parse(text: str, name: str) -> dict[str, dict[str, object]]:
+def parse(text: str, name: str) -> dict[str, object]:
     """Return the complete policy that `text` states, canonical and JSON-able; `name` is for the messages."""
     document = _Document(text)
     wrong = document.wrong
     try:
         said = _Policy.model_validate(document.data).model_dump(exclude_unset=True)
-        complete = _plain(policy_of(_over_defaults(said)))
+        complete: dict[str, object] = _plain(policy_of(_over_defaults(said)))
     except ValidationError as error:
         wrong = wrong + [(document.line(one["loc"]), _message(one)) for one in error.errors(include_url=False)]
     except PolicyError as error:  # What only the core can say of a policy; it begins with the key.
@@ -126,13 +126,13 @@ def parse(text: str, name: str) -> dict[str, dict[str, object]]:
     return complete
 
 
-def _over_defaults(said: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
-    return {section: {**keys, **said.get(section, {})} for section, keys in DEFAULTS.items()}
+def _over_defaults(said: dict[str, dict[str, object]]) -> dict[str, object]:
+    sections: dict[str, dict[str, object]] = _plain(DEFAULT)
+    return {section: {**keys, **said.get(section, {})} for section, keys in sections.items()}
 
 
-def _plain(policy: Policy) -> dict[str, dict[str, object]]:
-    plain: dict[str, dict[str, object]] = msgspec.json.decode(msgspec.json.encode(policy.document()))
-    return plain
+def _plain(policy: Policy) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(policy.document()))
 
 
 class _Document:
@@ -240,4 +240,4 @@ def _keys_beside(location: Location) -> list[str]:
     return list(sections.get(location[:-1], _TargetPattern).model_fields)
 
 
-DEFAULTS = _plain(DEFAULT)
+DEFAULTS: dict[str, object] = _plain(DEFAULT)

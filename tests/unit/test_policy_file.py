@@ -55,8 +55,9 @@ def test_what_is_said_replaces_its_default_and_nothing_else() -> None:
     text = (
         "routing: {retry_limit: 9, backoff_cap: 1h30m}\nscope:\n  exclude: [{namespace: kube-system, kind: Pod}]\n"
     )
+    defaults: Any = DEFAULTS
     policy: Any = parse(text, "p.yaml")
-    assert policy["routing"] == {**DEFAULTS["routing"], "retry_limit": 9, "backoff_cap": "90m"}
+    assert policy["routing"] == {**defaults["routing"], "retry_limit": 9, "backoff_cap": "90m"}
     assert policy["timeouts"] == DEFAULTS["timeouts"]
     assert policy["scope"] == {"exclude": [{"namespace": "kube-system", "kind": "Pod"}]}
     assert parse(json.dumps(policy), "again.yaml") == policy
@@ -137,7 +138,7 @@ def test_every_mistake_is_told_in_the_order_of_the_file() -> None:
 )
 def test_a_duration_has_one_way_to_be_written(text: str, written: str) -> None:
     """Two spellings of one policy have one digest."""
-    policy = parse(f"routing: {{signal_cooldown: {text}}}", "p.yaml")
+    policy: Any = parse(f"routing: {{signal_cooldown: {text}}}", "p.yaml")
     assert policy["routing"]["signal_cooldown"] == written
     assert (
         policy_of(policy).digest == policy_of(parse(f"routing: {{signal_cooldown: {written}}}", "p.yaml")).digest
