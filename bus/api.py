@@ -110,7 +110,7 @@ async def request(
     if not connection.is_connected:
         raise LogUnreachableError("the broker cannot be reached: the connection is down")
     try:
-        return await connection.request(subject, payload, timeout=seconds, headers=headers)
+        return await connection.request(subject, payload, timeout=seconds, headers=headers or None)
     except NatsTimeoutError as error:
         raise NoAnswerError(f"{subject}: no answer within {seconds:g} s") from error
     except (NoRespondersError, BadSubjectError) as error:

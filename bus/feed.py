@@ -245,7 +245,7 @@ class Feed:
         sequence = int(tokens[at])
         if sequence >= self.next_sequence:  # A start beyond the end is answered from the end on.
             stamp = recorded_at(int(tokens[at + 2]))
-            batch.append(StoredMessage(sequence, stamp, message.subject, message.data, message.headers))
+            batch.append(StoredMessage(sequence, stamp, message.subject, message.data, message.headers or None))
 
     def _take_status(self, message: Msg) -> None:
         headers = message.headers or {}

@@ -226,7 +226,7 @@ def parse_headers(block: bytes) -> dict[str, str] | None:
         return None
     lines = block.decode(errors="surrogateescape").split("\r\n")[1:]
     pairs = (line.partition(":") for line in lines if line)
-    return {name: value.strip() for name, _, value in pairs}
+    return {name: value.strip() for name, _, value in pairs} or None
 
 
 def _moment(text: str) -> datetime:
