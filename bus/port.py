@@ -36,8 +36,8 @@ class LogUnreachableError(LogError):
     """No broker answers, or the cell's log is not there."""
 
 
-class EventLog(Protocol):
-    """One cell's log."""
+class ReadableLog(Protocol):
+    """One cell's log, for whoever only reads: a live one or an exported file."""
 
     @property
     def cell(self) -> CellName:
@@ -46,15 +46,6 @@ class EventLog(Protocol):
     @property
     def identity(self) -> str:
         """Eight hex digits that name this stream's life: another stream of the same name has others."""
-
-    async def append(
-        self, subject: str, payload: bytes, *, expect: int | None = None, message_id: str | None = None
-    ) -> int:
-        """Store one message and return its sequence, once it is on disk.
-
-        `expect` is the sequence that must be the last on `subject`; 0 demands that it is the first there.
-        `message_id` lets the server drop a repetition (within its window) and answer with the first.
-        Raises StaleWriteError, UnknownOutcomeError, LogFullError or LogUnreachableError."""
 
     def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
         """Yield every message from sequence `start` on, in order, each once.
@@ -70,6 +61,19 @@ class EventLog(Protocol):
 
     async def first_sequence(self) -> int:
         """The sequence of the oldest message of the log; 1 where it is empty."""
+
+
+class EventLog(ReadableLog, Protocol):
+    """One cell's log."""
+
+    async def append(
+        self, subject: str, payload: bytes, *, expect: int | None = None, message_id: str | None = None
+    ) -> int:
+        """Store one message and return its sequence, once it is on disk.
+
+        `expect` is the sequence that must be the last on `subject`; 0 demands that it is the first there.
+        `message_id` lets the server drop a repetition (within its window) and answer with the first.
+        Raises StaleWriteError, UnknownOutcomeError, LogFullError or LogUnreachableError."""
 
     async def fill(self) -> float:
         """How full the log is: the share of its limit that is used, from 0.0; 0.0 where it has none."""

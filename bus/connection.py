@@ -1,0 +1,120 @@
+"""Connect to the broker. Credentials are in the address, and never in a message or a log line.
+
+The client buffers nothing while it is disconnected, because a publish that timed out would still be stored."""
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import AsyncIterator
+
+from nats.aio.client import Client
+
+from .port import LogUnreachableError
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 5.0
+# A restarted server is back within a second; a waiting client costs one refused connect each time.
+RECONNECT_SECONDS = 0.25
+# How often a connect under way is looked at, for a refusal.
+LOOK_SECONDS = 0.01
+
+_CREDENTIALS = re.compile(r"//[^/@]*@")
+
+
+def without_credentials(url: str) -> str:
+    """The address as it may be shown."""
+    return _CREDENTIALS.sub("//", url)
+
+
+class _Watch:
+    """Hears what the client complains of, and says each thing once until the client is connected again."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.failures = 0
+        self.last: str | None = None
+
+    async def on_error(self, error: Exception) -> None:
+        text = str(error) or type(error).__name__
+        self.failures += 1
+        if text != self.last:
+            self.last = text
+            log.info("broker error", extra={"error": text})
+
+    async def on_disconnected(self) -> None:
+        if not self._client.is_closed:  # Not lost, but left.
+            log.warning("broker lost")
+
+    async def on_reconnected(self) -> None:
+        self.last = None
+        log.warning("broker back")
+
+
+async def connect(url: str, *, name: str = "ro", seconds: float = CONNECT_SECONDS) -> Client:
+    """Connect, and from then on reconnect for ever. Raises LogUnreachableError when nothing answers.
+
+    `url` may name several servers, separated by commas."""
+    servers = [server.strip() for server in url.split(",")]
+    client = Client()
+    watch = _Watch(client)
+    connecting = asyncio.ensure_future(
+        client.connect(
+            servers=servers,
+            name=name,
+            error_cb=watch.on_error,
+            disconnected_cb=watch.on_disconnected,
+            reconnected_cb=watch.on_reconnected,
+            allow_reconnect=True,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # It is slept, and may be a fraction.
+            connect_timeout=max(1, int(seconds)),
+            pending_size=0,
+        )
+    )
+    try:
+        await _connected(connecting, watch, len(servers), seconds)
+    except asyncio.CancelledError:
+        await _give_up(client, connecting)
+        raise
+    except LogUnreachableError:
+        await _give_up(client, connecting)
+        raise LogUnreachableError(_no_broker(url, watch.last)) from None
+    except Exception as error:  # An address that is none: nats-py raises its own and others' errors for it.
+        await _give_up(client, connecting)
+        raise LogUnreachableError(_no_broker(url, str(error))) from error
+    return client
+
+
+@contextlib.asynccontextmanager
+async def connected(url: str, *, name: str = "ro", seconds: float = CONNECT_SECONDS) -> AsyncIterator[Client]:
+    """A connection for as long as the block lasts."""
+    client = await connect(url, name=name, seconds=seconds)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def _connected(connecting: "asyncio.Future[None]", watch: _Watch, servers: int, seconds: float) -> None:
+    """Wait until it is connected, or every server has refused, or time is up."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not connecting.done() and watch.failures < servers:
+                await asyncio.wait({connecting}, timeout=LOOK_SECONDS)
+    if not connecting.done():
+        raise LogUnreachableError("no answer")
+    connecting.result()
+
+
+async def _give_up(client: Client, connecting: "asyncio.Future[None]") -> None:
+    connecting.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await connecting
+    with contextlib.suppress(Exception):
+        await client.close()
+
+
+def _no_broker(url: str, reason: str | None) -> str:
+    return f"no broker answers at {without_credentials(url)}: {without_credentials(reason or 'no answer in time')}"

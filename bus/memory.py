@@ -1,0 +1,272 @@
+"""The event log in memory, for simulation: no thread, no wall clock, and faults where they are asked for.
+
+Held to the contract of the one on JetStream. Time is what the cell was given; readers wait on asyncio alone."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from remediation_orchestrator.events import CellName, StoredMessage, subjects
+
+from .jetstream import EXPECTED, MESSAGE_ID, matches, not_taken
+from .lease import TTL
+from .port import LogFullError, StaleWriteError
+from .topology import DUPLICATE_WINDOW, identity_of, stream_name
+
+# What the file store of the server needs for a record beside its subject and payload.
+RECORD_OVERHEAD_BYTES = 30
+
+
+class Moment(StrEnum):
+    """When a fault may strike a handle."""
+
+    STORE = "store"
+    """Before an append is stored: an error leaves nothing behind."""
+    ANSWER = "answer"
+    """After it was stored and before its answer: an error leaves the record there."""
+    ASK = "ask"
+    """Before a question is answered: `last` and all others, and every call of a lease."""
+    DELIVER = "deliver"
+    """Before a message is handed to a reader."""
+
+
+Faults = Callable[[Moment, str], Awaitable[None]]
+"""Awaited at every moment with the subject: may wait as long as it likes, and may raise any LogError."""
+
+
+class _Handle:
+    """One process's end of the line to the broker."""
+
+    def __init__(self, faults: Faults | None) -> None:
+        self._faults = faults
+        self._severed = False
+
+    def sever(self) -> None:
+        """Let this handle never store nor answer again, as for a crashed process. Waiting calls wait for ever."""
+        self._severed = True
+
+    async def at(self, moment: Moment, subject: str) -> None:
+        if self._faults is not None and not self._severed:
+            await self._faults(moment, subject)
+        if self._severed:
+            await asyncio.Event().wait()
+
+
+class MemoryCell:
+    """What the broker keeps of one cell. Every handle taken from it is a process of its own."""
+
+    def __init__(self, cell: CellName, now: Callable[[], datetime], *, max_bytes: int | None = None) -> None:
+        self.cell = cell
+        self.now = now
+        self.identity = identity_of(stream_name(cell), now().isoformat())
+        self.messages: list[StoredMessage] = []
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._newest: dict[str, StoredMessage] = {}
+        self._by_id: dict[str, tuple[int, datetime]] = {}
+        self._signals = True
+        self._news = asyncio.Event()
+        self._holder: tuple[str, datetime] | None = None
+        self._lease_news = asyncio.Event()
+
+    def log(self, faults: Faults | None = None) -> "MemoryLog":
+        """A handle on the log."""
+        return MemoryLog(self, faults)
+
+    def lease(self, ttl: timedelta = TTL, faults: Faults | None = None) -> "MemoryLease":
+        """A handle on the lease."""
+        return MemoryLease(self, ttl, faults)
+
+    def store(self, subject: str, payload: bytes, expect: int | None, message_id: str | None) -> int:
+        """Store one message at once. Raises as `append` does, in the order in which the server judges."""
+        if not self._takes(subject):
+            raise not_taken(self.cell, subject)
+        newest = self._newest.get(subject)
+        last = newest.sequence if newest else 0
+        if expect is not None and expect != last:
+            raise StaleWriteError(subject, expect, last)
+        repeated = self._repeated(message_id)
+        if repeated is not None:
+            return repeated
+        size = len(subject) + len(payload) + RECORD_OVERHEAD_BYTES
+        if self._max_bytes is not None and self._bytes + size > self._max_bytes:
+            raise LogFullError(f"{subject}: maximum bytes exceeded")
+        self._bytes += size
+        headers = {} if expect is None else {EXPECTED: str(expect)}
+        if message_id is not None:
+            headers[MESSAGE_ID] = message_id
+            self._by_id[message_id] = (len(self.messages) + 1, self.now())
+        message = StoredMessage(len(self.messages) + 1, self.now(), subject, payload, headers or None)
+        self.messages.append(message)
+        self._newest[subject] = message
+        self._news = _announce(self._news)
+        return message.sequence
+
+    def newest(self, subject: str) -> StoredMessage | None:
+        """The newest message on a subject."""
+        return self._newest.get(subject)
+
+    def fill(self) -> float:
+        """The share of the limit that is used."""
+        return self._bytes / self._max_bytes if self._max_bytes else 0.0
+
+    def take_signals(self, *, enabled: bool) -> None:
+        """Open or shut the log for signals."""
+        self._signals = enabled
+
+    async def beyond(self, sequence: int) -> None:
+        """Return when there is a message after `sequence`."""
+        while len(self.messages) <= sequence:
+            await self._news.wait()
+
+    def holder(self) -> str | None:
+        """Who holds the lease now."""
+        if self._holder is None or self._holder[1] <= self.now():
+            return None
+        return self._holder[0]
+
+    def hold(self, holder: str, ttl: timedelta | None) -> None:
+        """Give the lease to a holder, or to nobody."""
+        self._holder = None if ttl is None else (holder, self.now() + ttl)
+        self._lease_news = _announce(self._lease_news)
+
+    async def lease_news(self) -> None:
+        """Return when the lease was written, or when it lapses."""
+        remaining = None if self._holder is None else (self._holder[1] - self.now()).total_seconds()
+        if remaining is not None and remaining <= 0:
+            remaining = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(remaining):
+                await self._lease_news.wait()
+
+    def _takes(self, subject: str) -> bool:
+        bound = subjects.bound_subjects(self.cell, signals=self._signals)
+        return any(matches(pattern, subject) for pattern in bound)
+
+    def _repeated(self, message_id: str | None) -> int | None:
+        stored = self._by_id.get(message_id) if message_id is not None else None
+        if stored is None or stored[1] + DUPLICATE_WINDOW <= self.now():
+            return None
+        return stored[0]
+
+
+class MemoryLog(_Handle):
+    """One process's handle on a cell's log."""
+
+    def __init__(self, cell: MemoryCell, faults: Faults | None = None) -> None:
+        super().__init__(faults)
+        self._store = cell
+
+    @property
+    def cell(self) -> CellName:
+        """Whose log this is."""
+        return self._store.cell
+
+    @property
+    def identity(self) -> str:
+        """Eight hex digits that name this log's life."""
+        return self._store.identity
+
+    async def append(
+        self, subject: str, payload: bytes, *, expect: int | None = None, message_id: str | None = None
+    ) -> int:
+        """Store one message and return its sequence."""
+        await self.at(Moment.STORE, subject)
+        sequence = self._store.store(subject, payload, expect, message_id)
+        await self.at(Moment.ANSWER, subject)
+        return sequence
+
+    async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
+        """Yield every message from sequence `start` on, in order, each once."""
+        end = None if follow else await self.last_sequence()
+        following = max(1, start)
+        while end is None or following <= end:
+            await self._store.beyond(following - 1)
+            message = self._store.messages[following - 1]
+            await self.at(Moment.DELIVER, message.subject)
+            yield message
+            following += 1
+
+    async def last(self, subject: str) -> StoredMessage | None:
+        """The newest message on a literal subject."""
+        await self.at(Moment.ASK, subject)
+        return self._store.newest(subject)
+
+    async def last_sequence(self) -> int:
+        """The sequence of the newest message of the log; 0 where it is empty."""
+        await self.at(Moment.ASK, "")
+        return len(self._store.messages)
+
+    async def first_sequence(self) -> int:
+        """The sequence of the oldest message of the log."""
+        await self.at(Moment.ASK, "")
+        return 1
+
+    async def fill(self) -> float:
+        """The share of the log's limit that is used; 0.0 where it has none."""
+        await self.at(Moment.ASK, "")
+        return self._store.fill()
+
+    async def take_signals(self, *, enabled: bool) -> None:
+        """Open or shut the log for signals."""
+        await self.at(Moment.ASK, "")
+        self._store.take_signals(enabled=enabled)
+
+
+class MemoryLease(_Handle):
+    """One process's handle on a cell's lease."""
+
+    def __init__(self, cell: MemoryCell, ttl: timedelta, faults: Faults | None = None) -> None:
+        super().__init__(faults)
+        self._store = cell
+        self._ttl = ttl
+        self._seen: str | None = None
+        self._watching = False
+
+    async def acquire(self, holder: str) -> bool:
+        """Become the holder if nobody is; True where `holder` has it now."""
+        await self.at(Moment.ASK, holder)
+        if self._store.holder() not in (None, holder):
+            return False
+        self._store.hold(holder, self._ttl)
+        return True
+
+    async def renew(self, holder: str) -> bool:
+        """Hold it for its time-to-live again; False where it was lost."""
+        await self.at(Moment.ASK, holder)
+        if self._store.holder() != holder:
+            return False
+        self._store.hold(holder, self._ttl)
+        return True
+
+    async def release(self, holder: str) -> None:
+        """Give it back, so that another can take over at once."""
+        await self.at(Moment.ASK, holder)
+        if self._store.holder() == holder:
+            self._store.hold(holder, None)
+
+    async def holder(self) -> str | None:
+        """Who holds it now."""
+        await self.at(Moment.ASK, "")
+        return self._store.holder()
+
+    async def changed(self) -> None:
+        """Return when the holder may have changed since the last call here; the first call returns at once."""
+        await self.at(Moment.ASK, "")
+        while self._watching and self._store.holder() == self._seen:
+            await self._store.lease_news()
+            await self.at(Moment.ASK, "")
+        self._watching = True
+        self._seen = self._store.holder()
+
+    async def close(self) -> None:
+        """Stop watching for changes."""
+        self._watching = False
+
+
+def _announce(news: asyncio.Event) -> asyncio.Event:
+    """Wake whoever waits, and return what the next ones wait on."""
+    news.set()
+    return asyncio.Event()

@@ -1,0 +1,152 @@
+"""What a cell has on the broker, as data: its stream, and the bucket of leases.
+
+Nothing here ever takes a record away: an existing stream is adopted as it is, or refused with a reason."""
+
+import hashlib
+import logging
+from datetime import timedelta
+from typing import Any
+
+from nats.aio.client import Client
+
+from remediation_orchestrator.events import CellName, subjects
+
+from . import api
+from .port import LogError, LogUnreachableError
+
+log = logging.getLogger(__name__)
+
+NANOSECONDS = 1_000_000_000
+
+# Publishers retry for five minutes at most; the server keeps this window in memory, so no longer than twice that.
+DUPLICATE_WINDOW = timedelta(minutes=10)
+
+LEASE_STREAM = "KV_RO_LEASES"
+# A marker only has to outlive the readers that were away when its key lapsed; they ask again when they are back.
+MARKER_TTL = timedelta(minutes=5)
+
+# JetStream's codes for "there is one of that name already, with another configuration".
+NAME_IN_USE = 10058
+
+
+def stream_name(cell: CellName) -> str:
+    """The name of a cell's stream."""
+    return f"RO_{cell}"
+
+
+def lease_subject(cell: CellName) -> str:
+    """The key that whoever is active in a cell holds."""
+    return f"$KV.RO_LEASES.{cell}"
+
+
+def stream_config(cell: CellName, *, replicas: int = 1, max_bytes: int | None = None) -> dict[str, Any]:
+    """A cell's stream. It never drops a record: at its limit it refuses the newest instead."""
+    return {
+        "name": stream_name(cell),
+        "subjects": subjects.bound_subjects(cell),
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_age": 0,
+        "max_msgs": -1,
+        "max_msgs_per_subject": -1,
+        "max_bytes": -1 if max_bytes is None else max_bytes,
+        "num_replicas": replicas,
+        "allow_direct": True,
+        "duplicate_window": int(DUPLICATE_WINDOW.total_seconds()) * NANOSECONDS,
+    }
+
+
+def lease_config(*, replicas: int = 1) -> dict[str, Any]:
+    """The bucket of leases, one key a cell: a value lapses by its own time-to-live and leaves a marker."""
+    return {
+        "name": LEASE_STREAM,
+        "subjects": ["$KV.RO_LEASES.>"],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_age": 0,
+        "max_msgs_per_subject": 1,
+        "max_bytes": -1,
+        "num_replicas": replicas,
+        "allow_direct": False,  # A stale answer about a lease is worse than a slow one.
+        "allow_msg_ttl": True,
+        "allow_rollup_hdrs": True,
+        "subject_delete_marker_ttl": int(MARKER_TTL.total_seconds()) * NANOSECONDS,
+    }
+
+
+def identity_of(name: str, created: str) -> str:
+    """Name a stream's life in eight hex digits; a stream made again under the same name has others."""
+    return hashlib.sha256(f"{name}\n{created}".encode()).hexdigest()[:8]
+
+
+async def ensure_stream(
+    connection: Client, cell: CellName, *, replicas: int = 1, max_bytes: int | None = None
+) -> api.StreamInfo:
+    """Make the cell's stream if there is none, else adopt it. Raises LogError where it is no log."""
+    wanted = stream_config(cell, replicas=replicas, max_bytes=max_bytes)
+    found = await api.stream_info(connection, stream_name(cell))
+    if found is None:
+        found = await _create(connection, wanted)
+    _check_keeps_everything(found.config)
+    changes = _lossless_changes(cell, found, max_bytes)
+    if not changes:
+        return found
+    return await update_stream(connection, found, changes)
+
+
+async def ensure_leases(connection: Client, *, replicas: int = 1) -> api.StreamInfo:
+    """Make the bucket of leases if there is none."""
+    found = await api.stream_info(connection, LEASE_STREAM)
+    return found or await _create(connection, lease_config(replicas=replicas))
+
+
+async def update_stream(connection: Client, found: api.StreamInfo, changes: dict[str, Any]) -> api.StreamInfo:
+    """Change these settings of a stream and no others."""
+    name = found.config["name"]
+    return await api.call(connection, f"STREAM.UPDATE.{name}", {**found.config, **changes}, api.StreamInfo)
+
+
+async def _create(connection: Client, config: dict[str, Any]) -> api.StreamInfo:
+    try:
+        return await api.call(connection, f"STREAM.CREATE.{config['name']}", config, api.StreamInfo)
+    except api.ApiError as error:
+        if error.err_code != NAME_IN_USE:
+            raise
+    # Somebody else was faster, with other settings: theirs stand.
+    found = await api.stream_info(connection, config["name"])
+    if found is None:
+        raise LogUnreachableError(f"the stream {config['name']} was made and deleted again meanwhile")
+    return found
+
+
+def _check_keeps_everything(config: dict[str, Any]) -> None:
+    drops = [
+        f"{key} is {value}"
+        for key, value, kept in (
+            ("retention", config.get("retention", "limits"), "limits"),
+            ("discard", config.get("discard", "old"), "new"),
+            ("max_age", config.get("max_age", 0), 0),
+            ("storage", config.get("storage", "file"), "file"),
+        )
+        if value != kept
+    ]
+    if config.get("max_msgs_per_subject", -1) > 0:
+        drops.append(f"max_msgs_per_subject is {config['max_msgs_per_subject']}")
+    if drops:
+        raise LogError(f"the stream {config['name']} would lose records ({', '.join(drops)}): it cannot be a log")
+
+
+def _lossless_changes(cell: CellName, found: api.StreamInfo, max_bytes: int | None) -> dict[str, Any]:
+    """What may be changed without losing anything: missing subjects, and a limit above what is stored."""
+    changes: dict[str, Any] = {}
+    bound = set(found.config.get("subjects", []))
+    if not bound >= set(subjects.bound_subjects(cell, signals=False)):
+        changes["subjects"] = subjects.bound_subjects(cell)
+    if max_bytes is not None and max_bytes != found.config.get("max_bytes", -1):
+        if max_bytes > found.state.bytes:
+            changes["max_bytes"] = max_bytes
+        else:
+            log.warning("limit kept", extra={"stream": found.config["name"], "stored_bytes": found.state.bytes})
+    return changes

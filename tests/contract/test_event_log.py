@@ -1,0 +1,240 @@
+"""One contract, two logs: what is promised of the event log holds in memory and on JetStream."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from datetime import UTC, datetime
+
+import pytest
+
+from remediation_orchestrator.bus.connection import connected
+from remediation_orchestrator.bus.embedded import EmbeddedServer
+from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.memory import MemoryCell
+from remediation_orchestrator.bus.port import EventLog, LogFullError, LogUnreachableError, StaleWriteError
+from remediation_orchestrator.events import CellName, StoredMessage
+
+PATIENCE = 10
+MakeLog = Callable[..., Awaitable[EventLog]]
+
+
+@pytest.fixture(params=["memory", "jetstream"])
+async def make_log(request: pytest.FixtureRequest, cell: CellName) -> AsyncIterator[MakeLog]:
+    """Makes handles on the log of one cell; `max_bytes` counts for the first."""
+    if request.param == "memory":
+        made: list[MemoryCell] = []
+
+        async def in_memory(max_bytes: int | None = None) -> EventLog:
+            if not made:
+                made.append(MemoryCell(cell, lambda: datetime.now(UTC), max_bytes=max_bytes))
+            return made[0].log()
+
+        yield in_memory
+        return
+    server: EmbeddedServer = request.getfixturevalue("server")
+    async with connected(server.url, name="contract") as client:
+
+        async def on_jetstream(max_bytes: int | None = None) -> EventLog:
+            return await JetStreamLog.ensure(client, cell, max_bytes=max_bytes)
+
+        yield on_jetstream
+
+
+@pytest.fixture
+async def log(make_log: MakeLog) -> EventLog:
+    """An empty log."""
+    return await make_log()
+
+
+def on(log: EventLog, rest: str = "signal.test") -> str:
+    """A subject of the log."""
+    return f"ro.{log.cell}.{rest}"
+
+
+async def all_of(log: EventLog, start: int = 1) -> list[StoredMessage]:
+    """Everything there is now."""
+    async with asyncio.timeout(PATIENCE):
+        return [message async for message in log.read(start)]
+
+
+async def take(messages: AsyncIterator[StoredMessage], count: int) -> list[StoredMessage]:
+    """The next few, as soon as they are there."""
+    async with asyncio.timeout(PATIENCE):
+        return [await anext(messages) for _ in range(count)]
+
+
+async def attempt(append: Awaitable[int]) -> int | LogFullError:
+    """What came of it."""
+    try:
+        return await append
+    except LogFullError as full:
+        return full
+
+
+async def test_an_empty_log_has_nothing(log: EventLog) -> None:
+    """Zero is the last sequence before there is one, and one the first."""
+    assert await log.last_sequence() == 0
+    assert await log.first_sequence() == 1
+    assert await log.last(on(log)) is None
+    assert await log.fill() == 0.0
+    assert await all_of(log) == []
+
+
+async def test_what_was_appended_is_read_in_order(log: EventLog) -> None:
+    """Sequences count from one, across subjects, and the bytes are those that were given."""
+    payloads = [b'{"a":1}', b"\x00\xff not JSON", b""]
+    given = [(on(log, "signal.a"), payloads[0]), (on(log, "decision"), payloads[1]), (on(log), payloads[2])]
+    assert [await log.append(subject, payload) for subject, payload in given] == [1, 2, 3]
+    stored = await all_of(log)
+    assert [(m.sequence, m.subject, m.payload) for m in stored] == [
+        (number, *one) for number, one in enumerate(given, start=1)
+    ]
+    assert [m.headers for m in stored] == [None] * 3
+    assert await log.last_sequence() == 3
+
+
+async def test_stamps_are_utc_and_never_go_back(log: EventLog) -> None:
+    """Every message carries when it was stored."""
+    for _ in range(5):
+        await log.append(on(log), b"x")
+    stamps = [message.recorded_at for message in await all_of(log)]
+    assert stamps == sorted(stamps)
+    assert all(stamp.tzinfo is UTC for stamp in stamps)
+
+
+async def test_reading_starts_where_it_is_told(log: EventLog) -> None:
+    """From the middle, from the last, and from beyond the end."""
+    for number in range(5):
+        await log.append(on(log), b"%d" % number)
+    assert [m.sequence for m in await all_of(log, 3)] == [3, 4, 5]
+    assert [m.sequence for m in await all_of(log, 5)] == [5]
+    assert await all_of(log, 6) == []
+
+
+async def test_reading_ends_at_what_was_the_last_when_it_began(log: EventLog) -> None:
+    """What is appended during the reading is left for the next one."""
+    for _ in range(3):
+        await log.append(on(log), b"x")
+    read = []
+    async with asyncio.timeout(PATIENCE):
+        async for message in log.read():
+            read.append(message.sequence)
+            await log.append(on(log), b"later")
+    assert read == [1, 2, 3]
+
+
+async def test_a_long_log_is_read_whole(log: EventLog) -> None:
+    """More than fits in a few batches, in order, each once."""
+    for _ in range(5):
+        await asyncio.gather(*(log.append(on(log), b"x") for _ in range(500)))
+    assert [m.sequence for m in await all_of(log)] == list(range(1, 2_501))
+
+
+async def test_following_goes_on_with_what_comes(log: EventLog) -> None:
+    """First what is there, then what is appended, also by another handle."""
+    await log.append(on(log), b"there")
+    async with aclosing(log.read(follow=True)) as messages:  # type: ignore[type-var]
+        assert [m.payload for m in await take(messages, 1)] == [b"there"]
+        waiting = asyncio.create_task(take(messages, 2))
+        await log.append(on(log), b"came")
+        await log.append(on(log), b"came too")
+        assert [m.payload for m in await waiting] == [b"came", b"came too"]
+
+
+async def test_following_from_beyond_the_end_waits_for_that_sequence(log: EventLog) -> None:
+    """Earlier messages that come meanwhile are not for this reader."""
+    await log.append(on(log), b"1")
+    async with aclosing(log.read(4, follow=True)) as messages:  # type: ignore[type-var]
+        waiting = asyncio.create_task(take(messages, 1))
+        for _ in range(4):
+            await log.append(on(log), b"x")
+        assert [m.sequence for m in await waiting] == [4]
+
+
+async def test_an_expectation_that_holds_is_stored_with_the_record(log: EventLog) -> None:
+    """Zero for the first on a subject, then the sequence of the one before, whatever happens elsewhere."""
+    decision = on(log, "decision")
+    assert await log.append(decision, b"1", expect=0) == 1
+    await log.append(on(log), b"elsewhere")
+    assert await log.append(decision, b"2", expect=1) == 3
+    last = await log.last(decision)
+    assert last is not None
+    assert last.headers == {"Nats-Expected-Last-Subject-Sequence": "1"}
+
+
+async def test_an_expectation_that_fails_stores_nothing_and_says_what_is_there(log: EventLog) -> None:
+    """The fence: whoever does not know the last record may not write."""
+    decision = on(log, "decision")
+    await log.append(decision, b"1", expect=0)
+    for expected in (0, 7):
+        with pytest.raises(StaleWriteError) as stale:
+            await log.append(decision, b"2", expect=expected)
+        assert stale.value.last == 1
+    with pytest.raises(StaleWriteError):
+        await log.append(on(log, "execution.wfe-1"), b"2", expect=1)
+    assert await log.last_sequence() == 1
+
+
+async def test_of_many_that_want_to_be_first_one_is(make_log: MakeLog) -> None:
+    """Twenty claims on one subject, from two handles."""
+    logs = [await make_log(), await make_log()]
+    claim = on(logs[0], "execution.wfe-1")
+    claims = (logs[number % 2].append(claim, b"%d" % number, expect=0) for number in range(20))
+    outcomes = await asyncio.gather(*claims, return_exceptions=True)
+    assert [outcome for outcome in outcomes if not isinstance(outcome, StaleWriteError)] == [1]
+
+
+async def test_a_repeated_message_id_is_answered_with_the_first(log: EventLog) -> None:
+    """The second is dropped, also with other bytes; another id is another message."""
+    assert await log.append(on(log), b"1", message_id="a") == 1
+    assert await log.append(on(log), b"2", message_id="a") == 1
+    assert await log.append(on(log), b"3", message_id="b") == 2
+    assert [m.payload for m in await all_of(log)] == [b"1", b"3"]
+
+
+async def test_the_last_is_the_newest_of_its_subject_as_it_is_read(log: EventLog) -> None:
+    """Both ways to read a message give the same, to the microsecond."""
+    for subject in ("signal.a", "signal.b", "signal.a"):
+        await log.append(on(log, subject), b"x", message_id=f"{subject}-{await log.last_sequence()}")
+    stored = await all_of(log)
+    assert await log.last(on(log, "signal.a")) == stored[2]
+    assert await log.last(on(log, "signal.b")) == stored[1]
+    assert await log.last(on(log, "signal.c")) is None
+
+
+@pytest.mark.parametrize("rest", ["signals.x", "signal", "signal.a.b", "decision.x", "command.workflow"])
+async def test_a_misspelt_subject_is_refused(log: EventLog, rest: str) -> None:
+    """In one line that names it, and at once."""
+    async with asyncio.timeout(1):
+        with pytest.raises(LogUnreachableError, match=f"{rest}: the log .* takes no such subject"):
+            await log.append(on(log, rest), b"x")
+
+
+async def test_a_full_log_refuses_and_keeps_what_it_has(make_log: MakeLog) -> None:
+    """At its limit the newest is refused, never the oldest dropped."""
+    log = await make_log(max_bytes=10_000)
+    outcomes = [await attempt(log.append(on(log), b"x" * 1_000)) for _ in range(20)]
+    assert isinstance(outcomes[-1], LogFullError)
+    assert outcomes.index(1) == 0
+    assert 0.85 < await log.fill() <= 1.0
+    assert (await all_of(log))[0].sequence == 1
+    assert await log.first_sequence() == 1
+
+
+async def test_shut_for_signals_the_rest_goes_on(log: EventLog) -> None:
+    """Publishers of signals are refused, runs can end; and it can be opened again."""
+    await log.take_signals(enabled=False)
+    await log.take_signals(enabled=False)
+    with pytest.raises(LogFullError, match="takes no signals"):
+        await log.append(on(log), b"x")
+    assert await log.append(on(log, "execution.wfe-1"), b"x") == 1
+    await log.take_signals(enabled=True)
+    assert await log.append(on(log), b"x") == 2
+
+
+async def test_handles_of_one_log_agree_on_its_identity(make_log: MakeLog) -> None:
+    """Eight hex digits, the same for all of this life."""
+    one, other = await make_log(), await make_log()
+    assert one.identity == other.identity
+    assert len(one.identity) == 8
+    assert int(one.identity, 16) >= 0
