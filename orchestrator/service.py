@@ -70,17 +70,29 @@ class Orchestrator:
     async def _reading(self) -> AsyncIterator[None]:
         """Read the log from its beginning into a fresh fold, as long as the context lasts."""
         self.inbox, self.fold = Inbox(), Fold()
-        reader = asyncio.create_task(self._read(self.inbox))
+        tasks = [
+            asyncio.create_task(self._read(self.inbox)),
+            asyncio.create_task(self._watch_lease(self.inbox)),
+        ]
         try:
             yield
         finally:
-            reader.cancel()
-            with suppress(asyncio.CancelledError):
-                await reader
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read(self, inbox: Inbox) -> None:
         async for message in self._log.read(follow=True):
             await inbox.put(message)
+
+    async def _watch_lease(self, inbox: Inbox) -> None:
+        """Wake whoever stands by when the lease is free."""
+        while True:
+            try:
+                await self._lease.changed()
+            except LogError:
+                await asyncio.sleep(RENEW_SECONDS)
+            inbox.wake()
 
     async def _stand_by(self) -> bool:
         """Fold along until the lease is ours and the fold is at the tail; False when told to stop."""

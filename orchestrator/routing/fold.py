@@ -5,6 +5,7 @@ the last frame are folded by the active orchestrator alone, as the first step of
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Protocol
 
 from remediation_orchestrator.events import (
     Decision,
@@ -12,6 +13,7 @@ from remediation_orchestrator.events import (
     OrchestratorStarted,
     Recorded,
     StoredMessage,
+    Undecodable,
     decode,
 )
 from remediation_orchestrator.events.subjects import Family, parse
@@ -22,10 +24,27 @@ from .facts import fold_fact
 from .projection import Projection
 
 
+class Observer(Protocol):
+    """Whoever asks questions of a log looks on while it is folded; nothing it does may change the fold."""
+
+    def fact(self, record: Recorded | Undecodable, *, fits: bool) -> None:
+        """A fact has been folded; `fits` is False for a stray that changed nothing."""
+
+    def frame(self, message: StoredMessage, head: DecisionFrame | None) -> None:
+        """A record of the decision subject is next, its facts are folded; without a head it is no frame."""
+
+    def decision(self, record: Recorded | Undecodable) -> None:
+        """A decision is about to be folded."""
+
+    def command(self, message: StoredMessage, key: tuple[str, str]) -> None:
+        """A command is next."""
+
+
 class Fold:
     """A projection and its place in the log."""
 
-    def __init__(self) -> None:
+    def __init__(self, observer: Observer | None = None) -> None:
+        self._observer = observer
         self.view = Projection()
         self.chain = Chain()
         self.facts: deque[StoredMessage] = deque()
@@ -48,6 +67,8 @@ class Fold:
             self._take_frame(message)
         else:
             kind, _, name = subject.rest.partition(".")
+            if self._observer is not None:
+                self._observer.command(message, (kind, name))
             self.view.owed.pop((kind, name), None)
 
     def fold_facts(self, through: int | None = None, *, most: int | None = None) -> None:
@@ -56,7 +77,9 @@ class Fold:
             message = self.facts.popleft()
             self.chain.fact(message.sequence, message.payload)
             for record in decode(message):
-                fold_fact(self.view, record)
+                fits = fold_fact(self.view, record)
+                if self._observer is not None:
+                    self._observer.fact(record, fits=fits)
             most = None if most is None else most - 1
 
     def stored(self, sequence: int, frame: Sequence[Decision], payload: bytes) -> None:
@@ -74,15 +97,24 @@ class Fold:
         records = decode(message)
         first = records[0] if records else None
         head = first.event if isinstance(first, Recorded) else None
+        if isinstance(head, DecisionFrame):
+            self.fold_facts(head.as_of)
+        if self._observer is not None:
+            self._observer.frame(message, head if isinstance(head, DecisionFrame) else None)
         if not isinstance(head, DecisionFrame):
             self.chain.head = message.sequence  # Not a frame: it decides nothing, and audit shows it.
             return
-        self.fold_facts(head.as_of)
         for record in records:
-            if isinstance(record, Recorded):
-                if isinstance(record.event, OrchestratorStarted):
-                    self.version = record.event.version
-                fold_decision(self.view, record.event, record.position)  # type: ignore[arg-type]
-            elif record.unknown_type is not None:
-                self.unknown = f"{record.unknown_type} at {record.position}"
+            if self._observer is not None:
+                self._observer.decision(record)
+            self._fold(record)
         self.chain.frame(message.sequence, head.previous, message.payload)
+
+    def _fold(self, record: Recorded | Undecodable) -> None:
+        if isinstance(record, Undecodable):
+            if record.unknown_type is not None:
+                self.unknown = f"{record.unknown_type} at {record.position}"
+            return
+        if isinstance(record.event, OrchestratorStarted):
+            self.version = record.event.version
+        fold_decision(self.view, record.event, record.position)  # type: ignore[arg-type]

@@ -33,9 +33,16 @@ from remediation_orchestrator.events.identity import analysis_id, execution_id
 
 from .checks import decide
 from .decisions import fold_decision, open_remediation
-from .facts import executing
+from .facts import current_run
 from .projection import Projection
 from .state import Answer, Judge, Remediation, Run, Serve, Task, Tell, Unjudged
+
+_TIMED = {
+    Phase.ANALYZING: FailurePhase.AI_ANALYSIS,
+    Phase.AWAITING_APPROVAL: FailurePhase.APPROVAL,
+    Phase.EXECUTING: FailurePhase.WORKFLOW_EXECUTION,
+}
+"""The phases that have a limit, and in which phase a remediation fails that stays too long."""
 
 Judged = RoutingDecided | PhaseChanged | TargetReleased | SignalRejected | PolicyRejected
 
@@ -112,33 +119,34 @@ def _due(view: Projection, now: datetime) -> Iterator[Judged | ExecutionId]:
         if run is not None and not run.started:
             yield run.execution
             continue
-        decision = (
-            _too_long(view, view.remediations[RemediationId(about)], now)
-            if run is None
-            else _run_over(view, run, now)
-        )
+        decision = _when_due(view, run, RemediationId(about), now)
         fold_decision(view, decision, None)
         yield decision
 
 
-def _too_long(view: Projection, remediation: Remediation, now: datetime) -> Judged:
+def _when_due(view: Projection, run: Run | None, about: RemediationId, now: datetime) -> Judged:
+    if run is not None and run.lost:
+        return TargetReleased(run.target, run.execution, now)
+    remediation = view.remediations[about if run is None else run.remediation]
     if remediation.phase is Phase.BLOCKED:
         return verdict_again(view, remediation, Because(Cause.DUE), now)
-    analysing = remediation.phase is Phase.ANALYZING
-    failed_in = FailurePhase.AI_ANALYSIS if analysing else FailurePhase.APPROVAL
-    return _timed_out(remediation, failed_in, now)
+    return _timed_out(remediation, now)
 
 
-def _run_over(view: Projection, run: Run, now: datetime) -> Judged:
-    if run.lost:
-        return TargetReleased(run.target, run.execution, now)
-    remediation = executing(view, run)
-    assert remediation is not None, f"{run.execution} has a timer and no remediation"
-    timed_out = _timed_out(remediation, FailurePhase.WORKFLOW_EXECUTION, now)
-    return replace(timed_out, execution=run.execution)
+def expected_end(view: Projection, remediation: RemediationId, now: datetime) -> PhaseChanged | None:
+    """The end that time alone has brought to a remediation by now; None where it has not."""
+    known = view.remediations.get(remediation)
+    if known is None:
+        return None
+    run = current_run(view, known)
+    if run is not None:
+        return _timed_out(known, now) if run.started and now > run.deadline else None
+    over = known.phase in _TIMED and known.until is not None and now > known.until
+    return _timed_out(known, now) if over else None
 
 
-def _timed_out(remediation: Remediation, failed_in: FailurePhase, now: datetime) -> PhaseChanged:
+def _timed_out(remediation: Remediation, now: datetime) -> PhaseChanged:
+    executing = remediation.phase is Phase.EXECUTING
     return PhaseChanged(
         remediation=remediation.id,
         fingerprint=remediation.fingerprint,
@@ -147,7 +155,8 @@ def _timed_out(remediation: Remediation, failed_in: FailurePhase, now: datetime)
         now=now,
         attempt=remediation.attempts,
         target=remediation.target,
-        failure_phase=failed_in,
+        failure_phase=_TIMED[remediation.phase],
+        execution=remediation.execution if executing else None,
     )
 
 
