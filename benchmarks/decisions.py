@@ -16,7 +16,7 @@ from benchmarks import report
 from benchmarks.stage import child, server
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.events import CellName, Cause, Recorded, RoutingDecided, decode, subjects
+from remediation_orchestrator.events import Cause, CellName, Recorded, RoutingDecided, decode, subjects
 
 # What this kind of machine stores: only for turning `--seconds` into a count.
 SINGLES_PER_SECOND, IN_FRAMES_PER_SECOND = 5_000, 20_000
@@ -105,9 +105,7 @@ async def main() -> None:
     say(outcomes, as_json=options.json)
 
 
-async def run(
-    connection: Client, url: str, cell: CellName, path: Path, count: int, *, deciding: bool
-) -> Times:
+async def run(connection: Client, url: str, cell: CellName, path: Path, count: int, *, deciding: bool) -> Times:
     """Have so many signals stored in a fresh cell, with an orchestrator at work or without."""
     log = await JetStreamLog.ensure(connection, cell)
     publishing = child("benchmarks.publisher", url, cell, path.mix, str(count), str(path.size))
@@ -165,7 +163,7 @@ async def _last_signal(log: JetStreamLog) -> int:
 async def _decided_through(log: JetStreamLog, sequence: int) -> None:
     """Wait for a frame that stands behind a record of it: only the last round can still be at work then."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await _covers(log, sequence):
+        while not await _covers(log, sequence):  # noqa: ASYNC110 - to read along would cost what is measured
             await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -15,7 +15,7 @@ from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.events import subjects
 from remediation_orchestrator.events.identity import cell_name
 
-# As many as a busy publisher would have under way: the server is never idle, and answers within a fifth of a second.
+# Enough that the server is never idle, and few enough that it answers within a fifth of a second.
 UNDER_WAY_MAX = 1_000
 
 

@@ -35,7 +35,9 @@ def median(values: Sequence[float]) -> float:
 
 def spread(values: Sequence[float]) -> str:
     """The smallest and the largest."""
-    return f"{min(values):,.0f}–{max(values):,.0f}" if max(values) >= 100 else f"{min(values):.2f}–{max(values):.2f}"
+    return (
+        f"{min(values):,.0f}–{max(values):,.0f}" if max(values) >= 100 else f"{min(values):.2f}–{max(values):.2f}"
+    )
 
 
 def say(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], data: object, *, as_json: bool) -> None:

@@ -14,6 +14,8 @@ from remediation_orchestrator.bus.embedded import EmbeddedServer
 
 READY = b"ready\n"
 READY_SECONDS = 60.0
+# The last round of a stopping orchestrator may be a thousand messages.
+END_SECONDS = 30.0
 ROOT = Path(__file__).parents[1]
 
 
@@ -29,7 +31,13 @@ async def server() -> AsyncIterator[EmbeddedServer]:
 async def child(module: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """A module of ours in a process of its own, which has said that it is ready."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, *arguments, cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        module,
+        *arguments,
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -40,8 +48,20 @@ async def child(module: str, *arguments: str) -> AsyncIterator[asyncio.subproces
             raise RuntimeError(f"{module} did not become ready")
         yield process
     finally:
-        process.stdin.close()
+        await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Let it end by itself. One that does not is killed, and that is an error: services have to stop cleanly."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
         await process.wait()
+        raise
 
 
 async def said_to_go_on() -> None:
