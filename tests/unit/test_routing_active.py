@@ -160,3 +160,20 @@ def test_what_a_resolution_ended_is_told_before_a_retry_in_the_same_message_begi
     assert [one.phase for one in story.changes] == ["Cancelled"]
     assert story.phase("rr-1") == "Cancelled"
     assert not view.agenda
+
+
+def test_facts_folded_together_are_answered_in_their_order() -> None:
+    """Repeated, resolved, retried while the service was down: Cancelled is recorded before the new verdict."""
+    story = Story()
+    story.signal(0)
+    story.failed(1, "wfe-1")
+    story.together(
+        1.5,
+        lambda: story.signal(1.2),
+        lambda: story.resolved(1.3),
+        lambda: story.operator(1.4, RetryRequested(RemediationId("rr-1"))),
+    )
+    told = story.decisions[-3:]
+    assert [type(one).__name__ for one in told] == ["RoutingDecided", "PhaseChanged", "RoutingDecided"]
+    assert story.verdict == Block(Reason.EXPONENTIAL_BACKOFF, until=minute(2))
+    assert story.phase("rr-1") == "Blocked"
