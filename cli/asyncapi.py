@@ -1,4 +1,4 @@
-"""`ro asyncapi`: every subject and every event of the log as an AsyncAPI 3.0 document, from the structs themselves."""
+"""`ro asyncapi`: every subject and event of the log as an AsyncAPI 3.0 document, from the structs themselves."""
 
 import importlib.metadata
 from typing import get_args

@@ -1,7 +1,6 @@
 """What operators say of one remediation: checked against the folded log, recorded with who and why."""
 
 import asyncio
-import functools
 import getpass
 from collections.abc import Callable
 
@@ -46,11 +45,7 @@ by_option = click.option("--by", default=_user, callback=_filled, help="Who.  [d
 def operator_options(verb: Verb) -> Verb:
     """Give a verb what every operator's fact needs; it takes a `Broker` first."""
 
-    @functools.wraps(verb)
-    def wired(broker: Broker, **rest: object) -> None:
-        verb(broker, **rest)
-
-    return reason_option(by_option(json_option(broker_options(wired))))
+    return reason_option(by_option(json_option(broker_options(verb))))
 
 
 def operate(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
 
@@ -17,6 +18,8 @@ class Read(Struct, frozen=True):
 
     fold: Fold
     now: datetime
+    fill: float
+    """The share of a live log's limit that is used."""
 
 
 def read(source: Source, observer: Observer | None = None) -> Read:
@@ -38,4 +41,5 @@ async def read_log(log: ReadableLog, observer: Observer | None = None, *, live: 
             fold.take(message)
             newest = max(newest, message.recorded_at)
     fold.fold_facts()
-    return Read(fold, max(newest, datetime.now(UTC)) if live else newest)
+    fill = await log.fill() if isinstance(log, JetStreamLog) else 0.0
+    return Read(fold, max(newest, datetime.now(UTC)) if live else newest, fill)

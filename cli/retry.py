@@ -2,7 +2,7 @@
 
 import click
 
-from remediation_orchestrator.events import RetryRequested, Phase
+from remediation_orchestrator.events import Phase, RetryRequested
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from remediation_orchestrator.events import (
     AnalysisCompleted,
     AnalysisFailed,
+    AnalyzeSignal,
     Block,
     BlockCleared,
     CreateWorkflow,
@@ -19,6 +20,7 @@ from remediation_orchestrator.events import (
     Event,
     ExecutionId,
     Fingerprint,
+    Notify,
     PhaseChanged,
     Position,
     Recorded,
@@ -227,9 +229,12 @@ def says(event: Event) -> str:
         case WorkflowStarted():
             return _joined(event.execution, event.executor and f"by {event.executor}")
         case WorkflowFailed():
-            code = None if event.exit_code is None else f"exit code {event.exit_code}"
             when = "during execution" if event.was_execution_failure else "before execution"
-            return _joined(event.execution, event.reason, when, code, event.message)
+            return _joined(event.execution, event.reason, when, _last_line(event.message))
+        case AnalyzeSignal():
+            return _joined("a workflow for", event.name, "on", str(event.target))
+        case Notify():
+            return _joined(event.outcome, event.reason)
         case AnalysisCompleted():
             return event.workflow.id if event.workflow else "no workflow fits"
         case AnalysisFailed():
@@ -255,6 +260,12 @@ def _verdict(verdict: Verdict) -> str:
 
 def _joined(*parts: str | None) -> str:
     return " ".join(part for part in parts if part)
+
+
+def _last_line(text: str) -> str:
+    """What a program said last is most often what went wrong."""
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""
 
 
 def _with(
