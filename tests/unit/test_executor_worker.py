@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -35,7 +34,7 @@ from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.executor.catalog import load_catalog
 from remediation_orchestrator.executor.lease import Lease, Pace
 from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop, Succeeded
-from remediation_orchestrator.executor.worker import Surroundings, Worker
+from remediation_orchestrator.executor.worker import Engine, Surroundings, Worker
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 SUBJECT = "ro.main.execution.wfe-1"
@@ -123,14 +122,15 @@ class Bench:
         self.log = log
         self.ran: list[Job] = []
         self.outcome: Outcome = Succeeded("done")
-        self.during: Callable[[], Any] | None = None
+        self.during: Callable[[], Awaitable[None]] | None = None
+        self.engine: Engine = self._count
         self.clock = 1000.0
         (folder / "w.yaml").write_text('id: w\nidempotent: true\nscript: {command: [sh, "{target.name}"]}\n')
         catalog = load_catalog(folder)
         around = Surroundings(
             log=log,
             catalog=lambda: catalog,
-            engine=self._engine,
+            engine=lambda job, lease, stop: self.engine(job, lease, stop),
             monotonic=lambda: self.clock,
             now=lambda: NOW,
             environment={"PATH": "/usr/bin:/bin"},
@@ -138,7 +138,7 @@ class Bench:
         )
         self.worker = Worker(name, around)
 
-    async def _engine(self, job: Job, lease: Lease, stop: Stop) -> Outcome:
+    async def _count(self, job: Job, lease: Lease, stop: Stop) -> Outcome:
         self.ran.append(job)
         if self.during:
             await self.during()
@@ -363,7 +363,7 @@ async def test_a_cancelled_run_is_told_to_stop(bench: Bench) -> None:
         seen.append(stop.reason)
         return Failed(FailureReason.TASK_FAILED, "cancelled", ran=True)
 
-    object.__setattr__(bench.worker._around, "engine", engine)
+    bench.engine = engine
     await bench.handle(Delivered(command()))
     assert seen == ["resolved"]
 
