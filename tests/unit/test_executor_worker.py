@@ -381,3 +381,21 @@ async def test_the_facts_name_their_cause(bench: Bench) -> None:
     claim, end = (json.loads(one.payload) for one in bench.log.stored[1:])
     assert (claim["causationid"], claim["id"], claim["source"]) == ("41", "claim-41-1", "/ro/main/executor/e1")
     assert (end["causationid"], end["correlationid"]) == ("41", "rr-1")
+
+
+async def test_an_engine_that_breaks_its_promise_is_reported_lost_and_not_asked_again(bench: Bench) -> None:
+    """Nobody knows what it did: the next delivery says so, in the same process too."""
+
+    async def engine(job: Job, lease: Lease, stop: Stop) -> Outcome:
+        bench.ran.append(job)
+        raise RuntimeError("a bug")
+
+    bench.engine = engine
+    with pytest.raises(RuntimeError, match="a bug"):
+        await bench.handle(Delivered(command()))
+    again = Delivered(command(), number=2)
+    await bench.handle(again)
+    ended = bench.log.facts()[1]
+    assert isinstance(ended, WorkflowFailed)
+    assert (ended.reason, ended.was_execution_failure) == ("ExecutorLost", True)
+    assert (len(bench.ran), again.acknowledged) == (1, 1)
