@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 5.0
 # A restarted server is back within a second; a waiting client costs one refused connect each time.
 RECONNECT_SECONDS = 0.25
+# A server that refuses the password may close before its reason is read: worth asking again.
+RESETS_MAX = 4
 # How often a connect under way is looked at, for a refusal.
 LOOK_SECONDS = 0.01
 
@@ -33,12 +35,16 @@ class _Watch:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._resets = 0
         self.failures = 0
         self.last: str | None = None
 
     async def on_error(self, error: Exception) -> None:
         text = str(error) or type(error).__name__
-        self.failures += 1
+        if isinstance(error, ConnectionResetError) and self._resets < RESETS_MAX:
+            self._resets += 1
+        else:
+            self.failures += 1
         if text != self.last:
             self.last = text
             log.info("broker error", extra={"error": text})
