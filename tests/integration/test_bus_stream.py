@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from remediation_orchestrator.bus import api, topology
 from remediation_orchestrator.bus.embedded import EmbeddedServer
-from remediation_orchestrator.bus.feed import recorded_at
+from remediation_orchestrator.bus.feed import placed, recorded_at
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import LogError, LogUnreachableError
 from remediation_orchestrator.events import CellName
@@ -177,3 +177,11 @@ async def test_the_connection_may_be_anybody_s(server: EmbeddedServer, cell: Cel
 def test_a_stamp_is_truncated_to_the_microsecond() -> None:
     """From the integer, never through a float."""
     assert recorded_at(1_790_000_000_123_456_999).isoformat() == "2026-09-21T14:13:20.123456+00:00"
+
+
+def test_a_reply_subject_is_read_with_and_without_a_domain() -> None:
+    """The short form of today, the long one, and the long one with its random end."""
+    want = (41, 7, 1_790_000_000_123_456_789, 3)
+    rest = "RO_main.ro-1.1.41.7.1790000000123456789.3"
+    for reply in (f"$JS.ACK.{rest}", f"$JS.ACK.hub.aBcD.{rest}", f"$JS.ACK.hub.aBcD.{rest}.xyz"):
+        assert placed(reply) == want
