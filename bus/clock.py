@@ -11,15 +11,15 @@ class BrokerClock:
     A stamp is older than its acknowledgement, so the estimate is behind the broker's clock, never ahead of it by
     more than the two clocks drift. Only an observed stamp can set it back, and then to exactly that stamp."""
 
-    def __init__(self, at: datetime, *, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
-        self._monotonic_ns = monotonic_ns
-        self.observe(at)
+    def __init__(self, at: datetime, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self.observe(at, monotonic())
 
     def now(self) -> datetime:
         """An estimate, in whole microseconds."""
-        return self._at + timedelta(microseconds=(self._monotonic_ns() - self._since) // 1_000)
+        return self._at + timedelta(seconds=self._monotonic() - self._since)
 
-    def observe(self, recorded_at: datetime) -> None:
-        """Set it by the stamp of a record whose append has just been acknowledged."""
+    def observe(self, recorded_at: datetime, acknowledged: float) -> None:
+        """Set it by a record's stamp and the moment (monotonic seconds) of its acknowledgement."""
         self._at = recorded_at
-        self._since = self._monotonic_ns()
+        self._since = acknowledged

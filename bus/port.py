@@ -107,5 +107,5 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """An estimate, in UTC and whole microseconds, never later than the broker's own by more than drift."""
 
-    def observe(self, recorded_at: datetime) -> None:
-        """Set it by the stamp of a record whose append has just been acknowledged."""
+    def observe(self, recorded_at: datetime, acknowledged: float) -> None:
+        """Set it by a record's stamp and the moment of its acknowledgement, in the event loop's seconds."""

@@ -50,6 +50,7 @@ class Notify(Struct, frozen=True):
     remediation: RemediationId
     fingerprint: Fingerprint
     target: Target
+    attempt: int
     outcome: Outcome
     decided_at: Position
     reason: Reason | None = None

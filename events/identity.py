@@ -83,3 +83,8 @@ def signal_of(remediation: RemediationId) -> Position:
 def execution_id(signal: Position, run: int) -> ExecutionId:
     """Name the n-th run (from 1) of the remediation that the signal at this position opened."""
     return ExecutionId(f"wfe-{signal}" if run == 1 else f"wfe-{signal}-r{run}")
+
+
+def analysis_id(remediation: RemediationId, analysis: int) -> str:
+    """Name the n-th analysis (from 1) that a remediation asks for."""
+    return remediation if analysis == 1 else f"{remediation}-r{analysis}"

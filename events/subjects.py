@@ -130,7 +130,7 @@ def command_id(command: Command) -> tuple[str, str]:
         case CancelWorkflow():
             return "cancel", command.execution
         case Notify():
-            return "notify", f"{command.remediation}-{command.decided_at}"
+            return "notify", f"{command.remediation}-{command.attempt}"
 
 
 def command(cell: CellName, command: Command) -> str:

@@ -1,0 +1,35 @@
+# Everything a developer runs. It needs Python >= 3.11, git and make; uv does the work with the committed lock.
+# Where uv is missing, a virtual environment of the project's own gets it, and nothing else.
+UV_VERSION := 0.13.9
+PYTHON ?= python3
+UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
+BIN := .venv/bin
+READY := .venv/.ready
+
+# uv takes the Python that is here: fetching one would need more network than PyPI.
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: demo test check bench
+
+demo: $(READY)
+	@$(BIN)/ro demo
+
+test: $(READY)
+	@$(BIN)/pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	@set -e; for script in $(wildcard benchmarks/*.py); do $(BIN)/python $$script; done
+
+$(READY): pyproject.toml uv.lock | $(UV)
+	@$(UV) sync --locked --quiet
+	@touch $@
+
+.uv/bin/uv:
+	@$(PYTHON) -m venv .uv
+	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

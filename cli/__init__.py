@@ -1,0 +1,1 @@
+"""The `ro` command: one module a verb, wiring and printing only."""

@@ -1,0 +1,1 @@
+"""Stateless workers: run workflows and choose them, and report. They ask how, never whether."""

@@ -1,0 +1,166 @@
+"""The catalog analyser: answer `AnalyzeSignal` with the first workflow whose rules fit, by its file's name.
+
+One answer a command: it names its command as its cause, and is appended behind what was last read on the
+remediation's subject. So a repeated delivery finds the answer there and stores no second one."""
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from remediation_orchestrator.bus.port import EventLog, LogError, StaleWriteError
+from remediation_orchestrator.events import (
+    AnalysisCompleted,
+    AnalysisFailed,
+    AnalyzeSignal,
+    Fact,
+    Recorded,
+    RemediationId,
+    StoredMessage,
+    WorkflowRef,
+    decode,
+    encode,
+    subjects,
+)
+from remediation_orchestrator.events.codec import Attributes, source
+from remediation_orchestrator.events.codec import attributes_of as read_attributes
+from remediation_orchestrator.events.identity import position
+
+from .catalog import Catalog, MatchRule, Workflow
+from .lease import Delivery, DeliveryError
+
+log = logging.getLogger(__name__)
+
+# A remediation's id at the beginning of an analysis's: what names it where the command itself cannot be read.
+_REMEDIATION = re.compile(r"rr-[0-9]+(-[0-9]+)?")
+
+
+class _Data(Struct):
+    remediation: str = ""
+
+
+class _Command(Struct):
+    data: _Data = msgspec.field(default_factory=_Data)
+
+
+class Analyser:
+    """Answers analysis commands from a catalog."""
+
+    def __init__(
+        self,
+        name: str,
+        event_log: EventLog,
+        catalog: Callable[[], Catalog],
+        now: Callable[[], datetime],
+        *,
+        retry_after: float = 0.5,
+    ) -> None:
+        self.name = name
+        self._log = event_log
+        self._catalog = catalog
+        self._now = now
+        self._retry_after = retry_after
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Answer one command, once, for as long as it takes."""
+        remediation, fact = self._answer(delivery)
+        if remediation is None:
+            log.error("unanswerable", extra={"command": delivery.subject, "sequence": delivery.sequence})
+        else:
+            await self._tell(remediation, fact, delivery)
+        try:
+            await delivery.acknowledge()
+        except DeliveryError as error:  # It comes again, and its answer is found.
+            log.warning("unacknowledged", extra={"command": delivery.subject, "error": str(error)})
+
+    def _answer(self, delivery: Delivery) -> tuple[RemediationId | None, Fact]:
+        try:
+            command = _read(delivery, self._now())
+            chosen = choose(self._catalog().workflows.values(), command)
+        except Exception as error:  # Whatever is wrong with a command, it gets an answer.
+            remediation = _named(delivery)
+            message = f"{type(error).__name__}: {error}"[:1000]
+            return remediation, AnalysisFailed(remediation or RemediationId(""), "ConfigurationError", message)
+        workflow = WorkflowRef(chosen.says.id) if chosen else None
+        return command.remediation, AnalysisCompleted(command.remediation, command.target, workflow)
+
+    async def _tell(self, remediation: RemediationId, fact: Fact, delivery: Delivery) -> None:
+        subject = subjects.analysis(self._log.cell, remediation)
+        payload = encode(fact, self._attributes(delivery))
+        while True:
+            try:
+                last = await self._log.last(subject)
+                if last is not None and _answers(last, delivery):
+                    return
+                await self._log.append(subject, payload, expect=last.sequence if last else 0)
+            except StaleWriteError:
+                continue  # Somebody was faster: look again whether it was this answer.
+            except LogError as error:
+                log.warning("untold", extra={"remediation": remediation, "error": str(error)})
+                await asyncio.sleep(self._retry_after)
+            else:
+                log.info("analysed", extra={"remediation": remediation, "event": type(fact).__name__})
+                return
+
+    def _attributes(self, delivery: Delivery) -> Attributes:
+        try:
+            cause = read_attributes(delivery.payload)
+        except RecursionError:
+            cause = None
+        return Attributes(
+            id=f"analysis-{delivery.sequence}",
+            source=source(self._log.cell, f"analyser/{self.name}"),
+            time=self._now(),
+            subject=cause.subject if cause else "",
+            causationid=position(delivery.sequence),
+            correlationid=cause.correlationid if cause else "",
+            traceparent=cause.traceparent if cause else "",
+        )
+
+
+def choose(workflows: Iterable[Workflow], command: AnalyzeSignal) -> Workflow | None:
+    """Return the first workflow of which a rule fits, or None."""
+    return next((one for one in workflows if any(matches(rule, command) for rule in one.says.match)), None)
+
+
+def matches(rule: MatchRule, command: AnalyzeSignal) -> bool:
+    """Whether all that a rule says is so, case and all."""
+    target = rule.target
+    wanted = (rule.name, rule.severity, target.cluster, target.namespace, target.kind, target.name)
+    there = command.target
+    found = (command.name, command.severity, there.cluster, there.namespace, there.kind, there.name)
+    return all(want is None or want == have for want, have in zip(wanted, found, strict=True))
+
+
+def _answers(last: StoredMessage, delivery: Delivery) -> bool:
+    """Whether a stored answer is to this very command, or to a later one of the remediation."""
+    attributes = read_attributes(last.payload)
+    cause = attributes.causationid if attributes else ""
+    return cause.isdigit() and int(cause) >= delivery.sequence
+
+
+def _read(delivery: Delivery, now: datetime) -> AnalyzeSignal:
+    match decode(StoredMessage(delivery.sequence, now, delivery.subject, delivery.payload)):
+        case [Recorded(event=AnalyzeSignal() as command)]:
+            return command
+        case [wrong]:
+            raise ValueError(getattr(wrong, "message", "not an AnalyzeSignal"))
+        case _:
+            raise ValueError("not one AnalyzeSignal")
+
+
+def _named(delivery: Delivery) -> RemediationId | None:
+    """The remediation of a command that cannot be read: what it still says, else what its subject says."""
+    try:
+        named = msgspec.json.decode(delivery.payload, type=_Command).data.remediation
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        named = ""
+    for text in (named, delivery.subject.rpartition(".")[2]):
+        found = _REMEDIATION.match(text)
+        if found:
+            return RemediationId(found[0])
+    return None

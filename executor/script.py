@@ -1,0 +1,191 @@
+"""The engine `script`: run one program under a supervisor and say how it ended. Never through a shell."""
+
+import asyncio
+import contextlib
+import json
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from remediation_orchestrator.events import FailureReason
+
+from .binding import Bound
+from .lease import Lease
+
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
+# Kept of a program's output, however much there is: with JSON's escapes it still fits in a fact (256 KiB).
+OUTPUT_BYTES_MAX = 64 * 1024
+# Kept of it in a failure's message, which people read in one piece.
+MESSAGE_CHARACTERS_MAX = 4_000
+# The supervisor's report is one line: the output with every byte escaped, and a little more.
+REPORT_BYTES_MAX = 8 * OUTPUT_BYTES_MAX
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: what is run, and between which instants of the machine's clock."""
+
+    bound: Bound
+    start_by: float
+    deadline: float
+
+
+@dataclass(frozen=True)
+class Succeeded:
+    """It ended well; the end of what it printed."""
+
+    output: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """It ended badly. `ran`: something may have happened to the target."""
+
+    reason: FailureReason
+    message: str
+    ran: bool
+    exit_code: int | None = None
+
+
+Outcome = Succeeded | Failed
+
+
+class Stop:
+    """A wish that a run may end early, and why."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self.wished = asyncio.Event()
+
+    def wish(self, reason: str) -> None:
+        """Let it end. The first reason stands."""
+        if not self.wished.is_set():
+            self.reason = reason
+            self.wished.set()
+
+
+class _Report(Struct):
+    """What the supervisor says when nothing of the program is left."""
+
+    why: str | None
+    began: bool
+    status: int | None = None
+    output: str = ""
+    message: str = ""
+
+
+async def run_script(job: Job, lease: Lease, stop: Stop) -> Outcome:
+    """Run a program to its end, or until it may not go on. Returns when nothing of it is left."""
+    supervisor = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", str(SUPERVISOR)),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=DEVNULL,
+        limit=REPORT_BYTES_MAX,
+        start_new_session=True,
+    )
+    assert supervisor.stdin is not None
+    assert supervisor.stdout is not None
+    supervisor.stdin.write(_job_line(job, lease))
+    telling = [
+        asyncio.create_task(_tell_confirmations(supervisor, lease)),
+        asyncio.create_task(_tell_stop(supervisor, stop)),
+    ]
+    try:
+        line = await supervisor.stdout.readline()
+        await supervisor.wait()
+    finally:
+        for task in telling:
+            task.cancel()
+        supervisor.stdin.close()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            await supervisor.stdin.wait_closed()
+    return _outcome(line, stop)
+
+
+def _job_line(job: Job, lease: Lease) -> bytes:
+    pace = lease.pace
+    said = {
+        "arguments": job.bound.arguments,
+        "environment": dict(job.bound.environment),
+        "folder": str(job.bound.folder),
+        "start_by": job.start_by,
+        "deadline": job.deadline,
+        "confirmed": lease.confirmed_at,
+        "lease": pace.lease,
+        "grace": pace.kill_grace,
+        "tail": OUTPUT_BYTES_MAX,
+    }
+    return json.dumps(said).encode() + b"\n"
+
+
+async def _tell_confirmations(supervisor: Process, lease: Lease) -> None:
+    assert supervisor.stdin is not None
+    while True:
+        await lease.changed.wait()
+        lease.changed.clear()
+        supervisor.stdin.write(b"c %r\n" % lease.confirmed_at)
+
+
+async def _tell_stop(supervisor: Process, stop: Stop) -> None:
+    assert supervisor.stdin is not None
+    await stop.wished.wait()
+    supervisor.stdin.write(b"k\n")
+
+
+def _outcome(line: bytes, stop: Stop) -> Outcome:
+    try:
+        report = msgspec.json.decode(line, type=_Report)
+    except msgspec.DecodeError:
+        return Failed(FailureReason.EXECUTOR_LOST, "the run's supervisor is gone", ran=True)
+    output = _printable(report.output)
+    match report.why:
+        case None if report.status == 0:
+            return Succeeded(output)
+        case None:
+            return Failed(
+                FailureReason.TASK_FAILED, _ended(report.status, output), True, _exit_code(report.status)
+            )
+        case "failed":
+            return _not_begun(report.message)
+        case "late":
+            return Failed(FailureReason.DEADLINE_EXCEEDED, "too late to begin", ran=False)
+        case "deadline":
+            return _killed(FailureReason.DEADLINE_EXCEEDED, "killed at its time limit", report, output)
+        case "cancelled":
+            return _killed(FailureReason.TASK_FAILED, f"cancelled: {stop.reason}", report, output)
+        case _:
+            why = "the claim was not confirmed in time"
+            return _killed(FailureReason.EXECUTOR_LOST, why, report, output)
+
+
+def _killed(reason: FailureReason, why: str, report: _Report, output: str) -> Failed:
+    tail = output[-MESSAGE_CHARACTERS_MAX:]
+    message = f"{why}; it had printed: {tail}" if tail else why
+    return Failed(reason, message, ran=report.began, exit_code=_exit_code(report.status))
+
+
+def _not_begun(message: str) -> Failed:
+    forbidden = message == "Permission denied"
+    reason = FailureReason.FORBIDDEN if forbidden else FailureReason.CONFIGURATION_ERROR
+    return Failed(reason, f"the program cannot be started: {message}", ran=False)
+
+
+def _exit_code(status: int | None) -> int | None:
+    """As a shell counts: 128 and the signal's number where one ended it."""
+    return 128 - status if status is not None and status < 0 else status
+
+
+def _ended(status: int | None, output: str) -> str:
+    how = f"signal {-status}" if status is not None and status < 0 else f"exit code {status}"
+    tail = output[-MESSAGE_CHARACTERS_MAX:]
+    return f"{how}: {tail}" if tail else how
+
+
+def _printable(text: str) -> str:
+    """Replace control characters, each of which JSON would write as six bytes."""
+    return "".join(one if one >= " " or one in "\n\t\r" else "\N{REPLACEMENT CHARACTER}" for one in text)

@@ -1,0 +1,274 @@
+"""Run one program so that it cannot outlive its executor. Started as a process of its own; standard library only.
+
+Standard input is a pipe from the executor: first a line of JSON that says what to run, then a line for every
+confirmation of the claim (`c <instant>`) or to end the run (`k`). The whole family of the program is killed when
+that pipe closes, when its deadline comes, or when the claim has not been confirmed for too long; only then is
+the end reported, as one line of JSON on standard output. All instants are of `instant()`."""
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+# So often the clock is looked at: a machine that slept wakes up with timers that are late.
+TICK = 0.25
+CHUNK = 65_536
+EXEC_FAILED = 127
+# It ends when its executor says so or is gone, not with the terminal or service that its executor runs in.
+IGNORED = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Job:
+    """What is run, and until when."""
+
+    def __init__(
+        self,
+        arguments: list[str],
+        environment: dict[str, str],
+        folder: str,
+        start_by: float,
+        deadline: float,
+        confirmed: float,
+        lease: float,
+        grace: float,
+        tail: int,
+    ) -> None:
+        self.arguments = arguments
+        self.environment = environment
+        self.folder = folder
+        self.start_by = start_by
+        self.deadline = deadline
+        self.confirmed = confirmed
+        self.lease = lease
+        self.grace = grace
+        self.tail = tail
+
+
+def instant() -> float:
+    """Seconds of a clock that all processes of this machine share and that goes on while it sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def prctl(option: int, value: int) -> None:
+    """Linux's prctl; elsewhere nothing, and a process that leaves its group is not found."""
+    if sys.platform == "linux":
+        _libc.prctl(option, value, 0, 0, 0)
+
+
+def descendants() -> list[int]:
+    """The processes that descend from this one. With it as their subreaper none can leave its family."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc") if sys.platform == "linux" else ():
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat", "rb") as file:
+                    parent = int(file.read().rpartition(b")")[2].split()[1])
+            except (OSError, IndexError, ValueError):
+                continue
+            children.setdefault(parent, []).append(int(entry))
+    found: list[int] = []
+    left = [os.getpid()]
+    while left:
+        mine = children.get(left.pop(), [])
+        found += mine
+        left += mine
+    return found
+
+
+def spawn(job: Job, output: int) -> int:
+    """Start the program in a session of its own. Return its process id, or raise OSError: it did not begin."""
+    failed_read, failed_write = os.pipe()
+    supervisor = os.getpid()
+    child = os.fork()
+    if child == 0:
+        become(job, output, failed_write, supervisor)
+    os.close(failed_write)
+    os.close(output)
+    code = os.read(failed_read, 16)
+    os.close(failed_read)
+    if code:
+        os.waitpid(child, 0)
+        raise OSError(int(code), os.strerror(int(code)))
+    return child
+
+
+def become(job: Job, output: int, failed: int, supervisor: int) -> NoReturn:
+    """In the child: become the program, or say why not. Never returns."""
+    try:
+        os.setsid()
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != supervisor:
+            os._exit(EXEC_FAILED)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.chdir(job.folder)
+        for number in IGNORED:
+            signal.signal(number, signal.SIG_DFL)
+        if instant() > job.start_by:
+            raise OSError(errno.ETIME, "too late")
+        os.execve(job.arguments[0], job.arguments, job.environment)
+    except OSError as error:
+        os.write(failed, str(error.errno).encode())
+    finally:
+        os._exit(EXEC_FAILED)
+
+
+class Run:
+    """One program that runs: what it printed last, how it ended, and why it was killed, if it was."""
+
+    def __init__(self, job: Job, output: int, commands: bytes) -> None:
+        self.job = job
+        self.confirmed = job.confirmed
+        self.output = output
+        self.tail = bytearray()
+        self.why: str | None = None
+        self.status: int | None = None
+        self.kill_at: float | None = None
+        self.commands = commands
+        self.child = 0
+
+    def watch(self) -> None:
+        """Go on until the program has ended and nothing that it began is left."""
+        watched = [0, self.output]
+        while self.status is None:
+            ready = select.select(watched, [], [], TICK)[0]
+            if self.output in ready and not self.read_output():
+                watched.remove(self.output)
+            if 0 in ready and not self.read_commands():
+                watched.remove(0)
+                self.end("orphaned")
+            self.look_at_the_clock()
+            self.reap()
+        self.kill_the_rest()
+        os.set_blocking(self.output, False)
+        while self.output in watched and self.read_output():
+            pass
+
+    def read_output(self) -> bool:
+        """Keep the end of what it printed; return False where there is no more."""
+        try:
+            read = os.read(self.output, CHUNK)
+        except BlockingIOError:
+            return False
+        self.tail += read
+        if len(self.tail) > self.job.tail:
+            del self.tail[: -self.job.tail]
+        return bool(read)
+
+    def read_commands(self) -> bool:
+        """Take the executor's lines; return False where the pipe was closed."""
+        read = os.read(0, CHUNK)
+        *lines, self.commands = (self.commands + read).split(b"\n")
+        for line in lines:
+            if line[:1] == b"c" and not self.is_unconfirmed():
+                self.confirmed = max(self.confirmed, float(line[1:]))
+            elif line[:1] == b"k":
+                self.end("cancelled")
+        return bool(read)
+
+    def is_unconfirmed(self) -> bool:
+        """Whether somebody else may have been given this claim. A late confirmation does not give it back."""
+        return self.why == "unconfirmed" or instant() > self.confirmed + self.job.lease
+
+    def look_at_the_clock(self) -> None:
+        """Kill what may not go on."""
+        if self.is_unconfirmed():
+            self.end("unconfirmed")
+        if instant() >= self.job.deadline:
+            self.end("deadline")
+        if self.kill_at is not None and instant() >= self.kill_at:
+            self.signal_all(signal.SIGKILL)
+
+    def end(self, why: str) -> None:
+        """Ask the family to end, and remember why; whoever does not is killed after the grace."""
+        if self.why is None:
+            self.why = why
+            self.kill_at = instant() + self.job.grace
+            self.signal_all(signal.SIGTERM)
+            self.signal_all(signal.SIGCONT)
+
+    def signal_all(self, number: int) -> None:
+        """Signal the program's group, and whoever left it."""
+        if self.status is None:
+            quietly(os.killpg, self.child, number)
+        for process in descendants():
+            quietly(os.kill, process, number)
+
+    def reap(self) -> bool:
+        """Collect who has ended, the program too; return whether anybody is left."""
+        while True:
+            try:
+                process, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if process == 0:
+                return True
+            if process == self.child:
+                self.status = os.waitstatus_to_exitcode(status)
+
+    def kill_the_rest(self) -> None:
+        """Leave nothing behind: what the program began ends with it."""
+        quietly(os.killpg, self.child, signal.SIGKILL)
+        while self.reap():
+            self.signal_all(signal.SIGKILL)
+            select.select([], [], [], 0.01)
+
+
+def quietly(call: Callable[[int, int], None], process: int, number: int) -> None:
+    """Signal a process that may have ended meanwhile."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        call(process, number)
+
+
+def read_job() -> tuple[Job, bytes]:
+    """Read the first line, and return with it what was already said after it."""
+    said = b""
+    while b"\n" not in said:
+        read = os.read(0, CHUNK)
+        if not read:
+            sys.exit(0)
+        said += read
+    line, _, rest = said.partition(b"\n")
+    return Job(**json.loads(line)), rest
+
+
+def report(**what: str | int | bool | None) -> None:
+    """Tell the executor, if it is still there."""
+    left = json.dumps(what).encode() + b"\n"
+    with contextlib.suppress(BrokenPipeError):
+        while left:
+            left = left[os.write(1, left) :]
+
+
+def main() -> None:
+    """Run one program and report how it ended."""
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    job, commands = read_job()
+    output, program_output = os.pipe()
+    run = Run(job, output, commands)
+    if run.is_unconfirmed():
+        return report(why="unconfirmed", began=False)
+    try:
+        run.child = spawn(job, program_output)
+    except OSError as error:
+        why = "late" if error.errno == errno.ETIME else "failed"
+        return report(why=why, began=False, message=os.strerror(error.errno or 0))
+    run.watch()
+    return report(why=run.why, began=True, status=run.status, output=run.tail.decode("utf-8", "replace"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The HTTP door: bodies of Alertmanager and others in, signals out. It never asks whether to remediate."""

@@ -1,0 +1,98 @@
+"""Sending what is owed: each command and each revocation on its own subject, where it must be the first record.
+
+So it can be sent again by anyone at any time, and stands in the log once."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from datetime import datetime
+
+from remediation_orchestrator.bus.port import EventLog, LogError, StaleWriteError
+from remediation_orchestrator.events import (
+    ExecutionId,
+    PhaseChanged,
+    RoutingDecided,
+    WorkflowRevoked,
+    encode,
+    subjects,
+)
+from remediation_orchestrator.events.codec import Attributes
+
+from .frames import command_attributes
+from .routing.owed import command_of, revocation_of
+from .routing.projection import Projection
+from .routing.state import Owed
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 0.25
+# What a stopping orchestrator waits for its last commands; what is not sent by then stays owed.
+CLOSE_SECONDS = 2.0
+
+
+class Dispatcher:
+    """What is under way to the log, besides frames."""
+
+    def __init__(self, log: EventLog, source: str) -> None:
+        self._log = log
+        self._source = source
+        self._sent: dict[tuple[str, str], asyncio.Task[None]] = {}
+
+    def dispatch(self, view: Projection, now: datetime) -> None:
+        """Send all that is owed and not under way, all at once."""
+        for key in [key for key, task in self._sent.items() if task.done() and key not in view.owed]:
+            del self._sent[key]
+        for key, owed in view.owed.items():
+            if key not in self._sent and owed.position is not None and _still_wanted(owed, key[0], now):
+                self._send(key, self._settle(key[0], owed, now))
+
+    def revoke(self, execution: ExecutionId, reason: str, now: datetime) -> None:
+        """End a run that has not begun, if nobody has begun it meanwhile."""
+        if ("revoke", execution) not in self._sent:
+            fact = WorkflowRevoked(execution, reason=reason)
+            self._send(("revoke", execution), self._store_revocation(fact, now))
+
+    async def close(self) -> None:
+        """Let what is under way arrive, for a little while."""
+        under_way = [task for task in self._sent.values() if not task.done()]
+        if under_way:
+            _, late = await asyncio.wait(under_way, timeout=CLOSE_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _send(self, key: tuple[str, str], sending: Coroutine[None, None, None]) -> None:
+        self._sent[key] = asyncio.create_task(sending)
+
+    async def _settle(self, kind: str, owed: Owed, now: datetime) -> None:
+        if kind == "revoke":
+            assert isinstance(owed.decision, PhaseChanged)
+            await self._store_revocation(revocation_of(owed.decision), now)
+            return
+        assert owed.position is not None
+        command = command_of(kind, owed.decision, owed.position)
+        payload = encode(command, command_attributes(command, self._source, now))
+        await self._store(subjects.command(self._log.cell, command), payload)
+
+    async def _store_revocation(self, fact: WorkflowRevoked, now: datetime) -> None:
+        attributes = Attributes(id=f"{fact.execution}.revoked", source=self._source, time=now)
+        await self._store(subjects.execution(self._log.cell, fact.execution), encode(fact, attributes))
+
+    async def _store(self, subject: str, payload: bytes) -> None:
+        while True:
+            try:
+                await self._log.append(subject, payload, expect=0)
+            except StaleWriteError:
+                return  # It stands there already, or an executor was first.
+            except LogError as error:
+                log.warning("not sent yet", extra={"subject": subject, "why": str(error)})
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+
+
+def _still_wanted(owed: Owed, kind: str, now: datetime) -> bool:
+    """A run whose time to start has passed is revoked instead, which its timer sees to."""
+    if kind != "workflow" or not isinstance(owed.decision, RoutingDecided):
+        return True
+    return owed.decision.start_before is None or now <= owed.decision.start_before

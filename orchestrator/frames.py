@@ -1,0 +1,92 @@
+"""Decisions as they are stored: each in its CloudEvent, gathered into frames that fit into a message."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from msgspec import Struct
+
+from remediation_orchestrator.events import (
+    Command,
+    Decision,
+    DecisionFrame,
+    OrchestratorStarted,
+    PhaseChanged,
+    PolicyRejected,
+    RoutingDecided,
+    SignalRejected,
+    TargetReleased,
+    encode,
+)
+from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.events.subjects import command_id
+
+# The server takes messages of up to 1 MiB. One decision stays below half of that: a fact has at most 256 KiB.
+FRAME_BYTES_MAX = 512 * 1024
+
+
+class Batch(Struct, frozen=True):
+    """Decisions that are stored together, and their bytes."""
+
+    decisions: list[Decision]
+    encoded: list[bytes]
+
+
+def batches(decisions: Iterable[Decision], source: str, now: datetime) -> Iterator[Batch]:
+    """Encode decisions, and part them so that each batch fits into a frame."""
+    batch = Batch([], [])
+    size = 0
+    for decision in decisions:
+        encoded = encode(decision, decision_attributes(decision, source, now))
+        if batch.decisions and size + len(encoded) > FRAME_BYTES_MAX:
+            yield batch
+            batch, size = Batch([], []), 0
+        batch.decisions.append(decision)
+        batch.encoded.append(encoded)
+        size += len(encoded)
+    if batch.decisions:
+        yield batch
+
+
+def decision_attributes(decision: Decision, source: str, now: datetime) -> Attributes:
+    """The attributes around a decision; its id follows from its cause."""
+    match decision:
+        case RoutingDecided():
+            return Attributes(
+                id=f"{decision.signal}.{decision.attempt}",
+                source=source,
+                time=now,
+                subject=decision.situation.fingerprint,
+                causationid=decision.because.position or "",
+                correlationid=decision.remediation,
+            )
+        case PhaseChanged():
+            return Attributes(
+                id=f"{decision.remediation}.{decision.attempt}.{decision.phase}",
+                source=source,
+                time=now,
+                subject=decision.fingerprint,
+                causationid=decision.because.position or "",
+                correlationid=decision.remediation,
+            )
+        case DecisionFrame():
+            return Attributes(id=f"frame.{decision.previous[:16]}", source=source, time=now)
+        case OrchestratorStarted():
+            return Attributes(id=f"{decision.orchestrator}.started", source=source, time=now)
+        case TargetReleased():
+            return Attributes(id=f"{decision.execution}.released", source=source, time=now)
+        case SignalRejected() | PolicyRejected():
+            return Attributes(
+                id=f"{decision.position}.rejected", source=source, time=now, causationid=decision.position
+            )
+
+
+def command_attributes(command: Command, source: str, now: datetime) -> Attributes:
+    """The attributes around a command; its id follows from what it is about."""
+    return Attributes(
+        id=".".join(command_id(command)),
+        source=source,
+        time=now,
+        subject=getattr(command, "fingerprint", ""),
+        causationid=command.decided_at,
+        correlationid=command.remediation,
+    )

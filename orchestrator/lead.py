@@ -1,0 +1,199 @@
+"""Leading a cell: round after round, fold what has come, judge what waits, store it, send what is owed.
+
+One append is in flight at a time; load makes rounds larger instead of queues longer."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from remediation_orchestrator.bus.port import Clock, EventLog, LogError, StaleWriteError
+from remediation_orchestrator.events import (
+    Decision,
+    DecisionFrame,
+    OrchestratorStarted,
+    PhaseChanged,
+    RoutingDecided,
+    encode,
+    subjects,
+)
+from remediation_orchestrator.events.codec import join_frame, source
+
+from .dispatch import Dispatcher
+from .frames import batches, decision_attributes
+from .inbox import Inbox
+from .routing.decisions import fold_decision
+from .routing.fold import Fold
+from .routing.judge import judge
+
+log = logging.getLogger(__name__)
+
+ROUND_MESSAGES_MAX = 1_000
+RETRY_SECONDS = 0.25
+FILL_SECONDS = 5.0
+FULL, ROOM = 0.90, 0.80
+"""At which share of its limit the log stops taking signals, and takes them again."""
+
+
+class FencedError(Exception):
+    """Another orchestrator is active, or is about to be: stand by."""
+
+
+class Leader:
+    """The active orchestrator, from its first append to its last."""
+
+    def __init__(self, log: EventLog, clock: Clock, fold: Fold, inbox: Inbox, name: str) -> None:
+        self._log = log
+        self._clock = clock
+        self._fold = fold
+        self._inbox = inbox
+        self._name = name
+        self._source = source(log.cell, f"orchestrator/{name}")
+        self._subject = subjects.decision(log.cell)
+        self._dispatcher = Dispatcher(log, self._source)
+        self._own: dict[int, float] = {}
+        """Frames stored and not read back yet, and when (monotonic seconds) their append was acknowledged."""
+        self._resigned: str | None = None
+        self._fill_due = 0.0
+        self._takes_signals = True
+
+    async def begin(self, first_record: Callable[[], OrchestratorStarted]) -> None:
+        """Take the fence: from here on every append of an earlier orchestrator is refused."""
+        while True:
+            started = first_record()
+            try:
+                await self._store([started], self._now())
+            except StaleWriteError:  # Another was faster. Only who starts tries again.
+                await self._inbox.wait(RETRY_SECONDS)
+                for message in self._inbox.take(ROUND_MESSAGES_MAX):
+                    self._fold.take(message)
+            else:
+                fold_decision(self._fold.view, started, None)
+                break
+        while self._own:  # The clock is set by what is read back.
+            await self._wait()
+
+    async def lead(self, stopping: asyncio.Event) -> None:
+        """Round after round, until told to stop. Raises FencedError when another orchestrator is active."""
+        try:
+            await self._round()  # What is still owed is judged first.
+            while not stopping.is_set():
+                await self._wait()
+                await self._round()
+                await self._watch_fill()
+        except StaleWriteError as conflict:
+            raise FencedError(str(conflict)) from conflict
+
+    def resign(self, why: str) -> None:
+        """Stop leading at the next occasion."""
+        self._resigned = why
+        self._inbox.wake()
+
+    async def close(self) -> None:
+        """Let what is under way arrive."""
+        await self._dispatcher.close()
+
+    async def _wait(self) -> None:
+        """Until there is something to do: a message, a wake-up, or the end."""
+        if not self._fold.facts:
+            due = self._fold.view.next_wakeup()
+            seconds = FILL_SECONDS if due is None else (due - self._clock.now()).total_seconds()
+            await self._inbox.wait(min(seconds, FILL_SECONDS))
+        for message in self._inbox.take(ROUND_MESSAGES_MAX):
+            if message.sequence in self._own:
+                self._clock.observe(message.recorded_at, self._own.pop(message.sequence))
+                self._fold.skip(message)
+            elif message.subject == self._subject:
+                raise FencedError(f"{self._subject} has a record at {message.sequence} that is not ours")
+            else:
+                self._fold.take(message)
+        if self._resigned is not None:
+            raise FencedError(self._resigned)
+
+    async def _round(self) -> None:
+        fold = self._fold
+        fold.fold_facts(most=ROUND_MESSAGES_MAX)
+        now = self._now()
+        result = judge(fold.view, now)
+        for batch in batches(result.decisions, self._source, now):
+            await self._store(batch.decisions, now, batch.encoded)
+        for execution in result.overdue:
+            self._dispatcher.revoke(execution, "nobody started it in time", now)
+        self._dispatcher.dispatch(fold.view, now)
+        self._report(result.decisions)
+
+    def _now(self) -> datetime:
+        """The broker's clock, never earlier than any fact folded."""
+        return max(self._clock.now(), self._fold.view.newest)
+
+    async def _store(self, decisions: list[Decision], now: datetime, encoded: list[bytes] | None = None) -> None:
+        """Store one frame. Raises StaleWriteError where it is not the next of the chain."""
+        chain = self._fold.chain
+        head = DecisionFrame(as_of=chain.as_of, orchestrator=self._name, previous=chain.previous())
+        items = encoded or [encode(one, decision_attributes(one, self._source, now)) for one in decisions]
+        payload = join_frame([encode(head, decision_attributes(head, self._source, now)), *items])
+        sequence = await self._append(payload, expect=chain.head)
+        self._own[sequence] = asyncio.get_running_loop().time()
+        self._fold.stored(sequence, [head, *decisions], payload)
+
+    async def _append(self, payload: bytes, *, expect: int) -> int:
+        """Append a frame, whatever becomes of the answers: the same expectation admits it once."""
+        while True:
+            try:
+                return await self._log.append(self._subject, payload, expect=expect)
+            except StaleWriteError:
+                sequence = await self._find(payload)
+                if sequence is None:
+                    raise
+                return sequence
+            except LogError as error:
+                log.warning("a frame is not stored yet", extra={"why": str(error)})
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _find(self, payload: bytes) -> int | None:
+        """The sequence of a frame that was stored although its append was not answered."""
+        while True:
+            try:
+                newest = await self._log.last(self._subject)
+            except LogError:
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return newest.sequence if newest is not None and newest.payload == payload else None
+
+    async def _watch_fill(self) -> None:
+        """Shut the log for signals before it is full, so that what runs can still end and be recorded."""
+        moment = asyncio.get_running_loop().time()
+        if moment < self._fill_due:
+            return
+        self._fill_due = moment + FILL_SECONDS
+        try:
+            fill = await self._log.fill()
+            wanted = fill < ROOM if not self._takes_signals else fill < FULL
+            if wanted != self._takes_signals:
+                await self._log.take_signals(enabled=wanted)
+                self._takes_signals = wanted
+                log.warning("the log takes signals" if wanted else "the log is full", extra={"fill": fill})
+        except LogError as error:
+            log.warning("the log's fill is not known", extra={"why": str(error)})
+
+    def _report(self, decisions: list[Decision]) -> None:
+        """One line a decision, fields instead of prose."""
+        if not log.isEnabledFor(logging.INFO):
+            return
+        for decision in decisions:
+            if isinstance(decision, RoutingDecided):
+                log.info("decided", extra=_fields(decision, self._fold.chain.as_of))
+            elif isinstance(decision, PhaseChanged):
+                log.info("changed", extra={"remediation": decision.remediation, "phase": decision.phase})
+
+
+def _fields(decision: RoutingDecided, as_of: int) -> dict[str, object]:
+    verdict = decision.verdict
+    return {
+        "remediation": decision.remediation,
+        "attempt": decision.attempt,
+        "fingerprint": decision.situation.fingerprint,
+        "verdict": type(verdict).__name__,
+        "reason": getattr(verdict, "reason", None),
+        "as_of": as_of,
+    }

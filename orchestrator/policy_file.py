@@ -1,0 +1,243 @@
+"""Policy files: what people write, checked for people. Text in, a complete policy as plain data out.
+
+A file that is wrong in any point is refused whole, with one line for each point naming file and line;
+a key that is left out takes its default. No routing happens here."""
+
+import difflib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from .routing.durations import format_duration, parse_duration
+from .routing.policy import DEFAULT, Policy, PolicyError, policy_of
+
+Location = tuple[int | str, ...]
+
+
+class PolicyFileError(ValueError):
+    """A policy file that is refused: one line for each thing that is wrong, with file and line."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+def _duration(value: object) -> timedelta:
+    if not isinstance(value, str):
+        raise ValueError(f"a duration is written as 90s, 5m or 1h30m, not {value!r}")
+    if value.startswith("-"):
+        raise ValueError(f"a duration is not negative: {value}")
+    return parse_duration(value)
+
+
+Duration = Annotated[timedelta, PlainValidator(_duration), PlainSerializer(format_duration)]
+# Every key may be left out, and none may be empty: the default is the core's.
+UNSAID: Any = None
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Text = Annotated[str, StringConstraints(min_length=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Routing(_Section):
+    consecutive_failure_threshold: Count = UNSAID
+    consecutive_failure_cooldown: Duration = UNSAID
+    retry_limit: Count = UNSAID
+    failure_memory: Duration = UNSAID
+    backoff_base: Duration = UNSAID
+    backoff_cap: Duration = UNSAID
+    jitter: Annotated[float, Field(ge=0, le=1)] = UNSAID
+    signal_cooldown: Duration = UNSAID
+    workflow_cooldown: Duration = UNSAID
+    signal_max_age: Duration = UNSAID
+
+
+class _Timeouts(_Section):
+    starting: Duration = UNSAID
+    analyzing: Duration = UNSAID
+    executing: Duration = UNSAID
+    approval: Duration = UNSAID
+    verifying: Duration = UNSAID
+
+
+class _TargetPattern(_Section):
+    cluster: Text = UNSAID
+    namespace: Text = UNSAID
+    kind: Text = UNSAID
+    name: Text = UNSAID
+
+    @model_validator(mode="after")
+    def _names_something(self) -> "_TargetPattern":
+        if not self.model_fields_set:
+            raise ValueError("a pattern names at least one of cluster, namespace, kind, name")
+        return self
+
+
+class _Scope(_Section):
+    exclude: list[_TargetPattern] = UNSAID
+
+
+class _Policy(_Section):
+    routing: _Routing = UNSAID
+    timeouts: _Timeouts = UNSAID
+    scope: _Scope = UNSAID
+
+
+def load(path: Path | str) -> dict[str, object]:
+    """Read a policy file. PolicyFileError names everything that is wrong with it."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise PolicyFileError([f"{path}: cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise PolicyFileError([f"{path}: not UTF-8 text"]) from error
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str) -> dict[str, object]:
+    """Return the complete policy that `text` states, canonical and JSON-able; `name` is for the messages."""
+    document = _Document(text)
+    wrong = document.wrong
+    try:
+        said = _Policy.model_validate(document.data).model_dump(exclude_unset=True)
+        complete: dict[str, object] = _plain(policy_of(_over_defaults(said)))
+    except ValidationError as error:
+        wrong = wrong + [(document.line(one["loc"]), _message(one)) for one in error.errors(include_url=False)]
+    except PolicyError as error:  # What only the core can say of a policy; it begins with the key.
+        wrong = [*wrong, (document.line(tuple(str(error).partition(":")[0].split("."))), str(error))]
+    if wrong:
+        raise PolicyFileError([f"{name}:{line}: {message}" for line, message in sorted(wrong)])
+    return complete
+
+
+def _over_defaults(said: dict[str, dict[str, object]]) -> dict[str, object]:
+    sections: dict[str, dict[str, object]] = _plain(DEFAULT)
+    return {section: {**keys, **said.get(section, {})} for section, keys in sections.items()}
+
+
+def _plain(policy: Policy) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(policy.document()))
+
+
+class _Document:
+    """A YAML document as plain data, the line of every value and key in it, and what YAML itself finds wrong."""
+
+    def __init__(self, text: str) -> None:
+        self.lines: dict[Location, int] = {}
+        self.wrong: list[tuple[int, str]] = []
+        self.data: object = {}
+        try:
+            if self._refuses_aliases(text):
+                return
+            self._loader = yaml.SafeLoader(text)
+            node = self._loader.get_single_node()
+            self.data = {} if node is None else self._value(node, ())
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            self.wrong.append((line, f"not YAML: {error.problem or error.context}"))
+        except (yaml.YAMLError, RecursionError) as error:
+            self.wrong.append((1, f"not YAML: {str(error).splitlines()[0]}"))
+
+    def line(self, location: Location) -> int:
+        """Return the line of a place, or of the nearest place around it."""
+        while location and location not in self.lines:
+            location = location[:-1]
+        return self.lines.get(location, 1)
+
+    def _refuses_aliases(self, text: str) -> bool:
+        # An alias may contain itself, and a few of them may stand for gigabytes; a policy needs none.
+        found = [token for token in yaml.scan(text, yaml.SafeLoader) if isinstance(token, yaml.AliasToken)]
+        self.wrong += [(token.start_mark.line + 1, f"write it out: alias *{token.value}") for token in found]
+        return bool(found)
+
+    def _value(self, node: yaml.Node, location: Location) -> object:
+        self.lines.setdefault(location, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, location)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(one, (*location, index)) for index, one in enumerate(node.value)]
+        try:
+            value: object = self._loader.construct_object(node)
+        except ValueError:  # Looks like a date or a number, and is none: text.
+            return str(node.value)
+        # A section with nothing in it, or with comments only, takes its defaults.
+        return {} if value is None and len(location) < 2 else value
+
+    def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.wrong.append((line, "a key must be one word"))
+                continue
+            key = str(key_node.value)
+            place = (*location, key)
+            if key in found:
+                first = self.lines[place]
+                self.wrong.append((line, f"{_path(place)}: said twice, first on line {first}"))
+                continue
+            self.lines[place] = line
+            found[key] = self._value(value_node, place)
+        return found
+
+
+def _path(location: Location) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+
+
+def _message(error: ErrorDetails) -> str:
+    location, value, context = error["loc"], error["input"], error.get("ctx", {})
+    match error["type"]:
+        case "extra_forbidden":
+            return _unknown_key(location)
+        case "greater_than_equal":
+            message = f"must be at least {context['ge']:g}, not {value}"
+        case "less_than_equal":
+            message = f"must be at most {context['le']:g}, not {value}"
+        case "int_type":
+            message = f"must be a whole number, not {value!r}"
+        case "float_type":
+            message = f"must be a number, not {value!r}"
+        case "string_too_short":
+            message = "must not be empty"
+        case "string_type":
+            message = f"must be text, not {value!r}"
+        case "list_type":
+            message = "must be a list"
+        case "model_type" | "model_attributes_type":
+            message = "must be a section of keys"
+        case _:
+            message = error["msg"].removeprefix("Value error, ")
+    return f"{_path(location) or 'the policy'}: {message}"
+
+
+def _unknown_key(location: Location) -> str:
+    known = _keys_beside(location)
+    nearest = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"known here: {', '.join(known)}"
+    return f"unknown key {_path(location)}; {hint}"
+
+
+def _keys_beside(location: Location) -> list[str]:
+    sections: dict[Location, type[BaseModel]] = {(): _Policy}
+    sections |= {("routing",): _Routing, ("timeouts",): _Timeouts, ("scope",): _Scope}
+    return list(sections.get(location[:-1], _TargetPattern).model_fields)
+
+
+DEFAULTS: dict[str, object] = _plain(DEFAULT)

@@ -1,0 +1,280 @@
+"""What each decision does to the projection, live as in replay. A recorded decision never raises either:
+one whose cause is not in the log changes nothing, and audit shows it."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from remediation_orchestrator.events import (
+    Block,
+    Cause,
+    Decision,
+    DecisionFrame,
+    Duplicate,
+    FailurePhase,
+    OrchestratorStarted,
+    Outcome,
+    Phase,
+    PhaseChanged,
+    PolicyRejected,
+    Position,
+    Proceed,
+    Reason,
+    Refuse,
+    RoutingDecided,
+    SignalReceived,
+    SignalRejected,
+    Skip,
+    Stage,
+    TargetReleased,
+    WorkflowRef,
+)
+from remediation_orchestrator.events.identity import (
+    execution_id,
+    position,
+    position_key,
+    remediation_id,
+)
+
+from .facts import count_failure, current_run, end, leave_half_done, occurred, resolve
+from .policy import PolicyError, policy_of
+from .projection import Projection
+from .state import Answer, Judge, Owed, Remediation, Run, Tell, Unjudged, after
+
+
+def fold_decision(view: Projection, decision: Decision, at: Position | None) -> bool:
+    """Let one decision take effect; False where it fits nothing. `at` is None until its frame is stored."""
+    match decision:
+        case RoutingDecided():
+            return _routing_decided(view, decision, at)
+        case PhaseChanged():
+            return _phase_changed(view, decision, at)
+        case TargetReleased():
+            return _target_released(view, decision)
+        case SignalRejected() | PolicyRejected():
+            view.drop(Answer, decision.position)
+            return True
+        case OrchestratorStarted():
+            return _orchestrator_started(view, decision)
+        case DecisionFrame():
+            return True
+        case _:
+            assert_never(decision)
+
+
+def confirm(view: Projection, sequence: int, frame: Iterable[Decision]) -> None:
+    """A frame is stored: what its decisions owe has a position now."""
+    for index, decision in enumerate(frame):
+        for key in promises(decision):
+            owed = view.owed.get(key)
+            if owed is not None and owed.decision is decision:
+                view.owed[key] = Owed(decision=owed.decision, position=position(sequence, index))
+
+
+def promises(decision: Decision) -> list[tuple[str, str]]:
+    """The kinds and ids of what a decision may owe."""
+    match decision:
+        case RoutingDecided(verdict=Proceed(), execution=str(execution)):
+            return [("workflow", execution)]
+        case RoutingDecided(verdict=Proceed(), analysis=str(analysis)):
+            return [("analyze", analysis)]
+        case RoutingDecided(verdict=Refuse()):
+            return [("notify", f"{decision.remediation}-{decision.attempt}")]
+        case PhaseChanged():
+            review = decision.outcome is Outcome.MANUAL_REVIEW_REQUIRED
+            keys = [("notify", f"{decision.remediation}-{decision.attempt}")] if review else []
+            if decision.execution is not None:
+                keys += [("revoke", decision.execution), ("cancel", decision.execution)]
+            return keys
+        case _:
+            return []
+
+
+def open_remediation(occurrence: Unjudged, signal: SignalReceived) -> Remediation:
+    """The remediation that a signal opens, before its first verdict."""
+    return Remediation(
+        id=remediation_id(occurrence.position),
+        signal=occurrence.position,
+        order=position_key(occurrence.position),
+        fingerprint=occurrence.fingerprint,
+        name=signal.name,
+        severity=signal.severity,
+        target=signal.target,
+        resolves=signal.resolves,
+        workflow=signal.workflow,
+        occurred_at=occurrence.recorded_at,
+    )
+
+
+def _routing_decided(view: Projection, record: RoutingDecided, at: Position | None) -> bool:
+    occurrence = _occurrence(view, record)
+    if isinstance(record.verdict, Duplicate):
+        if occurrence is None:
+            return False
+        _count_occurrence(view, record, record.verdict, occurrence)
+    else:
+        known = view.remediations.get(record.remediation)
+        if known is None and occurrence is not None and isinstance(occurrence.event, SignalReceived):
+            known = open_remediation(occurrence, occurrence.event)
+        if known is None:
+            return False
+        _take_verdict(view, replace(known, attempts=record.attempt), record, at)
+    if occurrence is not None:
+        _settle(view, occurrence)
+    return True
+
+
+def _occurrence(view: Projection, record: RoutingDecided) -> Unjudged | None:
+    cause = record.because
+    if cause.kind not in (Cause.SIGNAL, Cause.RETRY) or cause.position is None:
+        return None
+    return view.unjudged.get(cause.position)
+
+
+def _settle(view: Projection, occurrence: Unjudged) -> None:
+    """Take an occurrence off the list, and let the resolutions take effect that waited for its verdict."""
+    following = view.settle(occurrence)
+    while following is not None:
+        resolve(view, following.fingerprint, following.position, following.recorded_at)
+        following = view.settle(following)
+
+
+def _count_occurrence(view: Projection, record: RoutingDecided, verdict: Duplicate, occurrence: Unjudged) -> None:
+    original = view.remediations.get(verdict.of)
+    if original is not None:
+        view.remediations[original.id] = occurred(original, occurrence.recorded_at)
+    retried = view.remediations.get(remediation_id(record.signal))
+    if retried is not None:
+        view.remediations[retried.id] = replace(retried, attempts=record.attempt)
+
+
+def _take_verdict(view: Projection, remediation: Remediation, record: RoutingDecided, at: Position | None) -> None:
+    now = record.situation.now
+    view.drop(Judge, remediation.id)
+    view.histories[remediation.fingerprint] = replace(view.history(remediation.fingerprint), active=remediation.id)
+    verdict = record.verdict
+    if not (isinstance(verdict, Block) and verdict.reason is Reason.RESOURCE_BUSY):
+        remediation = _leave_queue(view, remediation, now)
+    match verdict:
+        case Proceed():
+            _proceed(view, remediation, record, at)
+        case Block():
+            _block(view, remediation, verdict, now)
+        case Skip():
+            end(view, remediation, Phase.SKIPPED)
+        case Refuse():
+            end(view, remediation, Phase.FAILED)
+            _owe(view, record, at)
+        case Duplicate():
+            raise AssertionError("a duplicate opens nothing")
+        case _:
+            assert_never(verdict)
+
+
+def _block(view: Projection, remediation: Remediation, verdict: Block, now: datetime) -> None:
+    """Let it wait for a moment, or in its target's queue."""
+    in_queue = verdict.until is None
+    since = (remediation.queued_since or now) if in_queue else None
+    view.remediations[remediation.id] = replace(
+        remediation, phase=Phase.BLOCKED, until=verdict.until, queued_since=since
+    )
+    if verdict.until is None:
+        view.enqueue(remediation)
+    else:
+        view.wake(verdict.until, remediation.order, remediation.id)
+
+
+def _leave_queue(view: Projection, remediation: Remediation, now: datetime) -> Remediation:
+    view.dequeue(remediation)
+    if remediation.queued_since is None:
+        return remediation
+    return replace(remediation, queued=remediation.waited(now), queued_since=None)
+
+
+def _proceed(view: Projection, remediation: Remediation, record: RoutingDecided, at: Position | None) -> None:
+    if record.stage is Stage.SIGNAL or remediation.workflow is None:
+        analysing = replace(
+            remediation, phase=Phase.ANALYZING, until=record.deadline, analyses=remediation.analyses + 1
+        )
+        view.remediations[analysing.id] = analysing
+        if record.deadline is not None:
+            view.wake(after(record.deadline), analysing.order, analysing.id)
+    else:
+        run = _run_of(remediation, remediation.workflow, record)
+        view.remediations[remediation.id] = replace(
+            remediation,
+            phase=Phase.EXECUTING,
+            until=None,
+            runs=remediation.runs + 1,
+            execution=run.execution,
+        )
+        view.claim(run)
+    _owe(view, record, at)
+
+
+def _run_of(remediation: Remediation, workflow: WorkflowRef, record: RoutingDecided) -> Run:
+    now = record.situation.now
+    return Run(
+        execution=record.execution or execution_id(remediation.signal, remediation.runs + 1),
+        remediation=remediation.id,
+        fingerprint=remediation.fingerprint,
+        order=remediation.order,
+        target=remediation.target,
+        workflow=workflow.id,
+        start_before=record.start_before or now,
+        deadline=record.deadline or now,
+    )
+
+
+def _phase_changed(view: Projection, record: PhaseChanged, at: Position | None) -> bool:
+    told = view.agenda.get((Tell, record.remediation))
+    if isinstance(told, Tell) and told.change.phase is record.phase:
+        view.drop(Tell, record.remediation)
+    remediation = view.remediations.get(record.remediation)
+    if remediation is None:
+        return False
+    if record.phase is Phase.TIMED_OUT and not remediation.phase.ended:
+        _time_out(view, remediation, record)
+    if record.outcome is Outcome.MANUAL_REVIEW_REQUIRED:
+        view.owed["notify", f"{record.remediation}-{record.attempt}"] = Owed(record, at)
+    run = view.runs.get(record.execution) if record.execution is not None else None
+    if run is not None and not run.lost:
+        view.runs[run.execution] = replace(run, ending=True)
+        view.owed.pop(("workflow", run.execution), None)
+        view.owed["cancel" if run.started else "revoke", run.execution] = Owed(record, at)
+    return True
+
+
+def _time_out(view: Projection, remediation: Remediation, record: PhaseChanged) -> None:
+    """What no fact says takes effect by its record: too long an analysis or a run counts as a failure."""
+    if record.failure_phase is not FailurePhase.APPROVAL:
+        count_failure(view, remediation.fingerprint, record.now)
+    run = current_run(view, remediation)
+    if run is not None:
+        leave_half_done(view, run, safe=False)
+    end(view, remediation, Phase.TIMED_OUT)
+
+
+def _target_released(view: Projection, record: TargetReleased) -> bool:
+    run = view.runs.get(record.execution)
+    if run is None or not run.lost:
+        return False
+    view.release(run, None)
+    return True
+
+
+def _orchestrator_started(view: Projection, record: OrchestratorStarted) -> bool:
+    if record.policy is None or view.adopted:
+        return True
+    try:
+        view.adopt(policy_of(record.policy))
+    except PolicyError:
+        return False
+    return True
+
+
+def _owe(view: Projection, record: RoutingDecided, at: Position | None) -> None:
+    for key in promises(record):
+        view.owed[key] = Owed(record, at)

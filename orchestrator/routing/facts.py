@@ -1,0 +1,394 @@
+"""What each fact does to the projection. A recorded fact never raises; one that fits nothing changes nothing.
+
+A fact takes effect here, when it is folded. What must be recorded because of it goes on the agenda."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from remediation_orchestrator.events import (
+    AnalysisCompleted,
+    AnalysisFailed,
+    ApprovalGranted,
+    ApprovalRejected,
+    Because,
+    BlockCleared,
+    Cause,
+    FailurePhase,
+    FailureReason,
+    Fingerprint,
+    Outcome,
+    Phase,
+    PhaseChanged,
+    PolicyAdopted,
+    Position,
+    Recorded,
+    RemediationCancelled,
+    RetryRequested,
+    Severity,
+    SignalReceived,
+    SignalResolved,
+    Target,
+    Undecodable,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowRevoked,
+    WorkflowStarted,
+)
+from remediation_orchestrator.events.identity import analysis_id
+
+from .backoff import counted
+from .durations import ZERO
+from .policy import PolicyError, policy_of
+from .projection import Projection
+from .state import Answer, HalfDone, Judge, Remediation, Run, Tell, Unjudged, WorkflowHistory, after
+
+
+def fold_fact(view: Projection, record: Recorded | Undecodable) -> bool:
+    """Let one fact take effect; False where it is a stray that fits nothing."""
+    view.newest = max(view.newest, record.recorded_at)
+    if isinstance(record, Undecodable):
+        view.ask(Answer(record.position, record.reason, record.message))
+        return True
+    return _FOLDS[type(record.event)](view, record.event, record.position, record.recorded_at)
+
+
+# -- signals -------------------------------------------------------------------------------------------
+
+
+def _signal_received(view: Projection, signal: SignalReceived, position: Position, at: datetime) -> bool:
+    fingerprint = Fingerprint(signal.fingerprint)
+    at_it = view.active(fingerprint)
+    if at_it is not None and at_it.resolved:
+        view.remediations[at_it.id] = replace(at_it, resolved=False)
+    view.await_verdict(Unjudged(position, at, fingerprint, signal))
+    return True
+
+
+def _signal_resolved(view: Projection, signal: SignalResolved, position: Position, at: datetime) -> bool:
+    fingerprint = Fingerprint(signal.fingerprint)
+    if fingerprint in view.waiting:  # It comes after signals that have no verdict yet: it waits for its turn.
+        view.await_verdict(Unjudged(position, at, fingerprint, signal))
+        return True
+    return resolve(view, fingerprint, position, at)
+
+
+def resolve(view: Projection, fingerprint: Fingerprint, position: Position, at: datetime) -> bool:
+    """Its source says that a problem is over: cancel what has not begun to run, and remember it of what has."""
+    remediation = view.active(fingerprint)
+    if remediation is None:
+        return False
+    run = current_run(view, remediation)
+    if run is not None and run.started:
+        view.remediations[remediation.id] = replace(remediation, resolved=True)
+    else:
+        _end_and_tell(view, remediation, Phase.CANCELLED, Because(Cause.RESOLVED, position), at)
+    return True
+
+
+# -- analysis ------------------------------------------------------------------------------------------
+
+
+def _analysis_completed(view: Projection, fact: AnalysisCompleted, position: Position, at: datetime) -> bool:
+    remediation = view.remediations.get(fact.remediation)
+    if remediation is None or remediation.phase is not Phase.ANALYZING:
+        return False
+    because = Because(Cause.ANALYSED, position)
+    if fact.workflow is None:
+        critical = remediation.severity == Severity.CRITICAL
+        outcome = Outcome.MANUAL_REVIEW_REQUIRED if critical else Outcome.NO_ACTION_REQUIRED
+        _end_and_tell(view, remediation, Phase.COMPLETED, because, at, outcome=outcome)
+        return True
+    known = replace(
+        remediation,
+        target=fact.target or remediation.target,
+        workflow=fact.workflow,
+        phase=Phase.AWAITING_APPROVAL if fact.approval_required else Phase.PENDING,
+        until=at + view.policy.timeouts.approval if fact.approval_required else None,
+    )
+    view.remediations[known.id] = known
+    if known.until is None:
+        view.ask(Judge(known.id, because))
+    else:
+        view.wake(after(known.until), known.order, known.id)
+        view.tell(Tell(_change(known, because, at)))
+    return True
+
+
+def _analysis_failed(view: Projection, fact: AnalysisFailed, position: Position, at: datetime) -> bool:
+    remediation = view.remediations.get(fact.remediation)
+    if remediation is None or remediation.phase is not Phase.ANALYZING:
+        return False
+    count_failure(view, remediation.fingerprint, at)
+    because = Because(Cause.FAILED, position)
+    _end_and_tell(view, remediation, Phase.FAILED, because, at, failure_phase=FailurePhase.AI_ANALYSIS)
+    return True
+
+
+def _approval_granted(view: Projection, fact: ApprovalGranted, position: Position, at: datetime) -> bool:
+    remediation = view.remediations.get(fact.remediation)
+    if remediation is None or remediation.phase is not Phase.AWAITING_APPROVAL:
+        return False
+    view.remediations[remediation.id] = replace(remediation, phase=Phase.PENDING, until=None)
+    view.ask(Judge(remediation.id, Because(Cause.APPROVED, position)))
+    return True
+
+
+def _approval_rejected(view: Projection, fact: ApprovalRejected, position: Position, at: datetime) -> bool:
+    remediation = view.remediations.get(fact.remediation)
+    if remediation is None or remediation.phase is not Phase.AWAITING_APPROVAL:
+        return False
+    because = Because(Cause.REJECTED, position)
+    _end_and_tell(view, remediation, Phase.FAILED, because, at, failure_phase=FailurePhase.APPROVAL)
+    return True
+
+
+# -- runs ----------------------------------------------------------------------------------------------
+
+
+def _workflow_started(view: Projection, fact: WorkflowStarted, position: Position, at: datetime) -> bool:
+    run = view.runs.get(fact.execution)
+    if run is None or run.started or run.lost:
+        return False
+    view.runs[run.execution] = replace(run, started=True)
+    view.wake(after(run.deadline), run.order, run.execution)
+    view.owed.pop(("workflow", run.execution), None)
+    revocation = view.owed.pop(("revoke", run.execution), None)
+    if revocation is not None:  # The executor was first: what could not be revoked is cancelled.
+        view.owed["cancel", run.execution] = revocation
+    return True
+
+
+def _workflow_completed(view: Projection, fact: WorkflowCompleted, position: Position, at: datetime) -> bool:
+    run = view.runs.get(fact.execution)
+    if run is None or run.lost:
+        return False
+    view.workflows[run.target, run.workflow] = WorkflowHistory(at, run.remediation)
+    view.half_done.pop((run.target, run.workflow), None)
+    remediation = executing(view, run)
+    if remediation is not None:
+        forgive(view, run.fingerprint)
+        history = view.history(run.fingerprint)
+        view.histories[run.fingerprint] = replace(history, completed_at=at, completed_by=run.remediation)
+        because = Because(Cause.COMPLETED, position)
+        _end_and_tell(view, remediation, Phase.COMPLETED, because, at, outcome=Outcome.REMEDIATED)
+    _let_go(view, run, position)
+    return True
+
+
+def _workflow_failed(view: Projection, fact: WorkflowFailed, position: Position, at: datetime) -> bool:
+    run = view.runs.get(fact.execution)
+    if run is None or run.lost:
+        return False
+    if fact.was_execution_failure:
+        leave_half_done(view, run, safe=fact.idempotent)
+    remediation = executing(view, run)
+    if remediation is not None:
+        count_failure(view, run.fingerprint, at)
+        because = Because(Cause.FAILED, position)
+        if remediation.resolves and not remediation.resolved:
+            view.remediations[remediation.id] = replace(remediation, phase=Phase.PENDING)
+            view.ask(Judge(remediation.id, because))
+        else:
+            _end_and_tell(
+                view, remediation, Phase.FAILED, because, at, failure_phase=FailurePhase.WORKFLOW_EXECUTION
+            )
+    if fact.reason == FailureReason.EXECUTOR_LOST and fact.was_execution_failure:
+        lose(view, run)
+    else:
+        _let_go(view, run, position)
+    return True
+
+
+def _workflow_revoked(view: Projection, fact: WorkflowRevoked, position: Position, at: datetime) -> bool:
+    run = view.runs.get(fact.execution)
+    if run is None or run.started or run.lost:
+        return False
+    remediation = executing(view, run)
+    if remediation is not None:
+        view.remediations[remediation.id] = replace(remediation, phase=Phase.PENDING)
+        view.ask(Judge(remediation.id, Because(Cause.RELEASED, position)))
+    _let_go(view, run, position)
+    return True
+
+
+def executing(view: Projection, run: Run) -> Remediation | None:
+    """The remediation of a run, if it is still about this run."""
+    remediation = view.remediations[run.remediation]
+    at_it = remediation.phase is Phase.EXECUTING and remediation.execution == run.execution
+    return remediation if at_it else None
+
+
+def current_run(view: Projection, remediation: Remediation) -> Run | None:
+    """The run that a remediation is executing."""
+    if remediation.phase is not Phase.EXECUTING or remediation.execution is None:
+        return None
+    return view.runs.get(remediation.execution)
+
+
+def _let_go(view: Projection, run: Run, position: Position) -> None:
+    for kind in ("workflow", "revoke", "cancel"):
+        view.owed.pop((kind, run.execution), None)
+    view.release(run, position)
+
+
+def lose(view: Projection, run: Run) -> None:
+    """Nobody knows whether a run still touches its target: hold it until it cannot."""
+    lost = replace(run, started=True, lost=True)
+    view.runs[run.execution] = lost
+    view.wake(lost.released_at, lost.order, lost.execution)
+    for kind in ("workflow", "revoke", "cancel"):
+        view.owed.pop((kind, run.execution), None)
+
+
+def leave_half_done(view: Projection, run: Run, *, safe: bool) -> None:
+    """Remember a run that failed while it ran, unless it is safe to run over what it left."""
+    if safe:
+        view.half_done.pop((run.target, run.workflow), None)
+    else:
+        view.half_done[run.target, run.workflow] = HalfDone(run.remediation, run.fingerprint)
+
+
+# -- operators -----------------------------------------------------------------------------------------
+
+
+def _block_cleared(view: Projection, fact: BlockCleared, position: Position, at: datetime) -> bool:
+    if fact.fingerprint is not None:
+        forgive(view, fact.fingerprint)
+        for key in [key for key, left in view.half_done.items() if left.fingerprint == fact.fingerprint]:
+            del view.half_done[key]
+        waiting = view.active(fact.fingerprint)
+        if waiting is not None and waiting.phase is Phase.BLOCKED:
+            view.ask(Judge(waiting.id, Because(Cause.CLEARED, position)))
+    if fact.target is not None:
+        _clear_target(view, fact.target, fact.workflow, position, at)
+    return fact.fingerprint is not None or fact.target is not None
+
+
+def _clear_target(
+    view: Projection, target: Target, workflow: str | None, position: Position, at: datetime
+) -> None:
+    cleared = [key for key in view.half_done if key[0] == target and workflow in (None, key[1])]
+    for key in cleared:
+        del view.half_done[key]
+    run = view.holder(target)
+    if run is not None and (run.lost or at >= run.released_at):
+        _let_go(view, run, position)
+
+
+def _remediation_cancelled(view: Projection, fact: RemediationCancelled, position: Position, at: datetime) -> bool:
+    remediation = view.remediations.get(fact.remediation)
+    if remediation is None or remediation.phase.ended:
+        return False
+    _end_and_tell(view, remediation, Phase.CANCELLED, Because(Cause.CANCELLED, position), at)
+    return True
+
+
+def _retry_requested(view: Projection, fact: RetryRequested, position: Position, at: datetime) -> bool:
+    remediation = view.remediations.get(fact.remediation)
+    if remediation is None:
+        return False
+    view.remediations[remediation.id] = occurred(remediation, at)
+    view.await_verdict(Unjudged(position, at, remediation.fingerprint, fact))
+    return True
+
+
+def _policy_adopted(view: Projection, fact: PolicyAdopted, position: Position, at: datetime) -> bool:
+    try:
+        policy = policy_of(fact.policy)
+    except PolicyError as error:
+        view.ask(Answer(position, None, str(error)))
+        return True
+    view.adopt(policy)
+    for waiting in view.blocked():
+        view.ask(Judge(waiting.id, Because(Cause.POLICY, position)))
+    return True
+
+
+# -- what several facts do -----------------------------------------------------------------------------
+
+
+def occurred(remediation: Remediation, at: datetime) -> Remediation:
+    """A remediation with a new occurrence of its problem: its age begins again."""
+    return replace(remediation, occurred_at=at, queued=ZERO, resolved=False)
+
+
+def count_failure(view: Projection, fingerprint: Fingerprint, at: datetime) -> None:
+    """Count one failure more, on those that still count."""
+    history = view.history(fingerprint)
+    before = counted(history.failures, history.last_failure_at, at, view.policy.routing)
+    view.histories[fingerprint] = replace(history, failures=before + 1, last_failure_at=at)
+
+
+def forgive(view: Projection, fingerprint: Fingerprint) -> None:
+    """Forget a fingerprint's failures."""
+    history = view.histories.get(fingerprint)
+    if history is not None:
+        view.histories[fingerprint] = replace(history, failures=0, last_failure_at=None)
+
+
+def end(view: Projection, remediation: Remediation, phase: Phase) -> None:
+    """End a remediation: it waits for nothing any more, and its problem is free for another."""
+    view.dequeue(remediation)
+    view.drop(Judge, remediation.id)
+    view.owed.pop(("analyze", analysis_id(remediation.id, remediation.analyses)), None)
+    view.remediations[remediation.id] = replace(remediation, phase=phase, until=None, queued_since=None)
+    history = view.history(remediation.fingerprint)
+    if history.active == remediation.id:
+        view.histories[remediation.fingerprint] = replace(history, active=None)
+
+
+def _end_and_tell(
+    view: Projection,
+    remediation: Remediation,
+    phase: Phase,
+    because: Because,
+    at: datetime,
+    *,
+    outcome: Outcome | None = None,
+    failure_phase: FailurePhase | None = None,
+) -> None:
+    unfinished = current_run(view, remediation) if phase is Phase.CANCELLED else None
+    end(view, remediation, phase)
+    change = _change(view.remediations[remediation.id], because, at)
+    view.tell(
+        Tell(
+            replace(
+                change,
+                outcome=outcome,
+                failure_phase=failure_phase,
+                execution=unfinished.execution if unfinished else None,
+            )
+        )
+    )
+
+
+def _change(remediation: Remediation, because: Because, at: datetime) -> PhaseChanged:
+    return PhaseChanged(
+        remediation=remediation.id,
+        fingerprint=remediation.fingerprint,
+        phase=remediation.phase,
+        because=because,
+        now=at,
+        attempt=remediation.attempts,
+        target=remediation.target,
+    )
+
+
+_FOLDS: dict[type, Callable[..., bool]] = {
+    SignalReceived: _signal_received,
+    SignalResolved: _signal_resolved,
+    AnalysisCompleted: _analysis_completed,
+    AnalysisFailed: _analysis_failed,
+    WorkflowStarted: _workflow_started,
+    WorkflowCompleted: _workflow_completed,
+    WorkflowFailed: _workflow_failed,
+    WorkflowRevoked: _workflow_revoked,
+    ApprovalGranted: _approval_granted,
+    ApprovalRejected: _approval_rejected,
+    BlockCleared: _block_cleared,
+    RemediationCancelled: _remediation_cancelled,
+    RetryRequested: _retry_requested,
+    PolicyAdopted: _policy_adopted,
+}

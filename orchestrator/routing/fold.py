@@ -1,0 +1,120 @@
+"""The one order in which a log is folded, live and after a restart, standing by, in replay and in audit.
+
+A fact waits until a frame is read whose `as_of` reaches it, and is folded just before that frame. Facts beyond
+the last frame are folded by the active orchestrator alone, as the first step of a round."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+from remediation_orchestrator.events import (
+    Decision,
+    DecisionFrame,
+    OrchestratorStarted,
+    Recorded,
+    StoredMessage,
+    Undecodable,
+    decode,
+)
+from remediation_orchestrator.events.subjects import Family, parse
+
+from .chain import Chain
+from .decisions import confirm, fold_decision
+from .facts import fold_fact
+from .projection import Projection
+
+
+class Observer(Protocol):
+    """Whoever asks questions of a log looks on while it is folded; nothing it does may change the fold."""
+
+    def fact(self, record: Recorded | Undecodable, *, fits: bool) -> None:
+        """A fact has been folded; `fits` is False for a stray that changed nothing."""
+
+    def frame(self, message: StoredMessage, head: DecisionFrame | None) -> None:
+        """A record of the decision subject is next, its facts are folded; without a head it is no frame."""
+
+    def decision(self, record: Recorded | Undecodable) -> None:
+        """A decision is about to be folded."""
+
+    def command(self, message: StoredMessage, key: tuple[str, str]) -> None:
+        """A command is next."""
+
+
+class Fold:
+    """A projection and its place in the log."""
+
+    def __init__(self, observer: Observer | None = None) -> None:
+        self._observer = observer
+        self.view = Projection()
+        self.chain = Chain()
+        self.facts: deque[StoredMessage] = deque()
+        """Read, and not folded yet."""
+        self.read = 0
+        """Sequence of the newest message taken."""
+        self.version = ""
+        """Of the newest orchestrator that was active."""
+        self.unknown: str | None = None
+        """A decision of a type that this version does not know: it must not become active."""
+
+    def take(self, message: StoredMessage) -> None:
+        """Read the next message of the log. Facts wait here; a frame folds those that it covers, then itself."""
+        assert message.sequence > self.read, f"{message.sequence} read after {self.read}"
+        self.read = message.sequence
+        subject = parse(message.subject)
+        if subject.family.is_fact:
+            self.facts.append(message)
+        elif subject.family is Family.DECISION:
+            self._take_frame(message)
+        else:
+            kind, _, name = subject.rest.partition(".")
+            if self._observer is not None:
+                self._observer.command(message, (kind, name))
+            self.view.owed.pop((kind, name), None)
+
+    def fold_facts(self, through: int | None = None, *, most: int | None = None) -> None:
+        """Fold the facts that wait: all of them, those through a sequence, or so many messages at most."""
+        while self.facts and most != 0 and (through is None or self.facts[0].sequence <= through):
+            message = self.facts.popleft()
+            self.chain.fact(message.sequence, message.payload)
+            for record in decode(message):
+                fits = fold_fact(self.view, record)
+                if self._observer is not None:
+                    self._observer.fact(record, fits=fits)
+            most = None if most is None else most - 1
+
+    def stored(self, sequence: int, frame: Sequence[Decision], payload: bytes) -> None:
+        """A frame of one's own is on disk; its decisions were folded when they were made."""
+        head = frame[0]
+        assert isinstance(head, DecisionFrame)
+        self.chain.frame(sequence, head.previous, payload)
+        confirm(self.view, sequence, frame)
+
+    def skip(self, message: StoredMessage) -> None:
+        """Pass over a frame of one's own, on reading it."""
+        self.read = message.sequence
+
+    def _take_frame(self, message: StoredMessage) -> None:
+        records = decode(message)
+        first = records[0] if records else None
+        head = first.event if isinstance(first, Recorded) else None
+        if isinstance(head, DecisionFrame):
+            self.fold_facts(head.as_of)
+        if self._observer is not None:
+            self._observer.frame(message, head if isinstance(head, DecisionFrame) else None)
+        if not isinstance(head, DecisionFrame):
+            self.chain.head = message.sequence  # Not a frame: it decides nothing, and audit shows it.
+            return
+        for record in records:
+            if self._observer is not None:
+                self._observer.decision(record)
+            self._fold(record)
+        self.chain.frame(message.sequence, head.previous, message.payload)
+
+    def _fold(self, record: Recorded | Undecodable) -> None:
+        if isinstance(record, Undecodable):
+            if record.unknown_type is not None:
+                self.unknown = f"{record.unknown_type} at {record.position}"
+            return
+        if isinstance(record.event, OrchestratorStarted):
+            self.version = record.event.version
+        fold_decision(self.view, record.event, record.position)  # type: ignore[arg-type]

@@ -1,0 +1,173 @@
+"""The policy: the numbers that the checks read. It comes from the log and is named by its digest.
+
+A check exists only for a policy that has its keys, so a check added later is silent in old logs."""
+
+import hashlib
+from datetime import timedelta
+from functools import cached_property
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from remediation_orchestrator.events import Target
+
+from .durations import format_duration, parse_duration
+
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+
+
+class PolicyError(ValueError):
+    """A policy that cannot be adopted: what is wrong, and where."""
+
+
+class RoutingPolicy(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The numbers of the checks; a key that is absent silences its check."""
+
+    consecutive_failure_threshold: Count | None = None
+    consecutive_failure_cooldown: timedelta | None = None
+    retry_limit: Count | None = None
+    failure_memory: timedelta | None = None
+    backoff_base: timedelta | None = None
+    backoff_cap: timedelta | None = None
+    jitter: Share | None = None
+    signal_cooldown: timedelta | None = None
+    workflow_cooldown: timedelta | None = None
+    signal_max_age: timedelta | None = None
+
+
+class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long a remediation may stay in a phase; at exactly its limit it still lives."""
+
+    starting: timedelta = timedelta(minutes=5)
+    analyzing: timedelta = timedelta(minutes=10)
+    executing: timedelta = timedelta(minutes=30)
+    approval: timedelta = timedelta(minutes=15)
+    verifying: timedelta = timedelta(minutes=30)
+
+
+class Pattern(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Targets by some of their parts, compared exactly."""
+
+    cluster: str | None = None
+    namespace: str | None = None
+    kind: str | None = None
+    name: str | None = None
+
+    def fits(self, target: Target) -> bool:
+        """Whether every part that is given is the target's."""
+        return (
+            (self.cluster is None or self.cluster == target.cluster)
+            and (self.namespace is None or self.namespace == target.namespace)
+            and (self.kind is None or self.kind == target.kind)
+            and (self.name is None or self.name == target.name)
+        )
+
+
+class Scope(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which targets are not ours to touch."""
+
+    exclude: tuple[Pattern, ...] = ()
+
+
+class Policy(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+    """A whole policy, as the contract writes it."""
+
+    routing: RoutingPolicy = RoutingPolicy()
+    timeouts: Timeouts = Timeouts()
+    scope: Scope = Scope()
+
+    def excludes(self, target: Target) -> bool:
+        """Whether the scope keeps us away from this target."""
+        return any(pattern.fits(target) for pattern in self.scope.exclude)
+
+    def document(self) -> dict[str, object]:
+        """Return the policy as plain JSON data with durations as people write them."""
+        document: dict[str, object] = msgspec.to_builtins(self, builtin_types=(timedelta,))
+        return _map_durations(document)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, in hex, of the document as compact JSON with sorted keys: the name of its meaning."""
+        return hashlib.sha256(msgspec.json.encode(self.document(), order="sorted")).hexdigest()
+
+
+def policy_of(document: object) -> Policy:
+    """Read a policy from plain JSON data. Raises PolicyError naming what is wrong and where."""
+    try:
+        policy = msgspec.convert(_with_durations(document), Policy)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise PolicyError(str(error).replace("`$.", "`").replace(" - at `$`", "")) from error
+    for key in ("backoff_base", "backoff_cap", "failure_memory"):
+        if getattr(policy.routing, key) == timedelta(0):
+            raise PolicyError(f"routing.{key}: must be longer than 0")
+    for key in Timeouts.__struct_fields__:
+        if not getattr(policy.timeouts, key):
+            raise PolicyError(f"timeouts.{key}: must be longer than 0")
+    if any(pattern == Pattern() for pattern in policy.scope.exclude):
+        raise PolicyError("scope.exclude: a pattern without a part would exclude everything")
+    return policy
+
+
+def _with_durations(document: object) -> object:
+    """Turn the durations of a document into timedeltas; what is no duration is left to the types."""
+    if not isinstance(document, dict):
+        return document
+    sections: dict[object, object] = dict(document)
+    for section, keys in _DURATIONS.items():
+        given = sections.get(section)
+        if isinstance(given, dict):
+            sections[section] = {
+                key: _duration(f"{section}.{key}", value) if key in keys else value
+                for key, value in given.items()
+                if value is not None
+            }
+    return sections
+
+
+def _duration(where: str, value: object) -> timedelta:
+    if not isinstance(value, str):
+        raise ValueError(f"{where}: a duration is written as 90s, 5m or 1h30m, not {value!r}")
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _map_durations(document: dict[str, object]) -> dict[str, object]:
+    return {
+        key: _map_durations(value)
+        if isinstance(value, dict)
+        else format_duration(value)
+        if isinstance(value, timedelta)
+        else value
+        for key, value in document.items()
+    }
+
+
+def _duration_keys(section: type[Struct]) -> frozenset[str]:
+    return frozenset(
+        field.name for field in msgspec.structs.fields(section) if field.type in (timedelta, timedelta | None)
+    )
+
+
+_DURATIONS: dict[Literal["routing", "timeouts"], frozenset[str]] = {
+    "routing": _duration_keys(RoutingPolicy),
+    "timeouts": _duration_keys(Timeouts),
+}
+
+DEFAULT = Policy(
+    RoutingPolicy(
+        consecutive_failure_threshold=3,
+        consecutive_failure_cooldown=timedelta(hours=1),
+        retry_limit=5,
+        failure_memory=timedelta(hours=24),
+        backoff_base=timedelta(minutes=1),
+        backoff_cap=timedelta(minutes=10),
+        jitter=0.1,
+        signal_cooldown=timedelta(minutes=5),
+        workflow_cooldown=timedelta(minutes=5),
+        signal_max_age=timedelta(minutes=15),
+    )
+)

@@ -1,0 +1,261 @@
+"""The projection: everything that routing knows, folded from the log and from nothing else.
+
+The tables are mutable and belong to the fold (`facts`, `decisions`); the values in them are frozen.
+Nothing here judges: `situation` only gathers what the checks will read."""
+
+import heapq
+from collections import deque
+from datetime import UTC, datetime
+
+from remediation_orchestrator.events import (
+    Because,
+    Cause,
+    ExecutionId,
+    Fingerprint,
+    Phase,
+    Position,
+    RemediationId,
+    SignalResolved,
+    Situation,
+    Target,
+)
+
+from .policy import DEFAULT, Policy
+from .state import (
+    Answer,
+    FingerprintHistory,
+    HalfDone,
+    Judge,
+    Owed,
+    Remediation,
+    Run,
+    Serve,
+    Task,
+    TaskKey,
+    Tell,
+    Unjudged,
+    WorkflowHistory,
+    after,
+)
+
+NOTHING = FingerprintHistory()
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+class Projection:
+    """The state of a cell at one place of its log."""
+
+    def __init__(self) -> None:
+        self.policy: Policy = DEFAULT
+        self.adopted = False
+        self.newest = EPOCH
+        """The latest stamp of any fact folded."""
+        self.histories: dict[Fingerprint, FingerprintHistory] = {}
+        self.remediations: dict[RemediationId, Remediation] = {}
+        self.runs: dict[ExecutionId, Run] = {}
+        self.holders: dict[Target, ExecutionId] = {}
+        self.queues: dict[Target, dict[RemediationId, None]] = {}
+        self.workflows: dict[tuple[Target, str], WorkflowHistory] = {}
+        self.half_done: dict[tuple[Target, str], HalfDone] = {}
+        self.unjudged: dict[Position, Unjudged] = {}
+        self.waiting: dict[Fingerprint, deque[Position]] = {}
+        """The unjudged of each fingerprint, in the order of the log."""
+        self.agenda: dict[TaskKey, Task] = {}
+        """What facts have made necessary and no record has answered yet, in their order."""
+        self.owed: dict[tuple[str, str], Owed] = {}
+        """Commands and revocations, by kind and id."""
+        self._timers: list[tuple[datetime, tuple[int, int], str]] = []
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def history(self, fingerprint: Fingerprint) -> FingerprintHistory:
+        """What a fingerprint has been through; nothing, if it was never heard of."""
+        return self.histories.get(fingerprint, NOTHING)
+
+    def active(self, fingerprint: Fingerprint) -> Remediation | None:
+        """The remediation that is at this problem."""
+        at_it = self.history(fingerprint).active
+        return None if at_it is None else self.remediations[at_it]
+
+    def holder(self, target: Target) -> Run | None:
+        """The run that holds a target."""
+        execution = self.holders.get(target)
+        return None if execution is None else self.runs[execution]
+
+    def ahead(self, remediation: RemediationId, target: Target) -> tuple[RemediationId | None, int]:
+        """Who is first in the target's queue before this remediation, and how many are; itself not counted."""
+        queue = self.queues.get(target)
+        if not queue:
+            return None, 0
+        first = next(iter(queue))
+        if first == remediation:
+            return None, 0
+        if remediation not in queue:
+            return first, len(queue)
+        return first, next(place for place, other in enumerate(queue) if other == remediation)
+
+    def situation(self, remediation: Remediation, now: datetime, active: RemediationId | None) -> Situation:
+        """Gather every value that a check reads. Where another remediation is active, nothing else is read."""
+        if active is not None:
+            return Situation(
+                now=now,
+                policy=self.policy.digest,
+                fingerprint=remediation.fingerprint,
+                target=remediation.target,
+                active=active,
+            )
+        history = self.history(remediation.fingerprint)
+        key = (remediation.target, remediation.workflow.id) if remediation.workflow else None
+        done = self.workflows.get(key) if key else None
+        half_done = self.half_done.get(key) if key else None
+        holder = self.holder(remediation.target)
+        first, before = self.ahead(remediation.id, remediation.target)
+        return Situation(
+            now=now,
+            policy=self.policy.digest,
+            fingerprint=remediation.fingerprint,
+            target=remediation.target,
+            workflow=key[1] if key else None,
+            resolves=remediation.resolves,
+            occurred_at=remediation.occurred_at,
+            queued=remediation.waited(now),
+            previous_failure=half_done.remediation if half_done else None,
+            failures=history.failures,
+            last_failure_at=history.last_failure_at,
+            completed_at=history.completed_at,
+            completed_by=history.completed_by,
+            workflow_completed_at=done.completed_at if done else None,
+            workflow_completed_by=done.completed_by if done else None,
+            held_by=holder.remediation if holder else None,
+            queue_first=first,
+            queue_ahead=before,
+        )
+
+    def blocked(self) -> list[Remediation]:
+        """All that wait in Blocked, the oldest first."""
+        waiting = [one for one in self.remediations.values() if one.phase is Phase.BLOCKED]
+        return sorted(waiting, key=lambda one: one.order)
+
+    # -- what is to be done ----------------------------------------------------------------------------
+
+    def ask(self, task: Task) -> None:
+        """Put a task on the agenda. One of the same kind about the same thing stands already: that one stays."""
+        self.agenda.setdefault(task_key(task), task)
+
+    def tell(self, tell: Tell) -> None:
+        """Have readers told of a remediation's phase; the newest one, where several wait to be told."""
+        key = task_key(tell)
+        self.agenda.pop(key, None)
+        self.agenda[key] = tell
+
+    def drop(self, kind: type[Task], about: str | Target) -> None:
+        """Take a task off the agenda, if it is there."""
+        self.agenda.pop((kind, about), None)
+
+    def await_verdict(self, occurrence: Unjudged) -> None:
+        """Let an occurrence wait for its turn to be judged."""
+        self.unjudged[occurrence.position] = occurrence
+        self.waiting.setdefault(occurrence.fingerprint, deque()).append(occurrence.position)
+
+    def settle(self, occurrence: Unjudged) -> Unjudged | None:
+        """An occurrence has its verdict. Return the resolution that waited right behind it, if one did."""
+        del self.unjudged[occurrence.position]
+        line = self.waiting[occurrence.fingerprint]
+        line.remove(occurrence.position)
+        if not line:
+            del self.waiting[occurrence.fingerprint]
+            return None
+        following = self.unjudged[line[0]]
+        return following if isinstance(following.event, SignalResolved) else None
+
+    def adopt(self, policy: Policy) -> None:
+        """Put a policy in force."""
+        self.policy = policy
+        self.adopted = True
+
+    # -- targets ---------------------------------------------------------------------------------------
+
+    def claim(self, run: Run) -> None:
+        """Give a run its target."""
+        self.runs[run.execution] = run
+        self.holders[run.target] = run.execution
+        self.drop(Serve, run.target)
+        self.wake(after(run.start_before), run.order, run.execution)
+
+    def release(self, run: Run, position: Position | None) -> None:
+        """End a run's hold on its target, and have the queue served if anybody waits."""
+        del self.runs[run.execution]
+        if self.holders.get(run.target) == run.execution:
+            del self.holders[run.target]
+            if self.queues.get(run.target):
+                self.ask(Serve(run.target, Because(Cause.RELEASED, position)))
+
+    def enqueue(self, remediation: Remediation) -> None:
+        """Let a remediation wait for its target, behind all that wait already."""
+        self.queues.setdefault(remediation.target, {})[remediation.id] = None
+
+    def dequeue(self, remediation: Remediation) -> None:
+        """Let a remediation wait no longer."""
+        queue = self.queues.get(remediation.target)
+        if queue is None or remediation.id not in queue:
+            return
+        del queue[remediation.id]
+        if not queue:
+            del self.queues[remediation.target]
+            self.drop(Serve, remediation.target)
+
+    # -- time ------------------------------------------------------------------------------------------
+
+    def wake(self, at: datetime, order: tuple[int, int], about: RemediationId | ExecutionId) -> None:
+        """Remember to look at a remediation or a run at a moment."""
+        heapq.heappush(self._timers, (at, order, about))
+
+    def next_wakeup(self) -> datetime | None:
+        """When something becomes due that no fact will tell; None where nothing waits for time to pass."""
+        while self._timers:
+            at, _, about = self._timers[0]
+            if self._timer(about) == at:
+                return at
+            heapq.heappop(self._timers)
+        return None
+
+    def take_due(self, now: datetime) -> str | None:
+        """Take the id of what is due next, the earlier first, then the older; None where nothing is due."""
+        at = self.next_wakeup()
+        if at is None or at > now:
+            return None
+        return heapq.heappop(self._timers)[2]
+
+    def _timer(self, about: str) -> datetime | None:
+        run = self.runs.get(ExecutionId(about))
+        if run is not None:
+            return self._run_timer(run)
+        remediation = self.remediations.get(RemediationId(about))
+        if remediation is None or remediation.until is None:
+            return None
+        return remediation.until if remediation.phase is Phase.BLOCKED else after(remediation.until)
+
+    def _run_timer(self, run: Run) -> datetime | None:
+        if run.lost:
+            return run.released_at
+        remediation = self.remediations[run.remediation]
+        if remediation.phase is not Phase.EXECUTING or remediation.execution != run.execution:
+            return None
+        return after(run.deadline if run.started else run.start_before)
+
+    def snapshot(self) -> dict[str, object]:
+        """Every table, to hold one projection against another; timers follow from them."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_") and name != "newest"}
+
+
+def task_key(task: Task) -> TaskKey:
+    """Return what makes a task the same as another: its kind and what it is about."""
+    match task:
+        case Judge():
+            return Judge, task.remediation
+        case Serve():
+            return Serve, task.target
+        case Tell():
+            return Tell, task.change.remediation
+        case Answer():
+            return Answer, task.position

@@ -1,0 +1,165 @@
+"""The frozen values of the projection: what is known of one fingerprint, one remediation, one run."""
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from msgspec import Struct
+
+from remediation_orchestrator.events import (
+    Because,
+    ExecutionId,
+    Fingerprint,
+    Phase,
+    PhaseChanged,
+    Position,
+    RemediationId,
+    RetryRequested,
+    RoutingDecided,
+    SignalReceived,
+    SignalResolved,
+    Target,
+    WorkflowRef,
+)
+
+from .durations import MICROSECOND, ZERO
+
+# A lost run's own supervisor ends it at its deadline; this is what two clocks may disagree by, and more.
+RELEASE_GRACE = timedelta(seconds=30)
+
+
+class FingerprintHistory(Struct, frozen=True, gc=False):
+    """What a fingerprint has been through: the one failure count there is, and who is at it now."""
+
+    failures: int = 0
+    last_failure_at: datetime | None = None
+    completed_at: datetime | None = None
+    completed_by: RemediationId | None = None
+    active: RemediationId | None = None
+
+
+class WorkflowHistory(Struct, frozen=True, gc=False):
+    """What a workflow last did on a target."""
+
+    completed_at: datetime
+    completed_by: RemediationId
+
+
+class HalfDone(Struct, frozen=True, gc=False):
+    """A run that may have left its target half-changed, until somebody clears it."""
+
+    remediation: RemediationId
+    fingerprint: Fingerprint
+
+
+class Remediation(Struct, frozen=True, kw_only=True):
+    """One problem being worked at, from its first signal to its end."""
+
+    id: RemediationId
+    signal: Position
+    order: tuple[int, int]
+    """Its first signal's place in the log: the smaller, the older."""
+    fingerprint: Fingerprint
+    name: str
+    severity: str
+    target: Target
+    resolves: bool
+    workflow: WorkflowRef | None
+    phase: Phase = Phase.PENDING
+    attempts: int = 0
+    analyses: int = 0
+    runs: int = 0
+    execution: ExecutionId | None = None
+    """Its newest run."""
+    occurred_at: datetime
+    """When its newest occurrence was recorded."""
+    queued: timedelta = ZERO
+    """Time in a target's queue since then, stays that are over."""
+    queued_since: datetime | None = None
+    until: datetime | None = None
+    """In Blocked: when to judge again. In Analyzing, AwaitingApproval: the limit, at which it still lives."""
+    resolved: bool = False
+    """Its source said that it is over, and has not fired since."""
+
+    def waited(self, now: datetime) -> timedelta:
+        """Time in a target's queue since the newest occurrence, up to now."""
+        if self.queued_since is None:
+            return self.queued
+        return self.queued + max(now - max(self.queued_since, self.occurred_at), ZERO)
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """One execution, as long as it holds its target."""
+
+    execution: ExecutionId
+    remediation: RemediationId
+    fingerprint: Fingerprint
+    order: tuple[int, int]
+    target: Target
+    workflow: str
+    start_before: datetime
+    deadline: datetime
+    started: bool = False
+    lost: bool = False
+    """Its executor was lost: nobody knows whether it still touches the target."""
+    ending: bool = False
+    """Its remediation is over and it is to be revoked or cancelled."""
+
+    @property
+    def released_at(self) -> datetime:
+        """When, if lost, it can no longer be touching its target."""
+        return self.deadline + RELEASE_GRACE
+
+
+class Unjudged(Struct, frozen=True, gc=False):
+    """An occurrence without a verdict, or a resolution that waits for its turn behind one."""
+
+    position: Position
+    recorded_at: datetime
+    fingerprint: Fingerprint
+    event: SignalReceived | SignalResolved | RetryRequested
+
+
+class Judge(Struct, frozen=True):
+    """A remediation is to be judged again."""
+
+    remediation: RemediationId
+    because: Because
+
+
+class Serve(Struct, frozen=True):
+    """A target was released: its queue is to be judged, from the front."""
+
+    target: Target
+    because: Because
+
+
+class Tell(Struct, frozen=True):
+    """A fact has changed a remediation's phase: readers are to be told."""
+
+    change: PhaseChanged
+
+
+class Answer(Struct, frozen=True):
+    """A record that could not be taken is to be answered; without a `reason` it is a policy."""
+
+    position: Position
+    reason: Literal["Undecodable", "TooLarge"] | None
+    message: str
+
+
+Task = Judge | Serve | Tell | Answer
+TaskKey = tuple[type[Task], str | Target]
+
+
+class Owed(Struct, frozen=True):
+    """What a stored decision promises and the log does not show yet.
+
+    `position` is the decision's; it is not known until its frame is stored."""
+
+    decision: RoutingDecided | PhaseChanged
+    position: Position | None
+
+
+def after(limit: datetime) -> datetime:
+    """The first moment that is strictly later than a limit: times are whole microseconds."""
+    return limit + MICROSECOND

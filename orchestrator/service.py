@@ -1,0 +1,180 @@
+"""The shell around the core: it moves bytes between the log and the fold, and has no opinions.
+
+At any moment at most one orchestrator of a cell is active: the others fold along and stand by. The lease says
+who should try; the expectation of every append on the decision subject says who succeeds."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from msgspec import Struct
+
+from remediation_orchestrator.bus.port import Clock, EventLog, Lease, LogError
+from remediation_orchestrator.events import OrchestratorStarted
+
+from .inbox import Inbox
+from .lead import FencedError, Leader
+from .routing.fold import Fold
+from .routing.policy import DEFAULT, Policy
+
+log = logging.getLogger(__name__)
+
+# Three chances to renew before a lease of three seconds lapses.
+RENEW_SECONDS = 1.0
+
+
+class Identity(Struct, frozen=True):
+    """Who this orchestrator is."""
+
+    name: str
+    version: str
+
+
+class Orchestrator:
+    """One orchestrator of a cell."""
+
+    def __init__(
+        self, log: EventLog, lease: Lease, clock: Clock, identity: Identity, policy: Policy = DEFAULT
+    ) -> None:
+        self._log = log
+        self._lease = lease
+        self._clock = clock
+        self._identity = identity
+        self._policy = policy
+        self._stopping = asyncio.Event()
+        self.active = asyncio.Event()
+        """Set while this orchestrator decides."""
+        self.inbox = Inbox()
+        self.fold = Fold()
+
+    def stop(self) -> None:
+        """Ask it to end cleanly: it finishes its round and gives the lease back."""
+        self._stopping.set()
+        self.inbox.wake()
+
+    async def run(self) -> None:
+        """Stand by, lead, and stand by again when another has taken over, until told to stop."""
+        while not self._stopping.is_set():
+            async with self._reading():
+                if not await self._stand_by():
+                    continue
+                try:
+                    await self._lead()
+                except FencedError as conflict:
+                    log.warning("standing by", extra={"why": str(conflict)})
+                finally:
+                    self.active.clear()
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[None]:
+        """Read the log from its beginning into a fresh fold, as long as the context lasts."""
+        self.inbox, self.fold = Inbox(), Fold()
+        tasks = [
+            asyncio.create_task(self._read(self.inbox)),
+            asyncio.create_task(self._watch_lease(self.inbox)),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self, inbox: Inbox) -> None:
+        async for message in self._log.read(follow=True):
+            await inbox.put(message)
+
+    async def _watch_lease(self, inbox: Inbox) -> None:
+        """Wake whoever stands by when the lease is free."""
+        while True:
+            try:
+                await self._lease.changed()
+            except LogError:
+                await asyncio.sleep(RENEW_SECONDS)
+            inbox.wake()
+
+    async def _stand_by(self) -> bool:
+        """Fold along until the lease is ours and the fold is at the tail; False when told to stop."""
+        while not self._stopping.is_set():
+            await self._take()
+            if self.fold.unknown is not None:
+                await self._refuse_to_lead(self.fold.unknown)
+            elif await self._has_lease() and await self._at_tail():
+                return not self._stopping.is_set()
+        return False
+
+    async def _take(self) -> None:
+        """Take what has been read, waiting for a little while if that is nothing."""
+        await self.inbox.wait(RENEW_SECONDS)
+        for message in self.inbox.take(1_000):
+            self.fold.take(message)
+
+    async def _refuse_to_lead(self, unknown: str) -> None:
+        log.error(
+            "not becoming active",
+            extra={"unknown": unknown, "needs_version": self.fold.version, "version": self._identity.version},
+        )
+        await self._stopping.wait()
+
+    async def _has_lease(self) -> bool:
+        try:
+            return await self._lease.acquire(self._identity.name)
+        except LogError:
+            return False
+
+    async def _at_tail(self) -> bool:
+        try:
+            tail = await self._log.last_sequence()
+        except LogError:
+            return False
+        while self.fold.read < tail and not self._stopping.is_set():
+            await self._take()
+            await self._renew()
+        return self.fold.unknown is None
+
+    async def _renew(self) -> bool:
+        """Hold the lease; True while nobody else is known to have it."""
+        try:
+            return await self._lease.renew(self._identity.name) or await self._has_lease()
+        except LogError:
+            return True  # Nobody can be asked: the fence keeps this safe.
+
+    async def _lead(self) -> None:
+        leader = Leader(self._log, self._clock, self.fold, self.inbox, self._identity.name)
+        keeping = asyncio.create_task(self._keep_lease(leader))
+        try:
+            await leader.begin(self._first_record)
+            self.active.set()
+            log.info("active", extra={"orchestrator": self._identity.name, "read": self.fold.read})
+            await leader.lead(self._stopping)
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            await leader.close()
+            with suppress(LogError):
+                await self._lease.release(self._identity.name)
+
+    async def _keep_lease(self, leader: Leader) -> None:
+        held = True
+        while held:
+            await asyncio.sleep(RENEW_SECONDS)
+            held = await self._renew()
+        leader.resign("the lease is another's")
+
+    def _first_record(self) -> OrchestratorStarted:
+        view = self.fold.view
+        policy = None if view.adopted else self._policy.document()
+        in_force = view.policy if view.adopted else self._policy
+        if in_force.digest != self._policy.digest:
+            log.warning(
+                "the policy file given is not the policy in force; `ro policy adopt` is the way to change it",
+                extra={"given": self._policy.digest, "in_force": in_force.digest},
+            )
+        return OrchestratorStarted(
+            orchestrator=self._identity.name,
+            version=self._identity.version,
+            log=self._log.identity,
+            policy=policy,
+            policy_digest=in_force.digest,
+        )

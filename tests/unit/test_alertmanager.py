@@ -1,0 +1,138 @@
+"""Alertmanager's bodies become signals, or say clearly why not."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from remediation_orchestrator.events import Severity, SignalReceived, SignalResolved, Target
+from remediation_orchestrator.gateway.alertmanager import KINDS, WebhookError, signals_of
+
+
+def alert(status: str = "firing", **labels: str) -> dict[str, Any]:
+    """Write an alert as Alertmanager does."""
+    return {
+        "status": status,
+        "labels": {"alertname": "DiskFilling", "severity": "warning", **labels},
+        "annotations": {"summary": "The disk of the ledger is filling"},
+        "startsAt": "2026-11-21T10:00:00.123456789Z",
+        "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": "http://prometheus.example/graph",
+        "fingerprint": "0123456789abcdef",
+    }
+
+
+def body(*alerts: object, version: object = "4") -> bytes:
+    """Write the body around alerts."""
+    return json.dumps({"version": version, "receiver": "ro", "status": "firing", "alerts": alerts}).encode()
+
+
+def wrong(text: bytes) -> list[str]:
+    """Return what the body is refused with."""
+    with pytest.raises(WebhookError) as caught:
+        signals_of(text)
+    return caught.value.lines
+
+
+def test_a_firing_alert_becomes_a_signal_whose_source_resolves() -> None:
+    """Labels, annotations and the start are kept; nanoseconds become microseconds."""
+    (signal,) = signals_of(body(alert(cluster="eu-1", namespace="shop", deployment="ledger")))
+    assert signal == SignalReceived(
+        name="DiskFilling",
+        target=Target(cluster="eu-1", namespace="shop", kind="Deployment", name="ledger"),
+        status="firing",
+        severity=Severity.WARNING,
+        labels={
+            "alertname": "DiskFilling",
+            "severity": "warning",
+            "cluster": "eu-1",
+            "namespace": "shop",
+            "deployment": "ledger",
+        },
+        annotations={"summary": "The disk of the ledger is filling"},
+        starts_at=datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC),
+        resolves=True,
+    )
+
+
+def test_a_resolved_alert_becomes_a_resolved_signal() -> None:
+    """Defect 21: resolved alerts are not processed like firing ones."""
+    firing, resolved = signals_of(body(alert(pod="a"), alert("resolved", pod="b")))
+    assert isinstance(firing, SignalReceived)
+    assert isinstance(resolved, SignalResolved)
+    assert resolved.status == "resolved"
+
+
+def test_two_pods_of_one_deployment_are_one_problem() -> None:
+    """Defect 24: Alertmanager's fingerprint differs with the pod, so the identity is derived, not taken over."""
+    pods = [alert(deployment="ledger", pod=pod) for pod in ("ledger-1", "ledger-2")]
+    one, two = signals_of(body(*pods))
+    assert (one.target, one.fingerprint) == (two.target, two.fingerprint)
+    assert one.fingerprint == ""
+
+
+@pytest.mark.parametrize(("label", "kind"), KINDS.items())
+def test_the_target_is_the_first_label_in_the_order(label: str, kind: str) -> None:
+    """All labels behind this one are there too, and lose."""
+    behind = list(KINDS)[list(KINDS).index(label) :]
+    (signal,) = signals_of(body(alert(**{one: f"the-{one}" for one in reversed(behind)})))
+    assert (signal.target.kind, signal.target.name) == (kind, f"the-{label}")
+
+
+def test_an_empty_label_is_no_label() -> None:
+    """As Prometheus has it."""
+    (signal,) = signals_of(body(alert(deployment="", pod="ledger-1")))
+    assert signal.target.kind == "Pod"
+
+
+@pytest.mark.parametrize(
+    ("said", "severity"),
+    [
+        ("critical", "critical"),
+        ("page", "critical"),
+        ("error", "high"),
+        ("Warning", "warning"),
+        ("none", "info"),
+        ("", "unknown"),
+        ("P1", "unknown"),
+    ],
+)
+def test_severities_are_said_in_the_words_of_the_field(said: str, severity: str) -> None:
+    """A word that nobody knows is unknown."""
+    (signal,) = signals_of(body(alert(severity=said, pod="a")))
+    assert signal.severity == severity
+
+
+def test_a_body_without_alerts_is_no_signal() -> None:
+    """And no error: Alertmanager is not told to send it again."""
+    assert signals_of(body()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (b'{"version": "4",\n "alerts": [}', "line 2, column 13: not JSON: Expecting value"),
+        (b"\xff", "byte 0: not UTF-8"),
+        (b"[" * 100_000, "body: nested too deeply"),
+        (b"[]", "body: must be a JSON object"),
+        (body(version="3"), "version: must be '4'"),
+        (body(3), "alerts[0]: must be a JSON object"),
+        (body(alert() | {"labels": None}), "alerts[0].labels: must be a JSON object"),
+        (body(alert(pod="a"), alert() | {"labels": {"a": 1}}), "alerts[1].labels.a: must be a valid string"),
+        (body(alert("gone", pod="a")), "alerts[0].status: must be 'firing' or 'resolved'"),
+        (body(alert() | {"startsAt": 3}), "alerts[0].startsAt: must be a time such as 2026-11-21T10:00:00Z"),
+        (body(alert(alertname="", pod="a")), "alerts[0].labels: no alertname"),
+        (body(alert(pod="a" * 1_025)), "alerts[0].labels.pod: longer than 1024 characters"),
+    ],
+)
+def test_a_bad_body_is_one_clear_line(text: bytes, line: str) -> None:
+    """What is wrong, and where."""
+    assert wrong(text) == [line]
+
+
+def test_an_alert_without_a_target_is_named() -> None:
+    """Every such alert, and what would have made it one."""
+    lines = wrong(body(alert(instance="10.0.0.1"), alert(pod="a"), alert()))
+    assert [line.partition(":")[0] for line in lines] == ["alerts[0].labels", "alerts[2].labels"]
+    assert "'DiskFilling' names no target: none of deployment, statefulset," in lines[0]

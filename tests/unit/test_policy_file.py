@@ -1,0 +1,145 @@
+"""A policy file is read whole, or refused with a line for each thing that is wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remediation_orchestrator.orchestrator.policy_file import (
+    DEFAULTS,
+    PolicyFileError,
+    load,
+    parse,
+)
+from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, policy_of
+
+
+def wrong(text: str) -> list[str]:
+    """Return what the text is refused with."""
+    with pytest.raises(PolicyFileError) as caught:
+        parse(text, "p.yaml")
+    return caught.value.lines
+
+
+def test_nothing_said_is_the_contract_s_defaults() -> None:
+    """They are the core's own, so a log without a file and a log with an empty one have one policy."""
+    assert parse("# nothing yet\n", "p.yaml") == DEFAULTS
+    assert policy_of(DEFAULTS) == DEFAULT
+    assert DEFAULTS == {
+        "routing": {
+            "consecutive_failure_threshold": 3,
+            "consecutive_failure_cooldown": "1h",
+            "retry_limit": 5,
+            "failure_memory": "24h",
+            "backoff_base": "1m",
+            "backoff_cap": "10m",
+            "jitter": 0.1,
+            "signal_cooldown": "5m",
+            "workflow_cooldown": "5m",
+            "signal_max_age": "15m",
+        },
+        "timeouts": {
+            "starting": "5m",
+            "analyzing": "10m",
+            "executing": "30m",
+            "approval": "15m",
+            "verifying": "30m",
+        },
+        "scope": {"exclude": []},
+    }
+
+
+def test_what_is_said_replaces_its_default_and_nothing_else() -> None:
+    """And the result is plain data that is a policy file again."""
+    text = (
+        "routing: {retry_limit: 9, backoff_cap: 1h30m}\nscope:\n  exclude: [{namespace: kube-system, kind: Pod}]\n"
+    )
+    defaults: Any = DEFAULTS
+    policy: Any = parse(text, "p.yaml")
+    assert policy["routing"] == {**defaults["routing"], "retry_limit": 9, "backoff_cap": "90m"}
+    assert policy["timeouts"] == DEFAULTS["timeouts"]
+    assert policy["scope"] == {"exclude": [{"namespace": "kube-system", "kind": "Pod"}]}
+    assert parse(json.dumps(policy), "again.yaml") == policy
+
+
+def test_a_section_with_comments_only_takes_its_defaults() -> None:
+    """As if it were not there."""
+    assert parse("routing:\n  # retry_limit: 9\n", "p.yaml") == DEFAULTS
+
+
+def test_a_file_is_read_by_its_name(tmp_path: Path) -> None:
+    """The messages name it, and so does one that is not there."""
+    file = tmp_path / "policy.yaml"
+    file.write_text("timeouts: {starting: 90s}\nretry: 1\n")
+    with pytest.raises(
+        PolicyFileError, match=r"policy.yaml:2: unknown key retry; known here: routing, timeouts, scope"
+    ):
+        load(file)
+    with pytest.raises(PolicyFileError, match=r"none.yaml: cannot be read: No such file"):
+        load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("routing:\n  retry_limits: 3", "p.yaml:2: unknown key routing.retry_limits; did you mean retry_limit?"),
+        ("routing: {backoff_cap: -5m}", "p.yaml:1: routing.backoff_cap: a duration is not negative: -5m"),
+        ("timeouts: {starting: 90}", "a duration is written as 90s, 5m or 1h30m, not 90"),
+        ("timeouts: {starting: 1.5h}", "a duration is written as 90s, 5m or 1h30m, not '1.5h'"),
+        ("timeouts: {starting: 4000d}", "p.yaml:1: timeouts.starting: 4000d is longer than ten years"),
+        ("routing:\n  backoff_base: 0s", "p.yaml:2: routing.backoff_base: must be longer than 0"),
+        (
+            "timeouts: {approval: }",
+            "p.yaml:1: timeouts.approval: a duration is written as 90s, 5m or 1h30m, not None",
+        ),
+        (
+            "routing:\n  consecutive_failure_threshold: 0",
+            "p.yaml:2: routing.consecutive_failure_threshold: must be at least 1, not 0",
+        ),
+        ("routing: {retry_limit: true}", "p.yaml:1: routing.retry_limit: must be a whole number, not True"),
+        ("routing:\n\n  jitter: 1.1", "p.yaml:3: routing.jitter: must be at most 1, not 1.1"),
+        ("routing: {jitter: -0.1}", "p.yaml:1: routing.jitter: must be at least 0, not -0.1"),
+        ("routing: {jitter: .nan}", "routing.jitter: must be at"),
+        ("routing: {jitter: ten}", "p.yaml:1: routing.jitter: must be a number, not 'ten'"),
+        (
+            "routing:\n  jitter: 0\n  jitter: 1",
+            "p.yaml:3: routing.jitter: said twice, first on line 2",
+        ),
+        ("routing: 3", "p.yaml:1: routing: must be a section of keys"),
+        ("- routing", "p.yaml:1: the policy: must be a section of keys"),
+        ("scope: {exclude: {kind: Pod}}", "p.yaml:1: scope.exclude: must be a list"),
+        ("scope:\n  exclude:\n  - {}", "p.yaml:3: scope.exclude[0]: a pattern names at least one of"),
+        ("scope: {exclude: [{nam: x}]}", "p.yaml:1: unknown key scope.exclude[0].nam; did you mean name?"),
+        ("scope: {exclude: [{name: 3}]}", "p.yaml:1: scope.exclude[0].name: must be text, not 3"),
+        ("scope: {exclude: [{name: ''}]}", "p.yaml:1: scope.exclude[0].name: must not be empty"),
+        ("routing: {", "p.yaml:1: not YAML: "),
+        ("routing: &a [*a]", "p.yaml:1: write it out: alias *a"),
+        ("[" * 500, "p.yaml:1: not YAML: maximum recursion depth"),
+        ("--- {}\n--- {}", "p.yaml:2: not YAML: but found another document"),
+        ("routing: !!python/name:os.system", "p.yaml:1: not YAML: could not determine a constructor"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_place(text: str, line: str) -> None:
+    """Defect 27: nothing is accepted and left unread."""
+    (said,) = wrong(text)
+    assert line in said
+
+
+def test_every_mistake_is_told_in_the_order_of_the_file() -> None:
+    """So that one look mends them all."""
+    lines = wrong("routing:\n  jitter: 2\nextra: 1\ntimeouts: {approval: soon}\n")
+    assert [line.split(":")[1] for line in lines] == ["2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [("90s", "90s"), ("60s", "1m"), ("1h30m", "90m"), ("1500ms", "1500ms"), ("1d", "24h"), ("30m1h", "90m")],
+)
+def test_a_duration_has_one_way_to_be_written(text: str, written: str) -> None:
+    """Two spellings of one policy have one digest."""
+    policy: Any = parse(f"routing: {{signal_cooldown: {text}}}", "p.yaml")
+    assert policy["routing"]["signal_cooldown"] == written
+    assert (
+        policy_of(policy).digest == policy_of(parse(f"routing: {{signal_cooldown: {written}}}", "p.yaml")).digest
+    )
