@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator
 
 from nats.aio.client import Client
+from nats.errors import Error
 
 from .port import LogUnreachableError
 
@@ -17,8 +18,6 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 5.0
 # A restarted server is back within a second; a waiting client costs one refused connect each time.
 RECONNECT_SECONDS = 0.25
-# A server that refuses the password may close before its reason is read: worth asking again.
-RESETS_MAX = 4
 # How often a connect under way is looked at, for a refusal.
 LOOK_SECONDS = 0.01
 
@@ -35,16 +34,14 @@ class _Watch:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._resets = 0
         self.failures = 0
         self.last: str | None = None
 
     async def on_error(self, error: Exception) -> None:
         text = str(error) or type(error).__name__
-        if isinstance(error, ConnectionResetError) and self._resets < RESETS_MAX:
-            self._resets += 1
-        else:
-            self.failures += 1
+        if isinstance(error, ConnectionResetError):  # A refusal, whose reason was lost with the connection.
+            text = "it closed the connection, authorization may be missing or wrong"
+        self.failures += 1
         if text != self.last:
             self.last = text
             log.info("broker error", extra={"error": text})
@@ -81,15 +78,13 @@ async def connect(url: str, *, name: str = "ro", seconds: float = CONNECT_SECOND
     )
     try:
         await _connected(connecting, watch, len(servers), seconds)
-    except asyncio.CancelledError:
-        await _give_up(client, connecting)
-        raise
     except LogUnreachableError:
-        await _give_up(client, connecting)
         raise LogUnreachableError(_no_broker(url, watch.last)) from None
-    except Exception as error:  # An address that is none: nats-py raises its own and others' errors for it.
-        await _give_up(client, connecting)
+    except (Error, OSError, ValueError) as error:  # An address that is none.
         raise LogUnreachableError(_no_broker(url, str(error))) from error
+    finally:
+        if not client.is_connected:
+            await _give_up(client, connecting)
     return client
 
 
@@ -116,10 +111,12 @@ async def _connected(connecting: "asyncio.Future[None]", watch: _Watch, servers:
 
 async def _give_up(client: Client, connecting: "asyncio.Future[None]") -> None:
     connecting.cancel()
-    with contextlib.suppress(asyncio.CancelledError, Exception):
-        await connecting
-    with contextlib.suppress(Exception):
-        await client.close()
+    await asyncio.wait({connecting})
+    if not connecting.cancelled():
+        connecting.exception()  # It was told already, or comes too late to be told.
+    if client.servers:  # With an address that is none, there is nothing to close, and the client would fall.
+        with contextlib.suppress(Error, OSError):
+            await client.close()
 
 
 def _no_broker(url: str, reason: str | None) -> str:

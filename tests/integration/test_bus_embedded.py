@@ -22,7 +22,7 @@ from remediation_orchestrator.events import CellName
 PATIENCE = 10
 
 PARENT = """
-import sys, threading, time
+import sys, threading
 from pathlib import Path
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 server = EmbeddedServer(Path(sys.argv[1]))
@@ -33,7 +33,7 @@ if sys.argv[2] == "thread":
 else:
     server.start()
 print(server.pid, flush=True)
-time.sleep(60)
+sys.stdin.read()
 """
 
 
@@ -127,7 +127,7 @@ async def test_a_stranger_on_the_old_port_is_not_found(tmp_path: Path, server: E
 def test_it_is_gone_when_its_parent_dies(tmp_path: Path, thread: str, end: signal.Signals) -> None:
     """Even without a word, and even where a thread that has ended started it; the folder is free again."""
     command = [sys.executable, "-c", PARENT, str(tmp_path), thread]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         assert int(parent.stdout.readline()) > 0
         url = find(tmp_path)

@@ -83,7 +83,6 @@ async def test_a_severed_handle_neither_stores_nor_answers(broker: MemoryCell) -
     dead, alive = broker.log(), broker.log()
     messages = dead.read(follow=True)
     reading = asyncio.ensure_future(anext(messages))
-    await asyncio.sleep(0)
     dead.sever()
     calls = [asyncio.ensure_future(dead.append(SUBJECT, b"never")), asyncio.ensure_future(dead.last(SUBJECT))]
     assert await alive.append(SUBJECT, b"x") == 1
