@@ -23,8 +23,8 @@ ANSWER_SECONDS = 5.0
 # A lost connection is only seen by looking.
 LOOK_SECONDS = 0.1
 
-NOT_FOUND = {10059, 10037, 10014}
-"""Stream, message and consumer: what was asked for is not there."""
+STREAM_NOT_FOUND = 10059
+MESSAGE_NOT_FOUND = 10037
 
 
 class ApiError(LogError):
@@ -157,7 +157,7 @@ async def stream_info(connection: Client, stream: str) -> StreamInfo | None:
     try:
         return await call(connection, f"STREAM.INFO.{stream}", {}, StreamInfo)
     except ApiError as error:
-        if error.err_code in NOT_FOUND:
+        if error.err_code == STREAM_NOT_FOUND:
             return None
         raise
 
@@ -167,7 +167,9 @@ async def last_message(connection: Client, stream: str, subject: str) -> FoundMe
     try:
         found = await call(connection, f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject}, Found)
     except ApiError as error:
-        if error.err_code in NOT_FOUND:
+        if error.err_code == MESSAGE_NOT_FOUND:
             return None
+        if error.err_code == STREAM_NOT_FOUND:  # Where there is no stream, nobody may conclude "no record".
+            raise LogUnreachableError(f"the broker has no stream {stream}") from error
         raise
     return found.message

@@ -95,7 +95,20 @@ async def connected(url: str, *, name: str = "ro", seconds: float = CONNECT_SECO
     try:
         yield client
     finally:
-        await client.close()
+        await close(client)
+
+
+async def close(client: Client) -> None:
+    """Close a connection, in whatever state it is.
+
+    Closed in the moment in which it loses its server, nats-py cancels a future that it then waits for itself;
+    in a task of its own that is not taken for our being cancelled."""
+    if not client.servers:  # Never connected, because its address was none: there is nothing to close.
+        return
+    closing = asyncio.ensure_future(client.close())
+    await asyncio.wait({closing})
+    if not closing.cancelled() and (error := closing.exception()) is not None:
+        log.info("broker error", extra={"error": str(error)})
 
 
 async def _connected(connecting: "asyncio.Future[None]", watch: _Watch, servers: int, seconds: float) -> None:
@@ -114,9 +127,7 @@ async def _give_up(client: Client, connecting: "asyncio.Future[None]") -> None:
     await asyncio.wait({connecting})
     if not connecting.cancelled():
         connecting.exception()  # It was told already, or comes too late to be told.
-    if client.servers:  # With an address that is none, there is nothing to close, and the client would fall.
-        with contextlib.suppress(Error, OSError):
-            await client.close()
+    await close(client)
 
 
 def _no_broker(url: str, reason: str | None) -> str:

@@ -79,6 +79,16 @@ async def test_a_cell_without_a_log_is_named(connection: Client, cell: CellName)
         await JetStreamLog.open(connection, cell)
 
 
+async def test_a_missing_log_is_never_taken_for_an_empty_one(connection: Client, log: JetStreamLog) -> None:
+    """No question of it is answered with "nothing there"."""
+    await drop(connection, log.cell)
+    for question in (log.last(f"ro.{log.cell}.decision"), log.last_sequence(), log.first_sequence(), log.fill()):
+        with pytest.raises(LogUnreachableError):
+            await question
+    with pytest.raises(LogUnreachableError):
+        await log.append(f"ro.{log.cell}.decision", b"x", expect=0)
+
+
 async def test_a_stream_made_again_is_another_log(connection: Client, log: JetStreamLog) -> None:
     """Its identity differs, and the old handle does not take it for its own."""
     await drop(connection, log.cell)
