@@ -138,7 +138,10 @@ def matches(rule: MatchRule, command: AnalyzeSignal) -> bool:
 
 def _answers(last: StoredMessage, delivery: Delivery) -> bool:
     """Whether a stored answer is to this very command, or to a later one of the remediation."""
-    attributes = read_attributes(last.payload)
+    try:
+        attributes = read_attributes(last.payload)
+    except RecursionError:  # Nested without end: no answer of ours.
+        return False
     cause = attributes.causationid if attributes else ""
     return cause.isdigit() and int(cause) >= delivery.sequence
 
