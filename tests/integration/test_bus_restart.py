@@ -33,7 +33,7 @@ def kill(server: EmbeddedServer) -> None:
 async def until(fact: Callable[[], bool]) -> None:
     """Wait for a fact that nobody announces."""
     async with asyncio.timeout(PATIENCE):
-        while not fact():  # noqa: ASYNC110
+        while not fact():  # noqa: ASYNC110 - nobody sets an event for it
             await asyncio.sleep(0.001)
 
 
