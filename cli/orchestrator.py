@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 
 from .connection import Broker, broker_options
-from .records import log_to_stderr
-from .services import load_policy, run_orchestrator, stop_on_signals
+from .services import begin, load_policy, run_orchestrator
 
 
 @click.command("orchestrator")
@@ -23,9 +22,8 @@ def verb(broker: Broker, policy_path: Path | None) -> None:
     """Decide for a cell, or stand by while another does."""
     policy = load_policy(policy_path)
     url = broker.url()
-    log_to_stderr()
 
     async def serve() -> None:
-        await run_orchestrator(url, broker.cell, policy, stop_on_signals())
+        await run_orchestrator(url, broker.cell, policy, await begin(url))
 
     asyncio.run(serve())

@@ -21,6 +21,7 @@ from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
 from .output import BadInputError
+from .records import log_to_stderr
 
 
 def load_policy(file: Path | None) -> Policy:
@@ -39,6 +40,14 @@ def stop_on_signals() -> asyncio.Event:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def begin(url: str) -> asyncio.Event:
+    """Make sure that somebody answers before a service begins to log. Return the event that ends it."""
+    stopping = stop_on_signals()
+    async with connected(url, name="ro"):
+        log_to_stderr()
     return stopping
 
 
