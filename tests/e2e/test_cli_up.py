@@ -258,6 +258,17 @@ async def test_up_ends_with_all_that_it_started(how: signal.Signals, tmp_path: P
     assert find(tmp_path / "data") is None
 
 
+def test_up_does_not_outlive_its_broker(tmp_path: Path) -> None:
+    """Exit 3, and the last line says so."""
+    running = Up(tmp_path / "data")
+    (server,) = [one for one in _descendants(running.process.pid) if "nats-server" in _command(one)]
+    os.kill(server, signal.SIGKILL)
+    assert running.process.wait(PATIENCE) == 3
+    assert running.process.stdout is not None
+    running.process.stdout.close()
+    assert "the embedded server has ended by itself" in (tmp_path / "data" / "log").read_text().splitlines()[-1]
+
+
 def test_the_services_run_by_themselves_on_one_broker(up: Up) -> None:
     """An orchestrator and an executor of another cell, found by the address."""
     there = ("--nats", up.url, "--cell", "other")
@@ -286,6 +297,10 @@ def test_whoever_waits_in_vain_is_told_and_may_give_up(up: Up) -> None:
         waiting.send_signal(signal.SIGINT)
         assert waiting.communicate(timeout=PATIENCE) == ("", "ro: interrupted\n")
     assert waiting.returncode == 130
+
+
+def _command(process: int) -> str:
+    return Path(f"/proc/{process}/cmdline").read_text()
 
 
 def _service(*arguments: str) -> subprocess.Popen[bytes]:
