@@ -81,7 +81,7 @@ class Analyser:
         try:
             command = _read(delivery, self._now())
             chosen = choose(self._catalog().workflows.values(), command)
-        except Exception as error:  # Whatever is wrong with a command, it gets an answer.
+        except (RecursionError, ValueError, OverflowError) as error:
             remediation = _named(delivery)
             message = f"{type(error).__name__}: {error}"[:1000]
             return remediation, AnalysisFailed(remediation or RemediationId(""), "ConfigurationError", message)
@@ -138,7 +138,10 @@ def matches(rule: MatchRule, command: AnalyzeSignal) -> bool:
 
 def _answers(last: StoredMessage, delivery: Delivery) -> bool:
     """Whether a stored answer is to this very command, or to a later one of the remediation."""
-    attributes = read_attributes(last.payload)
+    try:
+        attributes = read_attributes(last.payload)
+    except RecursionError:  # Nested without end: no answer of ours.
+        return False
     cause = attributes.causationid if attributes else ""
     return cause.isdigit() and int(cause) >= delivery.sequence
 

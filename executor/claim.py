@@ -59,7 +59,10 @@ def claim_id(delivery: Delivery) -> str:
 
 def standing(message: StoredMessage) -> Standing:
     """Read the newest record of an execution's subject."""
-    events = [one.event for one in decode(message) if isinstance(one, Recorded)]
+    try:
+        events = [one.event for one in decode(message) if isinstance(one, Recorded)]
+    except RecursionError:  # Nested without end: no start and no end.
+        return Free(message.sequence)
     if any(isinstance(one, WorkflowCompleted | WorkflowFailed | WorkflowRevoked) for one in events):
         return Ended(message.sequence)
     started = next((one for one in events if isinstance(one, WorkflowStarted)), None)

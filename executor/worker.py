@@ -1,7 +1,7 @@
 """Answer commands to run a workflow: claim, run, report. It never asks whether a run is wise.
 
-A command is claimed before more of it is read than its id, which its subject tells, so that whatever is wrong
-with it still gets an answer. Somebody else's run is never run again."""
+A command is claimed by its id, which its subject tells: nothing that is wrong with the rest keeps it from being
+claimed and answered. Somebody else's run is never run again."""
 
 import asyncio
 import logging
@@ -35,6 +35,9 @@ from .lease import Delivery, DeliveryError, Lease
 from .script import Failed, Job, Outcome, Stop, Succeeded
 
 log = logging.getLogger(__name__)
+
+# What reading a command may raise: it is nested without end, or a number in it is too large to be written.
+UNREADABLE = (RecursionError, ValueError, OverflowError)
 
 Engine = Callable[[Job, Lease, Stop], Awaitable[Outcome]]
 
@@ -123,7 +126,8 @@ class Worker:
         self, subject: str, execution: ExecutionId, held: _Held, delivery: Delivery, lease: Lease
     ) -> None:
         """Try to be the first on the execution's subject. Who was, is read afterwards."""
-        claim = WorkflowStarted(execution=execution, executor=self.executor)
+        version, digest = self._describe(delivery)
+        claim = WorkflowStarted(execution, executor=self.executor, version=version, digest=digest)
         payload = encode(claim, self._attributes(claim_id(delivery), delivery))
         while not lease.lost:
             try:
@@ -138,6 +142,14 @@ class Worker:
                 held.perhaps_ours = True
                 log.info("claimed", extra={"execution": execution, "executor": self.executor})
                 return
+
+    def _describe(self, delivery: Delivery) -> tuple[str, str]:
+        """The version and the digest of the workflow's file, where they can be told; no claim waits for them."""
+        try:
+            workflow = find_workflow(self._around.catalog(), self._read(delivery).workflow.id)
+        except (RefusedError, *UNREADABLE):
+            return "", ""
+        return workflow.says.version, workflow.digest
 
     async def _found(self, subject: str, lease: Lease) -> StoredMessage | None:
         """Read the newest record of the execution; None where nobody could be asked in time."""
@@ -180,8 +192,7 @@ class Worker:
             workflow, bound, command = self._prepare(delivery)
         except RefusedError as refused:
             return Failed(refused.reason, str(refused), ran=False)
-        except Exception as error:  # Whatever is wrong with a command, it gets an answer.
-            log.exception("unprepared", extra={"command": delivery.subject})
+        except UNREADABLE as error:
             return Failed(FailureReason.CONFIGURATION_ERROR, f"{type(error).__name__}: {error}", ran=False)
         now = self._around.monotonic()
         # The claim was stored after we asked for it, so the broker's clock is never ahead of this reading of it.
@@ -196,12 +207,8 @@ class Worker:
             return Failed(FailureReason.TASK_FAILED, f"cancelled before it began: {held.stop.reason}", ran=False)
         if lease.lost:
             return Failed(FailureReason.EXECUTOR_LOST, "the claim was not confirmed in time to begin", ran=False)
-        job = Job(bound, start_by, deadline)
-        try:
-            return await self._around.engine(job, lease, held.stop)
-        except Exception as error:  # It may have run: nobody may be left without an answer.
-            log.exception("engine failed", extra={"execution": command.execution})
-            return Failed(FailureReason.UNKNOWN, f"{type(error).__name__}: {error}", ran=True)
+        # Should an engine break its promise and raise, the command comes again, and is then reported lost.
+        return await self._around.engine(Job(bound, start_by, deadline), lease, held.stop)
 
     def _prepare(self, delivery: Delivery) -> tuple[Workflow, Bound, CreateWorkflow]:
         command = self._read(delivery)
@@ -257,7 +264,7 @@ class Worker:
         """What the catalog says of the command's workflow; False where either cannot be read."""
         try:
             return find_workflow(self._around.catalog(), self._read(delivery).workflow.id).says.idempotent
-        except Exception:  # The same command that `_prepare` has answered for: its end must still be told.
+        except (RefusedError, *UNREADABLE):
             return False
 
     def _attributes(self, event_id: str, delivery: Delivery, *, whole: bool = False) -> Attributes:
@@ -283,5 +290,5 @@ class Worker:
 def _cause(delivery: Delivery) -> Attributes | None:
     try:
         return attributes_of(delivery.payload)
-    except RecursionError:  # A command nested without end, which is answered like any other.
+    except UNREADABLE:
         return None

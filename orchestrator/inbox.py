@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 from remediation_orchestrator.events import StoredMessage
 
@@ -17,6 +18,12 @@ class Inbox:
         self._woken = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self._error: Exception | None = None
+
+    def fail(self, error: Exception) -> None:
+        """Reading has ended for good: whoever takes is told."""
+        self._error = error
+        self._woken.set()
 
     async def put(self, message: StoredMessage) -> None:
         """Add a message, as soon as there is room."""
@@ -27,7 +34,9 @@ class Inbox:
         self._woken.set()
 
     def take(self, most: int) -> list[StoredMessage]:
-        """Take what is there, so many at most."""
+        """Take what is there, so many at most. Raises the error that has ended the reading."""
+        if self._error is not None and not self._messages:
+            raise self._error
         taken = [self._messages.popleft() for _ in range(min(most, len(self._messages)))]
         self._room.set()
         return taken
@@ -38,10 +47,10 @@ class Inbox:
 
     async def wait(self, seconds: float | None) -> None:
         """Return when a message is there, when woken, or when the time is up."""
-        if not self._messages and (seconds is None or seconds > 0):
-            try:
+        if self._messages or (seconds is not None and seconds <= 0):
+            await asyncio.sleep(0)  # Others live here too.
+        else:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._woken.wait()
-            except TimeoutError:
-                pass
         self._woken.clear()

@@ -55,7 +55,7 @@ class Leader:
         """Frames stored and not read back yet, and when (monotonic seconds) their append was acknowledged."""
         self._resigned: str | None = None
         self._fill_due = 0.0
-        self._takes_signals = True
+        self._takes_signals: bool | None = None
 
     async def begin(self, first_record: Callable[[], OrchestratorStarted]) -> None:
         """Take the fence: from here on every append of an earlier orchestrator is refused."""
@@ -71,7 +71,8 @@ class Leader:
                 fold_decision(self._fold.view, started, None)
                 break
         while self._own:  # The clock is set by what is read back.
-            await self._wait()
+            await self._inbox.wait(RETRY_SECONDS)
+            self._take()
 
     async def lead(self, stopping: asyncio.Event) -> None:
         """Round after round, until told to stop. Raises FencedError when another orchestrator is active."""
@@ -95,10 +96,16 @@ class Leader:
 
     async def _wait(self) -> None:
         """Until there is something to do: a message, a wake-up, or the end."""
-        if not self._fold.facts:
-            due = self._fold.view.next_wakeup()
-            seconds = FILL_SECONDS if due is None else (due - self._clock.now()).total_seconds()
-            await self._inbox.wait(min(seconds, FILL_SECONDS))
+        seconds = FILL_SECONDS
+        due = self._fold.view.next_wakeup()
+        if self._fold.facts:
+            seconds = 0.0
+        elif due is not None:
+            seconds = min(seconds, (due - self._clock.now()).total_seconds())
+        await self._inbox.wait(seconds)
+        self._take()
+
+    def _take(self) -> None:
         for message in self._inbox.take(ROUND_MESSAGES_MAX):
             if message.sequence in self._own:
                 self._clock.observe(message.recorded_at, self._own.pop(message.sequence))
@@ -168,11 +175,12 @@ class Leader:
         self._fill_due = moment + FILL_SECONDS
         try:
             fill = await self._log.fill()
-            wanted = fill < ROOM if not self._takes_signals else fill < FULL
+            wanted = fill < ROOM if self._takes_signals is False else fill < FULL
             if wanted != self._takes_signals:
                 await self._log.take_signals(enabled=wanted)
+                if not wanted or self._takes_signals is False:
+                    log.warning("the log takes signals" if wanted else "the log is full", extra={"fill": fill})
                 self._takes_signals = wanted
-                log.warning("the log takes signals" if wanted else "the log is full", extra={"fill": fill})
         except LogError as error:
             log.warning("the log's fill is not known", extra={"why": str(error)})
 

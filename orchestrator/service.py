@@ -54,7 +54,9 @@ class Orchestrator:
         self.inbox.wake()
 
     async def run(self) -> None:
-        """Stand by, lead, and stand by again when another has taken over, until told to stop."""
+        """Stand by, lead, and stand by again when another has taken over, until told to stop.
+
+        Raises LogError where the log is gone for good."""
         while not self._stopping.is_set():
             async with self._reading():
                 if not await self._stand_by():
@@ -82,8 +84,11 @@ class Orchestrator:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read(self, inbox: Inbox) -> None:
-        async for message in self._log.read(follow=True):
-            await inbox.put(message)
+        try:
+            async for message in self._log.read(follow=True):
+                await inbox.put(message)
+        except LogError as error:
+            inbox.fail(error)
 
     async def _watch_lease(self, inbox: Inbox) -> None:
         """Wake whoever stands by when the lease is free."""

@@ -1,0 +1,135 @@
+"""Which log a verb is about: a cell on a broker, found by options or environment, or an exported file."""
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import click
+from msgspec import Struct
+
+from remediation_orchestrator.bus import embedded
+from remediation_orchestrator.bus.connection import connected
+from remediation_orchestrator.bus.file import FileLog
+from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.port import LogUnreachableError, ReadableLog
+from remediation_orchestrator.events import CellName
+from remediation_orchestrator.events.identity import DEFAULT_CELL, cell_name
+
+from .output import BadInputError
+
+Verb: TypeAlias = Callable[..., None]
+
+DATA_DIR = Path(".ro")
+
+
+class CellType(click.ParamType[CellName]):
+    """A cell's name."""
+
+    name = "cell"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> CellName:
+        """Check it, or say what a name looks like."""
+        try:
+            return cell_name(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Broker(Struct, frozen=True):
+    """Where a cell's log is kept."""
+
+    nats: str | None
+    data_dir: Path
+    cell: CellName
+
+    def url(self) -> str:
+        """The address, credentials included. Raises LogUnreachableError where there is none."""
+        found = self.nats or embedded.find(self.data_dir)
+        if found is None:
+            raise LogUnreachableError(
+                f"no broker: neither --nats nor NATS_URL is given, and no `ro up` runs on {self.data_dir}"
+            )
+        return found
+
+    @asynccontextmanager
+    async def log(self) -> AsyncIterator[JetStreamLog]:
+        """The cell's log, to read and to append to."""
+        async with connected(self.url(), name="ro") as client:
+            yield await JetStreamLog.open(client, self.cell)
+
+
+class Source(Struct, frozen=True):
+    """What a reading verb reads: a broker's log, or a file in its place."""
+
+    nats: str | None
+    data_dir: Path
+    cell: CellName | None
+    file: Path | None
+
+    @asynccontextmanager
+    async def log(self) -> AsyncIterator[ReadableLog]:
+        """The log, to read."""
+        if self.file is None:
+            async with Broker(self.nats, self.data_dir, self.cell or DEFAULT_CELL).log() as log:
+                yield log
+            return
+        found = await asyncio.to_thread(FileLog, self.file)
+        if self.cell not in (None, found.cell):
+            raise BadInputError(f"{self.file}: the log of the cell {found.cell!r}, not of {self.cell!r}")
+        yield found
+
+
+_NATS = click.option(
+    "--nats",
+    metavar="URL",
+    envvar="NATS_URL",
+    show_envvar=True,
+    help="The broker; else the embedded server of the data folder.",
+)
+_DATA_DIR = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DATA_DIR,
+    show_default=True,
+    help="The data folder of `ro up`.",
+)
+_LOG = click.option(
+    "--log",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Read an exported log, and no broker.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, and nothing else.")
+
+
+def broker_options(verb: Verb) -> Verb:
+    """Give a verb the options that find a broker; it takes a `Broker` first."""
+
+    @functools.wraps(verb)
+    def wired(nats: str | None, data_dir: Path, cell: CellName, **rest: object) -> None:
+        verb(Broker(nats, data_dir, cell), **rest)
+
+    return _NATS(_DATA_DIR(_cell_option(DEFAULT_CELL)(wired)))
+
+
+def reading_options(verb: Verb) -> Verb:
+    """Give a verb the options that find a log to read, and `as_json`; it takes a `Source` first."""
+
+    @functools.wraps(verb)
+    def wired(nats: str | None, data_dir: Path, cell: CellName | None, file: Path | None, **rest: object) -> None:
+        verb(Source(nats, data_dir, cell, file), **rest)
+
+    return _NATS(_DATA_DIR(_cell_option(None)(_LOG(_JSON(wired)))))
+
+
+def json_option(verb: Verb) -> Verb:
+    """Give a verb `as_json`."""
+    return _JSON(verb)
+
+
+def _cell_option(default: CellName | None) -> Callable[[Verb], Verb]:
+    return click.option("--cell", type=CellType(), default=default, help=f"The cell.  [default: {DEFAULT_CELL}]")

@@ -1,0 +1,45 @@
+"""Read a whole log into a fold: every fact at its tail included, with a word on a terminal while it takes long."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.port import ReadableLog
+from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
+
+from .connection import Source
+from .output import reading
+
+
+class Read(Struct, frozen=True):
+    """A log that has been read, and the moment by which ages are told."""
+
+    fold: Fold
+    now: datetime
+    fill: float
+    """The share of a live log's limit that is used."""
+
+
+def read(source: Source, observer: Observer | None = None) -> Read:
+    """Read the log that was asked for. An exported one is told as of its last record."""
+    return asyncio.run(_read(source, observer))
+
+
+async def _read(source: Source, observer: Observer | None) -> Read:
+    async with source.log() as log:
+        return await read_log(log, observer, live=source.file is None)
+
+
+async def read_log(log: ReadableLog, observer: Observer | None = None, *, live: bool = True) -> Read:
+    """Read an open log to its end."""
+    fold = Fold(observer)
+    newest = datetime.fromtimestamp(0, UTC)
+    with reading(f"reading the log of {log.cell}"):
+        async for message in log.read():
+            fold.take(message)
+            newest = max(newest, message.recorded_at)
+    fold.fold_facts()
+    fill = await log.fill() if isinstance(log, JetStreamLog) else 0.0
+    return Read(fold, max(newest, datetime.now(UTC)) if live else newest, fill)

@@ -1,0 +1,222 @@
+"""Executors as real processes on the real server: killed, frozen, doubled, cancelled."""
+
+import asyncio
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+
+from executors import all_facts, cancel, create, executor, facts, publish, reaches, script
+from nats.aio.client import Client
+from processes import Word, gone, is_alive
+
+from remediation_orchestrator.bus.connection import connected
+from remediation_orchestrator.bus.embedded import EmbeddedServer
+from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.events import (
+    CellName,
+    ExecutionId,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowRevoked,
+    WorkflowStarted,
+    encode,
+    subjects,
+)
+from remediation_orchestrator.events.codec import Attributes
+
+COUNTED = 'echo "$RO_EXECUTION" >> "$(dirname "$0")/ran"'
+
+
+def ran(folder: Path) -> list[str]:
+    """Every execution that a script was really begun for, once each time."""
+    return (folder / "ran").read_text().split() if (folder / "ran").exists() else []
+
+
+async def test_a_command_is_run_and_answered(server: EmbeddedServer, log: JetStreamLog, tmp_path: Path) -> None:
+    """The whole way, through a process."""
+    script(tmp_path, "w", 'echo "hello $1"')
+    await publish(log, create(1, "w"))
+    async with executor(server.url, log.cell, tmp_path):
+        started, ended = await reaches(log, 1, 2)
+    assert isinstance(started, WorkflowStarted)
+    assert ended == WorkflowCompleted(ExecutionId("wfe-1"), "hello checkout\n")
+
+
+async def test_a_killed_executors_run_dies_is_reported_lost_and_never_runs_again(
+    server: EmbeddedServer, log: JetStreamLog, tmp_path: Path
+) -> None:
+    """SIGKILL in the middle of a script: the script is dead within seconds, before anybody is asked again."""
+    pid = Word(tmp_path / "pid")
+    script(tmp_path, "w", f'{COUNTED}; echo $$ > "$(dirname "$0")/pid"; sleep 60')
+    await publish(log, create(1, "w"))
+    async with executor(server.url, log.cell, tmp_path) as first:
+        process = int(await pid.said())
+        first.kill()
+        await first.wait()
+        async with asyncio.timeout(3):
+            await gone(process)
+        async with executor(server.url, log.cell, tmp_path):
+            ended = (await reaches(log, 1, 2))[1]
+    assert isinstance(ended, WorkflowFailed)
+    assert (ended.reason, ended.was_execution_failure) == ("ExecutorLost", True)
+    assert ran(tmp_path) == ["wfe-1"]
+
+
+async def test_a_frozen_executors_run_dies_and_its_report_is_refused(
+    server: EmbeddedServer, log: JetStreamLog, tmp_path: Path
+) -> None:
+    """SIGSTOP for longer than `ack_wait`: another reports it lost; awake again, the first changes nothing."""
+    pid = Word(tmp_path / "pid")
+    script(tmp_path, "w", f'{COUNTED}; echo $$ > "$(dirname "$0")/pid"; sleep 60')
+    script(tmp_path, "next", "true")
+    await publish(log, create(1, "w"))
+    async with executor(server.url, log.cell, tmp_path) as first:
+        process = int(await pid.said())
+        first.send_signal(signal.SIGSTOP)
+        async with executor(server.url, log.cell, tmp_path) as second:
+            ended = (await reaches(log, 1, 2))[1]
+            assert not is_alive(process)
+            second.terminate()
+            await second.wait()
+        first.send_signal(signal.SIGCONT)
+        await publish(log, create(2, "next"))
+        await reaches(log, 2, 2)
+    assert isinstance(ended, WorkflowFailed)
+    assert ended.reason == "ExecutorLost"
+    assert len(await facts(log, 1)) == 2
+    assert ran(tmp_path) == ["wfe-1"]
+
+
+async def test_two_executors_take_long_and_short_commands_each_once(
+    server: EmbeddedServer, log: JetStreamLog, tmp_path: Path
+) -> None:
+    """Ten long ones, longer than `ack_wait`, and a hundred short ones."""
+    script(tmp_path, "long", f"{COUNTED}; sleep 4")
+    script(tmp_path, "short", COUNTED)
+    numbers = range(1, 111)
+    for number in numbers:
+        await publish(log, create(number, "long" if number <= 10 else "short"))
+    async with (
+        executor(server.url, log.cell, tmp_path, slots=7),
+        executor(server.url, log.cell, tmp_path, slots=7),
+    ):
+        for number in numbers:
+            await reaches(log, number, 2)
+    assert sorted(ran(tmp_path)) == sorted(f"wfe-{number}" for number in numbers)
+    assert all(told == ["WorkflowStarted", "WorkflowCompleted"] for told in (await all_facts(log)).values())
+
+
+async def test_a_cancelled_run_is_killed_and_reported(
+    server: EmbeddedServer, log: JetStreamLog, tmp_path: Path
+) -> None:
+    """Whichever executor has it."""
+    pid = Word(tmp_path / "pid")
+    script(tmp_path, "w", 'echo $$ > "$(dirname "$0")/pid"; sleep 60')
+    await publish(log, create(1, "w"))
+    async with executor(server.url, log.cell, tmp_path), executor(server.url, log.cell, tmp_path):
+        process = int(await pid.said())
+        await publish(log, cancel(1))
+        ended = (await reaches(log, 1, 2))[1]
+        await gone(process)
+    assert isinstance(ended, WorkflowFailed)
+    assert (ended.message, ended.was_execution_failure) == ("cancelled: resolved", True)
+
+
+async def test_a_revoked_execution_never_runs(server: EmbeddedServer, log: JetStreamLog, tmp_path: Path) -> None:
+    """The orchestrator was first; the command behind it is answered."""
+    script(tmp_path, "w", COUNTED)
+    revoked = encode(
+        WorkflowRevoked(ExecutionId("wfe-1")), Attributes(id="r", source="/x", time=datetime.now(UTC))
+    )
+    await log.append(subjects.execution(log.cell, ExecutionId("wfe-1")), revoked, expect=0)
+    await publish(log, create(1, "w"))
+    await publish(log, create(2, "w"))
+    async with executor(server.url, log.cell, tmp_path, slots=1):
+        await reaches(log, 2, 2)
+    assert ran(tmp_path) == ["wfe-2"]
+    assert len(await facts(log, 1)) == 1
+
+
+async def test_a_command_stored_three_times_runs_once(
+    server: EmbeddedServer, log: JetStreamLog, tmp_path: Path
+) -> None:
+    """While it runs, longer than `ack_wait`, and after it."""
+    script(tmp_path, "w", f"{COUNTED}; sleep 5")
+    for _ in range(3):
+        await publish(log, create(1, "w"))
+    async with executor(server.url, log.cell, tmp_path), executor(server.url, log.cell, tmp_path):
+        ended = (await reaches(log, 1, 2))[1]
+    assert isinstance(ended, WorkflowCompleted)
+    assert ran(tmp_path) == ["wfe-1"]
+
+
+async def test_a_poison_command_is_answered_once_and_stops_nothing(
+    server: EmbeddedServer, log: JetStreamLog, tmp_path: Path
+) -> None:
+    """Undecodable, nested without end, or of no workflow; the one behind them runs."""
+    script(tmp_path, "w", COUNTED)
+    poison = (b"\xff", b"[" * 100_000, b"{}")
+    for number, payload in enumerate(poison, 1):
+        await log.append(f"ro.{log.cell}.command.workflow.wfe-{number}", payload)
+    await publish(log, create(4, "absent"))
+    await publish(log, create(5, "w"))
+    async with executor(server.url, log.cell, tmp_path, slots=1):
+        await reaches(log, 5, 2)
+        ends = [(await reaches(log, number, 2))[1] for number in range(1, 5)]
+    assert {(one.reason, one.was_execution_failure) for one in ends if isinstance(one, WorkflowFailed)} == {
+        ("ConfigurationError", False)
+    }
+    assert ran(tmp_path) == ["wfe-5"]
+
+
+async def test_a_stopping_executor_ends_its_runs_and_reports_them(
+    server: EmbeddedServer, log: JetStreamLog, tmp_path: Path
+) -> None:
+    """SIGTERM: the grace, then the kill, then the report, then exit 0."""
+    pid = Word(tmp_path / "pid")
+    script(tmp_path, "w", 'echo $$ > "$(dirname "$0")/pid"; sleep 60')
+    await publish(log, create(1, "w"))
+    async with executor(server.url, log.cell, tmp_path) as running:
+        process = int(await pid.said())
+        running.terminate()
+        async with asyncio.timeout(15):
+            assert await running.wait() == 0
+        assert not is_alive(process)
+    ended = (await facts(log, 1))[1]
+    assert isinstance(ended, WorkflowFailed)
+    assert ended.message == "cancelled: the executor stops"
+
+
+async def test_an_executor_whose_consumer_is_gone_ends(
+    server: EmbeddedServer, connection: Client, log: JetStreamLog, tmp_path: Path
+) -> None:
+    """With an error, instead of reading on in silence at full speed."""
+    script(tmp_path, "w", "true")
+    await publish(log, create(1, "w"))
+    async with executor(server.url, log.cell, tmp_path) as running:
+        await reaches(log, 1, 2)
+        await connection.jetstream().delete_consumer(f"RO_{log.cell}", "executor")
+        async with asyncio.timeout(20):
+            assert await running.wait() != 0
+
+
+async def test_a_broker_that_is_away_is_survived(tmp_path: Path) -> None:
+    """Restarted under a running executor: the next command is taken."""
+    script(tmp_path, "w", COUNTED)
+    own = EmbeddedServer(tmp_path / "server").start()
+    port = own.port
+    try:
+        async with connected(own.url) as first:
+            log = await JetStreamLog.ensure(first, CellName("main"))
+            async with executor(own.url, CellName("main"), tmp_path):
+                await publish(log, create(1, "w"))
+                await reaches(log, 1, 2)
+                own.stop()
+                own = EmbeddedServer(tmp_path / "server", port=port).start()
+                async with connected(own.url) as second:
+                    again = await JetStreamLog.open(second, CellName("main"))
+                    await publish(again, create(2, "w"))
+                    ended = (await reaches(again, 2, 2))[1]
+    finally:
+        own.stop()
+    assert isinstance(ended, WorkflowCompleted)
