@@ -53,6 +53,8 @@ class Times(Struct):
     last_signal: datetime
     verdicts: int
     last_verdict: datetime | None
+    busy_seconds: float = 0.0
+    """What the orchestrator took of a processor."""
 
     def stored_per_second(self) -> float:
         """Signals by the time it took to store them."""
@@ -72,6 +74,8 @@ class Outcome(Struct):
     count: int
     stored: list[float]
     decided: list[float]
+    busy_microseconds: list[float]
+    """Of a processor, by the orchestrator, for a signal."""
 
     @property
     def ratios(self) -> list[float]:
@@ -95,12 +99,13 @@ async def main() -> None:
         outcomes = []
         for path in [PATHS[name] for name in options.paths or PATHS]:
             count = options.count or int(options.seconds * path.per_second)
-            outcome = Outcome(path.name, path.aim, count, [], [])
+            outcome = Outcome(path.name, path.aim, count, [], [], [])
             for _ in range(options.rounds):
                 stored = await run(connection, running.url, next(cells), path, count, deciding=False)
                 outcome.stored.append(stored.stored_per_second())
                 decided = await run(connection, running.url, next(cells), path, count, deciding=True)
                 outcome.decided.append(decided.decided_per_second())
+                outcome.busy_microseconds.append(1_000_000 * decided.busy_seconds / decided.signals)
             outcomes.append(outcome)
     say(outcomes, as_json=options.json)
 
@@ -113,10 +118,12 @@ async def run(connection: Client, url: str, cell: CellName, path: Path, count: i
         async with publishing as publisher:
             await _let_publish(publisher)
         return await times(log)
-    async with child("benchmarks.orchestrator", url, cell), publishing as publisher:
+    async with child("benchmarks.orchestrator", url, cell) as orchestrator, publishing as publisher:
         await _let_publish(publisher)
         await _decided_through(log, await _last_signal(log))
+    assert orchestrator.stdout is not None
     found = await times(log)
+    found.busy_seconds = float(await orchestrator.stdout.read())
     if found.verdicts != found.signals:
         raise RuntimeError(f"{found.signals} signals, and {found.verdicts} verdicts on them")
     return found
@@ -175,7 +182,7 @@ async def _covers(log: JetStreamLog, sequence: int) -> bool:
 
 def say(outcomes: list[Outcome], *, as_json: bool) -> None:
     """Print what was measured."""
-    columns = ("path", "stored/s", "decided/s", "from–to", "ratio", "from–to", "aim")
+    columns = ("path", "stored/s", "decided/s", "from–to", "ratio", "from–to", "busy µs/signal", "aim")
     rows = [
         (
             one.path,
@@ -184,6 +191,7 @@ def say(outcomes: list[Outcome], *, as_json: bool) -> None:
             report.spread(one.decided),
             f"{report.median(one.ratios):.2f}",
             report.spread(one.ratios),
+            f"{report.median(one.busy_microseconds):.0f}",
             one.aim,
         )
         for one in outcomes

@@ -1,8 +1,10 @@
-"""A child process: one orchestrator of one cell, until its standard input closes."""
+"""A child process: one orchestrator of one cell, until its standard input closes. It ends by saying how many
+seconds of a processor it took meanwhile, which a busy machine changes less than any time."""
 
 import asyncio
 import os
 import sys
+import time
 
 from benchmarks.stage import said_to_go_on
 from remediation_orchestrator.bus.clock import BrokerClock
@@ -24,8 +26,10 @@ async def orchestrate(url: str, cell: str) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(orchestrator.run())
             await orchestrator.active.wait()
+            before = time.process_time()
             await said_to_go_on()
             orchestrator.stop()
+        print(time.process_time() - before, flush=True)
 
 
 if __name__ == "__main__":
