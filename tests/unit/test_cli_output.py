@@ -49,3 +49,11 @@ def test_a_log_line_is_one_object_with_the_fields_that_were_given() -> None:
     assert "\n" not in line
     assert (said["event"], said["level"], said["logger"], said["fingerprint"]) == ("decided", "info", "x", "f")
     assert said["error"] == "ValueError: a\nb"
+
+
+def test_a_record_without_an_error_may_say_so_in_any_way() -> None:
+    """Asyncio says False."""
+    for nothing in (None, False, (None, None, None)):
+        record = logging.makeLogRecord({"name": "asyncio", "msg": "x", "levelno": 40, "levelname": "ERROR"})
+        record.exc_info = nothing  # type: ignore[assignment]
+        assert "error" not in json.loads(JsonLines().format(record))
