@@ -194,7 +194,9 @@ class Recount:
             if place[0] == target and event.workflow in (None, place[1]):
                 del self.half_done[place]
         for execution, run in self.runs.items():
-            executing = self.phases[run.remediation] == "Executing" and self.executing[run.remediation] == execution
+            executing = (
+                self.phases[run.remediation] == "Executing" and self.executing[run.remediation] == execution
+            )
             if run.target == target and (run.lost or (not executing and at >= run.deadline + GRACE)):
                 run.over = True
 

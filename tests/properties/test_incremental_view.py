@@ -152,14 +152,15 @@ class Cell(RuleBasedStateMachine):
         self.fact(fact, subjects.operator(MAIN, fact))
 
     def run(self, back: int) -> ExecutionId:
-        """One of the newest runs, or none that was ever heard of."""
-        known = [one.execution for one in self.cell.decided if isinstance(one, RoutingDecided) and one.execution]
-        return known[-1 - back] if back < len(known) else ExecutionId("wfe-404")
+        """A run that goes on, else one that is over, or none that was ever heard of."""
+        known = list(self.cell.fold.view.runs) or [one.execution for one in self.cell.decided
+                                                   if isinstance(one, RoutingDecided) and one.execution]  # fmt: skip  # noqa: E501
+        return known[-1 - back % len(known)] if known and back < 5 else ExecutionId("wfe-404")
 
     def remediation(self, back: int) -> RemediationId:
         """One of the newest remediations, or none that was ever heard of."""
         known = list(self.cell.fold.view.remediations)
-        return known[-1 - back] if back < len(known) else RemediationId("rr-404")
+        return known[-1 - back % len(known)] if known and back < 5 else RemediationId("rr-404")
 
     @rule(at=minutes)
     def wait(self, at: float) -> None:
@@ -224,7 +225,9 @@ class Cell(RuleBasedStateMachine):
         name = self.remediation(back)
         self.fact(AnalysisFailed(name), subjects.analysis(MAIN, name))
 
-    @rule(back=picks, act=st.sampled_from([ApprovalGranted, ApprovalRejected, RemediationCancelled, RetryRequested]))
+    @rule(
+        back=picks, act=st.sampled_from([ApprovalGranted, ApprovalRejected, RemediationCancelled, RetryRequested])
+    )
     def operate(self, back: int, act: type[ApprovalGranted]) -> None:
         """An operator acts on a remediation."""
         self.operator(act(self.remediation(back)))
@@ -258,7 +261,9 @@ class Cell(RuleBasedStateMachine):
             naive.read(record.event, record.recorded_at)
         view = self.cell.fold.view
         histories = view.histories.items()
-        assert {key: (one.failures, one.last_failure_at) for key, one in histories if one.failures} == naive.failures
+        assert {
+            key: (one.failures, one.last_failure_at) for key, one in histories if one.failures
+        } == naive.failures
         assert {key: one.active for key, one in histories if one.active} == naive.active()
         assert {
             key: (one.completed_at, one.completed_by) for key, one in histories if one.completed_at
@@ -266,14 +271,12 @@ class Cell(RuleBasedStateMachine):
         assert view.holders == naive.holders()
         assert {
             name: (run.started or run.lost, run.lost) for name, run in view.runs.items()
-        } == {name: (run.started or run.lost, run.lost) for name, run in naive.runs.items() if not run.over}  # fmt: skip
+        } == {name: (run.started or run.lost, run.lost) for name, run in naive.runs.items() if not run.over}  # fmt: skip  # noqa: E501
         queues: dict[Target, list[str]] = {}
         for target, who in naive.queue:
             queues.setdefault(target, []).append(who)
         assert {target: list(queue) for target, queue in view.queues.items()} == queues
-        assert {
-            key: (one.completed_at, one.completed_by) for key, one in view.workflows.items()
-        } == naive.worked
+        assert {key: (one.completed_at, one.completed_by) for key, one in view.workflows.items()} == naive.worked
         assert {key: one.remediation for key, one in view.half_done.items()} == naive.half_done
         assert {name: one.phase for name, one in view.remediations.items()} == naive.phases
 

@@ -1,7 +1,7 @@
 """What counts as a failure, what does not, and what sets the count back; late ends and strays."""
 
 import pytest
-from story import CHECKOUT, CELL, STEADY, Story, minute
+from story import CELL, CHECKOUT, STEADY, Story, minute
 
 from remediation_orchestrator.events import (
     Block,
@@ -258,12 +258,12 @@ def test_a_timed_out_run_has_left_its_target_half_changed_until_it_says_otherwis
 def test_an_event_of_an_unknown_run_changes_nothing(execution: str) -> None:
     """Audit shows it."""
     story = running()
-    before = story.cell.fold.view.snapshot()
+    before = story.state()
     story.started(1, execution)
     story.completed(2, execution)
     story.failed(3, execution)
     story.fact(4, WorkflowRevoked(ExecutionId(execution)), subjects.execution(CELL, ExecutionId(execution)))
-    assert story.cell.fold.view.snapshot() == before
+    assert story.state() == before
     assert len(story.decisions) == 1
 
 
@@ -280,21 +280,29 @@ def test_an_end_told_twice_counts_once() -> None:
 def test_a_start_told_twice_is_told_once() -> None:
     """The limit does not begin again."""
     story = running()
-    before = story.cell.fold.view.snapshot()
+    before = story.state()
     story.started(1, "wfe-1")
-    assert story.cell.fold.view.snapshot() == before
+    assert story.state() == before
+
+
+def test_a_run_that_has_begun_cannot_be_revoked() -> None:
+    """One record decides who may begin, and it was the executor's."""
+    story = running()
+    before = story.state()
+    story.fact(1, WorkflowRevoked(ExecutionId("wfe-1")), subjects.execution(CELL, ExecutionId("wfe-1")))
+    assert story.state() == before
 
 
 def test_facts_about_a_remediation_in_another_phase_change_nothing() -> None:
     """An analysis that nobody asked for, a cancel of what is over."""
     story = running()
     story.completed(1, "wfe-1")
-    before = story.cell.fold.view.snapshot()
+    before = story.state()
     story.analysed(2, "rr-1", workflow="other")
     story.analysis_failed(3, "rr-1")
     story.operator(4, RemediationCancelled(RR))
     story.operator(5, RemediationCancelled(RemediationId("rr-77")))
-    assert story.cell.fold.view.snapshot() == before
+    assert story.state() == before
 
 
 def test_a_fact_takes_effect_when_it_is_folded() -> None:

@@ -182,10 +182,10 @@ def test_an_approval_of_what_waits_for_none_changes_nothing() -> None:
     """Neither yes nor no."""
     story = Story()
     story.signal(0)
-    before = story.cell.fold.view.snapshot()
+    before = story.state()
     story.operator(1, ApprovalGranted(RR))
     story.operator(2, ApprovalRejected(RR))
-    assert story.cell.fold.view.snapshot() == before
+    assert story.state() == before
 
 
 # -- resolved -------------------------------------------------------------------------------------------------
@@ -409,7 +409,14 @@ def test_labels_and_annotations_are_never_copied_into_decisions() -> None:
     """So whatever follows from a fact fits in a message."""
     story = Story()
     story.several(0, {**story.body(), "labels": {"secret": "x" * 1_000}, "annotations": {"a": "x" * 1_000}})
-    fields = set(SignalReceived.__struct_fields__) - {"name", "severity", "target", "fingerprint", "resolves", "workflow"}
+    fields = set(SignalReceived.__struct_fields__) - {
+        "name",
+        "severity",
+        "target",
+        "fingerprint",
+        "resolves",
+        "workflow",
+    }
     assert not fields & set(type(story.last).__struct_fields__)
     assert "secret" not in str(story.decisions)
 

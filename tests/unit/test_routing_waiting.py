@@ -322,9 +322,9 @@ def test_a_lost_run_counts_as_failed_during_execution() -> None:
     story.started(0.1, "wfe-1")
     story.failed(1, "wfe-1", reason="ExecutorLost", idempotent=False)
     assert story.last.verdict.reason is Reason.PREVIOUS_EXECUTION_FAILED  # type: ignore[union-attr]
-    before = story.cell.fold.view.snapshot()
+    before = story.state()
     story.completed(2, "wfe-1")
-    assert story.cell.fold.view.snapshot() == before
+    assert story.state() == before
 
 
 def test_a_lost_idempotent_run_is_tried_again_when_its_target_is_free() -> None:
@@ -337,3 +337,12 @@ def test_a_lost_idempotent_run_is_tried_again_when_its_target_is_free() -> None:
     assert story.verdict == Block(Reason.RESOURCE_BUSY, of=RR, queue_position=1)
     story.wait(30.5)
     assert story.last.execution == "wfe-1-r2"
+
+
+def test_a_policy_does_not_take_the_time_in_the_queue_away() -> None:
+    """Who keeps the place keeps the time spent in it."""
+    story = three_waiting(resolves=False)
+    story.operator(15, PolicyAdopted(STEADY))
+    story.completed(29, "wfe-1")
+    assert story.last.situation.queued == minute(29) - minute(1)
+    assert story.verdict == Proceed()
