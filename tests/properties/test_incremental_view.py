@@ -98,8 +98,10 @@ class Recorder(Rehearsal):
         self.log.append(message)
         return message
 
-    def _round(self, now: datetime) -> Iterator[Decision]:
+    def round(self, now: datetime) -> Iterator[Decision]:
+        """Judge as a rehearsal does, and write down all of it."""
         view = self.fold.view
+        now = max(now, view.newest)
         while True:
             result = judge(view, now)
             if result.decisions:
@@ -153,8 +155,8 @@ class Cell(RuleBasedStateMachine):
 
     def run(self, back: int) -> ExecutionId:
         """A run that goes on, else one that is over, or none that was ever heard of."""
-        known = list(self.cell.fold.view.runs) or [one.execution for one in self.cell.decided
-                                                   if isinstance(one, RoutingDecided) and one.execution]  # fmt: skip  # noqa: E501
+        decided = [one for one in self.cell.decided if isinstance(one, RoutingDecided)]
+        known = list(self.cell.fold.view.runs) or [one.execution for one in decided if one.execution]
         return known[-1 - back % len(known)] if known and back < 5 else ExecutionId("wfe-404")
 
     def remediation(self, back: int) -> RemediationId:
@@ -269,9 +271,13 @@ class Cell(RuleBasedStateMachine):
             key: (one.completed_at, one.completed_by) for key, one in histories if one.completed_at
         } == naive.completed
         assert view.holders == naive.holders()
-        assert {
-            name: (run.started or run.lost, run.lost) for name, run in view.runs.items()
-        } == {name: (run.started or run.lost, run.lost) for name, run in naive.runs.items() if not run.over}  # fmt: skip  # noqa: E501
+        going_on = {name: run for name, run in naive.runs.items() if not run.over}
+        assert view.runs.keys() == going_on.keys()
+        for name, run in view.runs.items():
+            assert (run.started or run.lost, run.lost) == (
+                going_on[name].started or going_on[name].lost,
+                going_on[name].lost,
+            )
         queues: dict[Target, list[str]] = {}
         for target, who in naive.queue:
             queues.setdefault(target, []).append(who)
