@@ -140,6 +140,8 @@ class Leader:
         result = judge(fold.view, now)
         for batch in batches(result.decisions, self._source, now):
             await self._store(batch.decisions, now, batch.encoded)
+        if not result.decisions and self._dispatcher.has_new_cancel(fold.view):
+            await self._store([], now)  # A fact alone asks for it, and must stand folded in the log before it.
         for execution in result.overdue:
             self._dispatcher.revoke(execution, "nobody started it in time", now)
         self._dispatcher.dispatch(fold.view, now)

@@ -4,12 +4,17 @@ They read the log and the ledger of what really ran, and share no code with the 
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from remediation_orchestrator.events import (
+    Cause,
     CreateWorkflow,
+    Duplicate,
+    Position,
     Proceed,
     Recorded,
+    Refuse,
     RoutingDecided,
     SignalReceived,
     StoredMessage,
@@ -18,6 +23,8 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.orchestrator.audit import HARMLESS, audit
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
+
+from .recount import recount
 
 if TYPE_CHECKING:
     from .world import Day
@@ -40,7 +47,7 @@ def check_one_run_at_a_time(day: "Day") -> Iterator[str]:
         by_target[touch.target].append(touch)
     for target, touches in by_target.items():
         touches.sort(key=lambda one: one.begun)
-        for before, following in zip(touches, touches[1:], strict=False):
+        for before, following in pairwise(touches):
             if before.ended is None or following.begun < before.ended:
                 yield f"{before.execution} and {following.execution} at once on {target}"
 
@@ -78,7 +85,7 @@ def check_every_run_was_commanded(day: "Day") -> Iterator[str]:
 
 def check_one_chain_of_verdicts(day: "Day") -> Iterator[str]:
     """Every firing signal has a first verdict, and its attempts count on by one."""
-    attempts: dict[str, list[int]] = {}
+    attempts: dict[Position, list[int]] = {}
     for record in records(day.messages):
         match record.event:
             case SignalReceived():
@@ -90,6 +97,33 @@ def check_one_chain_of_verdicts(day: "Day") -> Iterator[str]:
     for signal, counted in attempts.items():
         if counted != list(range(1, len(counted) + 1)) or not counted:
             yield f"the signal at {signal} has the attempts {counted}"
+
+
+def check_nobody_runs_after_refuse(day: "Day") -> Iterator[str]:
+    """What was refused runs again only if somebody asked for it by a retry."""
+    refused = set()
+    for record in records(day.messages):
+        match record.event:
+            case RoutingDecided(verdict=Refuse(), remediation=remediation):
+                refused.add(remediation)
+            case RoutingDecided(verdict=verdict, remediation=remediation, because=because):
+                if because.kind is Cause.RETRY and not isinstance(verdict, Duplicate):
+                    refused.discard(remediation)
+                elif isinstance(verdict, Proceed) and remediation in refused:
+                    yield f"{remediation} was refused, and proceeds at {record.position}"
+            case _:
+                pass
+
+
+def check_counts(day: "Day") -> Iterator[str]:
+    """Every verdict and the last state know the failures and half-done runs that a naive recount finds."""
+    numbers = recount(day.messages)
+    yield from numbers.wrong
+    for fingerprint, history in day.view.histories.items():
+        if history.failures != numbers.failures[fingerprint]:
+            yield f"{fingerprint} has {history.failures} failures, counted are {numbers.failures[fingerprint]}"
+    if set(day.view.half_done) != set(numbers.half_done):
+        yield f"half-done is {set(day.view.half_done)}, counted is {set(numbers.half_done)}"
 
 
 def check_nothing_accepted_is_lost(day: "Day") -> Iterator[str]:
@@ -134,6 +168,8 @@ CHECKERS: tuple[Checker, ...] = (
     check_runs_at_most_once,
     check_every_run_was_commanded,
     check_one_chain_of_verdicts,
+    check_nobody_runs_after_refuse,
+    check_counts,
     check_nothing_accepted_is_lost,
     check_audit,
     check_drained,

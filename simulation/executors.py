@@ -58,15 +58,19 @@ class Ledger:
         return touch
 
 
-def catalog(patience: float) -> Catalog:
+def catalog() -> Catalog:
     """The workflows of the simulated cell; each signal names one of them, or is analysed by their rules."""
     files = [
-        WorkflowFile(id="restart", script=_script(), idempotent=True, match=[MatchRule(name=f"{ANALYSED}restart")]),
-        WorkflowFile(id="repair", script=_script(), match=[MatchRule(name=f"{ANALYSED}repair")]),
-        WorkflowFile(id="short", script=_script(), idempotent=True, timeout=f"{int(patience)}s"),  # type: ignore[arg-type]
+        WorkflowFile(id="restart", script=_script(), idempotent=True, match=[_rule("restart")]),
+        WorkflowFile(id="repair", script=_script(), match=[_rule("repair")]),
+        WorkflowFile.model_validate({"id": "short", "script": _script(), "idempotent": True, "timeout": "60s"}),
         WorkflowFile(id="foreign", engine="ansible"),
     ]
     return Catalog({one.id: Workflow(one, Path("/catalog") / f"{one.id}.yaml", one.id) for one in files})
+
+
+def _rule(name: str) -> MatchRule:
+    return MatchRule(name=f"{ANALYSED}{name}")
 
 
 def _script() -> Script:
@@ -145,7 +149,9 @@ class Executor(Process):
         await self.runs()
         if why is not None:
             return Failed(why, "killed", ran=True)
-        return Failed(FailureReason.TASK_FAILED, "exit code 1", ran=True, exit_code=1) if failing else Succeeded("")
+        if failing:
+            return Failed(FailureReason.TASK_FAILED, "exit code 1", ran=True, exit_code=1)
+        return Succeeded("")
 
     async def _touch(self, until: float, job: Job, lease: Lease, stop: Stop) -> FailureReason | None:
         """Wait as long as the script runs; return why it was killed, if it was."""

@@ -125,7 +125,8 @@ class Planner:
     def _publish(self, at: float, payload: bytes, signals: int = 1) -> None:
         if self._faults.strikes(Fault.SIGNAL_LATE, 0.1):
             at += self._faults.chance(Fault.SIGNAL_LATE).uniform(0.0, 1_200.0)
-        self.plan.append(Publication(at, subjects.signal(CELL, "simulated"), payload, signals))
+        if at <= self._seconds:
+            self.plan.append(Publication(at, subjects.signal(CELL, "simulated"), payload, signals))
 
 
 def _signal(problem: SignalReceived, status: str) -> bytes:
@@ -149,8 +150,8 @@ class Source(Process):
             task = asyncio.create_task(self.insist(one.subject, one.payload, f"{self.name}-{number}"))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
-        while self._under_way:
-            await next(iter(self._under_way))
+        if self._under_way:
+            await asyncio.wait(self._under_way)
 
     async def insist(self, subject: str, payload: bytes, message_id: str) -> None:
         """Publish until the log has answered."""

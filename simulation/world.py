@@ -1,6 +1,6 @@
 """One simulated day of a cell: processes that come and go, faults while it lasts, and then peace.
 
-After the day all faults stop, everybody is thawed or replaced, and everything that is owed has to come to an end."""
+After the day all faults stop, everybody is thawed or replaced, and all that is owed has to come to an end."""
 
 import asyncio
 import logging
@@ -76,7 +76,7 @@ class World:
         self.orchestrators: list[OrchestratorProcess] = []
         self.executors: list[Executor] = []
         self._started = 0
-        self._served = catalog(patience=60.0)
+        self._served = catalog()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def live(self) -> Day:
@@ -100,8 +100,7 @@ class World:
         ]
         await asyncio.sleep(seconds)
         self._heal(disturbing)
-        await publishing
-        drained = await self._drain()
+        drained = await self._all_published(publishing) and await self._drain()
         self._compare_now()
         for task in keeping:
             task.cancel()
@@ -197,6 +196,14 @@ class World:
         self.broker.cell.limit(None)
         for process in [*self.orchestrators, *self.executors]:
             process.thaw()
+
+    async def _all_published(self, publishing: asyncio.Task[None]) -> bool:
+        """Whether the log takes all that is still to be published, now that nothing stands in its way."""
+        done, _ = await asyncio.wait({publishing}, timeout=HOUR)
+        if not done:
+            self.violations.append("the log takes no signals any more")
+            publishing.cancel()
+        return bool(done)
 
     async def _drain(self) -> bool:
         """Wait until nothing is owed and nobody is at work any more; False where that never comes."""
