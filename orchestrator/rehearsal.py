@@ -1,7 +1,6 @@
-"""Judge facts that no decision answers, as a live service would whose clock stands at each fact's stamp.
+"""A cell that is only thought through: facts are told, time passes, and the core decides.
 
-Each fact is a round of its own; wake-ups come exactly when they are due, before a fact of the same instant;
-the clock stops at the last fact. It writes nothing: revocations take effect where a service would store them."""
+Nothing is written. Where a service would store a revocation, it takes effect at once."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -19,39 +18,51 @@ from .routing.facts import fold_fact
 from .routing.fold import Fold
 from .routing.judge import judge
 from .routing.policy import Policy
+from .routing.projection import Projection
 
 
 class Rehearsal:
-    """A cell that is only thought through."""
+    """A fold that is judged at the moments it is told of."""
 
     def __init__(self, policy: Policy | None = None) -> None:
         self.fold = Fold()
         if policy is not None:
             self.fold.view.adopt(policy)
 
+    @property
+    def view(self) -> Projection:
+        """What the cell knows."""
+        return self.fold.view
+
     def tell(self, fact: StoredMessage) -> Iterator[Decision]:
-        """Let time pass up to a fact, then let the fact happen."""
+        """Let time pass up to a fact, then let the fact happen: a round of its own."""
         yield from self.wait(fact.recorded_at)
         self.fold.take(fact)
         self.fold.fold_facts()
-        yield from self._round(max(fact.recorded_at, self.fold.view.newest))
+        yield from self.round(fact.recorded_at)
 
-    def wait(self, until: datetime) -> Iterator[Decision]:
-        """Let time pass, waking whenever something is due."""
-        view = self.fold.view
-        while (due := view.next_wakeup()) is not None and due <= until:
-            yield from self._round(max(due, view.newest))
+    def wait(self, until: datetime, *, but: frozenset[str] = frozenset()) -> Iterator[Decision]:
+        """Let time pass, waking exactly when something is due; stop where the next is one of `but`."""
+        while (due := self.view.next_due()) is not None and due[0] <= until and due[1] not in but:
+            yield from self.round(due[0])
 
-    def _round(self, now: datetime) -> Iterator[Decision]:
-        view = self.fold.view
+    def round(self, now: datetime) -> Iterator[Decision]:
+        """Judge all that waits, at a moment that is never earlier than any fact folded."""
+        now = max(now, self.view.newest)
         while True:
-            result = judge(view, now)
+            result = judge(self.view, now)
             yield from result.decisions
-            owed = [ExecutionId(name) for kind, name in view.owed if kind == "revoke"]
-            if not result.overdue and not owed:
+            if not self.conclude([*result.overdue, *self._to_revoke()], now):
                 return
-            for execution in [*result.overdue, *owed]:
-                fold_fact(view, Recorded(Position(""), now, WorkflowRevoked(execution)))
+
+    def conclude(self, revoked: list[ExecutionId], now: datetime) -> bool:
+        """Let revocations take effect; True where that makes another judgement necessary."""
+        for execution in revoked:
+            fold_fact(self.view, Recorded(Position(""), now, WorkflowRevoked(execution)))
+        return bool(revoked)
+
+    def _to_revoke(self) -> list[ExecutionId]:
+        return [ExecutionId(name) for kind, name in self.view.owed if kind == "revoke"]
 
 
 def rehearse(facts: Iterable[StoredMessage], policy: Policy | None = None) -> Iterator[Decision]:

@@ -212,19 +212,25 @@ class Projection:
 
     def next_wakeup(self) -> datetime | None:
         """When something becomes due that no fact will tell; None where nothing waits for time to pass."""
+        due = self.next_due()
+        return None if due is None else due[0]
+
+    def next_due(self) -> tuple[datetime, str] | None:
+        """What becomes due next, and when: the earlier first, then the older."""
         while self._timers:
             at, _, about = self._timers[0]
             if self._timer(about) == at:
-                return at
+                return at, about
             heapq.heappop(self._timers)
         return None
 
     def take_due(self, now: datetime) -> str | None:
-        """Take the id of what is due next, the earlier first, then the older; None where nothing is due."""
-        at = self.next_wakeup()
-        if at is None or at > now:
+        """Take the id of what is due next; None where nothing is."""
+        due = self.next_due()
+        if due is None or due[0] > now:
             return None
-        return heapq.heappop(self._timers)[2]
+        heapq.heappop(self._timers)
+        return due[1]
 
     def _timer(self, about: str) -> datetime | None:
         run = self.runs.get(ExecutionId(about))

@@ -1,0 +1,40 @@
+"""`ro executor`: one executor, with the catalog's analyser beside it."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from .connection import Broker, broker_options
+from .records import log_to_stderr
+from .services import stop_on_signals
+
+WORKFLOWS = click.Path(exists=True, file_okay=False, path_type=Path)
+SLOTS_DEFAULT = 4
+slots_option = click.option(
+    "--slots",
+    type=click.IntRange(min=1, max=1_000),
+    default=SLOTS_DEFAULT,
+    show_default=True,
+    help="How many workflows may run at once.",
+)
+
+
+@click.command("executor")
+@click.option("--workflows", metavar="DIR", type=WORKFLOWS, required=True, help="The workflow catalog.")
+@slots_option
+@click.option("--no-analyser", is_flag=True, help="Leave the choice of workflows to other analysers.")
+@broker_options
+def verb(broker: Broker, workflows: Path, slots: int, no_analyser: bool) -> None:
+    """Run workflows, and choose them from the catalog's rules."""
+    # Only here: it brings FastStream, which no other verb should wait for.
+    from remediation_orchestrator.executor.service import Settings, run_executor
+
+    url = broker.url()
+    log_to_stderr()
+
+    async def serve() -> None:
+        settings = Settings(workflows, slots=slots, analyses=not no_analyser)
+        await run_executor(url, broker.cell, settings, stop_on_signals())
+
+    asyncio.run(serve())

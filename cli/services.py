@@ -1,0 +1,88 @@
+"""The services, wired: each on a connection of its own, until it is told to stop or cannot go on."""
+
+import asyncio
+import importlib.metadata
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from remediation_orchestrator.bus.clock import BrokerClock
+from remediation_orchestrator.bus.connection import connected
+from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.lease import JetStreamLease
+from remediation_orchestrator.events import CellName
+from remediation_orchestrator.orchestrator import policy_file
+from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, policy_of
+from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
+
+from .output import BadInputError
+
+
+def load_policy(file: Path | None) -> Policy:
+    """The policy of a file, or the defaults. Raises BadInputError with one line for each thing that is wrong."""
+    if file is None:
+        return DEFAULT
+    try:
+        return policy_of(policy_file.load(file))
+    except policy_file.PolicyFileError as error:
+        raise BadInputError(str(error)) from error
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that is set by Ctrl-C and by SIGTERM."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def run_orchestrator(
+    url: str, cell: CellName, policy: Policy, stopping: asyncio.Event, active: asyncio.Event | None = None
+) -> None:
+    """Be an orchestrator of a cell until `stopping`; `active` is set when it first decides."""
+    async with connected(url, name="orchestrator") as client:
+        log = await JetStreamLog.ensure(client, cell)
+        lease = await JetStreamLease.open(client, cell)
+        clock = BrokerClock(datetime.now(UTC))
+        orchestrator = Orchestrator(log, lease, clock, _identity(), policy)
+        telling = [asyncio.create_task(_stop_when(stopping, orchestrator))]
+        if active is not None:
+            telling.append(asyncio.create_task(_pass_on(orchestrator.active, active)))
+        try:
+            await orchestrator.run()
+        finally:
+            for task in telling:
+                task.cancel()
+            await asyncio.gather(*telling, return_exceptions=True)
+
+
+async def until_one_ends(stopping: asyncio.Event, *services: Awaitable[None]) -> None:
+    """Run services together. When one ends, for whatever reason, the others are told to stop and waited for."""
+    tasks = [asyncio.ensure_future(service) for service in services]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.set()
+        await asyncio.wait(tasks)
+    for task in tasks:
+        task.result()
+
+
+def _identity() -> Identity:
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return Identity(name, importlib.metadata.version("remediation-orchestrator"))
+
+
+async def _stop_when(stopping: asyncio.Event, orchestrator: Orchestrator) -> None:
+    await stopping.wait()
+    orchestrator.stop()
+
+
+async def _pass_on(here: asyncio.Event, there: asyncio.Event) -> None:
+    await here.wait()
+    there.set()

@@ -1,0 +1,79 @@
+"""`ro up`: everything on one machine. The broker is a child of this process and ends with it."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from remediation_orchestrator.bus.connection import connected
+from remediation_orchestrator.bus.embedded import EmbeddedServer
+from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.events import CellName
+from remediation_orchestrator.events.identity import DEFAULT_CELL
+from remediation_orchestrator.orchestrator.routing.policy import Policy
+
+from .connection import DATA_DIR, CellType
+from .executor import WORKFLOWS, slots_option
+from .output import line
+from .records import log_to_stderr
+from .services import load_policy, run_orchestrator, stop_on_signals, until_one_ends
+
+
+@click.command("up")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DATA_DIR,
+    show_default=True,
+    help="Where the log is kept.",
+)
+@click.option(
+    "--workflows", metavar="DIR", type=WORKFLOWS, help="The workflow catalog; without it nothing can run."
+)
+@click.option("--policy", "policy_path", metavar="FILE", type=click.Path(path_type=Path), help="For a new log.")
+@click.option("--port", type=click.IntRange(min=1, max=65_535), help="The broker's port.  [default: a free one]")
+@slots_option
+@click.option("--cell", type=CellType(), default=DEFAULT_CELL, show_default=True, help="The cell.")
+def verb(
+    data_dir: Path,
+    workflows: Path | None,
+    policy_path: Path | None,
+    port: int | None,
+    slots: int,
+    cell: CellName,
+) -> None:
+    """Run a broker, an orchestrator, an executor and an analyser here, until Ctrl-C."""
+    policy = load_policy(policy_path)
+    catalog = workflows or data_dir / "workflows"
+    catalog.mkdir(parents=True, exist_ok=True)
+    log_to_stderr()
+    asyncio.run(_serve(data_dir, catalog, policy, port, slots, cell))
+
+
+async def _serve(
+    data_dir: Path, workflows: Path, policy: Policy, port: int | None, slots: int, cell: CellName
+) -> None:
+    # Only here: it brings FastStream, which no other verb should wait for.
+    from remediation_orchestrator.executor.service import Settings, run_executor
+
+    stopping, active = stop_on_signals(), asyncio.Event()
+    async with EmbeddedServer(data_dir, port=port) as server:
+        async with connected(server.url, name="up") as client:  # The executor finds a log where there was none.
+            await JetStreamLog.ensure(client, cell)
+        await until_one_ends(
+            stopping,
+            run_orchestrator(server.url, cell, policy, stopping, active),
+            run_executor(server.url, cell, Settings(workflows, slots=slots), stopping),
+            _say_when_ready(server.url, cell, active, stopping),
+        )
+
+
+async def _say_when_ready(url: str, cell: CellName, active: asyncio.Event, stopping: asyncio.Event) -> None:
+    """Say so once the orchestrator decides: from then on every signal ends in a decision."""
+    waiting = [asyncio.create_task(event.wait()) for event in (active, stopping)]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    if active.is_set():
+        line(f"ready: cell {cell} at {url}")
+    await stopping.wait()
+    for task in waiting:
+        task.cancel()
