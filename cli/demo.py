@@ -19,6 +19,7 @@ from .demo_screen import Screen
 from .demo_stage import stage
 from .demo_story import Story
 from .demo_tape import StoryError, Tape
+from .output import RefusedError
 
 INTRODUCTION = """\
 An alert, a workflow that fails, the ladder, the block, the probe and the repair, on a real log.
@@ -32,11 +33,11 @@ Everything that was promised was seen. Next:
    docs/architecture.md                       how it works"""
 
 
-@click.command()
-def demo() -> None:
+@click.command("demo")
+def verb() -> None:
     """Tell the whole story on an embedded broker, in under a minute."""
-    screen = Screen(Console(highlight=False))
-    screen.end(INTRODUCTION, "")
+    screen = Screen(Console(highlight=False, emoji=False))
+    screen.frame(INTRODUCTION)
     wrong = ""
     try:
         asyncio.run(_play(screen))
@@ -45,9 +46,8 @@ def demo() -> None:
     except* asyncio.CancelledError:
         wrong = "ended from outside"
     if wrong:
-        screen.end(f"ro demo: {wrong}", "bold red")
-        raise SystemExit(1)
-    screen.end(NEXT, "")
+        raise RefusedError(wrong)
+    screen.frame(NEXT)
 
 
 async def _play(screen: Screen) -> None:

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from remediation_orchestrator.events import Proceed, Recorded, RoutingDecided
 
-_STYLES = {"Proceed": "green", "Block": "yellow", "Skip": "dim", "Refuse": "red", "Duplicate": "cyan"}
+from .output import STYLES, plain
 
 
 class Screen:
@@ -29,22 +29,22 @@ class Screen:
 
     def event(self, record: Recorded, text: str) -> None:
         """Say what a record of the log says."""
-        self._print(Text.assemble(self._place(record), text))
+        self._print(Text.assemble(self._place(record), plain(text)))
 
     def verdict(self, record: Recorded, decided: RoutingDecided, text: str) -> None:
         """Say a verdict and what follows from it."""
         verdict = decided.verdict
         kind = type(verdict).__name__
         words = kind if isinstance(verdict, Proceed) else f"{kind} {verdict.reason}"
-        self._print(Text.assemble(self._place(record), (words, _STYLES[kind]), f": {text}"))
+        self._print(Text.assemble(self._place(record), (words, STYLES[kind]), f": {text}"))
 
     def check(self, name: str, text: str) -> None:
         """Say what a check of the list answered."""
         self._print(Text.assemble("   ", (f"{name:32}", "bold"), text))
 
-    def end(self, text: str, style: str) -> None:
-        """Say how it ended."""
-        self._print(Text(f"\n{text}", style=style))
+    def frame(self, text: str) -> None:
+        """Say what stands before or after the story."""
+        self._print(Text(f"\n{text}"))
 
     def _place(self, record: Recorded) -> Text:
         self._start = self._start or record.recorded_at

@@ -10,20 +10,18 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
-from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import HOST
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.lease import JetStreamLease
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.executor.service import Settings, run_executor
-from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
+from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
+
+from .services import run_orchestrator
 
 ANSWER_SECONDS = 0.3
 
@@ -190,23 +188,17 @@ def prepare(home: Path, port: int) -> Path:
 async def stage(url: str, home: Path, cell: CellName) -> AsyncIterator[Stage]:
     """Everything on a running broker, ready. Whoever of it fails ends the context with its error."""
     service = Service(home)
-    catalog = prepare(home, service.port)
-    stop = asyncio.Event()
+    settings = Settings(workflows=prepare(home, service.port), slots=2, grace=1.0)
+    stopping, active = asyncio.Event(), asyncio.Event()
     async with connected(url, name="demo") as connection:
         log = await JetStreamLog.ensure(connection, cell)
-        lease = await JetStreamLease.open(connection, cell)
-        orchestrator = Orchestrator(
-            log, lease, BrokerClock(datetime.now(UTC)), Identity("demo", version("remediation-orchestrator"))
-        )
-        settings = Settings(workflows=catalog, slots=2, grace=1.0)
         async with asyncio.TaskGroup() as group:
             keeping = group.create_task(service.keep())
-            group.create_task(orchestrator.run())
-            group.create_task(run_executor(url, cell, settings, stop))
+            group.create_task(run_orchestrator(url, cell, DEFAULT, stopping, active))
+            group.create_task(run_executor(url, cell, settings, stopping))
             try:
-                await orchestrator.active.wait()
+                await active.wait()
                 yield Stage(log, service)
             finally:
-                stop.set()
-                orchestrator.stop()
+                stopping.set()
                 keeping.cancel()

@@ -203,7 +203,9 @@ class Story:
         self._promise(cooling, "a repair gets time to show")
         assert isinstance(waits.verdict, Block)
         assert waits.verdict.remaining is not None
-        self._show(record, waits, f"{waits.verdict.of} has just repaired it; {waits.verdict.remaining:.2f} s remain")
+        self._show(
+            record, waits, f"{waits.verdict.of} has just repaired it; {waits.verdict.remaining:.2f} s remain"
+        )
         await self._fire(HUNG, "checkout", "critical", "resolved")
         record, change = await self._tape.change(waits.remediation, "Cancelled")
         self._screen.event(record, f"{change.remediation} {change.phase}: its source says that it is resolved")
