@@ -7,7 +7,7 @@ import click
 
 from .connection import Broker, broker_options
 from .records import log_to_stderr
-from .services import stop_on_signals
+from .services import run_executor, stop_on_signals
 
 WORKFLOWS = click.Path(exists=True, file_okay=False, path_type=Path)
 SLOTS_DEFAULT = 4
@@ -27,14 +27,11 @@ slots_option = click.option(
 @broker_options
 def verb(broker: Broker, workflows: Path, slots: int, no_analyser: bool) -> None:
     """Run workflows, and choose them from the catalog's rules."""
-    # Only here: it brings FastStream, which no other verb should wait for.
-    from remediation_orchestrator.executor.service import Settings, run_executor
-
     url = broker.url()
     log_to_stderr()
 
     async def serve() -> None:
-        settings = Settings(workflows, slots=slots, analyses=not no_analyser)
-        await run_executor(url, broker.cell, settings, stop_on_signals())
+        stopping = stop_on_signals()
+        await run_executor(url, broker.cell, workflows, stopping, slots=slots, analyses=not no_analyser)
 
     asyncio.run(serve())

@@ -25,6 +25,7 @@ VERBS = {
     "list": "remediation_orchestrator.cli.list",
     "show": "remediation_orchestrator.cli.show",
     "fingerprint": "remediation_orchestrator.cli.fingerprint",
+    "explain": "remediation_orchestrator.cli.explain",
     "policy": "remediation_orchestrator.cli.policy",
     "clear": "remediation_orchestrator.cli.clear",
     "retry": "remediation_orchestrator.cli.retry",

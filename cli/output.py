@@ -4,6 +4,7 @@ Whatever comes from the log is made plain before it reaches a terminal: a signal
 
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 
 import click
@@ -101,6 +102,11 @@ def span(duration: timedelta) -> str:
     if not hours:
         return f"{minutes}m{seconds % 60:02}s"
     return f"{hours}h{minutes % 60:02}m" if not days else f"{days}d{hours % 24:02}h"
+
+
+def reading(what: str) -> AbstractContextManager[object]:
+    """Show on a terminal that something takes its time; say nothing in a pipe."""
+    return Console(stderr=True).status(what) if sys.stderr.isatty() else nullcontext()
 
 
 def _console() -> Console:

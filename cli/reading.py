@@ -1,17 +1,16 @@
 """Read a whole log into a fold: every fact at its tail included, with a word on a terminal while it takes long."""
 
 import asyncio
-import sys
-from contextlib import nullcontext
 from datetime import UTC, datetime
 
 from msgspec import Struct
-from rich.console import Console
 
+from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
 
 from .connection import Source
+from .output import reading
 
 
 class Read(Struct, frozen=True):
@@ -19,6 +18,8 @@ class Read(Struct, frozen=True):
 
     fold: Fold
     now: datetime
+    fill: float
+    """The share of a live log's limit that is used."""
 
 
 def read(source: Source, observer: Observer | None = None) -> Read:
@@ -35,10 +36,10 @@ async def read_log(log: ReadableLog, observer: Observer | None = None, *, live: 
     """Read an open log to its end."""
     fold = Fold(observer)
     newest = datetime.fromtimestamp(0, UTC)
-    console = Console(stderr=True)
-    with console.status(f"reading the log of {log.cell}") if sys.stderr.isatty() else nullcontext():
+    with reading(f"reading the log of {log.cell}"):
         async for message in log.read():
             fold.take(message)
             newest = max(newest, message.recorded_at)
     fold.fold_facts()
-    return Read(fold, max(newest, datetime.now(UTC)) if live else newest)
+    fill = await log.fill() if isinstance(log, JetStreamLog) else 0.0
+    return Read(fold, max(newest, datetime.now(UTC)) if live else newest, fill)

@@ -14,6 +14,7 @@ from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.lease import JetStreamLease
+from remediation_orchestrator.bus.port import LogUnreachableError
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.orchestrator import policy_file
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, policy_of
@@ -59,6 +60,22 @@ async def run_orchestrator(
             for task in telling:
                 task.cancel()
             await asyncio.gather(*telling, return_exceptions=True)
+
+
+async def run_executor(
+    url: str, cell: CellName, workflows: Path, stopping: asyncio.Event, *, slots: int, analyses: bool = True
+) -> None:
+    """Be an executor of a cell until `stopping`. Raises LogError when it cannot go on."""
+    # Only here: it brings FastStream, which no other verb should wait for.
+    from remediation_orchestrator.executor import service
+    from remediation_orchestrator.executor.watchdog import ConsumerGoneError
+
+    try:
+        await service.run_executor(
+            url, cell, service.Settings(workflows, slots=slots, analyses=analyses), stopping
+        )
+    except ConsumerGoneError as error:
+        raise LogUnreachableError(str(error)) from error
 
 
 async def until_one_ends(stopping: asyncio.Event, *services: Awaitable[None]) -> None:

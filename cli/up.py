@@ -16,7 +16,7 @@ from .connection import DATA_DIR, CellType
 from .executor import WORKFLOWS, slots_option
 from .output import line
 from .records import log_to_stderr
-from .services import load_policy, run_orchestrator, stop_on_signals, until_one_ends
+from .services import load_policy, run_executor, run_orchestrator, stop_on_signals, until_one_ends
 
 
 @click.command("up")
@@ -53,9 +53,6 @@ def verb(
 async def _serve(
     data_dir: Path, workflows: Path, policy: Policy, port: int | None, slots: int, cell: CellName
 ) -> None:
-    # Only here: it brings FastStream, which no other verb should wait for.
-    from remediation_orchestrator.executor.service import Settings, run_executor
-
     stopping, active = stop_on_signals(), asyncio.Event()
     async with EmbeddedServer(data_dir, port=port) as server:
         async with connected(server.url, name="up") as client:  # The executor finds a log where there was none.
@@ -63,7 +60,7 @@ async def _serve(
         await until_one_ends(
             stopping,
             run_orchestrator(server.url, cell, policy, stopping, active),
-            run_executor(server.url, cell, Settings(workflows, slots=slots), stopping),
+            run_executor(server.url, cell, workflows, stopping, slots=slots),
             _say_when_ready(server.url, cell, active, stopping),
         )
 

@@ -2,6 +2,7 @@
 
 What cannot be decoded is a value (`Undecodable`), never an exception: a record of the log is never lost."""
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeVar, get_args
@@ -21,6 +22,10 @@ T = TypeVar("T")
 TYPES: dict[str, type] = {f"{one.__name__}.v1": one for one in get_args(Fact | Decision | Command)}
 SPECVERSION = "1.0"
 CONTENT_TYPE = "application/json"
+# Far beyond any signal, and far within what the decoder's recursion bears: where that gives out depends on the
+# caller's own stack, and the same bytes have to be judged alike live and in replay.
+NESTING_MAX = 100
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)
 
 
 class Recorded(Struct, frozen=True, gc=False):
@@ -71,10 +76,10 @@ class _Envelope(Struct, frozen=True, omit_defaults=True):
 
 
 class _Probe(Struct):
-    """As little of an item as tells what it is."""
+    """As little of an item as tells what it is; a bare signal may use these words for things of its own."""
 
-    specversion: str | None = None
-    type: str = ""
+    specversion: Any = None
+    type: Any = ""
     data: Raw = Raw(b"")
 
 
@@ -116,6 +121,8 @@ def decode(message: StoredMessage) -> list[Decoded]:
     if subject.family.is_fact and len(message.payload) > MESSAGE_BYTES_MAX:
         size = f"{len(message.payload):,} bytes, and a fact has at most {MESSAGE_BYTES_MAX:,}"
         return [Undecodable(position(message.sequence), message.recorded_at, "TooLarge", size)]
+    if subject.family.is_fact and _nesting(message.payload) > NESTING_MAX:
+        return [_undecodable(message, None, _RefusedError(f"nested deeper than {NESTING_MAX}"))]
     if message.payload.lstrip()[:1] != b"[":
         return [_decode_item(message, None, message.payload, subject.family, subject.rest)]
     try:
@@ -145,6 +152,19 @@ def attributes_of(item: bytes | Raw) -> Attributes | None:
 def source(cell: CellName, part: str) -> str:
     """The CloudEvents source of what a part of this system writes, such as `/ro/main/executor/e1`."""
     return f"/ro/{cell}/{part}"
+
+
+def _nesting(payload: bytes) -> int:
+    """How deep arrays and objects stand in one another, or, where that is no concern, how many there are."""
+    if (opened := payload.count(b"[") + payload.count(b"{")) <= NESTING_MAX:
+        return opened
+    depth = deepest = 0
+    for token in _TOKEN.finditer(payload):
+        first = token[0][:1]
+        if first != b'"':
+            depth += 1 if first in b"[{" else -1
+            deepest = max(deepest, depth)
+    return deepest
 
 
 def _envelope(event: Fact | Decision | Command, attributes: Attributes) -> _Envelope:
@@ -185,6 +205,8 @@ def _event(item: bytes | Raw, family: Family) -> Fact | Decision | Command:
         return _signal(item)
     if probe.specversion != SPECVERSION:
         raise _RefusedError('not a CloudEvent 1.0: `specversion` is not "1.0"')
+    if not isinstance(probe.type, str):
+        raise _RefusedError("not a CloudEvent 1.0: `type` is not a string")
     kind = TYPES.get(probe.type)
     if kind is None:
         raise _RefusedError(f"unknown event type {probe.type!r}", unknown_type=probe.type)

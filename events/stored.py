@@ -2,9 +2,10 @@
 
 import base64
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 MESSAGE_BYTES_MAX = 256 * 1024
 """A larger fact stays in the log and is answered by `SignalRejected`, so whatever follows from one fits."""
@@ -21,8 +22,8 @@ class StoredMessage(Struct, frozen=True, gc=False):
 
 
 class _Line(Struct, omit_defaults=True):
-    sequence: int
-    recorded_at: datetime
+    sequence: Annotated[int, Meta(ge=1)]
+    recorded_at: Annotated[datetime, Meta(tz=True)]
     subject: str
     message: Raw = Raw(b"")
     base64: str | None = None
@@ -54,7 +55,7 @@ def import_line(line: bytes) -> StoredMessage:
         payload = (
             base64.b64decode(read.base64, validate=True) if read.base64 is not None else _compact(read.message)
         )
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(str(error)) from error
     if not payload and read.base64 is None:
         raise ValueError("neither `message` nor `base64`")
@@ -64,7 +65,7 @@ def import_line(line: bytes) -> StoredMessage:
 def _is_compact(payload: bytes) -> bool:
     try:
         return _encoder.encode(msgspec.json.decode(payload)) == payload
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
 
 

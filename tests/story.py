@@ -1,29 +1,37 @@
 """Given facts, when time passes, then verdicts: a cell told in minutes, on no clock at all."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from remediation_orchestrator.events import (
+    AnalysisCompleted,
+    AnalysisFailed,
     CellName,
     Decision,
     ExecutionId,
     Fact,
     PhaseChanged,
     Position,
+    RemediationId,
     RoutingDecided,
     StoredMessage,
     Target,
     Verdict,
     WorkflowCompleted,
     WorkflowFailed,
+    WorkflowRef,
     WorkflowStarted,
     encode,
+    fingerprint_of,
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.orchestrator.rehearsal import Rehearsal
+from remediation_orchestrator.orchestrator.routing.judge import judge
 from remediation_orchestrator.orchestrator.routing.policy import Policy, policy_of
+from remediation_orchestrator.orchestrator.routing.state import FingerprintHistory, Remediation
 
 CELL = CellName("main")
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -58,13 +66,27 @@ class Story:
         self.cell = Rehearsal(policy or policy_of(STEADY))
         self.decisions: list[Decision] = []
         self.sequence = 0
+        self._asleep = False
 
     def publish(self, at: float | datetime, subject: str, payload: bytes) -> Position:
         """Store bytes on a subject at a minute, and let the cell decide."""
         self.sequence += 1
         moment = at if isinstance(at, datetime) else minute(at)
-        self.decisions += self.cell.tell(StoredMessage(self.sequence, moment, subject, payload))
+        message = StoredMessage(self.sequence, moment, subject, payload)
+        if self._asleep:
+            self.cell.fold.take(message)
+        else:
+            self.decisions += self.cell.tell(message)
         return Position(str(self.sequence))
+
+    def together(self, at: float, *happenings: Callable[[], object]) -> None:
+        """Let facts happen while nobody is awake to judge, and then one round at a minute judge them all."""
+        self._asleep = True
+        for happen in happenings:
+            happen()
+        self._asleep = False
+        self.cell.fold.fold_facts()
+        self.decisions += judge(self.cell.fold.view, minute(at)).decisions
 
     def signal(
         self,
@@ -77,15 +99,29 @@ class Story:
         status: str = "firing",
     ) -> Position:
         """Publish a bare signal."""
-        body: dict[str, object] = {
-            "name": name,
-            "target": target,
-            "status": status,
-            "resolves": resolves,
-        }
-        if workflow is not None:
-            body["workflow"] = {"id": workflow}
+        body = self.body(name, target=target, workflow=workflow, resolves=resolves, status=status)
         return self.publish(at, subjects.signal(CELL, "test"), msgspec.json.encode(body))
+
+    def body(
+        self,
+        name: str = "KubePodCrashLooping",
+        *,
+        target: Target = CHECKOUT,
+        workflow: str | None = "restart",
+        resolves: bool = True,
+        status: str = "firing",
+    ) -> dict[str, object]:
+        """What a bare signal says."""
+        body: dict[str, object] = {"name": name, "target": target, "status": status, "resolves": resolves}
+        return body if workflow is None else {**body, "workflow": {"id": workflow}}
+
+    def several(self, at: float | datetime, *bodies: object) -> Position:
+        """Publish an array of bare signals as one message."""
+        return self.publish(at, subjects.signal(CELL, "test"), msgspec.json.encode(bodies))
+
+    def resolved(self, at: float | datetime, name: str = "KubePodCrashLooping") -> Position:
+        """The source says that a problem is over."""
+        return self.signal(at, name, status="resolved")
 
     def fact(self, at: float | datetime, fact: Fact, subject: str) -> Position:
         """Publish a fact as a CloudEvent."""
@@ -96,17 +132,17 @@ class Story:
         """Let an operator act."""
         return self.fact(at, fact, subjects.operator(CELL, fact))
 
-    def started(self, at: float, execution: str) -> Position:
+    def started(self, at: float | datetime, execution: str) -> Position:
         """An executor claims a run."""
         return self._run(at, WorkflowStarted(ExecutionId(execution)))
 
-    def completed(self, at: float, execution: str) -> Position:
+    def completed(self, at: float | datetime, execution: str) -> Position:
         """A run ends well."""
         return self._run(at, WorkflowCompleted(ExecutionId(execution)))
 
     def failed(
         self,
-        at: float,
+        at: float | datetime,
         execution: str,
         *,
         during: bool = True,
@@ -147,7 +183,39 @@ class Story:
 
     def phase(self, remediation: str) -> str:
         """Where a remediation stands now."""
-        return next(one.phase for one in self.cell.fold.view.remediations.values() if one.id == remediation)
+        return self.remediation(remediation).phase
 
-    def _run(self, at: float, fact: WorkflowStarted | WorkflowCompleted | WorkflowFailed) -> Position:
+    def remediation(self, remediation: str) -> Remediation:
+        """All that is known of a remediation."""
+        return self.cell.fold.view.remediations[RemediationId(remediation)]
+
+    def history(self, name: str = "KubePodCrashLooping", target: Target = CHECKOUT) -> FingerprintHistory:
+        """What a fingerprint has been through."""
+        return self.cell.fold.view.history(fingerprint_of(target, name))
+
+    def holder(self, target: Target = CHECKOUT) -> str | None:
+        """Which execution holds a target."""
+        return self.cell.fold.view.holders.get(target)
+
+    def analysed(
+        self,
+        at: float | datetime,
+        remediation: str,
+        *,
+        workflow: str | None = "restart",
+        target: Target | None = None,
+        approval: bool = False,
+    ) -> Position:
+        """An analyser answers."""
+        chosen = None if workflow is None else WorkflowRef(workflow)
+        known = RemediationId(remediation)
+        fact = AnalysisCompleted(known, target, chosen, approval_required=approval)
+        return self.fact(at, fact, subjects.analysis(CELL, known))
+
+    def analysis_failed(self, at: float | datetime, remediation: str) -> Position:
+        """An analyser cannot answer."""
+        known = RemediationId(remediation)
+        return self.fact(at, AnalysisFailed(known), subjects.analysis(CELL, known))
+
+    def _run(self, at: float | datetime, fact: WorkflowStarted | WorkflowCompleted | WorkflowFailed) -> Position:
         return self.fact(at, fact, subjects.execution(CELL, fact.execution))

@@ -152,9 +152,14 @@ def _count_occurrence(view: Projection, record: RoutingDecided, verdict: Duplica
 
 def _take_verdict(view: Projection, remediation: Remediation, record: RoutingDecided, at: Position | None) -> None:
     now = record.situation.now
-    view.drop(Judge, remediation.id)
-    view.histories[remediation.fingerprint] = replace(view.history(remediation.fingerprint), active=remediation.id)
     verdict = record.verdict
+    if isinstance(verdict, Skip) and record.because.kind is Cause.RETRY and _is_at_work(remediation):
+        view.remediations[remediation.id] = remediation  # Its target is not ours any more; what it began goes on.
+        return
+    view.drop(Judge, remediation.id)
+    if isinstance(verdict, Proceed | Block):  # What ends at once must not displace the one that is at it.
+        history = view.history(remediation.fingerprint)
+        view.histories[remediation.fingerprint] = replace(history, active=remediation.id)
     if not (isinstance(verdict, Block) and verdict.reason is Reason.RESOURCE_BUSY):
         remediation = _leave_queue(view, remediation, now)
     match verdict:
@@ -171,6 +176,10 @@ def _take_verdict(view: Projection, remediation: Remediation, record: RoutingDec
             raise AssertionError("a duplicate opens nothing")
         case _:
             assert_never(verdict)
+
+
+def _is_at_work(remediation: Remediation) -> bool:
+    return remediation.phase is not Phase.BLOCKED and not remediation.phase.ended
 
 
 def _block(view: Projection, remediation: Remediation, verdict: Block, now: datetime) -> None:

@@ -14,7 +14,8 @@ _UNITS = {
     "ms": timedelta(milliseconds=1),
     "us": MICROSECOND,
 }
-_PART = re.compile(r"([0-9]{1,12})(d|h|ms|us|m|s)")
+# Fifteen digits: as many as the longest duration has in microseconds.
+_PART = re.compile(r"([0-9]{1,15})(d|h|ms|us|m|s)")
 LONGEST = timedelta(days=3_650)
 
 
@@ -23,10 +24,10 @@ def parse_duration(text: str) -> timedelta:
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"a duration is written as 90s, 5m or 1h30m, not {text!r}")
-    total = sum((int(number) * _UNITS[unit] for number, unit in parts), ZERO)
-    if total > LONGEST:
+    total = sum(int(number) * (_UNITS[unit] // MICROSECOND) for number, unit in parts)
+    if total > LONGEST // MICROSECOND:
         raise ValueError(f"{text} is longer than ten years")
-    return total
+    return total * MICROSECOND
 
 
 def format_duration(duration: timedelta) -> str:

@@ -273,7 +273,7 @@ def _clear_target(
     for key in cleared:
         del view.half_done[key]
     run = view.holder(target)
-    if run is not None and (run.lost or at >= run.released_at):
+    if run is not None and (run.lost or (executing(view, run) is None and at >= run.released_at)):
         _let_go(view, run, position)
 
 

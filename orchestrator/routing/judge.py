@@ -66,8 +66,9 @@ def judge(view: Projection, now: datetime) -> Round:
         else:
             decisions.append(due)
             decisions.extend(_agenda(view, now))
-    decisions.extend(_signals(view, now))
-    decisions.extend(_agenda(view, now))
+    for decision in _signals(view, now):
+        decisions.append(decision)
+        decisions.extend(_agenda(view, now))
     return Round(decisions, overdue)
 
 

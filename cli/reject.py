@@ -1,0 +1,25 @@
+"""`ro reject`: an operator's ApprovalRejected."""
+
+import click
+
+from remediation_orchestrator.events import ApprovalRejected, Phase
+from remediation_orchestrator.orchestrator.routing.projection import Projection
+from remediation_orchestrator.orchestrator.routing.state import Remediation
+
+from .connection import Broker
+from .operating import operate, operator_options
+from .output import RefusedError
+
+
+@click.command("reject")
+@click.argument("name", metavar="ID")
+@operator_options
+def verb(broker: Broker, name: str, reason: str, by: str, as_json: bool) -> None:
+    """Refuse a remediation that waits for an approval its run."""
+    operate(broker, name, reason=reason, by=by, as_json=as_json, fact=ApprovalRejected, follows=_follows)
+
+
+def _follows(view: Projection, remediation: Remediation) -> str:
+    if remediation.phase is not Phase.AWAITING_APPROVAL:
+        raise RefusedError(f"{remediation.id} is {remediation.phase} and awaits no approval")
+    return f"{remediation.id} has failed, and no failure is counted"

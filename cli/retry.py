@@ -1,0 +1,27 @@
+"""`ro retry`: an operator's RetryRequested."""
+
+import click
+
+from remediation_orchestrator.events import Phase, RetryRequested
+from remediation_orchestrator.orchestrator.routing.projection import Projection
+from remediation_orchestrator.orchestrator.routing.state import Remediation
+
+from .connection import Broker
+from .operating import operate, operator_options
+
+
+@click.command("retry")
+@click.argument("name", metavar="ID")
+@operator_options
+def verb(broker: Broker, name: str, reason: str, by: str, as_json: bool) -> None:
+    """Judge a remediation again, as a new occurrence of its signal."""
+    operate(broker, name, reason=reason, by=by, as_json=as_json, fact=RetryRequested, follows=_follows)
+
+
+def _follows(view: Projection, remediation: Remediation) -> str:
+    active = view.history(remediation.fingerprint).active
+    if active == remediation.id and remediation.phase is not Phase.BLOCKED:
+        return f"{remediation.id} is at work ({remediation.phase}): this counts as a duplicate"
+    if active is not None and active != remediation.id:
+        return f"{active} is at this problem: this counts as a duplicate of it"
+    return f"{remediation.id} is judged again, by the whole list of checks"

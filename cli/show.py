@@ -1,0 +1,89 @@
+"""`ro show`: one remediation, all that the log says of it, in order."""
+
+import click
+
+from remediation_orchestrator.events import RemediationId
+from remediation_orchestrator.orchestrator.history import Entry, History, Locator, RunView, named_by, run_views
+from remediation_orchestrator.orchestrator.views import RemediationView, near, remediation_view
+
+from .connection import Source, reading_options
+from .output import RefusedError, fields, json_line, line, moment, span, table
+from .reading import Read, read
+
+
+@click.command("show")
+@click.argument("name", metavar="ID")
+@reading_options
+def verb(source: Source, name: str, as_json: bool) -> None:
+    """Show a remediation: ID is rr-..., wfe-..., or the position of one of its records."""
+    wanted = named_by(name)
+    if wanted is None:
+        wanted = _located(source, name)
+    history = History(wanted)
+    found = read(source, history)
+    view = found.fold.view
+    remediation = view.remediations.get(wanted)
+    if remediation is None:
+        counted = f"; its signal was counted on {history.counted_on}" if history.counted_on else ""
+        close = ", ".join(near(view, wanted))
+        raise RefusedError(f"{name}: no such remediation{counted}{f'; near it: {close}' if close else ''}")
+    shown = remediation_view(view, history.chronicle, remediation)
+    runs = run_views(history.entries)
+    if as_json:
+        json_line({"remediation": shown, "runs": runs, "records": history.entries})
+    else:
+        _print(shown, runs, history.entries, found)
+
+
+def _located(source: Source, name: str) -> RemediationId:
+    try:
+        locator = Locator(name)
+    except ValueError as error:
+        raise click.BadParameter(f"{name!r} is no rr-..., wfe-... or position", param_hint="ID") from error
+    found = read(source, locator)
+    if locator.found is None:
+        close = ", ".join(near(found.fold.view, name))
+        raise RefusedError(f"{name}: no remediation has a record there{f'; near it: {close}' if close else ''}")
+    return locator.found
+
+
+def _print(shown: RemediationView, runs: list[RunView], entries: list[Entry], found: Read) -> None:
+    reason = f"{shown.reason} of {shown.of}" if shown.of else shown.reason
+    fields(
+        (
+            ("remediation", shown.id),
+            ("signal", shown.name),
+            ("target", str(shown.target)),
+            ("severity", shown.severity),
+            ("phase", shown.phase),
+            ("reason", reason),
+            ("until", moment(shown.until)),
+            ("workflow", shown.workflow),
+            ("attempts", shown.attempts),
+            ("opened", f"{moment(shown.opened_at)} ({span(found.now - shown.opened_at)} ago)"),
+            ("fingerprint", shown.fingerprint),
+        )
+    )
+    if runs:
+        line("")
+        columns = ("RUN", "WORKFLOW", "OUTCOME", "STARTED", "ENDED", "EXECUTOR", "SAID")
+        table(columns, [_run(one) for one in runs])
+    line("")
+    table(
+        ("POSITION", "TIME", "RECORD", "SAYS"),
+        [(one.position, moment(one.recorded_at), one.type.removesuffix(".v1"), one.says) for one in entries],
+    )
+
+
+def _run(one: RunView) -> tuple[str | None, ...]:
+    said = (one.message or one.output or "").strip().splitlines()
+    reason = f"{one.outcome} ({one.reason})" if one.reason else one.outcome
+    return (
+        one.execution,
+        one.workflow,
+        reason,
+        moment(one.started_at),
+        moment(one.ended_at),
+        one.executor,
+        said[-1] if said else "",
+    )

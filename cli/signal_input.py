@@ -1,0 +1,133 @@
+"""What people and monitoring systems hand over, as signals. All of it is checked before anything is published."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from remediation_orchestrator.events import (
+    Recorded,
+    SignalReceived,
+    SignalResolved,
+    StoredMessage,
+    Target,
+    Undecodable,
+    decode,
+)
+from remediation_orchestrator.gateway.alertmanager import WebhookError, signals_of
+
+from .output import BadInputError
+
+AnySignal = SignalReceived | SignalResolved
+
+# What clocks may disagree by; whatever is dated later is a mistake.
+FUTURE_MAX = timedelta(minutes=2)
+NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+
+
+def parse_target(text: str) -> Target:
+    """Read `[cluster/][namespace/][Kind/]name`; a kind begins with a capital letter. Raises ValueError."""
+    *before, name = text.split("/")
+    kind = before.pop() if before and before[-1][:1].isupper() else ""
+    if not name or len(before) > 2 or "" in before:
+        raise ValueError(f"a target is written as [cluster/][namespace/][Kind/]name, not {text!r}")
+    namespace = before.pop() if before else ""
+    return Target(name=name, cluster=before.pop() if before else "", namespace=namespace, kind=kind)
+
+
+def parse_pair(text: str) -> tuple[str, str]:
+    """Read `key=value`. Raises ValueError."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ValueError(f"written as KEY=VALUE, not {text!r}")
+    return key, value
+
+
+def parse_value(text: str) -> object:
+    """Read a parameter's value: true, false or a number where it is one, else text."""
+    if text in ("true", "false"):
+        return text == "true"
+    if NUMBER.fullmatch(text) and len(text) < 16:
+        return float(text) if "." in text else int(text)
+    return text
+
+
+def signal_of(said: dict[str, object], subject: str) -> AnySignal:
+    """Make the signal that options describe. Raises BadInputError."""
+    return _checked(msgspec.json.encode(said), subject, "the signal")
+
+
+def read_signals(body: bytes, name: str, subject: str) -> list[AnySignal]:
+    """Read a JSON object, a JSON array or JSON Lines of signals. Raises BadInputError saying what and where."""
+    if not body.strip():
+        raise BadInputError(f"{name}: empty")
+    if body.lstrip()[:1] == b"[":
+        return [
+            _checked(bytes(item), subject, f"{name}: [{index}]") for index, item in enumerate(_items(body, name))
+        ]
+    whole = _is_json(body)
+    lines = [(1, body)] if whole else list(enumerate(body.splitlines(), start=1))
+    filled = [(number, text) for number, text in lines if text.strip()]
+    if len(filled) == 1:
+        return [_checked(filled[0][1], subject, name)]
+    if not _is_json(filled[0][1]):
+        raise BadInputError(f"{name}: {_not_json(body)}")
+    return [_checked(text, subject, f"{name}, line {number}") for number, text in filled]
+
+
+def read_alertmanager(body: bytes, name: str) -> list[AnySignal]:
+    """Read a webhook body of Alertmanager. Raises BadInputError saying what and where."""
+    try:
+        found = signals_of(body)
+    except WebhookError as error:
+        more = f" (and {len(error.lines) - 1} more)" if len(error.lines) > 1 else ""
+        raise BadInputError(f"{name}: {error.lines[0]}{more}") from error
+    for index, signal in enumerate(found):
+        _check_time(signal, f"{name}: alerts[{index}].startsAt")
+    return found
+
+
+def _checked(item: bytes, subject: str, where: str) -> AnySignal:
+    """Read one signal as the log will, bare or as a CloudEvent."""
+    if item.lstrip()[:1] != b"{":
+        raise BadInputError(f"{where}: a signal is a JSON object")
+    try:
+        (found,) = decode(StoredMessage(1, datetime.now(UTC), subject, item))
+    except RecursionError as error:
+        raise BadInputError(f"{where}: nested too deeply") from error
+    if isinstance(found, Undecodable):
+        raise BadInputError(f"{where}: {found.message}")
+    assert isinstance(found, Recorded)
+    assert isinstance(found.event, SignalReceived | SignalResolved)
+    _check_time(found.event, f"{where}: `starts_at`")
+    return found.event
+
+
+def _check_time(signal: AnySignal, where: str) -> None:
+    if signal.starts_at is not None and signal.starts_at > datetime.now(UTC) + FUTURE_MAX:
+        raise BadInputError(f"{where}: {signal.starts_at.isoformat()} is more than 2 minutes in the future")
+
+
+def _items(body: bytes, name: str) -> list[msgspec.Raw]:
+    try:
+        return msgspec.json.decode(body, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{name}: {_not_json(body)}") from error
+
+
+def _is_json(body: bytes) -> bool:
+    return _fault(body) is None
+
+
+def _not_json(body: bytes) -> str:
+    return f"not JSON: {_fault(body)}"
+
+
+def _fault(body: bytes) -> str | None:
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return str(error)
+    except RecursionError:
+        return "nested too deeply"
+    return None

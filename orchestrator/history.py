@@ -1,0 +1,291 @@
+"""What a log says of one remediation, in order: an observer that looks on while the log is folded.
+
+Pure: it keeps records, words them for readers, and changes nothing of the fold."""
+
+import re
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from remediation_orchestrator.events import (
+    AnalysisCompleted,
+    AnalysisFailed,
+    AnalyzeSignal,
+    Block,
+    BlockCleared,
+    CreateWorkflow,
+    DecisionFrame,
+    Duplicate,
+    Event,
+    ExecutionId,
+    Fingerprint,
+    Notify,
+    PhaseChanged,
+    Position,
+    Recorded,
+    RemediationId,
+    RoutingDecided,
+    SignalReceived,
+    SignalResolved,
+    StoredMessage,
+    Target,
+    TargetReleased,
+    Undecodable,
+    Verdict,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowRevoked,
+    WorkflowStarted,
+    decode,
+)
+from remediation_orchestrator.events.identity import position_key, remediation_id, signal_of
+
+from .views import Chronicle
+
+_EXECUTION = re.compile(r"wfe-([0-9]+(?:-[0-9]+)?)(?:-r[0-9]+)?")
+_REMEDIATION = re.compile(r"rr-[0-9]+(?:-[0-9]+)?")
+
+
+class Entry(Struct, frozen=True):
+    """A record that is about the remediation."""
+
+    position: Position
+    recorded_at: datetime
+    type: str
+    says: str
+    data: Event
+
+
+class RunView(Struct, frozen=True, kw_only=True):
+    """One run of a remediation, as far as it has come."""
+
+    execution: ExecutionId
+    workflow: str | None
+    outcome: str
+    decided_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    executor: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    exit_code: int | None = None
+    output: str | None = None
+
+
+class History:
+    """Gathers the records of one remediation."""
+
+    def __init__(self, remediation: RemediationId) -> None:
+        self.chronicle = Chronicle()
+        self.entries: list[Entry] = []
+        self.counted_on: RemediationId | None = None
+        """The remediation that its signal turned out to repeat."""
+        self._remediation = remediation
+        self._signal = signal_of(remediation)
+        self._fingerprint: Fingerprint | None = None
+        self._target: Target | None = None
+        self._ended = False
+
+    def fact(self, record: Recorded | Undecodable, *, fits: bool) -> None:
+        """Keep a fact that is about it."""
+        self.chronicle.fact(record, fits=fits)
+        if isinstance(record, Undecodable):
+            return
+        if record.position == self._signal and isinstance(record.event, SignalReceived):
+            self._fingerprint = Fingerprint(record.event.fingerprint)
+            self._target = record.event.target
+            self._keep(record)
+        elif self._concerns(record.event):
+            self._keep(record)
+
+    def frame(self, message: StoredMessage, head: DecisionFrame | None) -> None:
+        """Nothing of a frame as such is kept."""
+
+    def decision(self, record: Recorded | Undecodable) -> None:
+        """Keep a decision on it."""
+        self.chronicle.decision(record)
+        if isinstance(record, Undecodable):
+            return
+        match record.event:
+            case RoutingDecided(signal=self._signal, verdict=Duplicate(of=original)):
+                self.counted_on = original
+            case RoutingDecided(remediation=self._remediation) as decided:
+                self._ended = False
+                self._target = decided.situation.target
+                self._keep(record)
+            case PhaseChanged(remediation=self._remediation) as changed:
+                self._ended = changed.phase.ended
+                self._keep(record)
+            case TargetReleased() as released if named_by(released.execution) == self._remediation:
+                self._keep(record)
+            case _:
+                pass
+
+    def command(self, message: StoredMessage, key: tuple[str, str]) -> None:
+        """Keep a command that it led to."""
+        for record in decode(message):
+            if isinstance(record, Recorded) and getattr(record.event, "remediation", None) == self._remediation:
+                self._keep(record)
+
+    def _concerns(self, event: Event) -> bool:
+        match event:
+            case SignalReceived() | SignalResolved():
+                return event.fingerprint == self._fingerprint and not self._ended
+            case BlockCleared():
+                return self._fingerprint is not None and (
+                    event.fingerprint == self._fingerprint or event.target == self._target
+                )
+            case WorkflowStarted() | WorkflowCompleted() | WorkflowFailed() | WorkflowRevoked():
+                return named_by(event.execution) == self._remediation
+            case _:
+                return getattr(event, "remediation", None) == self._remediation
+
+    def _keep(self, record: Recorded) -> None:
+        kind = f"{type(record.event).__name__}.v1"
+        self.entries.append(Entry(record.position, record.recorded_at, kind, says(record.event), record.event))
+
+
+class Locator:
+    """Finds the remediation that has a record at a position. ValueError where `place` is no position."""
+
+    def __init__(self, place: str) -> None:
+        position_key(place)
+        self._place = place
+        self.found: RemediationId | None = None
+
+    def fact(self, record: Recorded | Undecodable, *, fits: bool) -> None:
+        """A fact may name it; a signal's verdict comes later."""
+        self._look(record)
+
+    def frame(self, message: StoredMessage, head: DecisionFrame | None) -> None:
+        """A frame as such is nobody's."""
+
+    def decision(self, record: Recorded | Undecodable) -> None:
+        """A decision names its remediation, and the fact that caused it."""
+        self._look(record)
+        event = record.event if isinstance(record, Recorded) else None
+        if isinstance(event, RoutingDecided | PhaseChanged) and self.found is None:
+            because = event.because.position
+            if self._place in (because, getattr(event, "signal", None)):
+                self.found = event.remediation
+
+    def command(self, message: StoredMessage, key: tuple[str, str]) -> None:
+        """A command names its remediation."""
+        for record in decode(message):
+            self._look(record)
+
+    def _look(self, record: Recorded | Undecodable) -> None:
+        here = self._place in (record.position, record.position.partition("-")[0])
+        if self.found is None and here and isinstance(record, Recorded):
+            named = getattr(record.event, "remediation", None) or getattr(record.event, "execution", None)
+            self.found = named_by(named) if named else None
+
+
+def named_by(text: str) -> RemediationId | None:
+    """The remediation that `rr-...` or `wfe-...` names; None for anything else."""
+    if _REMEDIATION.fullmatch(text):
+        return RemediationId(text)
+    execution = _EXECUTION.fullmatch(text)
+    return remediation_id(Position(execution[1])) if execution else None
+
+
+def run_views(entries: list[Entry]) -> list[RunView]:
+    """The runs that a remediation's records tell of, in their order."""
+    runs: dict[ExecutionId, RunView] = {}
+    for entry in entries:
+        match entry.data:
+            case RoutingDecided(execution=str(execution), workflow=workflow):
+                runs[ExecutionId(execution)] = RunView(
+                    execution=ExecutionId(execution),
+                    workflow=workflow.id if workflow else None,
+                    outcome="waiting",
+                    decided_at=entry.recorded_at,
+                )
+            case WorkflowStarted() | WorkflowCompleted() | WorkflowFailed() | WorkflowRevoked() as event:
+                run = runs.get(event.execution)
+                if run is not None and run.ended_at is None:
+                    runs[event.execution] = _with(run, event, entry.recorded_at)
+            case _:
+                pass
+    return list(runs.values())
+
+
+def says(event: Event) -> str:
+    """One line for a person on what a record says."""
+    match event:
+        case RoutingDecided():
+            attempt = f"attempt {event.attempt}, because {event.because.kind}"
+            leads = event.execution or (f"analysis {event.analysis}" if event.analysis else "")
+            return " ".join(
+                part for part in (_verdict(event.verdict), leads and f"→ {leads}", f"({attempt})") if part
+            )
+        case PhaseChanged():
+            return _joined(event.phase, event.outcome, event.failure_phase, f"because {event.because.kind}")
+        case SignalReceived() | SignalResolved():
+            return _joined(event.name, "on", str(event.target))
+        case CreateWorkflow():
+            return _joined(event.execution, event.workflow.id, "on", str(event.target))
+        case WorkflowStarted():
+            return _joined(event.execution, event.executor and f"by {event.executor}")
+        case WorkflowFailed():
+            when = "during execution" if event.was_execution_failure else "before execution"
+            return _joined(event.execution, event.reason, when, _last_line(event.message))
+        case AnalyzeSignal():
+            return _joined("a workflow for", event.name, "on", str(event.target))
+        case Notify():
+            return _joined(event.outcome, event.reason)
+        case AnalysisCompleted():
+            return event.workflow.id if event.workflow else "no workflow fits"
+        case AnalysisFailed():
+            return _joined(event.reason, event.message)
+        case _:
+            named = getattr(event, "execution", None) or getattr(event, "fingerprint", None)
+            by = getattr(event, "by", "")
+            return _joined(named, by and f"by {by}", getattr(event, "reason", ""))
+
+
+def _verdict(verdict: Verdict) -> str:
+    until = verdict.until if isinstance(verdict, Block) else None
+    queue = verdict.queue_position if isinstance(verdict, Block) else None
+    of = getattr(verdict, "of", None)
+    return _joined(
+        type(verdict).__name__,
+        getattr(verdict, "reason", None),
+        of and f"of {of}",
+        f"until {until:%Y-%m-%d %H:%M:%S}Z" if until else None,
+        f"place {queue} in the queue" if queue else None,
+    )
+
+
+def _joined(*parts: str | None) -> str:
+    return " ".join(part for part in parts if part)
+
+
+def _last_line(text: str) -> str:
+    """What a program said last is most often what went wrong."""
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _with(
+    run: RunView,
+    event: WorkflowStarted | WorkflowCompleted | WorkflowFailed | WorkflowRevoked,
+    at: datetime,
+) -> RunView:
+    match event:
+        case WorkflowStarted():
+            return replace(run, outcome="running", started_at=at, executor=event.executor or None)
+        case WorkflowCompleted():
+            return replace(run, outcome="completed", ended_at=at, output=event.output)
+        case WorkflowFailed():
+            return replace(
+                run,
+                outcome="failed",
+                ended_at=at,
+                reason=event.reason,
+                message=event.message,
+                exit_code=event.exit_code,
+            )
+        case WorkflowRevoked():
+            return replace(run, outcome="revoked", ended_at=at, reason=event.reason)
