@@ -2,6 +2,8 @@
 
 Everything here may be asked twice: a request that changes nothing when repeated, or that the caller fences."""
 
+import asyncio
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,9 +20,14 @@ T = TypeVar("T")
 API = "$JS.API"
 # A healthy server answers within milliseconds, an election takes up to seven seconds and is worth another try.
 ANSWER_SECONDS = 5.0
+# A lost connection is only seen by looking.
+LOOK_SECONDS = 0.1
 
-NOT_FOUND = {10059, 10037, 10014}
-"""Stream, message and consumer: what was asked for is not there."""
+STREAM_NOT_FOUND = 10059
+MESSAGE_NOT_FOUND = 10037
+CONSUMER_NOT_FOUND = 10014
+NOT_FOUND = {STREAM_NOT_FOUND, MESSAGE_NOT_FOUND, CONSUMER_NOT_FOUND}
+"""What was asked for is not there."""
 
 
 class ApiError(LogError):
@@ -110,7 +117,9 @@ async def request(
     if not connection.is_connected:
         raise LogUnreachableError("the broker cannot be reached: the connection is down")
     try:
-        return await connection.request(subject, payload, timeout=seconds, headers=headers or None)
+        return await _answered(
+            connection, connection.request(subject, payload, timeout=seconds, headers=headers or None)
+        )
     except NatsTimeoutError as error:
         raise NoAnswerError(f"{subject}: no answer within {seconds:g} s") from error
     except (NoRespondersError, BadSubjectError) as error:
@@ -119,6 +128,19 @@ async def request(
         raise LogError(f"{subject}: {len(payload):,} bytes are more than the broker takes") from error
     except Error as error:
         raise LogUnreachableError(f"the broker cannot be reached: {error}") from error
+
+
+async def _answered(connection: Client, asking: Coroutine[None, None, Msg]) -> Msg:
+    """Wait for the answer, but not on a connection that was lost since: none comes any more."""
+    reconnects = connection.stats["reconnects"]
+    answer = asyncio.ensure_future(asking)
+    try:
+        while not (await asyncio.wait({answer}, timeout=LOOK_SECONDS))[0]:
+            if connection.stats["reconnects"] != reconnects or not connection.is_connected:
+                raise NoAnswerError("the connection was lost before the answer came")
+        return answer.result()
+    finally:
+        answer.cancel()
 
 
 async def call(connection: Client, verb: str, body: object, kind: type[T]) -> T:
@@ -138,7 +160,7 @@ async def stream_info(connection: Client, stream: str) -> StreamInfo | None:
     try:
         return await call(connection, f"STREAM.INFO.{stream}", {}, StreamInfo)
     except ApiError as error:
-        if error.err_code in NOT_FOUND:
+        if error.err_code == STREAM_NOT_FOUND:
             return None
         raise
 
@@ -148,7 +170,9 @@ async def last_message(connection: Client, stream: str, subject: str) -> FoundMe
     try:
         found = await call(connection, f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject}, Found)
     except ApiError as error:
-        if error.err_code in NOT_FOUND:
+        if error.err_code == MESSAGE_NOT_FOUND:
             return None
+        if error.err_code == STREAM_NOT_FOUND:  # Where there is no stream, nobody may conclude "no record".
+            raise LogUnreachableError(f"the broker has no stream {stream}") from error
         raise
     return found.message

@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator
 
 from nats.aio.client import Client
+from nats.errors import Error
 
 from .port import LogUnreachableError
 
@@ -38,6 +39,8 @@ class _Watch:
 
     async def on_error(self, error: Exception) -> None:
         text = str(error) or type(error).__name__
+        if isinstance(error, ConnectionResetError):  # A refusal, whose reason was lost with the connection.
+            text = "it closed the connection, authorization may be missing or wrong"
         self.failures += 1
         if text != self.last:
             self.last = text
@@ -75,15 +78,13 @@ async def connect(url: str, *, name: str = "ro", seconds: float = CONNECT_SECOND
     )
     try:
         await _connected(connecting, watch, len(servers), seconds)
-    except asyncio.CancelledError:
-        await _give_up(client, connecting)
-        raise
     except LogUnreachableError:
-        await _give_up(client, connecting)
         raise LogUnreachableError(_no_broker(url, watch.last)) from None
-    except Exception as error:  # An address that is none: nats-py raises its own and others' errors for it.
-        await _give_up(client, connecting)
+    except (Error, OSError, ValueError) as error:  # An address that is none.
         raise LogUnreachableError(_no_broker(url, str(error))) from error
+    finally:
+        if not client.is_connected:
+            await _give_up(client, connecting)
     return client
 
 
@@ -94,7 +95,20 @@ async def connected(url: str, *, name: str = "ro", seconds: float = CONNECT_SECO
     try:
         yield client
     finally:
-        await client.close()
+        await close(client)
+
+
+async def close(client: Client) -> None:
+    """Close a connection, in whatever state it is.
+
+    Closed in the moment in which it loses its server, nats-py cancels a future that it then waits for itself;
+    in a task of its own that is not taken for our being cancelled."""
+    if not client.servers:  # Never connected, because its address was none: there is nothing to close.
+        return
+    closing = asyncio.ensure_future(client.close())
+    await asyncio.wait({closing})
+    if not closing.cancelled() and (error := closing.exception()) is not None:
+        log.info("broker error", extra={"error": str(error)})
 
 
 async def _connected(connecting: "asyncio.Future[None]", watch: _Watch, servers: int, seconds: float) -> None:
@@ -110,10 +124,10 @@ async def _connected(connecting: "asyncio.Future[None]", watch: _Watch, servers:
 
 async def _give_up(client: Client, connecting: "asyncio.Future[None]") -> None:
     connecting.cancel()
-    with contextlib.suppress(asyncio.CancelledError, Exception):
-        await connecting
-    with contextlib.suppress(Exception):
-        await client.close()
+    await asyncio.wait({connecting})
+    if not connecting.cancelled():
+        connecting.exception()  # It was told already, or comes too late to be told.
+    await close(client)
 
 
 def _no_broker(url: str, reason: str | None) -> str:

@@ -31,8 +31,6 @@ BATCH_BYTES = 16 * 1024 * 1024
 REQUEST_SECONDS = 10
 HEARTBEAT_SECONDS = 1
 SILENCE_SECONDS = 2.5 * HEARTBEAT_SECONDS
-# A reconnect is only seen by looking.
-LOOK_SECONDS = 0.1
 PAUSE_SECONDS_MAX = 1.0
 # The server forgets the consumer of a reader that has gone, or was busy for so long; that one makes a new one.
 INACTIVE_SECONDS = 60
@@ -66,6 +64,16 @@ def _breaking() -> Iterator[None]:
 def recorded_at(nanoseconds: int) -> datetime:
     """The broker's stamp in whole microseconds, truncated: a float is off by one in half of all stamps."""
     return EPOCH + timedelta(microseconds=nanoseconds // 1_000)
+
+
+def placed(reply: str) -> tuple[int, int, int, int]:
+    """Read a reply subject of JetStream: the stream's sequence, the consumer's, the stamp, and what is pending.
+
+    It is `$JS.ACK.<stream>.<consumer>.<tries>.<sequence>.<count>.<stamp>.<pending>`, or, with a domain and an
+    account before the stream, two words longer, with perhaps one more at its end."""
+    tokens = reply.split(".")
+    at = 5 if len(tokens) == _ACK_TOKENS else 7
+    return int(tokens[at]), int(tokens[at + 1]), int(tokens[at + 2]), int(tokens[at + 3])
 
 
 class Feed:
@@ -104,7 +112,7 @@ class Feed:
         """Yield what has arrived, an empty batch whenever a new consumer begins."""
         loop = asyncio.get_running_loop()
         failing_since: float | None = None
-        pause = LOOK_SECONDS
+        pause = api.LOOK_SECONDS
         try:
             while True:
                 try:
@@ -112,7 +120,7 @@ class Feed:
                     yield []
                     while True:
                         batch = await self._batch()
-                        failing_since, pause = None, LOOK_SECONDS
+                        failing_since, pause = None, api.LOOK_SECONDS
                         yield batch
                 except (_BrokenError, LogUnreachableError) as error:
                     now = loop.time()
@@ -227,24 +235,21 @@ class Feed:
             if loop.time() > deadline:
                 raise _BrokenError("the consumer is silent")
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(api.LOOK_SECONDS):
                     await self._wake.wait()
 
     def _take(self, message: Msg, batch: list[StoredMessage]) -> None:
         if not message.reply:
             self._take_status(message)
             return
-        tokens = message.reply.split(".")
-        # $JS.ACK.<stream>.<consumer>.<tries>.<sequence>.<count>.<stamp>.<pending>, or with domain and account.
-        at = 5 if len(tokens) == _ACK_TOKENS else 7
-        if int(tokens[at + 1]) != self._expected:
+        sequence, count, nanoseconds, pending = placed(message.reply)
+        if count != self._expected:
             raise _BrokenError(f"message {self._expected} of the consumer is missing")
         self._expected += 1
         self._owed -= 1
-        self.drained = tokens[at + 3] == "0"
-        sequence = int(tokens[at])
+        self.drained = pending == 0
         if sequence >= self.next_sequence:  # A start beyond the end is answered from the end on.
-            stamp = recorded_at(int(tokens[at + 2]))
+            stamp = recorded_at(nanoseconds)
             batch.append(StoredMessage(sequence, stamp, message.subject, message.data, message.headers or None))
 
     def _take_status(self, message: Msg) -> None:

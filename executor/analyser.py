@@ -81,7 +81,7 @@ class Analyser:
         try:
             command = _read(delivery, self._now())
             chosen = choose(self._catalog().workflows.values(), command)
-        except Exception as error:  # Whatever is wrong with a command, it gets an answer.
+        except (RecursionError, ValueError, OverflowError) as error:
             remediation = _named(delivery)
             message = f"{type(error).__name__}: {error}"[:1000]
             return remediation, AnalysisFailed(remediation or RemediationId(""), "ConfigurationError", message)

@@ -80,14 +80,10 @@ class _Report(Struct):
 
 async def run_script(job: Job, lease: Lease, stop: Stop) -> Outcome:
     """Run a program to its end, or until it may not go on. Returns when nothing of it is left."""
-    supervisor = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", str(SUPERVISOR)),
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=DEVNULL,
-        limit=REPORT_BYTES_MAX,
-        start_new_session=True,
-    )
+    try:
+        supervisor = await _start_supervisor()
+    except OSError as error:
+        return Failed(FailureReason.RESOURCE_EXHAUSTED, f"no process can be started: {error.strerror}", ran=False)
     assert supervisor.stdin is not None
     assert supervisor.stdout is not None
     supervisor.stdin.write(_job_line(job, lease))
@@ -105,6 +101,17 @@ async def run_script(job: Job, lease: Lease, stop: Stop) -> Outcome:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             await supervisor.stdin.wait_closed()
     return _outcome(line, stop)
+
+
+async def _start_supervisor() -> Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", str(SUPERVISOR)),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=DEVNULL,
+        limit=REPORT_BYTES_MAX,
+        start_new_session=True,
+    )
 
 
 def _job_line(job: Job, lease: Lease) -> bytes:

@@ -36,6 +36,9 @@ from .script import Failed, Job, Outcome, Stop, Succeeded
 
 log = logging.getLogger(__name__)
 
+# What reading a command may raise: it is nested without end, or a number in it is too large to be written.
+UNREADABLE = (RecursionError, ValueError, OverflowError)
+
 Engine = Callable[[Job, Lease, Stop], Awaitable[Outcome]]
 
 
@@ -180,8 +183,7 @@ class Worker:
             workflow, bound, command = self._prepare(delivery)
         except RefusedError as refused:
             return Failed(refused.reason, str(refused), ran=False)
-        except Exception as error:  # Whatever is wrong with a command, it gets an answer.
-            log.exception("unprepared", extra={"command": delivery.subject})
+        except UNREADABLE as error:
             return Failed(FailureReason.CONFIGURATION_ERROR, f"{type(error).__name__}: {error}", ran=False)
         now = self._around.monotonic()
         # The claim was stored after we asked for it, so the broker's clock is never ahead of this reading of it.
@@ -196,12 +198,8 @@ class Worker:
             return Failed(FailureReason.TASK_FAILED, f"cancelled before it began: {held.stop.reason}", ran=False)
         if lease.lost:
             return Failed(FailureReason.EXECUTOR_LOST, "the claim was not confirmed in time to begin", ran=False)
-        job = Job(bound, start_by, deadline)
-        try:
-            return await self._around.engine(job, lease, held.stop)
-        except Exception as error:  # It may have run: nobody may be left without an answer.
-            log.exception("engine failed", extra={"execution": command.execution})
-            return Failed(FailureReason.UNKNOWN, f"{type(error).__name__}: {error}", ran=True)
+        # Should an engine break its promise and raise, the command comes again, and is then reported lost.
+        return await self._around.engine(Job(bound, start_by, deadline), lease, held.stop)
 
     def _prepare(self, delivery: Delivery) -> tuple[Workflow, Bound, CreateWorkflow]:
         command = self._read(delivery)
@@ -257,7 +255,7 @@ class Worker:
         """What the catalog says of the command's workflow; False where either cannot be read."""
         try:
             return find_workflow(self._around.catalog(), self._read(delivery).workflow.id).says.idempotent
-        except Exception:  # The same command that `_prepare` has answered for: its end must still be told.
+        except (RefusedError, *UNREADABLE):
             return False
 
     def _attributes(self, event_id: str, delivery: Delivery, *, whole: bool = False) -> Attributes:
@@ -283,5 +281,5 @@ class Worker:
 def _cause(delivery: Delivery) -> Attributes | None:
     try:
         return attributes_of(delivery.payload)
-    except RecursionError:  # A command nested without end, which is answered like any other.
+    except UNREADABLE:
         return None

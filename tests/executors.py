@@ -2,10 +2,9 @@
 
 import asyncio
 import sys
-import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -116,8 +115,12 @@ async def all_facts(log: EventLog) -> dict[str, list[str]]:
 
 async def reaches(log: EventLog, number: int, count: int) -> list[Event]:
     """Wait until so many facts stand on an execution's subject."""
-    end = time.monotonic() + PATIENCE
-    while len(found := await facts(log, number)) < count:
-        assert time.monotonic() < end, f"wfe-{number}: only {found}"
-        await asyncio.sleep(0.05)
+    subject = subjects.execution(log.cell, ExecutionId(f"wfe-{number}"))
+    found: list[Event] = []
+    async with asyncio.timeout(PATIENCE), aclosing(log.read(follow=True)) as messages:
+        async for message in messages:
+            if message.subject == subject:
+                found += [one.event for one in decode(message) if isinstance(one, Recorded)]
+            if len(found) >= count:
+                break
     return found

@@ -1,20 +1,41 @@
-"""Wait for what real processes do: a line in a file, or their end."""
+"""Wait for what real processes do: a line that they say, or their end."""
 
 import asyncio
-import time
+import os
 from pathlib import Path
 
 PATIENCE = 15.0
 
 
-async def written(path: Path) -> str:
-    """Wait until a program has written a line there, and return it."""
-    return await asyncio.to_thread(_written, path)
+class Word:
+    """A named pipe for one line of a program. Made before the program, it never holds it up."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self._end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    async def said(self) -> str:
+        """Wait for the line."""
+        line = b""
+        async with asyncio.timeout(PATIENCE):
+            while not line.endswith(b"\n"):
+                await _readable(self._end)
+                line += os.read(self._end, 4096)
+        os.close(self._end)
+        return line.decode().strip()
 
 
 async def gone(process: int) -> None:
-    """Wait until a process has ended; a zombie is somebody else's to collect."""
-    await asyncio.to_thread(_gone, process)
+    """Wait until a process has ended; to collect it is its parent's business."""
+    try:
+        handle = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await _readable(handle)
+    finally:
+        os.close(handle)
 
 
 def is_alive(process: int) -> bool:
@@ -26,16 +47,11 @@ def is_alive(process: int) -> bool:
     return state not in "ZX"
 
 
-def _written(path: Path) -> str:
-    end = time.monotonic() + PATIENCE
-    while not (path.exists() and path.read_text().endswith("\n")):
-        assert time.monotonic() < end, f"nothing was written to {path}"
-        time.sleep(0.01)
-    return path.read_text().strip()
-
-
-def _gone(process: int) -> None:
-    end = time.monotonic() + PATIENCE
-    while is_alive(process):
-        assert time.monotonic() < end, f"process {process} is still there"
-        time.sleep(0.01)
+async def _readable(handle: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(handle, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(handle)

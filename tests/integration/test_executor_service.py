@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from executors import all_facts, cancel, create, executor, facts, publish, reaches, script
-from processes import gone, is_alive, written
+from nats.aio.client import Client
+from processes import Word, gone, is_alive
 
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
@@ -45,10 +46,11 @@ async def test_a_killed_executors_run_dies_is_reported_lost_and_never_runs_again
     server: EmbeddedServer, log: JetStreamLog, tmp_path: Path
 ) -> None:
     """SIGKILL in the middle of a script: the script is dead within seconds, before anybody is asked again."""
+    pid = Word(tmp_path / "pid")
     script(tmp_path, "w", f'{COUNTED}; echo $$ > "$(dirname "$0")/pid"; sleep 60')
     await publish(log, create(1, "w"))
     async with executor(server.url, log.cell, tmp_path) as first:
-        process = int(await written(tmp_path / "pid"))
+        process = int(await pid.said())
         first.kill()
         await first.wait()
         async with asyncio.timeout(3):
@@ -64,11 +66,12 @@ async def test_a_frozen_executors_run_dies_and_its_report_is_refused(
     server: EmbeddedServer, log: JetStreamLog, tmp_path: Path
 ) -> None:
     """SIGSTOP for longer than `ack_wait`: another reports it lost; awake again, the first changes nothing."""
+    pid = Word(tmp_path / "pid")
     script(tmp_path, "w", f'{COUNTED}; echo $$ > "$(dirname "$0")/pid"; sleep 60')
     script(tmp_path, "next", "true")
     await publish(log, create(1, "w"))
     async with executor(server.url, log.cell, tmp_path) as first:
-        process = int(await written(tmp_path / "pid"))
+        process = int(await pid.said())
         first.send_signal(signal.SIGSTOP)
         async with executor(server.url, log.cell, tmp_path) as second:
             ended = (await reaches(log, 1, 2))[1]
@@ -107,10 +110,11 @@ async def test_a_cancelled_run_is_killed_and_reported(
     server: EmbeddedServer, log: JetStreamLog, tmp_path: Path
 ) -> None:
     """Whichever executor has it."""
+    pid = Word(tmp_path / "pid")
     script(tmp_path, "w", 'echo $$ > "$(dirname "$0")/pid"; sleep 60')
     await publish(log, create(1, "w"))
     async with executor(server.url, log.cell, tmp_path), executor(server.url, log.cell, tmp_path):
-        process = int(await written(tmp_path / "pid"))
+        process = int(await pid.said())
         await publish(log, cancel(1))
         ended = (await reaches(log, 1, 2))[1]
         await gone(process)
@@ -169,10 +173,11 @@ async def test_a_stopping_executor_ends_its_runs_and_reports_them(
     server: EmbeddedServer, log: JetStreamLog, tmp_path: Path
 ) -> None:
     """SIGTERM: the grace, then the kill, then the report, then exit 0."""
+    pid = Word(tmp_path / "pid")
     script(tmp_path, "w", 'echo $$ > "$(dirname "$0")/pid"; sleep 60')
     await publish(log, create(1, "w"))
     async with executor(server.url, log.cell, tmp_path) as running:
-        process = int(await written(tmp_path / "pid"))
+        process = int(await pid.said())
         running.terminate()
         async with asyncio.timeout(15):
             assert await running.wait() == 0
@@ -183,14 +188,14 @@ async def test_a_stopping_executor_ends_its_runs_and_reports_them(
 
 
 async def test_an_executor_whose_consumer_is_gone_ends(
-    server: EmbeddedServer, log: JetStreamLog, tmp_path: Path
+    server: EmbeddedServer, connection: Client, log: JetStreamLog, tmp_path: Path
 ) -> None:
     """With an error, instead of reading on in silence at full speed."""
     script(tmp_path, "w", "true")
     await publish(log, create(1, "w"))
     async with executor(server.url, log.cell, tmp_path) as running:
         await reaches(log, 1, 2)
-        await log._connection.jetstream().delete_consumer(f"RO_{log.cell}", "executor")
+        await connection.jetstream().delete_consumer(f"RO_{log.cell}", "executor")
         async with asyncio.timeout(20):
             assert await running.wait() != 0
 

@@ -27,27 +27,27 @@ def problem_of(folder: Path, text: str) -> str:
     return "\n".join(str(one) for one in catalog.problems)
 
 
-def test_the_contracts_own_example_is_read(tmp_path: Path) -> None:
+def test_every_field_of_the_contract_is_read(tmp_path: Path) -> None:
     """Every field of the page means what it says."""
     write(
         tmp_path,
         "restart.yaml",
         """
-id: restart-deployment
-version: "1"
-description: Restart a deployment and wait for it.
+id: bounce
+version: "2"
+description: Every field there is.
 engine: script
 script:
-  command: [./restart.sh, "{target.namespace}", "{target.name}", "{parameters.grace}"]
+  command: [./bounce.sh, "{target.name}", "{parameters.wait}"]
 timeout: 5m
 idempotent: true
 parameters:
-  grace: {type: integer, default: 30}
+  wait: {type: integer, default: 7}
 match:
-  - {name: KubePodCrashLooping, target: {kind: Deployment}}
+  - {name: Stuck, target: {kind: Deployment}}
 """,
     )
-    says = load_catalog(tmp_path).workflows["restart-deployment"].says
+    says = load_catalog(tmp_path).workflows["bounce"].says
     assert says.timeout == timedelta(minutes=5)
     assert says.idempotent
     assert says.match[0].target.kind == "Deployment"

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import gone, written
+from processes import Word, gone
 
 from remediation_orchestrator.events import FailureReason
 from remediation_orchestrator.executor.binding import Bound
@@ -87,26 +87,29 @@ async def test_control_characters_cannot_make_a_fact_too_large(tmp_path: Path) -
 
 async def test_a_time_limit_kills_the_whole_group_even_if_it_ignores_being_asked(tmp_path: Path) -> None:
     """SIGTERM, a grace, SIGKILL."""
+    pid = Word(tmp_path / "pid")
     job = shell(tmp_path, "trap '' TERM; sleep 60 & echo $! > $FOLDER/pid; wait; sleep 60", limit=0.5)
     outcome = await run(job, Pace(ack_wait=3))
     assert isinstance(outcome, Failed)
     assert (outcome.reason, outcome.ran) == (FailureReason.DEADLINE_EXCEEDED, True)
-    await gone(int(await written(tmp_path / "pid")))
+    await gone(int(await pid.said()))
 
 
 async def test_a_script_that_is_asked_may_clean_up(tmp_path: Path) -> None:
     """SIGTERM comes first."""
+    clean = Word(tmp_path / "clean")
     await run(shell(tmp_path, "trap 'echo clean > $FOLDER/clean; exit 1' TERM; sleep 60 & wait", limit=0.5))
-    assert await written(tmp_path / "clean") == "clean"
+    assert await clean.said() == "clean"
 
 
 async def test_a_wish_to_stop_ends_it(tmp_path: Path) -> None:
     """Cancelled, with the reason, and it counts as having run."""
+    pid = Word(tmp_path / "pid")
     stop = Stop()
     running = asyncio.create_task(
         run_script(shell(tmp_path, "echo $$ > $FOLDER/pid; sleep 60"), Lease(PACE, instant), stop)
     )
-    process = int(await written(tmp_path / "pid"))
+    process = int(await pid.said())
     stop.wish("resolved")
     outcome = await asyncio.wait_for(running, 10)
     assert isinstance(outcome, Failed)
@@ -116,18 +119,20 @@ async def test_a_wish_to_stop_ends_it(tmp_path: Path) -> None:
 
 async def test_who_left_the_group_is_killed_too(tmp_path: Path) -> None:
     """A daemon made with setsid, its parent gone, is still found."""
+    pid = Word(tmp_path / "pid")
     text = "setsid sh -c 'sleep 60 & echo $! > $FOLDER/pid' & sleep 60"
     started = time.monotonic()
     await run(shell(tmp_path, text, limit=1))
     assert time.monotonic() - started < 10
-    await gone(int(await written(tmp_path / "pid")))
+    await gone(int(await pid.said()))
 
 
 async def test_what_a_script_leaves_behind_ends_with_it(tmp_path: Path) -> None:
     """Also after a success, also detached: nothing works on the target after the end was told."""
+    pid = Word(tmp_path / "pid")
     job = shell(tmp_path, "setsid sleep 60 & echo $! > $FOLDER/pid; sleep 0.2; exit 0")
     assert isinstance(await run(job), Succeeded)
-    await gone(int(await written(tmp_path / "pid")))
+    await gone(int(await pid.said()))
 
 
 async def test_an_unconfirmed_claim_kills_it(tmp_path: Path) -> None:
@@ -143,7 +148,7 @@ async def test_a_confirmed_claim_goes_on(tmp_path: Path) -> None:
     running = asyncio.create_task(run_script(shell(tmp_path, "sleep 2; echo done"), lease, Stop()))
     while not running.done():
         lease.confirm(instant())
-        await asyncio.sleep(0.2)
+        await asyncio.wait({running}, timeout=0.2)
     assert await running == Succeeded("done\n")
 
 
@@ -185,8 +190,9 @@ async def test_a_program_that_cannot_be_started_has_not_run(tmp_path: Path) -> N
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 async def test_a_supervisor_that_dies_takes_its_script_along(tmp_path: Path, number: int) -> None:
     """SIGTERM it ignores; after SIGKILL the script is dead and the run counts as having run."""
+    pid = Word(tmp_path / "pid")
     running = asyncio.create_task(run(shell(tmp_path, "echo $PPID $$ > $FOLDER/pid; sleep 1; echo done")))
-    supervisor, process = (int(one) for one in (await written(tmp_path / "pid")).split())
+    supervisor, process = (int(one) for one in (await pid.said()).split())
     os.kill(supervisor, number)
     outcome = await running
     if number == signal.SIGTERM:

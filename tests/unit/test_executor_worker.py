@@ -2,24 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
+from faulty import NOW, SUBJECT, Delivered, FaultyLog
 
-from remediation_orchestrator.bus.port import LogError, LogFullError, StaleWriteError, UnknownOutcomeError
+from remediation_orchestrator.bus.port import LogFullError, UnknownOutcomeError
 from remediation_orchestrator.events import (
-    CellName,
     CreateWorkflow,
-    Event,
     ExecutionId,
     Fact,
     FailureReason,
     Fingerprint,
     Position,
-    Recorded,
     RemediationId,
     StoredMessage,
     Target,
@@ -28,92 +25,13 @@ from remediation_orchestrator.events import (
     WorkflowRef,
     WorkflowRevoked,
     WorkflowStarted,
-    decode,
     encode,
 )
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.executor.catalog import load_catalog
 from remediation_orchestrator.executor.lease import Lease, Pace
 from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop, Succeeded
-from remediation_orchestrator.executor.worker import Surroundings, Worker
-
-NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
-SUBJECT = "ro.main.execution.wfe-1"
-COMMAND = "ro.main.command.workflow.wfe-1"
-
-
-class FaultyLog:
-    """A log that can be told to lose an append or its answer. `faults` are taken one an append."""
-
-    cell = CellName("main")
-    identity = "00000000"
-
-    def __init__(self) -> None:
-        self.stored: list[StoredMessage] = []
-        self.faults: list[tuple[LogError, bool]] = []
-
-    async def append(
-        self, subject: str, payload: bytes, *, expect: int | None = None, message_id: str | None = None
-    ) -> int:
-        """Store it if the expectation holds, unless a fault says otherwise."""
-        await asyncio.sleep(0)
-        error, stores = self.faults.pop(0) if self.faults else (None, True)
-        last = await self.last(subject)
-        found = last.sequence if last else 0
-        if stores:
-            if expect is not None and expect != found:
-                raise StaleWriteError(subject, expect, found)
-            self.stored.append(StoredMessage(len(self.stored) + 1, NOW, subject, payload))
-        if error:
-            raise error
-        return len(self.stored)
-
-    async def last(self, subject: str) -> StoredMessage | None:
-        """The newest message on a subject."""
-        return next((one for one in reversed(self.stored) if one.subject == subject), None)
-
-    async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
-        """Every message."""
-        for one in self.stored[start - 1 :]:
-            yield one
-
-    async def last_sequence(self) -> int:
-        """How many there are."""
-        return len(self.stored)
-
-    async def first_sequence(self) -> int:
-        """Always the first."""
-        return 1
-
-    async def fill(self) -> float:
-        """It has no limit."""
-        return 0.0
-
-    async def take_signals(self, *, enabled: bool) -> None:
-        """It takes everything."""
-
-    def facts(self) -> list[Event]:
-        """What was told on the execution's subject."""
-        found = [one for message in self.stored if message.subject == SUBJECT for one in decode(message)]
-        return [one.event for one in found if isinstance(one, Recorded)]
-
-
-class Delivered:
-    """A delivery that counts what is said to the broker."""
-
-    def __init__(self, payload: bytes, *, number: int = 1, sequence: int = 41) -> None:
-        self.subject = COMMAND
-        self.payload = payload
-        self.sequence = sequence
-        self.number = number
-        self.acknowledged = 0
-
-    async def confirm(self) -> None:
-        """Nothing to count."""
-
-    async def acknowledge(self) -> None:
-        """Once is right."""
-        self.acknowledged += 1
+from remediation_orchestrator.executor.worker import Engine, Surroundings, Worker
 
 
 class Bench:
@@ -123,14 +41,15 @@ class Bench:
         self.log = log
         self.ran: list[Job] = []
         self.outcome: Outcome = Succeeded("done")
-        self.during: Callable[[], Any] | None = None
+        self.during: Callable[[], Awaitable[None]] | None = None
+        self.engine: Engine = self._count
         self.clock = 1000.0
         (folder / "w.yaml").write_text('id: w\nidempotent: true\nscript: {command: [sh, "{target.name}"]}\n')
         catalog = load_catalog(folder)
         around = Surroundings(
             log=log,
             catalog=lambda: catalog,
-            engine=self._engine,
+            engine=lambda job, lease, stop: self.engine(job, lease, stop),
             monotonic=lambda: self.clock,
             now=lambda: NOW,
             environment={"PATH": "/usr/bin:/bin"},
@@ -138,7 +57,7 @@ class Bench:
         )
         self.worker = Worker(name, around)
 
-    async def _engine(self, job: Job, lease: Lease, stop: Stop) -> Outcome:
+    async def _count(self, job: Job, lease: Lease, stop: Stop) -> Outcome:
         self.ran.append(job)
         if self.during:
             await self.during()
@@ -363,7 +282,7 @@ async def test_a_cancelled_run_is_told_to_stop(bench: Bench) -> None:
         seen.append(stop.reason)
         return Failed(FailureReason.TASK_FAILED, "cancelled", ran=True)
 
-    object.__setattr__(bench.worker._around, "engine", engine)
+    bench.engine = engine
     await bench.handle(Delivered(command()))
     assert seen == ["resolved"]
 
@@ -381,3 +300,21 @@ async def test_the_facts_name_their_cause(bench: Bench) -> None:
     claim, end = (json.loads(one.payload) for one in bench.log.stored[1:])
     assert (claim["causationid"], claim["id"], claim["source"]) == ("41", "claim-41-1", "/ro/main/executor/e1")
     assert (end["causationid"], end["correlationid"]) == ("41", "rr-1")
+
+
+async def test_an_engine_that_breaks_its_promise_is_reported_lost_and_not_asked_again(bench: Bench) -> None:
+    """Nobody knows what it did: the next delivery says so, in the same process too."""
+
+    async def engine(job: Job, lease: Lease, stop: Stop) -> Outcome:
+        bench.ran.append(job)
+        raise RuntimeError("a bug")
+
+    bench.engine = engine
+    with pytest.raises(RuntimeError, match="a bug"):
+        await bench.handle(Delivered(command()))
+    again = Delivered(command(), number=2)
+    await bench.handle(again)
+    ended = bench.log.facts()[1]
+    assert isinstance(ended, WorkflowFailed)
+    assert (ended.reason, ended.was_execution_failure) == ("ExecutorLost", True)
+    assert (len(bench.ran), again.acknowledged) == (1, 1)

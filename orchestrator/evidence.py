@@ -1,0 +1,134 @@
+"""Where each number of a situation comes from: the positions of the records that made it.
+
+It looks on while a log is folded. It decides nothing, and nothing that decides may read it."""
+
+from msgspec import Struct, field
+
+from remediation_orchestrator.events import (
+    AnalysisFailed,
+    Duplicate,
+    ExecutionId,
+    FailurePhase,
+    Fingerprint,
+    OrchestratorStarted,
+    Phase,
+    PhaseChanged,
+    PolicyAdopted,
+    Position,
+    Proceed,
+    Recorded,
+    RemediationId,
+    RetryRequested,
+    RoutingDecided,
+    Target,
+    WorkflowCompleted,
+    WorkflowFailed,
+)
+from remediation_orchestrator.events.identity import remediation_id
+
+from .routing.projection import Projection
+
+
+class Sources(Struct, frozen=True):
+    """The records behind the numbers of one situation."""
+
+    policy: list[Position] = field(default_factory=list)
+    active: list[Position] = field(default_factory=list)
+    occurrence: list[Position] = field(default_factory=list)
+    previous_failure: list[Position] = field(default_factory=list)
+    failures: list[Position] = field(default_factory=list)
+    completed: list[Position] = field(default_factory=list)
+    workflow_completed: list[Position] = field(default_factory=list)
+    holder: list[Position] = field(default_factory=list)
+
+
+class Evidence:
+    """The positions behind every table of a projection."""
+
+    def __init__(self) -> None:
+        self._policy: list[Position] = []
+        self._failures: dict[Fingerprint, list[Position]] = {}
+        self._completed: dict[Fingerprint, Position] = {}
+        self._workflow_completed: dict[tuple[Target, str], Position] = {}
+        self._half_done: dict[tuple[Target, str], Position] = {}
+        self._occurrence: dict[RemediationId, Position] = {}
+        self._runs: dict[ExecutionId, RoutingDecided] = {}
+        self._claims: dict[ExecutionId, Position] = {}
+        self._first: dict[RemediationId, Position] = {}
+
+    def sources(self, view: Projection, decided: RoutingDecided) -> Sources:
+        """The records behind the situation of a decision, at the moment before it is folded."""
+        situation = decided.situation
+        key = (situation.target, situation.workflow or "")
+        holder = view.holders.get(situation.target)
+        remediation = remediation_id(decided.signal)
+        return Sources(
+            policy=list(self._policy),
+            active=_some(self._first.get(situation.active) if situation.active else None),
+            occurrence=_some(self._occurrence.get(remediation, decided.signal)),
+            previous_failure=_some(self._half_done.get(key) if situation.previous_failure else None),
+            failures=self._failures.get(situation.fingerprint, [])[-situation.failures :]
+            if situation.failures
+            else [],
+            completed=_some(self._completed.get(situation.fingerprint)),
+            workflow_completed=_some(self._workflow_completed.get(key)),
+            holder=_some(self._claims.get(holder) if holder else None),
+        )
+
+    def see_fact(self, view: Projection, record: Recorded) -> None:
+        """Remember what a fact that has just been folded is the source of."""
+        match record.event:
+            case WorkflowCompleted(execution=execution) | WorkflowFailed(execution=execution):
+                run = self._runs.get(execution)
+                if run is not None:
+                    self._see_end(view, record, run)
+            case AnalysisFailed(remediation=remediation) if remediation in view.remediations:
+                self._count(view, view.remediations[remediation].fingerprint, record.position)
+            case RetryRequested(remediation=remediation):
+                self._occurrence[remediation] = record.position
+            case PolicyAdopted():
+                self._policy = [record.position]
+            case _:
+                pass
+
+    def _see_end(self, view: Projection, record: Recorded, run: RoutingDecided) -> None:
+        fingerprint = run.situation.fingerprint
+        key = (run.situation.target, run.situation.workflow or "")
+        if isinstance(record.event, WorkflowCompleted):
+            self._workflow_completed[key] = record.position
+            if view.history(fingerprint).completed_at == record.recorded_at:
+                self._completed[fingerprint] = record.position
+        else:
+            self._half_done[key] = record.position
+            self._count(view, fingerprint, record.position)
+
+    def _count(self, view: Projection, fingerprint: Fingerprint, position: Position) -> None:
+        """Keep as many failures as the projection counts, the newest of them."""
+        counted = view.history(fingerprint).failures
+        self._failures[fingerprint] = (
+            [*self._failures.get(fingerprint, []), position][-counted:] if counted else []
+        )
+
+    def see_decision(self, record: Recorded) -> None:
+        """Remember what a decision is the source of."""
+        match record.event:
+            case RoutingDecided(verdict=Duplicate(of=original)) as decided:
+                self._occurrence[original] = decided.because.position or decided.signal
+            case RoutingDecided() as decided:
+                self._first.setdefault(decided.remediation, record.position)
+                if isinstance(decided.verdict, Proceed) and decided.execution is not None:
+                    self._runs[decided.execution] = decided
+                    self._claims[decided.execution] = record.position
+            case PhaseChanged(phase=Phase.TIMED_OUT) as change if change.failure_phase != FailurePhase.APPROVAL:
+                self._failures.setdefault(change.fingerprint, []).append(record.position)
+                run = self._runs.get(change.execution) if change.execution else None
+                if run is not None:
+                    self._half_done[run.situation.target, run.situation.workflow or ""] = record.position
+            case OrchestratorStarted(policy=dict()) if not self._policy:
+                self._policy = [record.position]
+            case _:
+                pass
+
+
+def _some(position: Position | None) -> list[Position]:
+    return [] if position is None else [position]

@@ -1,0 +1,86 @@
+"""A log that loses appends and answers when it is told to, and deliveries of commands on it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from remediation_orchestrator.bus.port import LogError, StaleWriteError
+from remediation_orchestrator.events import CellName, Event, Recorded, StoredMessage, decode
+
+NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
+SUBJECT = "ro.main.execution.wfe-1"
+COMMAND = "ro.main.command.workflow.wfe-1"
+
+
+class FaultyLog:
+    """A log that can be told to lose an append or its answer. `faults` are taken one an append."""
+
+    cell = CellName("main")
+    identity = "00000000"
+
+    def __init__(self) -> None:
+        self.stored: list[StoredMessage] = []
+        self.faults: list[tuple[LogError, bool]] = []
+
+    async def append(
+        self, subject: str, payload: bytes, *, expect: int | None = None, message_id: str | None = None
+    ) -> int:
+        """Store it if the expectation holds, unless a fault says otherwise."""
+        await asyncio.sleep(0)
+        error, stores = self.faults.pop(0) if self.faults else (None, True)
+        last = await self.last(subject)
+        found = last.sequence if last else 0
+        if stores:
+            if expect is not None and expect != found:
+                raise StaleWriteError(subject, expect, found)
+            self.stored.append(StoredMessage(len(self.stored) + 1, NOW, subject, payload))
+        if error:
+            raise error
+        return len(self.stored)
+
+    async def last(self, subject: str) -> StoredMessage | None:
+        """The newest message on a subject."""
+        return next((one for one in reversed(self.stored) if one.subject == subject), None)
+
+    async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
+        """Every message."""
+        for one in self.stored[start - 1 :]:
+            yield one
+
+    async def last_sequence(self) -> int:
+        """How many there are."""
+        return len(self.stored)
+
+    async def first_sequence(self) -> int:
+        """Always the first."""
+        return 1
+
+    async def fill(self) -> float:
+        """It has no limit."""
+        return 0.0
+
+    async def take_signals(self, *, enabled: bool) -> None:
+        """It takes everything."""
+
+    def facts(self) -> list[Event]:
+        """What was told on the execution's subject."""
+        found = [one for message in self.stored if message.subject == SUBJECT for one in decode(message)]
+        return [one.event for one in found if isinstance(one, Recorded)]
+
+
+class Delivered:
+    """A delivery that counts what is said to the broker."""
+
+    def __init__(self, payload: bytes, *, number: int = 1, sequence: int = 41) -> None:
+        self.subject = COMMAND
+        self.payload = payload
+        self.sequence = sequence
+        self.number = number
+        self.acknowledged = 0
+
+    async def confirm(self) -> None:
+        """Nothing to count."""
+
+    async def acknowledge(self) -> None:
+        """Once is right."""
+        self.acknowledged += 1

@@ -1,0 +1,125 @@
+"""The log in memory: its faults, its time, and processes that end."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from remediation_orchestrator.bus.memory import MemoryCell, Moment
+from remediation_orchestrator.bus.port import UnknownOutcomeError
+from remediation_orchestrator.bus.topology import DUPLICATE_WINDOW
+from remediation_orchestrator.events import CellName
+
+START = datetime(2026, 11, 21, 10, tzinfo=UTC)
+SUBJECT = "ro.main.decision"
+TTL = timedelta(seconds=5)
+
+
+class Time:
+    """Stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        """Where it stands."""
+        return self.now
+
+
+@pytest.fixture
+def time() -> Time:
+    """This cell's time."""
+    return Time()
+
+
+@pytest.fixture
+def broker(time: Time) -> MemoryCell:
+    """An empty cell."""
+    return MemoryCell(CellName("main"), time)
+
+
+def failing(moment: Moment) -> "tuple[list[Moment], object]":
+    """Faults that strike at one moment, and the moments that were met."""
+    met: list[Moment] = []
+
+    async def faults(at: Moment, subject: str) -> None:
+        met.append(at)
+        if at is moment:
+            raise UnknownOutcomeError(subject)
+
+    return met, faults
+
+
+@pytest.mark.parametrize(("moment", "left"), [(Moment.STORE, 0), (Moment.ANSWER, 1)])
+async def test_an_append_fails_before_or_after_it_is_stored(broker: MemoryCell, moment: Moment, left: int) -> None:
+    """The writer cannot tell which; another handle is untouched."""
+    _, faults = failing(moment)
+    with pytest.raises(UnknownOutcomeError):
+        await broker.log(faults).append(SUBJECT, b"x")  # type: ignore[arg-type]
+    assert await broker.log().last_sequence() == left
+
+
+async def test_stamps_are_the_time_that_was_given(broker: MemoryCell, time: Time) -> None:
+    """And nothing else's."""
+    log = broker.log()
+    for _ in range(2):
+        await log.append(SUBJECT, b"x")
+        time.now += timedelta(days=1)
+    assert [message.recorded_at - START async for message in log.read()] == [timedelta(0), timedelta(days=1)]
+
+
+async def test_a_message_id_is_forgotten_after_its_window(broker: MemoryCell, time: Time) -> None:
+    """As on the server."""
+    log = broker.log()
+    assert await log.append(SUBJECT, b"x", message_id="a") == 1
+    time.now += DUPLICATE_WINDOW - timedelta(microseconds=1)
+    assert await log.append(SUBJECT, b"x", message_id="a") == 1
+    time.now += timedelta(microseconds=1)
+    assert await log.append(SUBJECT, b"x", message_id="a") == 2
+
+
+async def test_a_severed_handle_neither_stores_nor_answers(broker: MemoryCell) -> None:
+    """The others go on; what was under way waits for ever."""
+    dead, alive = broker.log(), broker.log()
+    messages = dead.read(follow=True)
+    reading = asyncio.ensure_future(anext(messages))
+    dead.sever()
+    calls = [asyncio.ensure_future(dead.append(SUBJECT, b"never")), asyncio.ensure_future(dead.last(SUBJECT))]
+    assert await alive.append(SUBJECT, b"x") == 1
+    done, pending = await asyncio.wait([reading, *calls], timeout=0.01)
+    assert not done
+    for task in pending:
+        task.cancel()
+    await asyncio.wait(pending)
+    assert broker.messages[0].payload == b"x"
+
+
+async def test_severed_between_storing_and_answering_the_record_is_there(broker: MemoryCell) -> None:
+    """A process that dies before it hears of its own append."""
+    reached = asyncio.Event()
+
+    async def faults(moment: Moment, subject: str) -> None:
+        if moment is Moment.ANSWER:
+            reached.set()
+            log.sever()
+
+    log = broker.log(faults)
+    append = asyncio.ensure_future(log.append(SUBJECT, b"x"))
+    await reached.wait()
+    assert await broker.log().last_sequence() == 1
+    assert not append.done()
+    append.cancel()
+    await asyncio.wait({append})
+
+
+async def test_a_lease_lapses_by_the_given_time(broker: MemoryCell, time: Time) -> None:
+    """At its end it is free; a renewal moves the end."""
+    one, other = broker.lease(TTL), broker.lease(TTL)
+    assert await one.acquire("a")
+    time.now += TTL - timedelta(microseconds=1)
+    assert not await other.acquire("b")
+    assert await one.renew("a")
+    time.now += TTL
+    assert await other.holder() is None
+    assert not await one.renew("a")
+    assert await other.acquire("b")
