@@ -28,8 +28,8 @@ A NATS server, an orchestrator and an executor run now in a temporary folder, wh
 NEXT = """\
 Everything that was promised was seen. Next:
    ro up --workflows examples/workflows       a cell that stays
-   ro signal --name KubePodCrashLooping --target checkout --kind Deployment --namespace shop
-   ro list                                    what is going on
+   ro signal --name KubePodCrashLooping --target shop/Deployment/checkout --resolves --wait 5
+   ro list                                    what is going on; then ro show ID and ro explain ID
    docs/architecture.md                       how it works"""
 
 

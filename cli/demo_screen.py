@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from remediation_orchestrator.events import Proceed, Recorded, RoutingDecided
+from remediation_orchestrator.orchestrator.explain import Answer, Line
 
 from .output import STYLES, plain
 
@@ -38,9 +39,11 @@ class Screen:
         words = kind if isinstance(verdict, Proceed) else f"{kind} {verdict.reason}"
         self._print(Text.assemble(self._place(record), (words, STYLES[kind]), f": {text}"))
 
-    def check(self, name: str, text: str) -> None:
-        """Say what a check of the list answered."""
-        self._print(Text.assemble("   ", (f"{name:32}", "bold"), text))
+    def check(self, line: Line) -> None:
+        """Say what a check of the list answered, and the records behind it."""
+        records = f" [{', '.join(line.because)}]" if line.because else ""
+        answer = (f"{line.answer:15}", "yellow" if line.answer is Answer.OBJECTS else "dim")
+        self._print(Text.assemble("   ", (f"{line.check:27}", "bold"), answer, plain(line.read), records))
 
     def frame(self, text: str) -> None:
         """Say what stands before or after the story."""

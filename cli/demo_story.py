@@ -25,8 +25,9 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.gateway.alertmanager import signals_of
 from remediation_orchestrator.orchestrator.audit import HARMLESS, Auditor, Report
+from remediation_orchestrator.orchestrator.explain import Answer, Explainer
 from remediation_orchestrator.orchestrator.routing.backoff import backoff
-from remediation_orchestrator.orchestrator.routing.checks import CHECKS, decide
+from remediation_orchestrator.orchestrator.routing.checks import decide
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 
 from .demo_screen import Screen
@@ -72,7 +73,7 @@ class Story:
         signal = await self._alert()
         await self._fold_duplicates(signal)
         block = await self._climb(signal)
-        self._explain(block)
+        await self._explain(signal, block)
         await self._queue()
         await self._probe(signal, block, hung)
         await self._cool_down(signal)
@@ -135,25 +136,24 @@ class Story:
             self._show(record, decided, f"failure {failures}: {self._wait_of(decided, failures)}")
         return decided
 
-    def _explain(self, block: RoutingDecided) -> None:
-        self._screen.act("Why is it blocked? The record says what every check read")
-        for check in CHECKS:
-            objection = check(block.situation, self._policy)
-            name = check.__name__.removeprefix("check_").replace("_", " ")
-            if objection is not None:
+    async def _explain(self, signal: Position, block: RoutingDecided) -> None:
+        self._screen.act("Why is it blocked? What every check read, and the records that say so")
+        explainer = Explainer(signal)
+        async for message in self._stage.log.read():
+            explainer.fold.take(message)
+        explained = explainer.explanations[-1]
+        for line in explained.lines:
+            if line.answer is Answer.NOT_REACHED:
                 break
-            self._screen.check(name, "silent")
-        self._screen.check(name, f"objects: {check.__doc__}")
-        said = block.situation
-        assert said.last_failure_at is not None
-        self._screen.say(
-            f"   {said.failures} failures in a row, the last at {said.last_failure_at:%H:%M:%S.%f};"
-            f" judged at {said.now:%H:%M:%S.%f} by policy {said.policy[:12]}..."
-        )
+            self._screen.check(line)
+        self._screen.say(explained.next)
+        self._promise(explained.decided == block, "the explanation is of the block")
+        objection = next(line for line in explained.lines if line.answer is Answer.OBJECTS)
+        self._promise(len(objection.because) == block.situation.failures, "every failure is named by its record")
         self._promise(
-            decide(said, self._policy) == block.verdict, "the recorded situation gives this verdict again"
+            decide(block.situation, self._policy) == block.verdict, "its situation gives this verdict again"
         )
-        self._screen.say("   Deciding this recorded situation again gives the same verdict.")
+        self._screen.say("Deciding the recorded situation again gives the same verdict.")
 
     async def _queue(self) -> None:
         self._screen.act("Meanwhile: two different alerts for one target, one after the other")
