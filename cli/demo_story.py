@@ -21,7 +21,6 @@ from remediation_orchestrator.events import (
     Verdict,
     WorkflowCompleted,
     WorkflowFailed,
-    WorkflowStarted,
 )
 from remediation_orchestrator.gateway.alertmanager import signals_of
 from remediation_orchestrator.orchestrator.audit import HARMLESS, Auditor, Report
@@ -164,7 +163,8 @@ class Story:
         record, waits = await self._tape.verdict(second, 1)
         self._promise(_reason(waits.verdict) == Reason.RESOURCE_BUSY, f"the signal at {second} waits in the queue")
         self._show(record, waits, f"rr-{first} holds shop/Deployment/search; it waits in the target's queue")
-        ended, _ = await self._tape.run(WorkflowCompleted, ExecutionId(f"wfe-{first}"))
+        ended, done = await self._tape.end(ExecutionId(f"wfe-{first}"))
+        self._promise(isinstance(done, WorkflowCompleted), f"wfe-{first} completes")
         self._screen.event(ended, f"wfe-{first} has completed: the target is released, the queue is served")
         await self._tape.verdict(second, 2)
         begun = await self._proceeds(second, 3)
@@ -188,7 +188,9 @@ class Story:
         )
         begun = await self._proceeds(signal, 8)
         self._promise(begun.recorded_at >= block.verdict.until, "the probe does not run before the block's end")
-        record, done = await self._tape.run(WorkflowCompleted, ExecutionId(f"wfe-{signal}-r4"))
+        record, done = await self._tape.end(ExecutionId(f"wfe-{signal}-r4"))
+        self._promise(isinstance(done, WorkflowCompleted), "the probe repairs checkout")
+        assert isinstance(done, WorkflowCompleted)
         self._screen.event(record, done.output.strip())
         _, change = await self._tape.change(block.remediation, "Completed")
         answered = await self._stage.service.ask()
@@ -238,11 +240,12 @@ class Story:
         self._promise(allowed, f"verdict {attempt} on the signal at {signal} lets a workflow run")
         assert decided.workflow is not None
         self._show(record, decided, f"{decided.workflow.id} may run as {decided.execution}")
-        begun, _ = await self._tape.run(WorkflowStarted, decided.execution)
-        return begun
+        return await self._tape.start(ExecutionId(decided.execution or ""))
 
     async def _fails(self, execution: ExecutionId) -> None:
-        record, failed = await self._tape.run(WorkflowFailed, execution)
+        record, failed = await self._tape.end(execution)
+        self._promise(isinstance(failed, WorkflowFailed), f"{execution} fails")
+        assert isinstance(failed, WorkflowFailed)
         self._screen.event(record, f"{execution} failed: {failed.message.strip().splitlines()[-1]}")
 
     def _wait_of(self, decided: RoutingDecided, failures: int) -> str:

@@ -31,7 +31,6 @@ from remediation_orchestrator.events.codec import Attributes, source
 from remediation_orchestrator.events.identity import position
 
 T = TypeVar("T")
-RunFact = WorkflowStarted | WorkflowCompleted | WorkflowFailed
 
 # Everything but the block itself happens within a second; a busy machine gets more.
 PATIENCE_SECONDS = 20.0
@@ -59,25 +58,37 @@ class Tape:
         """Wait for a verdict; signal and attempt together are unique in a log."""
 
         def asked_for(event: object) -> RoutingDecided | None:
-            fits = isinstance(event, RoutingDecided) and (event.signal, event.attempt) == (signal, attempt)
-            return event if fits and isinstance(event, RoutingDecided) else None
+            if isinstance(event, RoutingDecided) and (event.signal, event.attempt) == (signal, attempt):
+                return event
+            return None
 
         return await self._wait(asked_for, f"verdict {attempt} on the signal at {signal}")
 
-    async def run(self, kind: type[T], execution: ExecutionId | None) -> tuple[Recorded, T]:
-        """Wait for a fact about a run."""
+    async def start(self, execution: ExecutionId) -> Recorded:
+        """Wait until a run has begun."""
 
-        def asked_for(event: object) -> T | None:
-            return event if isinstance(event, kind) and getattr(event, "execution", None) == execution else None
+        def asked_for(event: object) -> WorkflowStarted | None:
+            return event if isinstance(event, WorkflowStarted) and event.execution == execution else None
 
-        return await self._wait(asked_for, f"{kind.__name__} of {execution}")
+        return (await self._wait(asked_for, f"the start of {execution}"))[0]
+
+    async def end(self, execution: ExecutionId) -> tuple[Recorded, WorkflowCompleted | WorkflowFailed]:
+        """Wait until a run has ended, well or badly."""
+
+        def asked_for(event: object) -> WorkflowCompleted | WorkflowFailed | None:
+            if isinstance(event, WorkflowCompleted | WorkflowFailed) and event.execution == execution:
+                return event
+            return None
+
+        return await self._wait(asked_for, f"the end of {execution}")
 
     async def change(self, remediation: RemediationId, phase: str) -> tuple[Recorded, PhaseChanged]:
         """Wait for a remediation to be said to be in a phase."""
 
         def asked_for(event: object) -> PhaseChanged | None:
-            fits = isinstance(event, PhaseChanged) and (event.remediation, event.phase) == (remediation, phase)
-            return event if fits and isinstance(event, PhaseChanged) else None
+            if isinstance(event, PhaseChanged) and (event.remediation, event.phase) == (remediation, phase):
+                return event
+            return None
 
         return await self._wait(asked_for, f"{remediation} {phase}")
 
