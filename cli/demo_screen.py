@@ -1,5 +1,6 @@
 """What `ro demo` looks like: colours on a terminal, plain lines in a pipe."""
 
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 
 from rich.console import Console
@@ -44,6 +45,10 @@ class Screen:
         records = f" [{', '.join(line.because)}]" if line.because else ""
         answer = (f"{line.answer:15}", "yellow" if line.answer is Answer.OBJECTS else "dim")
         self._print(Text.assemble("   ", (f"{line.check:27}", "bold"), answer, plain(line.read), records))
+
+    def waiting(self, text: str) -> AbstractContextManager[object]:
+        """Show on a terminal that time has to pass; in a pipe nothing."""
+        return self._console.status(text) if self._console.is_terminal else nullcontext()
 
     def frame(self, text: str) -> None:
         """Say what stands before or after the story."""

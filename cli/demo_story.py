@@ -33,8 +33,8 @@ from .demo_screen import Screen
 from .demo_stage import Stage
 from .demo_tape import PATIENCE_SECONDS, StoryError, Tape
 
-# One hour in a quarter of a minute: the longest wait of the story is the block.
-FACTOR = 240
+# An hour in a third of a minute: the longest wait of the story is the block, the shortest a backoff.
+FACTOR = 180
 
 HUNG, SLOW, FULL = "CheckoutHung", "SearchSlow", "SearchDiskFull"
 
@@ -153,6 +153,8 @@ class Story:
             decide(block.situation, self._policy) == block.verdict, "its situation gives this verdict again"
         )
         self._screen.say("Deciding the recorded situation again gives the same verdict.")
+        self._stage.service.lock.unlink()
+        self._screen.say("The deploy has ended, and its lock is gone. Nobody tells the orchestrator.")
 
     async def _queue(self) -> None:
         self._screen.act("Meanwhile: two different alerts for one target, one after the other")
@@ -179,13 +181,12 @@ class Story:
 
     async def _probe(self, signal: Position, block: RoutingDecided, hung: int) -> None:
         self._screen.act("The hour ends: one probe may run")
-        self._stage.service.lock.unlink()
         assert isinstance(block.verdict, Block)
         assert block.verdict.until is not None
         remaining = (block.verdict.until - datetime.now(UTC)).total_seconds()
-        self._screen.say(
-            f"The deploy's lock is gone; nobody tells the orchestrator. {max(remaining, 0):.0f} s to wait."
-        )
+        self._screen.say(f"{max(remaining, 0):.0f} s of it are left.")
+        with self._screen.waiting("the hour passes"):
+            await self._tape.verdict(signal, 8)
         begun = await self._proceeds(signal, 8)
         self._promise(begun.recorded_at >= block.verdict.until, "the probe does not run before the block's end")
         record, done = await self._tape.end(ExecutionId(f"wfe-{signal}-r4"))

@@ -1,4 +1,4 @@
-"""Every command of the README is run as it stands there, by a shell, against one `ro up`; every link leads somewhere."""
+"""Every command of the README is run as it stands there, by a shell, against one `ro up`; every link works."""
 
 import json
 import os
