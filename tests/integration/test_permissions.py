@@ -68,7 +68,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     config = {
         "host": "127.0.0.1",
         "port": -1,
-        "ports_file_dir": str(folder),
         "jetstream": {"store_dir": str(folder / "store")},
         "authorization": {"users": users},
     }
@@ -77,10 +76,11 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         assert server.stderr is not None
+        listening = ""
         while "Server is ready" not in (line := server.stderr.readline()):
             assert line, "the broker did not start"
-        (ports,) = folder.glob("*.ports")
-        yield json.loads(ports.read_text())["nats"][0].removeprefix("nats://")
+            listening = line.strip().rpartition(" ")[2] if "Listening for client" in line else listening
+        yield listening
     finally:
         server.terminate()
         server.communicate()
