@@ -256,9 +256,9 @@ class Story:
         assert situation.last_failure_at is not None
         wait = (verdict.until - situation.last_failure_at).total_seconds()
         if verdict.reason is Reason.CONSECUTIVE_FAILURES:
-            return f"blocked for {wait:.1f} s (1 h), then one probe"
+            return f"blocked for {wait:.0f} s ({wait * FACTOR / 3600:.0f} h at full length), then one probe"
         full = backoff(DEFAULT.routing, situation.fingerprint, failures).total_seconds()
-        return f"wait {wait:.2f} s ({full:.0f} s)"
+        return f"wait {wait:.2f} s ({full:.0f} s at full length)"
 
     def _show(self, record: Recorded, decided: RoutingDecided, text: str) -> None:
         self._screen.verdict(record, decided, text)
