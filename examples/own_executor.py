@@ -1,4 +1,4 @@
-"""Your own executor of commands: claim, run, report. Needs FastStream, and the broker's address in NATS_URL."""
+"""Your own executor of commands: claim, run, report. Run it with NATS_URL=... python own_executor.py"""
 
 import asyncio
 import os
@@ -9,30 +9,28 @@ from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from nats.js.errors import BadRequestError
 
 broker, log = NatsBroker(os.environ["NATS_URL"]), JStream("RO_main", declare=False)
+app, commands = FastStream(broker), {"subject": "ro.main.command.workflow.*", "durable": "executor", "stream": log}
 
 
-async def tell(execution: str, what: str, expect: int, **data: str) -> int:
-    """Append a fact behind the record that must be the last there; 0: it must be the first."""
-    event = {"specversion": "1.0", "id": what, "source": "/own", "type": f"{what}.v1"}
-    event |= {"time": datetime.now(UTC).isoformat(), "data": {"execution": execution, **data}}
-    headers = {"Nats-Expected-Last-Subject-Sequence": str(expect)}
-    return (await broker.publish(event, f"ro.main.execution.{execution}", stream="RO_main", headers=headers)).seq
+async def tell(what: str, data: dict, last: int) -> int:
+    """Append a fact behind the record at `last`; with 0 it has to be the first of its execution."""
+    event = {"specversion": "1.0", "id": what, "source": "/own", "type": what, "data": data}
+    headers = {"Nats-Expected-Last-Subject-Sequence": str(last)}
+    subject, time = f"ro.main.execution.{data['execution']}", datetime.now(UTC).isoformat()
+    return (await broker.publish({**event, "time": time}, subject, stream="RO_main", headers=headers)).seq
 
 
-COMMANDS = {"subject": "ro.main.command.workflow.*", "stream": log, "durable": "executor"}
-
-
-@broker.subscriber(**COMMANDS, pull_sub=PullSub(1), ack_policy=AckPolicy.MANUAL)
+@broker.subscriber(**commands, pull_sub=PullSub(1), ack_policy=AckPolicy.MANUAL)
 async def run(command: dict, message: NatsMessage) -> None:
-    """Whoever is the first on an execution's subject may run it; nobody else ever does."""
+    """Run a command, if nobody has claimed it before."""
     execution, target = command["data"]["execution"], command["data"]["target"]["name"]
     try:
-        claim = await tell(execution, "WorkflowStarted", 0, executor="own")
-        await tell(execution, "WorkflowCompleted", claim, output=f"repaired {target}")
+        claim = await tell("WorkflowStarted.v1", {"execution": execution, "executor": "own"}, 0)
+        await tell("WorkflowCompleted.v1", {"execution": execution, "output": f"repaired {target}"}, claim)
     except BadRequestError as refused:
         print(f"{execution} is somebody else's, or revoked: {refused}")
     await message.ack()
 
 
 if __name__ == "__main__":
-    asyncio.run(FastStream(broker).run())
+    asyncio.run(app.run())

@@ -1,7 +1,7 @@
 """Answer commands to run a workflow: claim, run, report. It never asks whether a run is wise.
 
-A command is claimed before more of it is read than its id, which its subject tells, so that whatever is wrong
-with it still gets an answer. Somebody else's run is never run again."""
+A command is claimed by its id, which its subject tells: nothing that is wrong with the rest keeps it from being
+claimed and answered. Somebody else's run is never run again."""
 
 import asyncio
 import logging
@@ -126,7 +126,8 @@ class Worker:
         self, subject: str, execution: ExecutionId, held: _Held, delivery: Delivery, lease: Lease
     ) -> None:
         """Try to be the first on the execution's subject. Who was, is read afterwards."""
-        claim = WorkflowStarted(execution=execution, executor=self.executor)
+        version, digest = self._describe(delivery)
+        claim = WorkflowStarted(execution, executor=self.executor, version=version, digest=digest)
         payload = encode(claim, self._attributes(claim_id(delivery), delivery))
         while not lease.lost:
             try:
@@ -141,6 +142,14 @@ class Worker:
                 held.perhaps_ours = True
                 log.info("claimed", extra={"execution": execution, "executor": self.executor})
                 return
+
+    def _describe(self, delivery: Delivery) -> tuple[str, str]:
+        """The version and the digest of the workflow's file, where they can be told; no claim waits for them."""
+        try:
+            workflow = find_workflow(self._around.catalog(), self._read(delivery).workflow.id)
+        except (RefusedError, *UNREADABLE):
+            return "", ""
+        return workflow.says.version, workflow.digest
 
     async def _found(self, subject: str, lease: Lease) -> StoredMessage | None:
         """Read the newest record of the execution; None where nobody could be asked in time."""

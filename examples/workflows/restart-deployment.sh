@@ -6,11 +6,17 @@ namespace=${1:-default}
 name=$2
 grace=$3
 
+# Without a cluster to talk to, as on a laptop that tries this out, it only says what it would do.
+cluster=no
+if [ -n "${KUBECONFIG:-}" ] || [ -f "$HOME/.kube/config" ] || [ -n "${KUBERNETES_SERVICE_HOST:-}" ]; then
+    cluster=yes
+fi
+
 run() {
-    if command -v kubectl >/dev/null 2>&1; then
+    if [ "$cluster" = yes ]; then
         kubectl "$@"
     else
-        echo "no kubectl here; would run: kubectl $*"
+        echo "no cluster is configured here; would run: kubectl $*"
     fi
 }
 

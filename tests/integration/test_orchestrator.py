@@ -64,11 +64,11 @@ async def test_bad_records_are_answered_and_stop_nothing(
 ) -> None:
     """An array is judged element by element."""
     async with running(active):
-        await log.append(source(cell), b"no JSON")
-        await log.append(source(cell), b'[{"name": 7}, ' + bare() + b"]")
+        bad = await log.append(source(cell), b"no JSON")
+        mixed = await log.append(source(cell), b'[{"name": 7}, ' + bare() + b"]")
         await wait_for(log, lambda event: isinstance(event, CreateWorkflow))
     rejected = [event for event in await events_of(log) if isinstance(event, SignalRejected)]
-    assert [one.position for one in rejected] == ["2", "3-0"]
+    assert [one.position for one in rejected] == [f"{bad}", f"{mixed}-0"]
     assert "name" in rejected[1].message
 
 

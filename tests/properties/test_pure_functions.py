@@ -65,7 +65,9 @@ routings = st.builds(
     workflow_cooldown=maybe(durations),
     signal_max_age=maybe(durations),
 )
-patterns = st.builds(Pattern, maybe(texts), maybe(texts), maybe(texts), maybe(texts)).filter(lambda p: p != Pattern())
+patterns = st.builds(Pattern, maybe(texts), maybe(texts), maybe(texts), maybe(texts)).filter(
+    lambda p: p != Pattern()
+)
 policies = st.builds(
     Policy,
     routings,
@@ -73,7 +75,11 @@ policies = st.builds(
     st.builds(Scope, st.lists(patterns, max_size=3).map(tuple)),
 )
 jsons = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=10,
 )
@@ -128,7 +134,13 @@ def test_a_fingerprint_is_what_anybody_can_compute(target: Target, name: str) ->
     assert fingerprint_of(target, name) == hashlib.sha256(written.encode()).hexdigest()
 
 
-@given(targets, names, st.dictionaries(texts, texts, max_size=3), st.booleans(), st.dictionaries(texts, jsons, max_size=3))
+@given(
+    targets,
+    names,
+    st.dictionaries(texts, texts, max_size=3),
+    st.booleans(),
+    st.dictionaries(texts, jsons, max_size=3),
+)
 def test_a_signal_is_read_back_bare_and_as_a_cloud_event(
     target: Target, name: str, labels: dict[str, str], resolves: bool, parameters: dict[str, object]
 ) -> None:
@@ -150,7 +162,14 @@ def test_a_signal_is_read_back_bare_and_as_a_cloud_event(
 @given(st.binary(max_size=200) | jsons.map(lambda value: json.dumps(value).encode()))
 def test_decoding_never_raises(payload: bytes) -> None:
     """Whatever was stored, on whichever subject."""
-    for family in ("signal.x", "analysis.rr-1", "execution.wfe-1", "operator.clear", "decision", "command.workflow.wfe-1"):
+    for family in (
+        "signal.x",
+        "analysis.rr-1",
+        "execution.wfe-1",
+        "operator.clear",
+        "decision",
+        "command.workflow.wfe-1",
+    ):
         for record in decode(StoredMessage(1, START, f"ro.main.{family}", payload)):
             assert record.position in ("1", *(f"1-{index}" for index in range(len(payload))))
 

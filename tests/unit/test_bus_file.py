@@ -66,7 +66,7 @@ async def test_a_file_cannot_be_followed(tmp_path: Path) -> None:
         (export_line(stored(1))[:40], "line 1: Input data was truncated"),
         (export_line(stored(2)) + b"\n" + export_line(stored(2)), "line 2: sequence 2 after 2"),
         (export_line(stored(2)) + b"\n" + export_line(stored(1)), "line 2: sequence 1 after 2"),
-        (export_line(stored(0)), "line 1: sequence 0 after 0"),
+        (export_line(stored(0)), "line 1: Expected `int` >= 1"),
         (
             export_line(stored(1)) + b"\n" + export_line(stored(2, "ro.other.decision")),
             "line 2: a record of the cell 'other' in the log of 'main'",

@@ -136,7 +136,9 @@ def test_unknown_data_fields_of_a_cloud_event_are_tolerated() -> None:
     assert one(cloud_event(data={**SMALLEST, "type": 5, "later": {"a": 1}})) == one(SMALLEST)
 
 
-@pytest.mark.parametrize("absent", ["status", "severity", "labels", "starts_at", "fingerprint", "resolves", "workflow"])
+@pytest.mark.parametrize(
+    "absent", ["status", "severity", "labels", "starts_at", "fingerprint", "resolves", "workflow"]
+)
 def test_an_optional_value_may_be_null(absent: str) -> None:
     """Null says the same as nothing."""
     assert one({**SMALLEST, absent: None}) == one(SMALLEST)
@@ -168,7 +170,9 @@ def test_defect_21_a_resolved_signal_is_never_a_firing_one() -> None:
     assert by_status == by_type == by_both
 
 
-@pytest.mark.parametrize("payload", [b" \n[%s]" % json.dumps(SMALLEST).encode(), b"\t" + json.dumps(SMALLEST).encode()])
+@pytest.mark.parametrize(
+    "payload", [b" \n[%s]" % json.dumps(SMALLEST).encode(), b"\t" + json.dumps(SMALLEST).encode()]
+)
 def test_space_around_json_is_space(payload: bytes) -> None:
     """A person may have written it."""
     assert one(payload) == one(SMALLEST)
@@ -184,7 +188,7 @@ def test_a_signal_as_deep_as_allowed_is_read() -> None:
 
 def test_many_brackets_are_not_deep() -> None:
     """Only what stands in one another counts; escaped quotes do not end a string."""
-    junk = [{"\\\"[": '\\"[{'}] * 1_000
+    junk = [{'\\"[': '\\"[{'}] * 1_000
     assert one({**SMALLEST, "junk": junk}) == one(SMALLEST)
 
 
@@ -264,7 +268,9 @@ def test_a_record_nested_too_deeply_is_answered_and_stops_nothing(depth: int, su
     assert isinstance(refusal(b"[" * depth, subject), Undecodable)
 
 
-@pytest.mark.parametrize("payload", [b'"[' * 60_000, b'\\"[' * 60_000, b'["' + b"\\[" * 60_000, b"[]" * 60_000 + b'"\\'])
+@pytest.mark.parametrize(
+    "payload", [b'"[' * 60_000, b'\\"[' * 60_000, b'["' + b"\\[" * 60_000, b"[]" * 60_000 + b'"\\']
+)
 def test_brackets_that_are_no_json_are_answered_too(payload: bytes) -> None:
     """In time that grows with the bytes, not with their square."""
     assert refusal(payload).reason == "Undecodable"
@@ -351,7 +357,11 @@ def test_a_run_that_does_not_say_so_may_have_touched_its_target() -> None:
 
 def test_labels_and_parameters_survive_as_they_are() -> None:
     """Unicode, quotes, nested values."""
-    body = {**SMALLEST, "labels": {"é\"\\": "😀\u2028"}, "workflow": {"id": "w", "parameters": {"a": [1, None, {"b": 0.1}]}}}
+    body = {
+        **SMALLEST,
+        "labels": {'é"\\': "😀\u2028"},
+        "workflow": {"id": "w", "parameters": {"a": [1, None, {"b": 0.1}]}},
+    }
     signal = one(body)
     assert isinstance(signal, SignalReceived)
     assert msgspec.to_builtins(signal.labels) == body["labels"]

@@ -28,11 +28,19 @@ def as_the_contract_says(target: Target, name: str) -> str:
 
 def test_the_fingerprint_of_the_contracts_example() -> None:
     """A literal, so that it can never change: whoever publishes may have computed it elsewhere."""
-    assert fingerprint_of(CHECKOUT, "KubePodCrashLooping") == "bcd5916bf1721db9f47c39e90556a99c226f60ee384bd882372a27ae62078fe5"
-    assert fingerprint_of(Target("checkout"), "Crash") == "bf136a1f3ef45bc1b5eed2f63bf7a355334fdff4c42712fc7498858cba60a457"
+    assert (
+        fingerprint_of(CHECKOUT, "KubePodCrashLooping")
+        == "bcd5916bf1721db9f47c39e90556a99c226f60ee384bd882372a27ae62078fe5"
+    )
+    assert (
+        fingerprint_of(Target("checkout"), "Crash")
+        == "bf136a1f3ef45bc1b5eed2f63bf7a355334fdff4c42712fc7498858cba60a457"
+    )
 
 
-@pytest.mark.parametrize("text", ["x", "é", "😀", '"', "\\", "/", "\x00\x1f\x7f", "\u2028", "\b\f\n\r\t", "<&>", " "])
+@pytest.mark.parametrize(
+    "text", ["x", "é", "😀", '"', "\\", "/", "\x00\x1f\x7f", "\u2028", "\b\f\n\r\t", "<&>", " "]
+)
 def test_a_fingerprint_is_unescaped_utf_8_without_spaces(text: str) -> None:
     """Only what JSON itself must escape is escaped."""
     target = Target(text, text, text, text)
@@ -80,7 +88,9 @@ def test_positions_sort_as_the_log_does() -> None:
     assert sorted(texts, key=position_key) == ["9", "10", "42-0", "42-9", "42-10"]
 
 
-@pytest.mark.parametrize("text", ["", "0", "041", "-1", "4-", "4-01", "4--1", "4-1-1", "rr-4", " 4", "4\n", "٤", "1" * 20])
+@pytest.mark.parametrize(
+    "text", ["", "0", "041", "-1", "4-", "4-01", "4--1", "4-1-1", "rr-4", " 4", "4\n", "٤", "1" * 20]
+)
 def test_anything_else_is_no_position(text: str) -> None:
     """It is refused by name."""
     with pytest.raises(ValueError, match="not a position"):

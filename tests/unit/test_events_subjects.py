@@ -118,7 +118,9 @@ def test_a_subject_is_taken_apart(subject: str, family: str, rest: str) -> None:
     assert (parsed.cell, parsed.family, parsed.rest) == (subject.split(".")[1], family, rest)
 
 
-@pytest.mark.parametrize("subject", ["", "ro", "ro.main", "ro.main.other.x", "no.main.signal.x", "RO.main.signal.x"])
+@pytest.mark.parametrize(
+    "subject", ["", "ro", "ro.main", "ro.main.other.x", "no.main.signal.x", "RO.main.signal.x"]
+)
 def test_anything_else_is_no_subject_of_the_log(subject: str) -> None:
     """It is refused by name."""
     with pytest.raises(ValueError, match="not a subject of the log"):

@@ -111,7 +111,8 @@ async def test_a_command_is_claimed_run_and_answered(bench: Bench) -> None:
     delivery = Delivered(command())
     await bench.handle(delivery)
     started, ended = bench.log.facts()
-    assert started == WorkflowStarted(ExecutionId("wfe-1"), "e1")
+    digest = bench.worker._around.catalog().workflows["w"].digest
+    assert started == WorkflowStarted(ExecutionId("wfe-1"), "e1", version="", digest=digest)
     assert ended == WorkflowCompleted(ExecutionId("wfe-1"), "done")
     assert (len(bench.ran), delivery.acknowledged) == (1, 1)
 

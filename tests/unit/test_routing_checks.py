@@ -32,7 +32,13 @@ HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
 
 CLEAN = Situation(
-    now=NOW, policy="", fingerprint=Fingerprint("F"), target=SHOP, workflow="restart", resolves=True, occurred_at=NOW
+    now=NOW,
+    policy="",
+    fingerprint=Fingerprint("F"),
+    target=SHOP,
+    workflow="restart",
+    resolves=True,
+    occurred_at=NOW,
 )
 """Nothing objects."""
 SILENT = Policy(RoutingPolicy())
@@ -275,7 +281,9 @@ def test_backoff_is_silent_without_its_keys_or_its_value(key: str) -> None:
 COOLDOWN = timedelta(minutes=5)
 
 
-@pytest.mark.parametrize(("at", "by"), [("completed_at", "completed_by"), ("workflow_completed_at", "workflow_completed_by")])
+@pytest.mark.parametrize(
+    ("at", "by"), [("completed_at", "completed_by"), ("workflow_completed_at", "workflow_completed_by")]
+)
 class TestRecentlyRemediated:
     """The fingerprint's cooldown and the workflow's, word for word the same."""
 

@@ -1,0 +1,202 @@
+"""The reading verbs, on exported logs: what people and programs see, and what is answered with "no"."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from story import CELL
+from written import WrittenLog
+
+from remediation_orchestrator.cli.main import main
+from remediation_orchestrator.events import Target
+
+
+def ro(*arguments: object) -> Result:
+    """Run a verb here."""
+    return CliRunner().invoke(main, [str(one) for one in arguments])
+
+
+def objects(result: Result) -> list[dict[str, Any]]:
+    """Read what a verb wrote for programs; anything else on standard output fails."""
+    assert result.exit_code == 0, result.stderr
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """One problem that failed once and waits, its repetition, and another target's that runs."""
+    written = WrittenLog()
+    assert written.signal(0) == "2"
+    written.fails(1, "wfe-2")
+    written.signal(1.5)
+    written.signal(1.75, "HighLatency", target=Target("cart", namespace="shop"))
+    return written.export(tmp_path / "log.jsonl")
+
+
+def test_the_list_names_every_remediation_and_why_it_waits(log: Path) -> None:
+    """Blocked by the backoff until a minute after the failure."""
+    first, second = objects(ro("list", "--log", log, "--json"))
+    assert (first["id"], first["phase"], first["reason"]) == ("rr-2", "Blocked", "ExponentialBackoff")
+    assert (first["until"], first["attempts"], first["runs"]) == ("2026-11-21T10:02:00Z", 2, 1)
+    assert (second["name"], second["phase"], second["reason"]) == ("HighLatency", "Executing", None)
+
+
+def test_the_list_is_a_table_for_people_told_as_of_the_logs_end(log: Path) -> None:
+    """Ages in an exported log do not grow."""
+    lines = ro("list", "--log", log).stdout.splitlines()
+    assert lines[0].split()[:3] == ["ID", "NAME", "TARGET"]
+    assert lines[1].split()[-3:] == ["10:02:00Z", "2", "1m45s"]
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        (["--active"], 2),
+        (["--phase", "blocked"], 1),
+        (["--phase", "Blocked", "--phase", "Executing"], 2),
+        (["--target", "cart"], 1),
+        (["--target", "nobody"], 0),
+    ],
+)
+def test_the_list_is_filtered(log: Path, options: list[str], count: int) -> None:
+    """By phase, and by a part of the target."""
+    assert len(objects(ro("list", "--log", log, "--json", *options))) == count
+
+
+def test_a_fact_that_no_frame_covers_yet_is_shown(tmp_path: Path) -> None:
+    """A file of facts alone is a log too."""
+    written = WrittenLog()
+    written.store(0, f"ro.{CELL}.signal.test", b'{"name":"X","target":{"name":"t"}}')
+    (only,) = objects(ro("list", "--json", "--log", written.export(tmp_path / "log.jsonl")))
+    assert (only["id"], only["phase"], only["attempts"]) == ("rr-2", "Pending", 0)
+
+
+def test_a_compressed_log_is_read_as_well(log: Path, tmp_path: Path) -> None:
+    """By its ending."""
+    packed = tmp_path / "log.jsonl.gz"
+    packed.write_bytes(gzip.compress(log.read_bytes()))
+    assert len(objects(ro("list", "--log", packed, "--json"))) == 2
+
+
+def test_a_remediation_is_shown_with_every_record_in_order(log: Path) -> None:
+    """The signal, the verdicts, the command, the run, and the repetition that was counted on it."""
+    (shown,) = objects(ro("show", "rr-2", "--log", log, "--json"))
+    assert [one["type"] for one in shown["records"]] == [
+        "SignalReceived.v1",
+        "RoutingDecided.v1",
+        "CreateWorkflow.v1",
+        "WorkflowStarted.v1",
+        "WorkflowFailed.v1",
+        "RoutingDecided.v1",
+        "SignalReceived.v1",
+        "RoutingDecided.v1",
+    ]
+    assert [one["position"] for one in shown["records"]][:3] == ["2", "3-1", "4"]
+    (run,) = shown["runs"]
+    assert (run["execution"], run["outcome"], run["executor"], run["reason"]) == (
+        "wfe-2",
+        "failed",
+        "e1",
+        "TaskFailed",
+    )
+
+
+@pytest.mark.parametrize("name", ["rr-2", "wfe-2", "wfe-2-r2", "2", "3-1", "3", "4", "5"])
+def test_a_remediation_is_found_by_its_id_a_run_or_any_of_its_records(log: Path, name: str) -> None:
+    """Its signal, a verdict, a frame, a command, a fact."""
+    (shown,) = objects(ro("show", name, "--log", log, "--json"))
+    assert shown["remediation"]["id"] == "rr-2"
+
+
+def test_a_remediation_is_shown_to_people(log: Path) -> None:
+    """Its state, its runs, its records."""
+    text = ro("show", "rr-2", "--log", log).stdout
+    assert "Block ExponentialBackoff until 2026-11-21 10:02:00Z" in text
+    assert "failed (TaskFailed)" in text
+
+
+def test_what_is_not_there_is_answered_with_its_neighbours(log: Path) -> None:
+    """Exit 1, one line."""
+    result = ro("show", "rr-4", "--log", log)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("ro: rr-4: no such remediation; near it: rr-2, ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_repeated_signal_is_told_from_a_remediation(log: Path) -> None:
+    """It was counted on the one that is at it."""
+    repeated = next(json.loads(line)["sequence"] for line in log.read_text().splitlines() if "10:01:30" in line)
+    assert "counted on rr-2" in ro("show", f"rr-{repeated}", "--log", log).stderr
+
+
+def test_what_is_no_id_at_all_is_a_bad_argument(log: Path) -> None:
+    """Exit 2."""
+    assert ro("show", "what", "--log", log).exit_code == 2
+
+
+def test_a_fingerprint_shows_its_count_and_its_next_allowed_time(log: Path) -> None:
+    """The beginning of it is enough."""
+    fingerprint = objects(ro("list", "--log", log, "--json"))[0]["fingerprint"]
+    (shown,) = objects(ro("fingerprint", fingerprint[:8], "--log", log, "--json"))
+    assert (shown["fingerprint"], shown["failures"], shown["objection"], shown["active"]) == (
+        fingerprint,
+        1,
+        "ExponentialBackoff",
+        "rr-2",
+    )
+    assert shown["next_allowed_at"] == "2026-11-21T10:02:00Z"
+    assert [one["id"] for one in shown["remediations"]] == ["rr-2"]
+
+
+def test_an_unknown_fingerprint_is_a_no(log: Path) -> None:
+    """Exit 1."""
+    result = ro("fingerprint", "zzz", "--log", log)
+    assert (result.exit_code, result.stderr) == (1, "ro: zzz: no such fingerprint\n")
+
+
+def test_a_beginning_that_several_share_is_a_no(tmp_path: Path) -> None:
+    """It is not guessed."""
+    written = WrittenLog()
+    written.signal(0, fingerprint="same-a")
+    written.signal(1, "Other", fingerprint="same-b")
+    result = ro("fingerprint", "same", "--log", written.export(tmp_path / "log.jsonl"))
+    assert (result.exit_code, "2 fingerprints begin so" in result.stderr) == (1, True)
+
+
+def test_after_the_last_allowed_failure_only_a_person_can_help(tmp_path: Path) -> None:
+    """Five in a row: no next time."""
+    written = WrittenLog()
+    written.signal(0, fingerprint="f")
+    for run, at in enumerate((1, 3, 6, 70, 140)):
+        written.decide(at)
+        written.fails(at, "wfe-2" if run == 0 else f"wfe-2-r{run + 1}")
+    (shown,) = objects(ro("fingerprint", "f", "--log", written.export(tmp_path / "log.jsonl"), "--json"))
+    assert (shown["failures"], shown["next_allowed_at"], shown["objection"]) == (5, None, "ExhaustedRetries")
+
+
+def test_names_cannot_command_the_terminal(tmp_path: Path) -> None:
+    """An escape is shown, not sent."""
+    written = WrittenLog()
+    written.signal(0, "\x1b[2Jgone\n")
+    out = ro("list", "--log", written.export(tmp_path / "log.jsonl")).stdout
+    assert "\x1b" not in out
+    assert r"\x1b[2Jgone\n" in out
+
+
+@pytest.mark.parametrize("verb", [["list"], ["show", "rr-2"], ["fingerprint", "a"], ["policy", "show"]])
+def test_a_file_that_is_no_log_is_unreadable_for_every_reading_verb(verb: list[str], tmp_path: Path) -> None:
+    """Exit 2, one line that says where."""
+    path = tmp_path / "log.jsonl"
+    path.write_text("what\n")
+    result = ro(*verb, "--log", path)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert "line 1" in result.stderr
+
+
+def test_a_log_of_another_cell_is_not_taken_for_it(log: Path) -> None:
+    """Exit 2."""
+    assert ro("list", "--log", log, "--cell", "other").exit_code == 2
+    assert ro("list", "--log", log, "--cell", CELL).exit_code == 0
