@@ -38,7 +38,7 @@ class Size:
 
 
 FULL = Size(signals=1_500, facts=2_000, hours=24.0, crashes=0.0006, comparisons=3)
-SHORT = Size(signals=130, facts=130, hours=3.0, crashes=0.004, comparisons=4)
+SHORT = Size(signals=110, facts=110, hours=3.0, crashes=0.004, comparisons=4)
 """A day for the test suite: the same faults, more of them an hour."""
 # The last of a day's remediations end within some rounds of the longest wait, an hour after three failures.
 DRAIN_HOURS = 24.0
