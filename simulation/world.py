@@ -5,7 +5,7 @@ After the day all faults stop, everybody is thawed or replaced, and all that is 
 import asyncio
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -219,7 +219,7 @@ class World:
 
     # -- what must not happen --------------------------------------------------------------------------
 
-    def _spawn(self, coroutine: "asyncio._CoroutineLike[None]") -> asyncio.Task[None]:
+    def _spawn(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)
         task.add_done_callback(self._task_ended)
         self._tasks.append(task)
