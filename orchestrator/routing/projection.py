@@ -20,6 +20,7 @@ from remediation_orchestrator.events import (
     Situation,
     Target,
 )
+from remediation_orchestrator.events.identity import execution_id
 
 from .policy import DEFAULT, Policy
 from .state import (
@@ -65,6 +66,8 @@ class Projection:
         """What facts have made necessary and no record has answered yet, in their order."""
         self.owed: dict[tuple[str, str], Owed] = {}
         """Commands and revocations, by kind and id."""
+        self.spoilt: set[ExecutionId] = set()
+        """Runs that were spoken of before there was such a run: nobody could ever claim them."""
         self._timers: list[tuple[datetime, tuple[int, int], str]] = []
 
     # -- reading ---------------------------------------------------------------------------------------
@@ -131,6 +134,13 @@ class Projection:
             queue_first=first,
             queue_ahead=before,
         )
+
+    def next_run(self, remediation: Remediation) -> ExecutionId:
+        """The id of a remediation's next run, which nobody has spoken of yet."""
+        number = remediation.runs + 1
+        while (execution := execution_id(remediation.signal, number)) in self.spoilt:
+            number += 1
+        return execution
 
     def blocked(self) -> list[Remediation]:
         """All that wait in Blocked, the oldest first."""
