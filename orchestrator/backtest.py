@@ -42,7 +42,6 @@ from .routing.policy import Policy
 from .routing.projection import Projection
 
 
-
 class Row(Struct, frozen=True):
     """One verdict that the policy would have given, and the one in the log."""
 
@@ -151,7 +150,7 @@ class Backtest(Rehearsal):
     # -- moments ---------------------------------------------------------------------------------------
 
     def _judge_round(self) -> Iterator[Row]:
-        """Live through a recorded round: what is due apart from the log before it, then its facts, at its moment."""
+        """Live through a recorded round: what is due apart from the log, then its facts, then what it judged."""
         recorded, self._round = self._round, None
         if recorded is None:
             return
