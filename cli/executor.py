@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 
 from .connection import Broker, broker_options
-from .records import log_to_stderr
-from .services import run_executor, stop_on_signals
+from .services import EXECUTOR_SECONDS, begin, run_executor, until_stopped
 
 WORKFLOWS = click.Path(exists=True, file_okay=False, path_type=Path)
 SLOTS_DEFAULT = 4
@@ -28,10 +27,10 @@ slots_option = click.option(
 def verb(broker: Broker, workflows: Path, slots: int, no_analyser: bool) -> None:
     """Run workflows, and choose them from the catalog's rules."""
     url = broker.url()
-    log_to_stderr()
 
     async def serve() -> None:
-        stopping = stop_on_signals()
-        await run_executor(url, broker.cell, workflows, stopping, slots=slots, analyses=not no_analyser)
+        stopping = await begin(url)
+        service = run_executor(url, broker.cell, workflows, stopping, slots=slots, analyses=not no_analyser)
+        await until_stopped(stopping, service, within=EXECUTOR_SECONDS)
 
     asyncio.run(serve())

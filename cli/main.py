@@ -3,6 +3,7 @@
 Exit codes: 0; 1 for "no"; 2 for a bad argument or an unreadable file; 3 where no broker can be reached."""
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -69,6 +70,7 @@ class Verbs(click.Group):
         **extra: Any,
     ) -> Any:
         """Run a verb and end the process with its exit code."""
+        logging.basicConfig(handlers=[logging.NullHandler()])  # What a library logs is not for standard error.
         sys.exit(self._answer(list(sys.argv[1:] if args is None else args)))
 
     def _answer(self, args: list[str]) -> int:

@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 
 from .connection import Broker, broker_options
-from .records import log_to_stderr
-from .services import load_policy, run_orchestrator, stop_on_signals
+from .services import ORCHESTRATOR_SECONDS, begin, load_policy, run_orchestrator, until_stopped
 
 
 @click.command("orchestrator")
@@ -23,9 +22,10 @@ def verb(broker: Broker, policy_path: Path | None) -> None:
     """Decide for a cell, or stand by while another does."""
     policy = load_policy(policy_path)
     url = broker.url()
-    log_to_stderr()
 
     async def serve() -> None:
-        await run_orchestrator(url, broker.cell, policy, stop_on_signals())
+        stopping = await begin(url)
+        service = run_orchestrator(url, broker.cell, policy, stopping)
+        await until_stopped(stopping, service, within=ORCHESTRATOR_SECONDS)
 
     asyncio.run(serve())

@@ -65,13 +65,12 @@ def read_signals(body: bytes, name: str, subject: str) -> list[AnySignal]:
         return [
             _checked(bytes(item), subject, f"{name}: [{index}]") for index, item in enumerate(_items(body, name))
         ]
-    whole = _is_json(body)
-    lines = [(1, body)] if whole else list(enumerate(body.splitlines(), start=1))
+    lines = [(1, body)] if _fault(body) is None else list(enumerate(body.splitlines(), start=1))
     filled = [(number, text) for number, text in lines if text.strip()]
     if len(filled) == 1:
         return [_checked(filled[0][1], subject, name)]
-    if not _is_json(filled[0][1]):
-        raise BadInputError(f"{name}: {_not_json(body)}")
+    if _fault(filled[0][1]) is not None:
+        raise BadInputError(f"{name}: not JSON: {_fault(body)}")
     return [_checked(text, subject, f"{name}, line {number}") for number, text in filled]
 
 
@@ -90,6 +89,9 @@ def read_alertmanager(body: bytes, name: str) -> list[AnySignal]:
 def _checked(item: bytes, subject: str, where: str) -> AnySignal:
     """Read one signal as the log will, bare or as a CloudEvent."""
     if item.lstrip()[:1] != b"{":
+        fault = _fault(item)
+        if fault is not None:
+            raise BadInputError(f"{where}: not JSON: {fault}")
         raise BadInputError(f"{where}: a signal is a JSON object")
     try:
         (found,) = decode(StoredMessage(1, datetime.now(UTC), subject, item))
@@ -111,19 +113,12 @@ def _check_time(signal: AnySignal, where: str) -> None:
 def _items(body: bytes, name: str) -> list[msgspec.Raw]:
     try:
         return msgspec.json.decode(body, type=list[msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{name}: {_not_json(body)}") from error
-
-
-def _is_json(body: bytes) -> bool:
-    return _fault(body) is None
-
-
-def _not_json(body: bytes) -> str:
-    return f"not JSON: {_fault(body)}"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInputError(f"{name}: not JSON: {_fault(body)}") from error
 
 
 def _fault(body: bytes) -> str | None:
+    """What keeps a body from being JSON."""
     try:
         msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
