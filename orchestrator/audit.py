@@ -155,6 +155,7 @@ class Auditor:
                 self._find(record.position, Drift.STRAY, f"{kind} of {run} fits no run")
             elif kind != "WorkflowRevoked" and not self._promises.was_sent(run, record.position):
                 self._find(record.position, Drift.EXECUTION, f"{kind} of {run}, and no command for it before")
+                self._promises.keep(("workflow", run), position_key(record.position)[0])  # Said once.
             if isinstance(record.event, WorkflowCompleted | WorkflowFailed):
                 self._promises.forget(run)
 
