@@ -40,6 +40,7 @@ from .routing.decisions import fold_decision
 from .routing.facts import end, fold_fact
 from .routing.policy import Policy
 from .routing.projection import Projection
+from .routing.state import after
 
 
 class Row(Struct, frozen=True):
@@ -230,7 +231,7 @@ class Backtest(Rehearsal):
         run = self.view.runs.get(ExecutionId(about))
         remediation = self.view.remediations.get(RemediationId(about))
         if run is not None:
-            self.view.wake(at, run.order, run.execution)
+            self.view.wake(after(run.start_before) if not run.started else at, run.order, run.execution)
         elif remediation is not None:
             self.view.wake(at, remediation.order, remediation.id)
 
@@ -238,7 +239,10 @@ class Backtest(Rehearsal):
 
     def conclude(self, revoked: list[ExecutionId], now: datetime) -> bool:
         """Let revocations take effect, unless the log tells who was first; end what it knows nothing of."""
-        again = super().conclude([one for one in revoked if not self._log_will_tell(one)], now)
+        told = [one for one in revoked if self._log_tells(one)]
+        for execution in told:
+            self._put_back(now, execution)  # If it has not told by its end, it is still overdue then.
+        again = super().conclude([one for one in revoked if one not in told], now)
         return self._end_unknown() or again
 
     def _end_unknown(self) -> bool:
@@ -260,10 +264,11 @@ class Backtest(Rehearsal):
         last = self._known.told.get(remediation if kind == "analyze" else name)
         return name in self._known.decided and (last is None or last > self._folded)
 
-    def _log_will_tell(self, execution: ExecutionId) -> bool:
-        """Whether the log itself is still to say who was first: the executor, or the revocation."""
-        goes_on = self._known.told.get(execution, 0) > self._folded
-        return goes_on and (self._goes_as_recorded(execution) or self._is_in_time(execution))
+    def _log_tells(self, execution: ExecutionId) -> bool:
+        """Whether the log itself has to say who was first: the executor, or the revocation."""
+        if self._goes_as_recorded(execution) and self._answered:
+            return True
+        return self._known.told.get(execution, 0) > self._folded and self._is_in_time(execution)
 
     # -- rows ------------------------------------------------------------------------------------------
 
