@@ -13,7 +13,7 @@ import click
 
 from remediation_orchestrator.bus.embedded import StoreInUseError
 from remediation_orchestrator.bus.file import UnreadableLogError
-from remediation_orchestrator.bus.port import LogError, LogFullError
+from remediation_orchestrator.bus.port import ImportedLogError, LogError, LogFullError, OccupiedError
 
 from .output import BadInputError, plain
 
@@ -107,7 +107,7 @@ class Verbs(click.Group):
 
 def _code_of(error: LogError) -> int:
     match error:
-        case StoreInUseError() | LogFullError():
+        case StoreInUseError() | LogFullError() | OccupiedError() | ImportedLogError():
             return NO
         case UnreadableLogError():
             return BAD
