@@ -37,7 +37,8 @@ from remediation_orchestrator.events.subjects import Family, parse
 from .known import Known, Was
 from .rehearsal import Rehearsal
 from .routing.decisions import fold_decision
-from .routing.facts import end, fold_fact
+from .routing.effects import end
+from .routing.facts import fold_fact
 from .routing.policy import Policy
 from .routing.projection import Projection
 from .routing.state import after

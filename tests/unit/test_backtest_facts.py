@@ -91,7 +91,7 @@ def test_a_source_that_never_resolves_grows_stale_while_it_waits(
     assert told(rows)[1] == ("3", 1, "10:02:00", "Block ExponentialBackoff until 10:21:00")
     assert told(rows)[-1] == ("3", 2, "10:21:00", comes_to)
     if again:
-        assert told(rows)[2] == ("4", 1, again, "Duplicate of rr-3")
+        assert told(rows)[2] == ("4", 1, again, "Duplicate DuplicateInProgress of rr-3")
 
 
 def test_two_problems_of_one_target_queue_and_each_is_judged_when_it_is_free(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_two_problems_of_one_target_queue_and_each_is_judged_when_it_is_free(tmp
         ("2", 2, "10:01:00", "Block RecentlyRemediated of rr-1 until 10:06:00 remaining 300"),
         ("3", 2, "10:01:00", "Proceed"),
         ("2", 3, "10:06:00", "Block ResourceBusy of rr-3 place 1"),
-        ("6", 1, "10:07:00", "Duplicate of rr-3"),
+        ("6", 1, "10:07:00", "Duplicate DuplicateInProgress of rr-3"),
     ]
 
 
@@ -154,7 +154,7 @@ def test_a_run_that_executes_too_long_is_a_failure_that_only_a_person_clears(tmp
     facts.signal("10:30:01", "Other", workflow={"id": "scale"})
     assert told(backtest(facts, tmp_path)) == [
         ("1", 1, "10:00:00", "Proceed"),
-        ("3", 1, "10:30:00", "Duplicate of rr-1"),
+        ("3", 1, "10:30:00", "Duplicate DuplicateInProgress of rr-1"),
         ("4", 1, "10:30:00.000002", "Refuse PreviousExecutionFailed of rr-1"),
         ("5", 1, "10:30:01", "Block ResourceBusy of rr-1 place 1"),
     ]
@@ -255,7 +255,7 @@ def test_a_policy_that_is_adopted_judges_all_that_is_blocked(tmp_path: Path) -> 
     assert rows[2:] == [
         ("1", 3, "10:00:35", "Block ExponentialBackoff until 10:00:40"),
         ("1", 4, "10:00:40", "Proceed"),
-        ("4", 1, "10:00:50", "Duplicate of rr-1"),
+        ("4", 1, "10:00:50", "Duplicate DuplicateInProgress of rr-1"),
     ]
 
 
@@ -294,7 +294,7 @@ def test_what_cannot_be_decoded_stops_nothing(tmp_path: Path) -> None:
     facts.line("10:00:01", "signal.hand", [{"name": 7}, body("A"), body("A"), {"target": {}}])
     assert told(backtest(facts, tmp_path)) == [
         ("2-1", 1, "10:00:01", "Proceed"),
-        ("2-2", 1, "10:00:01", "Duplicate of rr-2-1"),
+        ("2-2", 1, "10:00:01", "Duplicate DuplicateInProgress of rr-2-1"),
     ]
 
 
@@ -309,7 +309,7 @@ def test_a_wake_up_at_the_very_instant_of_a_fact_comes_first(tmp_path: Path) -> 
         ("1", 1, "10:00:00", "Proceed"),
         ("1", 2, "10:00:30", "Block ExponentialBackoff until 10:01:30"),
         ("1", 3, "10:01:30", "Proceed"),
-        ("3", 1, "10:01:30", "Duplicate of rr-1"),
+        ("3", 1, "10:01:30", "Duplicate DuplicateInProgress of rr-1"),
         ("1", 4, "10:01:30", "Block ExponentialBackoff until 10:03:30"),
     ]
 

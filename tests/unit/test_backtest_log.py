@@ -85,7 +85,7 @@ def test_a_run_that_the_log_does_not_know_ends_at_once_and_leaves_nothing(tmp_pa
     file = policy(tmp_path, backoff_base="10s", backoff_cap="10s")
     found = told(rows(ro("backtest", "--log", log, "--policy", file, "--json")))
     assert found[2] == ("2", 3, "10:01:10", "Proceed")
-    assert [row[3] for row in found[3:]] == ["Proceed", "Duplicate of rr-10"]
+    assert [row[3] for row in found[3:]] == ["Proceed", "Duplicate DuplicateInProgress of rr-10"]
 
 
 def test_people_see_what_differs_and_what_it_comes_to(log: Path, tmp_path: Path) -> None:
