@@ -298,6 +298,14 @@ def test_what_cannot_be_decoded_stops_nothing(tmp_path: Path) -> None:
     ]
 
 
+def test_each_element_of_an_array_is_a_round_of_its_own(tmp_path: Path) -> None:
+    """What one of them ends is free for the next."""
+    facts = Facts()
+    facts.signal("10:00:00", "A", resolves=True)
+    facts.line("10:00:01", "signal.hand", [body("A", status="resolved"), body("B", resolves=True)])
+    assert told(backtest(facts, tmp_path))[1:] == [("2-1", 1, "10:00:01", "Proceed")]
+
+
 def test_a_wake_up_at_the_very_instant_of_a_fact_comes_first(tmp_path: Path) -> None:
     """The remediation runs again, and so the signal is its duplicate; the failure is the second run's."""
     facts = Facts()

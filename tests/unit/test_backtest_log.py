@@ -88,6 +88,15 @@ def test_a_run_that_the_log_does_not_know_ends_at_once_and_leaves_nothing(tmp_pa
     assert [row[3] for row in found[3:]] == ["Proceed", "Duplicate DuplicateInProgress of rr-10"]
 
 
+def test_a_run_that_the_log_has_told_already_ends_at_once(log: Path, tmp_path: Path) -> None:
+    """A longer wait: the second run would begin after the log's second run has failed."""
+    file = policy(tmp_path, backoff_base="5m", backoff_cap="10m")
+    found = told(rows(ro("backtest", "--log", log, "--policy", file, "--json")))
+    ours = [row for row in found if row[0] == "2"]
+    assert ours[1] == ("2", 2, "10:01:00", "Block ExponentialBackoff until 10:06:00")
+    assert ours[2:] == [("2", 3, "10:06:00", "Proceed")]
+
+
 def test_people_see_what_differs_and_what_it_comes_to(log: Path, tmp_path: Path) -> None:
     """The first divergence of each fingerprint, and the runs saved or added."""
     result = ro("backtest", "--log", log, "--policy", policy(tmp_path, consecutive_failure_threshold=2))
