@@ -286,6 +286,14 @@ class Auditor:
         if expected is None:
             self._find(place, Drift.CAUSE, f"nothing asks for attempt {decided.attempt} on {decided.signal}")
             return
+        if expected != decided:  # Else the log gives this situation, and the situation this verdict: both hold.
+            self._find_difference(place, expected, decided)
+        if isinstance(decided.verdict, Proceed) and decided.execution is not None:
+            holder = self.fold.view.holder(decided.situation.target)
+            if holder is not None:
+                self._find(place, Drift.OVERLAP, f"{holder.execution} holds {decided.situation.target}")
+
+    def _find_difference(self, place: Position, expected: RoutingDecided, decided: RoutingDecided) -> None:
         if expected.situation != decided.situation:
             self._find(place, Drift.PROJECTION, _difference(expected.situation, decided.situation))
         policy = self._policies.get(decided.situation.policy)
@@ -293,12 +301,8 @@ class Auditor:
             self._find(place, Drift.PROJECTION, f"policy {decided.situation.policy[:12]} was never in force")
         elif (verdict := decide(decided.situation, policy)) != decided.verdict:
             self._find(place, Drift.JUDGEMENT, f"the situation gives {_plain(verdict)}")
-        elif expected.situation == decided.situation and expected != decided:
+        elif expected.situation == decided.situation:
             self._find(place, Drift.RECORD, _difference(expected, decided))
-        if isinstance(decided.verdict, Proceed) and decided.execution is not None:
-            holder = self.fold.view.holder(decided.situation.target)
-            if holder is not None:
-                self._find(place, Drift.OVERLAP, f"{holder.execution} holds {decided.situation.target}")
 
     def _expected(self, decided: RoutingDecided) -> RoutingDecided | None:
         """What a live service would have recorded here; None where nothing asks for a verdict."""
