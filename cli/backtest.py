@@ -15,7 +15,7 @@ from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.orchestrator.tally import Difference, Pairs, Tally
 
 from .connection import Source, reading_options
-from .moments import Moment, through, until_option
+from .moments import Moment, check_known, through, until_option
 from .output import BadInputError, Cell, json_line, line, moment, plain, reading, table
 from .services import load_policy
 from .sweep import Sweep, SweepType
@@ -52,6 +52,7 @@ async def _backtest(
     async with source.log() as log:
         with reading(f"reading the log of {log.cell}"):
             known, end = await _learn(log, until)
+        check_known(known.unknown)
         for policy in policies:
             if policy.digest == known.policy.digest:
                 click.echo("ro: this policy is the one in force", err=True)

@@ -9,6 +9,8 @@ import click
 from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.events import StoredMessage
 
+from .output import BadInputError
+
 Moment: TypeAlias = int | datetime
 
 
@@ -43,6 +45,12 @@ async def through(log: ReadableLog, until: Moment | None) -> AsyncIterator[Store
         if is_after(message, until):
             return
         yield message
+
+
+def check_known(unknown: str | None) -> None:
+    """Raise BadInputError where a log has decisions of a type that this version does not know."""
+    if unknown is not None:
+        raise BadInputError(f"unknown event type {unknown}: this log needs the newer version of ro that wrote it")
 
 
 def is_after(message: StoredMessage, until: Moment | None) -> bool:

@@ -23,7 +23,7 @@ from remediation_orchestrator.orchestrator.routing.projection import EPOCH
 from remediation_orchestrator.orchestrator.views import Chronicle
 
 from .connection import Source, reading_options
-from .moments import Moment, MomentType, is_after, until_option
+from .moments import Moment, MomentType, check_known, is_after, until_option
 from .output import BadInputError, Cell, json_line, line, moment, reading, table
 
 
@@ -66,6 +66,7 @@ async def state_at(log: ReadableLog, until: Moment | None, *, live: bool) -> Sta
                 break
             fold.take(message)
             newest = max(newest, message.recorded_at)
+    check_known(fold.unknown)
     fold.fold_facts()
     now = max(newest, datetime.now(UTC)) if live else newest
     if until is not None and not goes_on:

@@ -261,9 +261,9 @@ class Backtest(Rehearsal):
         return bool(unknown)
 
     def _is_known(self, kind: str, name: str, remediation: RemediationId) -> bool:
-        """Whether the log has decided it too, and has not told its end before it would begin here."""
+        """Whether the log still tells of it, or has decided it and tells nothing."""
         last = self._known.told.get(remediation if kind == "analyze" else name)
-        return name in self._known.decided and (last is None or last > self._folded)
+        return name in self._known.decided if last is None else last > self._folded
 
     def _log_tells(self, execution: ExecutionId) -> bool:
         """Whether the log itself has to say who was first: the executor, or the revocation."""

@@ -15,6 +15,7 @@ from remediation_orchestrator.events import (
     Recorded,
     RoutingDecided,
     StoredMessage,
+    Undecodable,
     Verdict,
     WorkflowCompleted,
     WorkflowFailed,
@@ -61,6 +62,8 @@ class Known(Struct):
     policy: Policy = DEFAULT
     """In force at the end."""
     adopted: bool = False
+    unknown: str | None = None
+    """A decision of a type that this version does not know."""
 
     def take(self, message: StoredMessage) -> None:
         """Read the next message."""
@@ -88,7 +91,11 @@ class Known(Struct):
     def _take_frame(self, message: StoredMessage) -> None:
         self.last_frame = message.sequence
         for record in decode(message):
-            match record.event if isinstance(record, Recorded) else None:
+            if isinstance(record, Undecodable):
+                if record.unknown_type is not None:
+                    self.unknown = f"{record.unknown_type} at {record.position}"
+                continue
+            match record.event:
                 case DecisionFrame(as_of=as_of):
                     self.as_of = max(self.as_of, as_of)
                 case RoutingDecided() as decided:

@@ -97,6 +97,36 @@ def test_a_run_that_the_log_has_told_already_ends_at_once(log: Path, tmp_path: P
     assert ours[2:] == [("2", 3, "10:06:00", "Proceed")]
 
 
+@pytest.mark.parametrize("told_of", [True, False])
+def test_facts_that_no_decision_answers_are_judged_as_they_came(tmp_path: Path, told_of: bool) -> None:
+    """At their own stamps and at each wake-up between them, exactly; a run that no fact tells of ends at once."""
+    written = WrittenLog()
+    written.signal(0, fingerprint="f1")
+    written.fails(1, "wfe-2")
+    body = b'{"name":"A","target":{"name":"cart"},"workflow":{"id":"w"},"fingerprint":"f2"}'
+    written.store(2.5, "ro.main.signal.test", body)
+    if told_of:
+        started = b'{"specversion":"1.0","type":"WorkflowStarted.v1","data":{"execution":"wfe-8"}}'
+        written.store(2.75, "ro.main.execution.wfe-8", started)
+    last = written.store(3, "ro.main.signal.test", body)
+    found = rows(ro("backtest", "--log", written.export(tmp_path / "log.jsonl"), "--json"))
+    assert told(found[2:]) == [
+        ("2", 3, "10:02:00", "Proceed"),
+        ("8", 1, "10:02:30", "Proceed"),
+        (last, 1, "10:03:00", "Duplicate DuplicateInProgress of rr-8" if told_of else "Proceed"),
+    ]
+    assert [(row["recorded"], row["counterfactual"]) for row in found[2:]] == [(None, False)] * 3
+
+
+@pytest.mark.parametrize("verb", ["backtest", "replay"])
+def test_a_log_of_a_newer_version_is_exit_two_and_names_the_type(log: Path, verb: str) -> None:
+    """What it decided would be left out."""
+    log.write_bytes(log.read_bytes().replace(b"RoutingDecided.v1", b"Pondered.v2"))
+    result = ro(verb, "--log", log)
+    assert result.exit_code == 2
+    assert "unknown event type Pondered.v2" in result.stderr
+
+
 def test_people_see_what_differs_and_what_it_comes_to(log: Path, tmp_path: Path) -> None:
     """The first divergence of each fingerprint, and the runs saved or added."""
     result = ro("backtest", "--log", log, "--policy", policy(tmp_path, consecutive_failure_threshold=2))
