@@ -153,7 +153,9 @@ class Auditor:
             run, kind = record.event.execution, type(record.event).__name__
             if not fits:
                 self._find(record.position, Drift.STRAY, f"{kind} of {run} fits no run")
-            elif kind != "WorkflowRevoked" and not self._promises.was_sent(run, record.position):
+            elif isinstance(record.event, WorkflowRevoked):
+                self._promises.revoked(run)
+            elif not self._promises.was_sent(run, record.position):
                 self._find(record.position, Drift.EXECUTION, f"{kind} of {run}, and no command for it before")
                 self._promises.keep(("workflow", run), position_key(record.position)[0])  # Said once.
             if isinstance(record.event, WorkflowCompleted | WorkflowFailed):

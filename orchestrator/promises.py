@@ -42,6 +42,10 @@ class Promises:
         """A run is over: nothing more is asked about its command."""
         self._sent.pop(execution, None)
 
+    def revoked(self, execution: ExecutionId) -> None:
+        """A run never began: nobody will cancel it."""
+        self._owed.pop(("cancel", execution), None)
+
     def was_sent(self, execution: ExecutionId, place: Position) -> bool:
         """Whether the command of a run stands before this place."""
         return self._sent.get(execution, position_key(place)[0]) < position_key(place)[0]
