@@ -13,7 +13,7 @@ import click
 from remediation_orchestrator.events.stored import export_line
 
 from .connection import Broker, broker_options
-from .output import reading
+from .output import BadInputError, reading
 
 
 @click.command("export")
@@ -22,6 +22,8 @@ from .output import reading
 @broker_options
 def verb(broker: Broker, path: str, since: int) -> None:
     """Write the log to FILE, compressed where it ends in .gz; - for standard output."""
+    if path.endswith((".zst", ".zstd")):
+        raise BadInputError(f"{path}: zstd is not written here; name it .gz, or pipe - through zstd")
     asyncio.run(_export(broker, path, since))
 
 
