@@ -72,7 +72,7 @@ def ro_story(request: pytest.FixtureRequest) -> "Story":
 
 @pytest.fixture
 def ro_case(request: pytest.FixtureRequest) -> "Callable[[str | Path], Case]":
-    """Judge a case that `ro export --case` wrote, by its path from the test's file; fail at the first difference."""
+    """Judge a case of `ro export --case`, by its path from the test's file; fail at the first difference."""
 
     def check(path: str | Path) -> "Case":
         case = _read(request.path.parent / path)
