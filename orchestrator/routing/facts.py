@@ -36,6 +36,7 @@ from remediation_orchestrator.events import (
     WorkflowRevoked,
     WorkflowStarted,
 )
+from remediation_orchestrator.events.codec import COMPLAINT_CHARACTERS_MAX
 from remediation_orchestrator.events.identity import analysis_id
 
 from .backoff import counted
@@ -298,7 +299,7 @@ def _policy_adopted(view: Projection, fact: PolicyAdopted, position: Position, a
     try:
         policy = policy_of(fact.policy)
     except PolicyError as error:
-        view.ask(Answer(position, None, str(error)))
+        view.ask(Answer(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
         return True
     view.adopt(policy)
     for waiting in view.blocked():
@@ -333,7 +334,14 @@ def end(view: Projection, remediation: Remediation, phase: Phase) -> None:
     view.dequeue(remediation)
     view.drop(Judge, remediation.id)
     view.owed.pop(("analyze", analysis_id(remediation.id, remediation.analyses)), None)
-    view.remediations[remediation.id] = replace(remediation, phase=phase, until=None, queued_since=None)
+    unapproved = remediation.phase is Phase.AWAITING_APPROVAL  # What nobody approved is not known any more.
+    view.remediations[remediation.id] = replace(
+        remediation,
+        phase=phase,
+        until=None,
+        queued_since=None,
+        workflow=None if unapproved else remediation.workflow,
+    )
     history = view.history(remediation.fingerprint)
     if history.active == remediation.id:
         view.histories[remediation.fingerprint] = replace(history, active=None)
