@@ -25,7 +25,6 @@ from remediation_orchestrator.events import (
     PhaseChanged,
     PolicyAdopted,
     PolicyRejected,
-    Position,
     Recorded,
     RemediationCancelled,
     RemediationId,
@@ -53,6 +52,9 @@ from .history import named_by
 HEADER = "Ro-Case"
 """On the first message of a case: the remediation that it is about."""
 
+JUDGED = frozenset({Drift.PROJECTION, Drift.JUDGEMENT, Drift.RECORD, Drift.CAUSE, Drift.OVERLAP})
+"""What an audit can find in a decision itself; the rest is about the log around it, which a case does not have."""
+
 Key = Fingerprint | Target
 
 
@@ -64,10 +66,7 @@ class Case(Struct, frozen=True):
 
     def differences(self) -> Iterator[Finding]:
         """Judge all of it again, and yield each place where another verdict than the recorded one is given."""
-        others = _unjudged(self.messages)
-        for finding in audit(self.messages):
-            if finding.drift not in (Drift.CHAIN, Drift.STRAY) and finding.position not in others:
-                yield finding
+        return (finding for finding in audit(self.messages) if finding.drift in JUDGED)
 
 
 def read_case(messages: Iterable[StoredMessage]) -> Case:
@@ -219,17 +218,7 @@ def _remediation(event: Event) -> RemediationId | None:
 
 
 def _verdicts(messages: Iterable[StoredMessage]) -> Iterator[RoutingDecided]:
-    return (event for _, event in _events(messages) if isinstance(event, RoutingDecided))
-
-
-def _unjudged(messages: list[StoredMessage]) -> set[Position]:
-    """The signals without a verdict: they came in one array with those of the case, and are no part of it."""
-    signals = {place for place, event in _events(messages) if isinstance(event, SignalReceived)}
-    return signals - {one.signal for one in _verdicts(messages)}
-
-
-def _events(messages: Iterable[StoredMessage]) -> Iterator[tuple[Position, Event]]:
     for message in messages:
         for record in decode(message):
-            if isinstance(record, Recorded):
-                yield record.position, record.event
+            if isinstance(record, Recorded) and isinstance(record.event, RoutingDecided):
+                yield record.event
