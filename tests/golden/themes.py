@@ -215,6 +215,8 @@ async def approvals(cell: Cell, url: str) -> None:
         await completes(cell, granted)
         await objects(cell, busy, 3, Block, Reason.RECENTLY_REMEDIATED)
         await proceeds(cell, busy, 4)
+        await cell.tell(RetryRequested(remediation_id(rejected), by="ops", reason="now"))
+        await cell.find(lambda one: isinstance(one, AnalyzeSignal) and one.analysis == f"rr-{rejected}-r2")
 
 
 async def policies(cell: Cell, url: str) -> None:
