@@ -17,7 +17,6 @@ from remediation_orchestrator.events import (
     ApprovalGranted,
     ApprovalRejected,
     BlockCleared,
-    DecisionFrame,
     Duplicate,
     Event,
     Fingerprint,
@@ -88,13 +87,10 @@ class Links:
         self._linked: dict[Key, set[Key]] = {}
         self._fingerprints: dict[RemediationId, Fingerprint] = {}
         self._ends: dict[RemediationId, int] = {}
-        self._round: tuple[int, set[RemediationId]] = (-1, set())
 
     def take(self, message: StoredMessage) -> None:
         """Read the next message of the log."""
         events = [record.event for record in decode(message) if isinstance(record, Recorded)]
-        if events and isinstance(events[0], DecisionFrame):
-            self._enter_round(events[0].as_of)
         for event in events:
             if isinstance(event, RoutingDecided) and not isinstance(event.verdict, Duplicate):
                 self._link(event.situation.fingerprint, event.situation.target)
@@ -102,10 +98,6 @@ class Links:
             about = _remediation(event)
             if about is not None:
                 self._ends[about] = message.sequence
-                if isinstance(event, RoutingDecided | PhaseChanged):
-                    self._round[1].add(about)
-        for about in self._round[1] if events and isinstance(events[0], DecisionFrame) else ():
-            self._ends[about] = message.sequence  # A case never ends amid a round.
 
     def excerpt(self, remediation: RemediationId) -> "Excerpt | None":
         """What a second reading keeps for a remediation; None where the log has no verdict on it."""
@@ -120,10 +112,6 @@ class Links:
                 keys.add(key)
                 found.extend(self._linked.get(key, ()))
         return Excerpt(remediation, keys, self._fingerprints, self._ends[remediation])
-
-    def _enter_round(self, as_of: int) -> None:
-        if as_of != self._round[0]:
-            self._round = (as_of, set())
 
     def _link(self, one: Key, other: Key) -> None:
         self._linked.setdefault(one, set()).add(other)
