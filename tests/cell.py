@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.port import EventLog
 from remediation_orchestrator.events import Event, ExecutionId, Fact, Recorded, decode, encode, subjects
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.orchestrator.audit import Finding, audit
@@ -38,7 +39,7 @@ async def tell(log: JetStreamLog, fact: Fact, execution: str) -> int:
     return await log.append(subjects.execution(log.cell, ExecutionId(execution)), encode(fact, attributes))
 
 
-async def wait_for(log: JetStreamLog, wanted: Callable[[Event], bool], start: int = 1) -> Recorded:
+async def wait_for(log: EventLog, wanted: Callable[[Event], bool], start: int = 1) -> Recorded:
     """The first record of the log that is wanted, however long it takes, within patience."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         async for message in log.read(start, follow=True):
@@ -48,7 +49,7 @@ async def wait_for(log: JetStreamLog, wanted: Callable[[Event], bool], start: in
     raise AssertionError("a log that is followed has no end")
 
 
-async def events_of(log: JetStreamLog) -> list[Event]:
+async def events_of(log: EventLog) -> list[Event]:
     """Every event of the log."""
     return [
         record.event async for message in log.read() for record in decode(message) if isinstance(record, Recorded)

@@ -1,10 +1,11 @@
 """The projection: everything that routing knows, folded from the log and from nothing else.
 
 The tables are mutable and belong to the fold (`facts`, `decisions`); the values in them are frozen.
+What is worked off from the front is an OrderedDict: to find its first, a dict would walk over all that is gone.
 Nothing here judges: `situation` only gathers what the checks will read."""
 
 import heapq
-from collections import deque
+from collections import OrderedDict, deque
 from datetime import UTC, datetime
 
 from remediation_orchestrator.events import (
@@ -54,13 +55,13 @@ class Projection:
         self.remediations: dict[RemediationId, Remediation] = {}
         self.runs: dict[ExecutionId, Run] = {}
         self.holders: dict[Target, ExecutionId] = {}
-        self.queues: dict[Target, dict[RemediationId, None]] = {}
+        self.queues: dict[Target, OrderedDict[RemediationId, None]] = {}
         self.workflows: dict[tuple[Target, str], WorkflowHistory] = {}
         self.half_done: dict[tuple[Target, str], HalfDone] = {}
-        self.unjudged: dict[Position, Unjudged] = {}
+        self.unjudged: OrderedDict[Position, Unjudged] = OrderedDict()
         self.waiting: dict[Fingerprint, deque[Position]] = {}
         """The unjudged of each fingerprint, in the order of the log."""
-        self.agenda: dict[TaskKey, Task] = {}
+        self.agenda: OrderedDict[TaskKey, Task] = OrderedDict()
         """What facts have made necessary and no record has answered yet, in their order."""
         self.owed: dict[tuple[str, str], Owed] = {}
         """Commands and revocations, by kind and id."""
@@ -192,7 +193,7 @@ class Projection:
 
     def enqueue(self, remediation: Remediation) -> None:
         """Let a remediation wait for its target, behind all that wait already."""
-        self.queues.setdefault(remediation.target, {})[remediation.id] = None
+        self.queues.setdefault(remediation.target, OrderedDict())[remediation.id] = None
 
     def dequeue(self, remediation: Remediation) -> None:
         """Let a remediation wait no longer."""
