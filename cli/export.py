@@ -17,7 +17,7 @@ from remediation_orchestrator.orchestrator.case import Excerpt, Links
 from remediation_orchestrator.orchestrator.history import named_by
 
 from .connection import Broker, broker_options
-from .output import RefusedError, reading
+from .output import BadInputError, RefusedError, reading
 
 
 @click.command("export")
@@ -27,6 +27,8 @@ from .output import RefusedError, reading
 @broker_options
 def verb(broker: Broker, path: str, since: int, case: str | None) -> None:
     """Write the log to FILE, compressed where it ends in .gz; - for standard output."""
+    if path.endswith((".zst", ".zstd")):
+        raise BadInputError(f"{path}: zstd is not written here; name it .gz, or pipe - through zstd")
     if case is not None and since != 1:
         raise click.UsageError("a test case begins where its remediation does: --since does not go with --case")
     asyncio.run(_export(broker, path, since) if case is None else _export_case(broker, path, case))
