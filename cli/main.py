@@ -27,6 +27,7 @@ VERBS = {
     "show": "remediation_orchestrator.cli.show",
     "fingerprint": "remediation_orchestrator.cli.fingerprint",
     "explain": "remediation_orchestrator.cli.explain",
+    "timeline": "remediation_orchestrator.cli.timeline",
     "policy": "remediation_orchestrator.cli.policy",
     "clear": "remediation_orchestrator.cli.clear",
     "retry": "remediation_orchestrator.cli.retry",
