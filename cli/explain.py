@@ -14,7 +14,7 @@ from remediation_orchestrator.orchestrator.views import near
 
 from .connection import Source, reading_options
 from .output import BadInputError, RefusedError, json_line, line, moment, table
-from .reading import read_log
+from .reading import read_into, read_log
 
 MARKS = {Answer.OBJECTS: "objects", Answer.PASSES: "passes", Answer.SILENT: "-", Answer.NOT_REACHED: "not reached"}
 
@@ -45,7 +45,7 @@ async def _explain(source: Source, identifier: str | None, target: str | None) -
     async with source.log() as log:
         if identifier is not None:
             explainer = Explainer(_signal_of(identifier))
-            read = await read_log(log, explainer)
+            read = await read_into(explainer.fold, log)
             if not explainer.explanations:
                 raise RefusedError(f"{identifier}: no verdict on it{_near(near(read.fold.view, identifier))}")
             return explainer.explanations
@@ -53,7 +53,7 @@ async def _explain(source: Source, identifier: str | None, target: str | None) -
         newest: list[Explanation] = []
         for remediation in why_not(fold, _target_named(target or "", fold)):
             explainer = Explainer(remediation.signal)
-            await read_log(log, explainer)
+            await read_into(explainer.fold, log)
             newest += explainer.explanations[-1:]
         return newest
 

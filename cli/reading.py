@@ -34,7 +34,11 @@ async def _read(source: Source, observer: Observer | None) -> Read:
 
 async def read_log(log: ReadableLog, observer: Observer | None = None, *, live: bool = True) -> Read:
     """Read an open log to its end."""
-    fold = Fold(observer)
+    return await read_into(Fold(observer), log, live=live)
+
+
+async def read_into(fold: Fold, log: ReadableLog, *, live: bool = True) -> Read:
+    """Read an open log to its end into a fold whose observer asks it questions on the way."""
     newest = datetime.fromtimestamp(0, UTC)
     with reading(f"reading the log of {log.cell}"):
         async for message in log.read():

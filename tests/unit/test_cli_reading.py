@@ -200,3 +200,12 @@ def test_a_log_of_another_cell_is_not_taken_for_it(log: Path) -> None:
     """Exit 2."""
     assert ro("list", "--log", log, "--cell", "other").exit_code == 2
     assert ro("list", "--log", log, "--cell", CELL).exit_code == 0
+
+
+def test_an_explanation_tells_of_the_policy_in_force_and_of_who_holds_the_target(log: Path) -> None:
+    """What the verb prints is of the log that it reads, not of the defaults."""
+    second = next(one["id"] for one in objects(ro("list", "--log", log, "--json")) if one["name"] == "HighLatency")
+    (explained,) = objects(ro("explain", second, "--log", log, "--json"))
+    (shown,) = objects(ro("policy", "show", "--log", log, "--json"))
+    assert explained["policy"] == shown["digest"]
+    assert explained["policy"] == explained["decided"]["situation"]["policy"]
