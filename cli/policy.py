@@ -9,6 +9,7 @@ import yaml
 
 from remediation_orchestrator.events import PolicyAdopted, subjects
 from remediation_orchestrator.events.identity import position
+from remediation_orchestrator.orchestrator.routing.policy import Policy
 
 from .connection import Broker, Source, broker_options, json_option, reading_options
 from .operating import by_option, reason_option
@@ -16,13 +17,17 @@ from .output import RefusedError, json_line, line
 from .publishing import event_of, store
 from .reading import read, read_log
 from .services import load_policy
+from .shadow import verb as shadow_verb
 
 FILE = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 
 
 @click.group("policy")
 def verb() -> None:
-    """Check, show and adopt policies."""
+    """Check, show and adopt policies, or put one in shadow."""
+
+
+verb.add_command(shadow_verb)
 
 
 @verb.command("check")
@@ -52,25 +57,30 @@ def show(source: Source, as_json: bool) -> None:
 
 
 @verb.command("adopt")
-@FILE
+@click.argument("file", metavar="FILE", required=False, type=click.Path(path_type=Path))
+@click.option("--shadow", is_flag=True, help="The policy in shadow, in place of a file.")
 @reason_option
 @by_option
 @json_option
 @broker_options
-def adopt(broker: Broker, file: Path, reason: str, by: str, as_json: bool) -> None:
-    """Put a policy file in force; all that is blocked is judged again by it."""
-    policy = load_policy(file)
-    asyncio.run(_adopt(broker, policy.document(), policy.digest, reason, by, as_json))
+def adopt(broker: Broker, file: Path | None, shadow: bool, reason: str, by: str, as_json: bool) -> None:
+    """Put a policy file, or the policy in shadow, in force; all that is blocked is judged again by it."""
+    if (file is None) is not shadow:
+        raise click.UsageError("give either FILE or --shadow")
+    asyncio.run(_adopt(broker, None if file is None else load_policy(file), reason, by, as_json))
 
 
-async def _adopt(
-    broker: Broker, document: dict[str, object], digest: str, reason: str, by: str, as_json: bool
-) -> None:
+async def _adopt(broker: Broker, given: Policy | None, reason: str, by: str, as_json: bool) -> None:
     async with broker.log() as log:
         view = (await read_log(log)).fold.view
+        policy = given or view.shadow
+        if policy is None:
+            raise RefusedError("no policy is in shadow")
+        digest = policy.digest
         if view.adopted and view.policy.digest == digest:
             raise RefusedError(f"this policy is in force already, digest {digest}")
-        fact = PolicyAdopted(document, replaces=view.policy.digest if view.adopted else None, by=by, reason=reason)
+        replaces = view.policy.digest if view.adopted else None
+        fact = PolicyAdopted(policy.document(), replaces, by, reason)
         event = event_of(log.cell, "operator/cli", fact)
         place = position(await store(log, subjects.operator(log.cell, fact), event))
     if as_json:

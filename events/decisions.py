@@ -250,10 +250,21 @@ class PolicyRejected(Struct, frozen=True):
     message: str
 
 
+class ShadowDecided(Struct, frozen=True):
+    """What the policy in shadow says of the situation of the verdict just before, where it says something else."""
+
+    signal: Position
+    attempt: int
+    policy: str
+    """Digest of the policy in shadow."""
+    verdict: Verdict
+
+
 Decision = (
     DecisionFrame
     | OrchestratorStarted
     | RoutingDecided
+    | ShadowDecided
     | PhaseChanged
     | TargetReleased
     | SignalRejected

@@ -168,6 +168,14 @@ class PolicyAdopted(Struct, frozen=True):
     reason: str = ""
 
 
+class PolicyShadowed(Struct, frozen=True):
+    """An operator puts a policy beside the one in force, to see what it would say; null takes it away again."""
+
+    policy: dict[str, object] | None = None
+    by: str = ""
+    reason: str = ""
+
+
 Fact = (
     SignalReceived
     | SignalResolved
@@ -183,4 +191,5 @@ Fact = (
     | RemediationCancelled
     | RetryRequested
     | PolicyAdopted
+    | PolicyShadowed
 )

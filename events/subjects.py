@@ -14,6 +14,7 @@ from .facts import (
     ApprovalRejected,
     BlockCleared,
     PolicyAdopted,
+    PolicyShadowed,
     RemediationCancelled,
     RetryRequested,
     SignalReceived,
@@ -29,7 +30,13 @@ ROOT = "ro"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 OperatorFact = (
-    ApprovalGranted | ApprovalRejected | BlockCleared | RemediationCancelled | RetryRequested | PolicyAdopted
+    ApprovalGranted
+    | ApprovalRejected
+    | BlockCleared
+    | RemediationCancelled
+    | RetryRequested
+    | PolicyAdopted
+    | PolicyShadowed
 )
 _VERBS: dict[type, str] = {
     ApprovalGranted: "approve",
@@ -38,6 +45,7 @@ _VERBS: dict[type, str] = {
     RemediationCancelled: "cancel",
     RetryRequested: "retry",
     PolicyAdopted: "adopt",
+    PolicyShadowed: "shadow",
 }
 
 

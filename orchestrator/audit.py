@@ -24,6 +24,7 @@ from remediation_orchestrator.events import (
     Recorded,
     RemediationId,
     RoutingDecided,
+    ShadowDecided,
     SignalReceived,
     SignalRejected,
     StoredMessage,
@@ -45,7 +46,9 @@ from .routing.judge import expected_end, verdict_again, verdict_on_signal
 from .routing.owed import command_of
 from .routing.policy import Policy, PolicyError, policy_of
 from .routing.projection import EPOCH
+from .routing.shadow import shadow_verdict
 from .routing.state import Answer, Judge, Serve, Task, Tell
+from .tasks import describe, place_of
 
 
 class Drift(StrEnum):
@@ -112,6 +115,8 @@ class Auditor:
         self._findings: list[Finding] = []
         self._identity = ""
         self._frame: StoredMessage | None = None
+        self._shadow: ShadowDecided | None = None
+        """What has to stand behind the verdict just read."""
         self._now = EPOCH
         """The latest moment of any decision."""
 
@@ -128,6 +133,7 @@ class Auditor:
     def end(self) -> list[Finding]:
         """The log is over: return what it leaves open although its last round is complete."""
         self._findings = []
+        self._check_shadow(position(self.report.last), None)
         if self._frame is None or len(self._frame.payload) > FRAME_BYTES_MAX // 2:
             return self._findings  # Of a round in several frames all but the last are at least half full.
         for task in self.fold.view.agenda.values():
@@ -180,11 +186,13 @@ class Auditor:
             self._find_unreadable(record)
             return
         event = record.event
+        self._check_shadow(record.position, event if isinstance(event, ShadowDecided) else None)
         self._check_now(record.position, moment_of(event))
         match event:
             case RoutingDecided() as decided:
                 self._check_verdict(record.position, decided)
                 self._promises.add(decided, record.position)
+                self._shadow = shadow_verdict(self.fold.view.shadow, decided)
             case PhaseChanged() as change:
                 self._check_change(record.position, change)
                 self._promises.add(change, record.position)
@@ -266,8 +274,8 @@ class Auditor:
     def _find_unanswered(self, task: Task) -> None:
         unknown = self._unknown.get(task.position) if isinstance(task, Answer) else None
         if unknown is not None:
-            self.newer = self.newer or _newer(_place(task), unknown)
-        self._find(_place(task), Drift.UNANSWERED, f"nothing was recorded: {_describe(task)}")
+            self.newer = self.newer or _newer(place_of(task), unknown)
+        self._find(place_of(task), Drift.UNANSWERED, f"nothing was recorded: {describe(task)}")
 
     def _find_overdue(self) -> None:
         """What had become due before the last decision, and was not judged."""
@@ -338,6 +346,13 @@ class Auditor:
         policy = self.fold.view.policy
         self._policies.setdefault(policy.digest, policy)
 
+    def _check_shadow(self, place: Position, found: ShadowDecided | None) -> None:
+        """Hold what follows a verdict against what the policy in shadow says of the same situation."""
+        expected, self._shadow = self._shadow, None
+        if found != expected:
+            given, told = _plain(expected) or "nothing else", _plain(found) or "nothing"
+            self._find(place, Drift.JUDGEMENT, f"the policy in shadow gives {given}, and {told} is recorded")
+
     def _check_change(self, place: Position, change: PhaseChanged) -> None:
         task = self.fold.view.agenda.get((Tell, change.remediation))
         expected = (
@@ -371,25 +386,3 @@ def _difference(expected: Struct, recorded: Struct) -> str:
         if wanted != found:
             return f"{field} is recorded as {_plain(found)}, and the log gives {_plain(wanted)}"
     return "they differ"
-
-
-def _place(task: Task) -> Position:
-    match task:
-        case Answer():
-            return task.position
-        case Tell():
-            return task.change.because.position or Position("0")
-        case _:
-            return task.because.position or Position("0")
-
-
-def _describe(task: Task) -> str:
-    match task:
-        case Answer():
-            return "a rejection"
-        case Tell():
-            return f"{task.change.remediation} {task.change.phase}"
-        case Judge():
-            return f"a verdict on {task.remediation}"
-        case Serve():
-            return f"the queue of {task.target}"

@@ -13,6 +13,7 @@ from remediation_orchestrator.events import (
     PhaseChanged,
     PolicyRejected,
     RoutingDecided,
+    ShadowDecided,
     SignalRejected,
     TargetReleased,
     encode,
@@ -37,7 +38,8 @@ def batches(decisions: Iterable[Decision], source: str, now: datetime) -> Iterat
     size = 0
     for decision in decisions:
         encoded = encode(decision, decision_attributes(decision, source, now))
-        if batch.decisions and size + len(encoded) > FRAME_BYTES_MAX:
+        apart = not isinstance(decision, ShadowDecided)  # It stands behind its verdict, in the same frame.
+        if batch.decisions and apart and size + len(encoded) > FRAME_BYTES_MAX:
             yield batch
             batch, size = Batch([], []), 0
         batch.decisions.append(decision)
@@ -68,6 +70,8 @@ def decision_attributes(decision: Decision, source: str, now: datetime) -> Attri
                 causationid=decision.because.position or "",
                 correlationid=decision.remediation,
             )
+        case ShadowDecided():
+            return Attributes(id=f"{decision.signal}.{decision.attempt}.shadow", source=source, time=now)
         case DecisionFrame():
             return Attributes(id=f"frame.{decision.previous[:16]}", source=source, time=now)
         case OrchestratorStarted():

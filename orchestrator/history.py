@@ -26,6 +26,7 @@ from remediation_orchestrator.events import (
     Recorded,
     RemediationId,
     RoutingDecided,
+    ShadowDecided,
     SignalReceived,
     SignalResolved,
     StoredMessage,
@@ -239,6 +240,8 @@ def says(event: Event) -> str:
             return event.workflow.id if event.workflow else "no workflow fits"
         case AnalysisFailed():
             return _joined(event.reason, event.message)
+        case ShadowDecided():
+            return _joined("another policy, in shadow:", _verdict(event.verdict))
         case _:
             named = getattr(event, "execution", None) or getattr(event, "fingerprint", None)
             by = getattr(event, "by", "")

@@ -25,6 +25,7 @@ from remediation_orchestrator.events import (
     Recorded,
     RemediationId,
     RoutingDecided,
+    ShadowDecided,
     SignalReceived,
     SignalResolved,
     StoredMessage,
@@ -110,8 +111,13 @@ class Timeline:
 
     def decision(self, record: Recorded | Undecodable) -> None:
         """Keep a decision about one of them."""
-        if isinstance(record, Recorded):
-            self._keep_own(record)
+        match record:
+            case Recorded(event=ShadowDecided(signal=signal)) if remediation_id(signal) in self._wanted:
+                self._keep(record, remediation_id(signal))
+            case Recorded():
+                self._keep_own(record)
+            case Undecodable():
+                pass
 
     def command(self, message: StoredMessage, key: tuple[str, str]) -> None:
         """Commands follow from decisions: none is kept."""

@@ -25,6 +25,7 @@ from remediation_orchestrator.events import (
     Reason,
     Refuse,
     RoutingDecided,
+    ShadowDecided,
     SignalReceived,
     SignalRejected,
     Skip,
@@ -62,7 +63,7 @@ def fold_decision(view: Projection, decision: Decision, at: Position | None) -> 
             return True
         case OrchestratorStarted():
             return _orchestrator_started(view, decision)
-        case DecisionFrame():
+        case DecisionFrame() | ShadowDecided():
             return True
         case _:
             assert_never(decision)

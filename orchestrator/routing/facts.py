@@ -22,6 +22,7 @@ from remediation_orchestrator.events import (
     Outcome,
     Phase,
     PolicyAdopted,
+    PolicyShadowed,
     Position,
     Recorded,
     RemediationCancelled,
@@ -279,6 +280,14 @@ def _policy_adopted(view: Projection, fact: PolicyAdopted, position: Position, a
     return True
 
 
+def _policy_shadowed(view: Projection, fact: PolicyShadowed, position: Position, at: datetime) -> bool:
+    try:
+        view.shadow = None if fact.policy is None else policy_of(fact.policy)
+    except PolicyError as error:
+        view.ask(Answer(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
+    return True
+
+
 _FOLDS: dict[type, Callable[..., bool]] = {
     SignalReceived: _signal_received,
     SignalResolved: _signal_resolved,
@@ -294,4 +303,5 @@ _FOLDS: dict[type, Callable[..., bool]] = {
     RemediationCancelled: _remediation_cancelled,
     RetryRequested: _retry_requested,
     PolicyAdopted: _policy_adopted,
+    PolicyShadowed: _policy_shadowed,
 }

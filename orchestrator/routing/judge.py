@@ -35,6 +35,7 @@ from .checks import decide
 from .decisions import fold_decision, open_remediation
 from .effects import current_run
 from .projection import Projection
+from .shadow import with_shadow
 from .state import Answer, Judge, Remediation, Run, Serve, Task, Tell, Unjudged
 
 _TIMED = {
@@ -69,7 +70,7 @@ def judge(view: Projection, now: datetime) -> Round:
     for decision in _signals(view, now):
         decisions.append(decision)
         decisions.extend(_agenda(view, now))
-    return Round(decisions, overdue)
+    return Round(list(with_shadow(view.shadow, decisions)), overdue)
 
 
 def verdict_on_signal(

@@ -50,6 +50,8 @@ class Projection:
     def __init__(self) -> None:
         self.policy: Policy = DEFAULT
         self.adopted = False
+        self.shadow: Policy | None = None
+        """What judges beside the policy in force, without effect."""
         self.newest = EPOCH
         """The latest moment of any record folded: a fact's stamp, a decision's `now`."""
         self.histories: dict[Fingerprint, FingerprintHistory] = {}
@@ -180,7 +182,9 @@ class Projection:
         return following if isinstance(following.event, SignalResolved) else None
 
     def adopt(self, policy: Policy) -> None:
-        """Put a policy in force."""
+        """Put a policy in force; what is in force casts no shadow."""
+        if self.shadow is not None and self.shadow.digest == policy.digest:
+            self.shadow = None
         self.policy = policy
         self.adopted = True
 

@@ -19,6 +19,8 @@ def printed(messages: Iterable[StoredMessage]) -> str:
 
 def _lines(view: Projection) -> Iterator[str]:
     yield f"policy {view.policy.digest}"
+    if view.shadow is not None:
+        yield f"shadow {view.shadow.digest}"
     for one in sorted(view.remediations.values(), key=lambda one: one.order):
         workflow = one.workflow.id if one.workflow else "-"
         yield (

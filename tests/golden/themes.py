@@ -23,12 +23,14 @@ from remediation_orchestrator.events import (
     Phase,
     PolicyAdopted,
     PolicyRejected,
+    PolicyShadowed,
     Position,
     Proceed,
     Reason,
     Refuse,
     RemediationCancelled,
     RetryRequested,
+    ShadowDecided,
     Skip,
     Target,
     WorkflowFailed,
@@ -267,6 +269,26 @@ async def clears(cell: Cell, url: str) -> None:
         await completes(cell, failed, 2)
 
 
+async def shadow(cell: Cell, url: str) -> None:
+    """A patient policy in shadow says otherwise of a failure, is adopted, and casts no shadow any more."""
+    patient = policy_of({**SHORT, "routing": {**SHORT["routing"], "backoff_base": "10m", "backoff_cap": "1h"}})
+    async with cell.orchestrated(POLICY):
+        await cell.tell(PolicyShadowed(patient.document(), by="ops", reason="how many waits would be longer?"))
+        bad = await cell.tell(PolicyShadowed({"routing": {"retry_limit": 0}}, by="ops"))
+        await cell.find(lambda one: isinstance(one, PolicyRejected) and one.position == bad)
+        first = await cell.signal(resolves=True)
+        await proceeds(cell, first)
+        await fails(cell, first)
+        await cell.find(lambda one: isinstance(one, ShadowDecided) and (one.signal, one.attempt) == (first, 2))
+        await proceeds(cell, first, 3, 2)
+        await completes(cell, first, 2)
+        await cell.tell(PolicyAdopted(patient.document(), replaces=POLICY.digest, by="ops", reason="promoted"))
+        second = await cell.signal("Other", target="cart", resolves=True)
+        await proceeds(cell, second)
+        await fails(cell, second)
+        await objects(cell, second, 2, Block, Reason.EXPONENTIAL_BACKOFF)
+
+
 Theme = Callable[[Cell, str], Awaitable[None]]
 THEMES: dict[str, Theme] = {
     "ladder": ladder,
@@ -279,6 +301,7 @@ THEMES: dict[str, Theme] = {
     "approvals": approvals,
     "policy-adoption": policies,
     "clears": clears,
+    "shadow": shadow,
     "bad-records": bad_records,
     "takeover": takeover,
     "owed": owed,

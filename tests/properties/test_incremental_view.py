@@ -25,6 +25,7 @@ from remediation_orchestrator.events import (
     Fact,
     Fingerprint,
     PolicyAdopted,
+    PolicyShadowed,
     Recorded,
     RemediationCancelled,
     RemediationId,
@@ -245,6 +246,11 @@ class Cell(RuleBasedStateMachine):
     def adopt(self, policy: dict[str, object]) -> None:
         """An operator adopts a policy."""
         self.operator(PolicyAdopted(policy))
+
+    @rule(policy=st.sampled_from([None, *POLICIES]))
+    def cast_shadow(self, policy: dict[str, object] | None) -> None:
+        """An operator puts a policy in shadow, or takes it away: nothing else follows."""
+        self.operator(PolicyShadowed(policy))
 
     # -- what must hold after each ------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from remediation_orchestrator.events import (
     Outcome,
     Phase,
     PolicyAdopted,
+    PolicyShadowed,
     Reason,
     RemediationCancelled,
     RemediationId,
@@ -47,6 +48,7 @@ OPERATOR_FACTS: tuple[subjects.OperatorFact, ...] = (
     RemediationCancelled(RR),
     RetryRequested(RR),
     PolicyAdopted({}),
+    PolicyShadowed(),
 )
 
 

@@ -18,6 +18,7 @@ from remediation_orchestrator.events import (
     Notify,
     Outcome,
     PolicyAdopted,
+    PolicyShadowed,
     Position,
     RemediationCancelled,
     RemediationId,
@@ -77,6 +78,7 @@ def test_every_fact_has_its_subject() -> None:
         (RemediationCancelled(RR), "cancel"),
         (RetryRequested(RR), "retry"),
         (PolicyAdopted({}), "adopt"),
+        (PolicyShadowed(), "shadow"),
     ],
 )
 def test_an_operators_fact_stands_under_its_verb(fact: subjects.OperatorFact, verb: str) -> None:

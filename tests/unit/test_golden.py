@@ -27,6 +27,7 @@ THEMES = {
     "policy-adoption",
     "queue",
     "revoked",
+    "shadow",
     "takeover",
 }
 

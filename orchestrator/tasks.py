@@ -1,0 +1,29 @@
+"""What nobody has answered, as an audit names it: the place in the log that asks for it, and the words."""
+
+from remediation_orchestrator.events import Position
+
+from .routing.state import Answer, Judge, Serve, Task, Tell
+
+
+def place_of(task: Task) -> Position:
+    """The record because of which a task is to be done."""
+    match task:
+        case Answer():
+            return task.position
+        case Tell():
+            return task.change.because.position or Position("0")
+        case _:
+            return task.because.position or Position("0")
+
+
+def describe(task: Task) -> str:
+    """What is to be done, for a person."""
+    match task:
+        case Answer():
+            return "a rejection"
+        case Tell():
+            return f"{task.change.remediation} {task.change.phase}"
+        case Judge():
+            return f"a verdict on {task.remediation}"
+        case Serve():
+            return f"the queue of {task.target}"
