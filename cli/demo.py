@@ -19,6 +19,7 @@ from .demo_screen import Screen
 from .demo_stage import stage
 from .demo_story import Story
 from .demo_tape import StoryError, Tape
+from .export import write
 from .output import RefusedError
 
 INTRODUCTION = """\
@@ -30,17 +31,19 @@ Everything that was promised was seen. Next:
    ro up --workflows examples/workflows       a cell that stays
    ro signal --name KubePodCrashLooping --target shop/Deployment/checkout --resolves --wait 5
    ro list                                    what is going on; then ro show ID and ro explain ID
+   ro audit                                   derive every decision again; ro demo --keep FILE keeps this log
    docs/architecture.md                       how it works"""
 
 
 @click.command("demo")
-def verb() -> None:
+@click.option("--keep", metavar="FILE", help="Export the log at the end, compressed where it ends in .gz.")
+def verb(keep: str | None) -> None:
     """Tell the whole story on an embedded broker, in under a minute."""
     screen = Screen(Console(highlight=False, emoji=False))
     screen.frame(INTRODUCTION)
     wrong = ""
     try:
-        asyncio.run(_play(screen))
+        asyncio.run(_play(screen, keep))
     except* (StoryError, LogError, ConsumerGoneError) as failed:
         wrong = str(_first(failed))
     except* asyncio.CancelledError:
@@ -50,7 +53,7 @@ def verb() -> None:
     screen.frame(NEXT)
 
 
-async def _play(screen: Screen) -> None:
+async def _play(screen: Screen, keep: str | None) -> None:
     playing = asyncio.current_task()
     assert playing is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
@@ -61,6 +64,8 @@ async def _play(screen: Screen) -> None:
             following = asyncio.create_task(tape.follow())
             try:
                 await Story(set_up, tape, screen).tell()
+                if keep is not None:
+                    await write(set_up.log, keep)
             finally:
                 following.cancel()
 

@@ -72,6 +72,8 @@ import pathlib, shutil, sys
 home = pathlib.Path(sys.argv[1])
 shutil.move(home / "index.a", home / "moved.a")
 print("moved the first half of the index")
+if not (home / "index.b").exists():
+    sys.exit("index.b is not there: half of the index is moved, and half is not")
 shutil.move(home / "index.b", home / "moved.b")
 """
 

@@ -24,6 +24,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.gateway.alertmanager import signals_of
 from remediation_orchestrator.orchestrator.audit import HARMLESS, Auditor, Report
+from remediation_orchestrator.orchestrator.backtest import backtest
 from remediation_orchestrator.orchestrator.explain import Answer, Explainer
 from remediation_orchestrator.orchestrator.routing.backoff import backoff
 from remediation_orchestrator.orchestrator.routing.checks import decide
@@ -33,8 +34,10 @@ from .demo_screen import Screen
 from .demo_stage import Stage
 from .demo_tape import PATIENCE_SECONDS, StoryError, Tape
 
-# An hour in a third of a minute: the longest wait of the story is the block, the shortest a backoff.
-FACTOR = 180
+# An hour in a sixth of a minute: the longest wait of the story is the block, twice; the shortest is a backoff.
+FACTOR = 360
+# What the backtest at the end tries in place of the default, so that no failure of the story blocks.
+PATIENT_THRESHOLD = 5
 
 HUNG, SLOW, FULL = "CheckoutHung", "SearchSlow", "SearchDiskFull"
 
@@ -74,9 +77,11 @@ class Story:
         block = await self._climb(signal)
         await self._explain(signal, block)
         await self._queue()
+        await self._failing_probe(signal)
         await self._probe(signal, block, hung)
         await self._cool_down(signal)
         await self._audit()
+        await self._what_if(signal)
 
     # -- acts ------------------------------------------------------------------------------------------
 
@@ -153,8 +158,6 @@ class Story:
             decide(block.situation, self._policy) == block.verdict, "its situation gives this verdict again"
         )
         self._screen.say("Deciding the recorded situation again gives the same verdict.")
-        self._stage.service.lock.unlink()
-        self._screen.say("The deploy has ended, and its lock is gone. Nobody tells the orchestrator.")
 
     async def _queue(self) -> None:
         self._screen.act("Meanwhile: two different alerts for one target, one after the other")
@@ -179,17 +182,32 @@ class Story:
             record, refused, "it failed half-way and is not idempotent: never again until a person has looked"
         )
 
-    async def _probe(self, signal: Position, block: RoutingDecided, hung: int) -> None:
-        self._screen.act("The hour ends: one probe may run")
+    async def _failing_probe(self, signal: Position) -> None:
+        self._screen.act("The hour ends: one probe may run, and fails")
+        await self._half_open(signal, 8)
+        await self._fails(ExecutionId(f"wfe-{signal}-r4"))
+        record, again = await self._tape.verdict(signal, 9)
+        self._promise(_reason(again.verdict) is Reason.CONSECUTIVE_FAILURES, "a failed probe blocks again")
+        self._show(record, again, f"failure 4: {self._wait_of(again, 4)}")
+        self._stage.service.lock.unlink()
+        self._screen.say("The deploy has ended, and its lock is gone. Nobody tells the orchestrator.")
+
+    async def _half_open(self, signal: Position, attempt: int) -> None:
+        """Wait for the probe that may run when a block ends, and not before."""
+        _, block = await self._tape.verdict(signal, attempt - 1)
         assert isinstance(block.verdict, Block)
         assert block.verdict.until is not None
         remaining = (block.verdict.until - datetime.now(UTC)).total_seconds()
         self._screen.say(f"{max(remaining, 0):.0f} s of it are left.")
         with self._screen.waiting("the hour passes"):
-            await self._tape.verdict(signal, 8)
-        begun = await self._proceeds(signal, 8)
+            await self._tape.verdict(signal, attempt)
+        begun = await self._proceeds(signal, attempt)
         self._promise(begun.recorded_at >= block.verdict.until, "the probe does not run before the block's end")
-        record, done = await self._tape.end(ExecutionId(f"wfe-{signal}-r4"))
+
+    async def _probe(self, signal: Position, block: RoutingDecided, hung: int) -> None:
+        self._screen.act("The next hour ends: another probe, and the repair")
+        await self._half_open(signal, 10)
+        record, done = await self._tape.end(ExecutionId(f"wfe-{signal}-r5"))
         self._promise(isinstance(done, WorkflowCompleted), "the probe repairs checkout")
         assert isinstance(done, WorkflowCompleted)
         self._screen.event(record, done.output.strip())
@@ -214,7 +232,7 @@ class Story:
         self._screen.event(record, f"{change.remediation} {change.phase}: its source says that it is resolved")
 
     async def _audit(self) -> None:
-        self._screen.act("Audit: derive every decision of this log again")
+        self._screen.act("Audit: derive every decision of this log again, as `ro audit` does")
         report = Report()
         auditor = Auditor(report)
         findings = [finding async for message in self._stage.log.read() for finding in auditor.take(message)]
@@ -225,6 +243,20 @@ class Story:
         )
         first = f": {drifts[0].message} at {drifts[0].position}" if drifts else ""
         self._promise(not drifts, f"an audit without drift{first}")
+
+    async def _what_if(self, signal: Position) -> None:
+        self._screen.act(f"What if the threshold were {PATIENT_THRESHOLD}? A backtest of this log")
+        messages = [message async for message in self._stage.log.read()]
+        patient = msgspec.structs.replace(self._policy.routing, consecutive_failure_threshold=PATIENT_THRESHOLD)
+        rows = backtest(lambda: messages, msgspec.structs.replace(self._policy, routing=patient))
+        blocked = [row for row in rows if row.position == signal and isinstance(row.verdict, Block)]
+        climbs = [_reason(row.verdict) for row in blocked] == [Reason.EXPONENTIAL_BACKOFF] * 4
+        self._promise(climbs, "under the higher threshold the ladder climbs on")
+        for failures, row in enumerate(blocked, start=1):
+            wait = backoff(DEFAULT.routing, row.fingerprint, failures)
+            was = _reason(row.recorded) if row.recorded else None
+            full, short = wait.total_seconds() / 60, wait.total_seconds() / FACTOR
+            self._screen.say(f"failure {failures}: wait {short:.2f} s ({full:.1f} min at full length), was {was}")
 
     # -- what several acts do --------------------------------------------------------------------------
 

@@ -36,9 +36,14 @@ def verb(broker: Broker, path: str, since: int, case: str | None) -> None:
 
 async def _export(broker: Broker, path: str, since: int) -> None:
     async with broker.log() as log:
-        with _opened(path) as file, reading(f"exporting the log of {log.cell}"):
-            async for message in log.read(since):
-                file.write(export_line(message) + b"\n")
+        await write(log, path, since)
+
+
+async def write(log: ReadableLog, path: str, since: int = 1) -> None:
+    """Write an open log to a file, or to standard output."""
+    with _opened(path) as file, reading(f"exporting the log of {log.cell}"):
+        async for message in log.read(since):
+            file.write(export_line(message) + b"\n")
 
 
 async def _export_case(broker: Broker, path: str, name: str) -> None:

@@ -5,14 +5,22 @@ import os
 import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from processes import PATIENCE, gone, is_alive
 
+from remediation_orchestrator.bus.file import messages
 from remediation_orchestrator.cli.demo_story import FACTOR, shortened
+from remediation_orchestrator.events import Block, Reason, Recorded, SignalReceived, WorkflowFailed, decode
+from remediation_orchestrator.events.identity import remediation_of
+from remediation_orchestrator.orchestrator.audit import HARMLESS, audit
+from remediation_orchestrator.orchestrator.backtest import backtest
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
 
+ROOT = Path(__file__).parents[2]
 RO = Path(sys.executable).with_name("ro")
 ACTS = (
     "Shortened time",
@@ -23,8 +31,10 @@ ACTS = (
     "Why is it blocked?",
     "Meanwhile: two different alerts for one target",
     "The hour ends: one probe",
+    "The next hour ends: another probe",
     "It fires once more: the cooldown",
     "Audit: ",
+    "What if the threshold were 5?",
 )
 
 
@@ -82,8 +92,10 @@ def commands_with(text: str) -> list[int]:
 
 
 def test_the_demo_tells_its_whole_story_and_leaves_nothing(short_folder: Path) -> None:
-    """In a pipe, under a minute, with an audit without drift at its end."""
-    done = subprocess.run([RO, "demo"], capture_output=True, text=True, timeout=60, env=environment(short_folder))
+    """In a pipe, under a minute, with an audit without drift at its end; the log that it keeps holds too."""
+    log = short_folder.parent / "demo.jsonl.gz"
+    command = [RO, "demo", "--keep", log]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment(short_folder))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     assert "\x1b" not in done.stdout
@@ -93,12 +105,41 @@ def test_the_demo_tells_its_whole_story_and_leaves_nothing(short_folder: Path) -
     assert f"divided by {FACTOR}" in done.stdout
     assert done.stdout.count("Duplicate DuplicateInProgress") == 3
     assert done.stdout.count("Block ExponentialBackoff") == 2
-    for verdict in ("Block ConsecutiveFailures", "Block ResourceBusy", "Block RecentlyRemediated"):
+    assert done.stdout.count("Block ConsecutiveFailures") == 2
+    for verdict in ("Block ResourceBusy", "Block RecentlyRemediated"):
         assert done.stdout.count(verdict) == 1
     assert "Refuse PreviousExecutionFailed" in done.stdout
     assert "drift: 0" in done.stdout
     assert left_in(short_folder) == []
     assert commands_with(str(short_folder)) == []
+    check_what_is_kept(log)
+
+
+def check_what_is_kept(log: Path) -> None:
+    """Its audit finds nothing, and under a threshold of 5 each failure doubles the wait: 1, 2, 4, 8 minutes."""
+    found = list(messages(log))
+    assert [one for one in audit(found) if one.drift not in HARMLESS] == []
+    records = [one for message in found for one in decode(message) if isinstance(one, Recorded)]
+    signal = next(one.position for one in records if isinstance(one.event, SignalReceived))
+    failed = [
+        one.recorded_at
+        for one in records
+        if isinstance(one.event, WorkflowFailed) and remediation_of(one.event.execution) == f"rr-{signal}"
+    ]
+    routing = replace(shortened(DEFAULT, FACTOR).routing, consecutive_failure_threshold=5)
+    rows = list(backtest(lambda: found, replace(shortened(DEFAULT, FACTOR), routing=routing)))
+    ladder = [row.verdict for row in rows if row.position == signal and isinstance(row.verdict, Block)]
+    waits = [one.until - at for one, at in zip(ladder, failed, strict=True) if one.until is not None]
+    assert {one.reason for one in ladder} == {Reason.EXPONENTIAL_BACKOFF}
+    minutes = [wait * FACTOR / timedelta(minutes=1) for wait in waits]
+    assert [promised <= wait <= promised * 1.1 for promised, wait in zip((1, 2, 4, 8), minutes, strict=True)] == [
+        True
+    ] * 4
+
+
+def test_a_log_that_a_demo_has_kept_stays_what_it_was() -> None:
+    """The one that the README reads from."""
+    check_what_is_kept(ROOT / "examples" / "demo.jsonl")
 
 
 async def test_the_demo_can_be_ended_in_the_middle(short_folder: Path) -> None:
