@@ -180,7 +180,7 @@ class _Lasting:
             waits = f"{decided.execution} waits for an executor"
             self.going[decided.execution] = Bar(remediation, Lasting.START, waits, at)
         elif decided.analysis is not None:
-            self.going[remediation] = Bar(remediation, Lasting.ANALYSIS, decided.analysis, at)
+            self.going[remediation] = Bar(remediation, Lasting.ANALYSIS, f"analysis {decided.analysis}", at)
         elif isinstance(decided.verdict, Block):
             queues = decided.verdict.reason is Reason.RESOURCE_BUSY
             what = Lasting.QUEUE if queues else Lasting.BLOCK

@@ -28,6 +28,8 @@ NOT_RUN_HERE = {
     "python examples/own_executor.py": "it runs for ever; tests/integration/test_executor_examples.py runs it",
 }
 PATIENCE = 30.0
+PRINTED = re.findall(r"```sh\n([^\n]+)\n```\n\n```text\n(.*?)```", README, re.DOTALL)
+"""Commands whose output stands below them."""
 
 
 class Cell:
@@ -95,6 +97,26 @@ async def test_every_command_of_the_readme_does_what_it_says(cell: Cell) -> None
     assert "KubePodCrashLooping on eu-1/shop/Deployment/checkout" in text
     assert "stored at " in text
     assert '"stream":"RO_main"' in text
+
+
+def test_what_the_readme_shows_is_what_is_printed(tmp_path: Path) -> None:
+    """Of the log that a demo has kept: audit, explain, backtest, replay, timeline; no broker is there."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    shown = dict(PRINTED)
+    assert [command.split()[1] for command in shown] == ["audit", "explain", "backtest", "replay", "timeline"]
+    for command in COMMANDS:
+        if "--log examples/" in command:
+            done = subprocess.run(
+                ["/bin/sh", "-c", command],
+                cwd=tmp_path,
+                env=environment(NATS_URL=""),
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+            )
+            assert done.returncode == 0, f"{command}\n{done.stderr}"
+            said = [line.rstrip() for line in done.stdout.rstrip().splitlines()]
+            assert said == shown.get(command, "").splitlines(), command
 
 
 async def answer_to(command: str, url: str) -> str:
