@@ -35,6 +35,7 @@ VERBS = {
     "reject": "remediation_orchestrator.cli.reject",
     "export": "remediation_orchestrator.cli.export",
     "asyncapi": "remediation_orchestrator.cli.asyncapi",
+    "chaos": "remediation_orchestrator.cli.chaos",
 }
 """Each module has its click command under the name `verb`."""
 
