@@ -56,6 +56,11 @@ class Service:
         """The process, where it lives."""
         return self._process if self._process is not None and self._process.poll() is None else None
 
+    @property
+    def pid(self) -> int | None:
+        """Its process id, where it lives."""
+        return self.process.pid if self.process is not None else None
+
     def end(self) -> None:
         """Leave nothing of it."""
         if self._process is not None:
@@ -121,35 +126,44 @@ class ChaosCell:
 
     async def suffer(self, planned: Planned) -> bool:
         """Strike, wait, and heal; return whether anything was there to be struck."""
+        seconds = planned.seconds
+        orchestrator = self.orchestrators[planned.which % ORCHESTRATORS]
+        executor = self.executors[planned.which % EXECUTORS]
         match planned.strike:
             case Strike.BROKER_KILLED:
-                return await self._kill_broker(planned.seconds)
+                return await self._kill_broker(seconds)
             case Strike.BROKER_FROZEN:
-                return self._broker is not None and await self._freeze(self._broker, planned.seconds)
-            case Strike.ORCHESTRATOR_KILLED | Strike.ORCHESTRATOR_FROZEN | Strike.ORCHESTRATOR_STOPPED:
-                victims = self.orchestrators
-            case _:
-                victims = self.executors
-        return await self._strike(victims[planned.which % len(victims)], planned)
+                return await self._freeze(self._broker, seconds)
+            case Strike.ORCHESTRATOR_KILLED:
+                return await self._end(orchestrator, signal.SIGKILL, seconds)
+            case Strike.ORCHESTRATOR_STOPPED:
+                return await self._end(orchestrator, signal.SIGTERM, seconds)
+            case Strike.ORCHESTRATOR_FROZEN:
+                return await self._freeze(orchestrator.pid, seconds)
+            case Strike.EXECUTOR_KILLED:
+                return await self._end(executor, signal.SIGKILL, seconds)
+            case Strike.EXECUTOR_FROZEN | Strike.EXECUTOR_PAUSED:
+                return await self._freeze(executor.pid, seconds)
+            case Strike.EVERYTHING_KILLED:
+                services = (*self.orchestrators, *self.executors)
+                ends = [self._end(service, signal.SIGKILL, seconds) for service in services]
+                return any(await asyncio.gather(self._kill_broker(seconds), *ends))
 
-    async def _strike(self, service: Service, planned: Planned) -> bool:
+    async def _end(self, service: Service, number: int, seconds: float) -> bool:
+        """End a service, and start it again after a while."""
         process = service.process
         if process is None:
             return False
-        match planned.strike:
-            case Strike.ORCHESTRATOR_KILLED | Strike.EXECUTOR_KILLED:
-                process.kill()
-            case Strike.ORCHESTRATOR_STOPPED:
-                process.terminate()
-            case _:
-                return await self._freeze(process.pid, planned.seconds)
+        process.send_signal(number)
         await asyncio.to_thread(process.wait)
-        await asyncio.sleep(planned.seconds)
+        await asyncio.sleep(seconds)
         if service.process is None:
             service.start(self.url)
         return True
 
-    async def _freeze(self, pid: int, seconds: float) -> bool:
+    async def _freeze(self, pid: int | None, seconds: float) -> bool:
+        if pid is None:
+            return False
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
             await asyncio.sleep(seconds)
@@ -157,7 +171,8 @@ class ChaosCell:
         return True
 
     async def _kill_broker(self, seconds: float) -> bool:
-        assert self._broker is not None
+        if self._broker is None:
+            return False
         os.kill(self._broker, signal.SIGKILL)
         self._broker = None
         self._server.stop()

@@ -22,11 +22,12 @@ class Strike(StrEnum):
     EXECUTOR_KILLED = "executor killed"
     EXECUTOR_FROZEN = "executor frozen past ack_wait"
     EXECUTOR_PAUSED = "executor frozen for a moment"
+    EVERYTHING_KILLED = "everything killed at once"
 
 
 KILLS = (Strike.BROKER_KILLED, Strike.ORCHESTRATOR_KILLED, Strike.EXECUTOR_KILLED)
 FREEZES = (Strike.ORCHESTRATOR_FROZEN, Strike.EXECUTOR_FROZEN)
-SOMETIMES = (Strike.BROKER_FROZEN, Strike.ORCHESTRATOR_STOPPED, Strike.EXECUTOR_PAUSED)
+SOMETIMES = (Strike.BROKER_FROZEN, Strike.ORCHESTRATOR_STOPPED, Strike.EXECUTOR_PAUSED, Strike.EVERYTHING_KILLED)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Planned:
 def plan(seed: int, number: int, seconds: float) -> list[Planned]:
     """The strikes of a round: each kind of process is killed, some sleep too long, and some more may happen."""
     chance = random.Random(f"chaos {seed} {number}")
-    chosen = [*KILLS, *FREEZES, *(one for one in SOMETIMES if chance.random() < 0.5)]
+    chosen = [*KILLS, *FREEZES, *(one for one in SOMETIMES if chance.random() < 1 / 3)]
     planned = [
         Planned(chance.uniform(0, seconds), strike, chance.randrange(1_000), _length(strike, chance))
         for strike in chosen
