@@ -7,6 +7,7 @@ a promise that could not be checked counts as broken."""
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -54,12 +55,17 @@ class Chaos:
         """One round, from its first signal to the counting."""
         began = asyncio.get_running_loop().time()
         struck: Counter[Strike] = Counter()
+        seen = len(self._account.findings)
+        tending = asyncio.create_task(self._tend())
         async with asyncio.TaskGroup() as group:
             group.create_task(self._driver.publish(self._seconds))
             for planned in plan(self._seed, number, self._seconds):
                 group.create_task(self._suffer(planned, struck))
-        seen = len(self._account.findings)
-        wrong = await self._settle() + await self._compare()
+        wrong = await self._settle()
+        tending.cancel()
+        with suppress(asyncio.CancelledError):
+            await tending
+        wrong += await self._compare()
         total = self._account.tally(self._driver.accepted, self._forgotten, self._stuck)
         round_tally, self._so_far = total.minus(self._so_far), total
         wrong += self._account.findings[seen:]
@@ -77,20 +83,26 @@ class Chaos:
         if await self._cell.suffer(planned):
             struck[planned.strike] += 1
 
+    async def _tend(self) -> None:
+        """Be the operator, for as long as it lasts: clear the target of each lost run as soon as it is known."""
+        while True:
+            await self._account.read_on(self._log)
+            for target in self._account.to_clear():
+                await self._driver.clear(target)
+            await asyncio.sleep(LOOK_SECONDS)
+
     async def _settle(self) -> list[str]:
-        """Wait until everything accepted is decided and everything begun has ended; be its operator meanwhile."""
+        """Wait until everything accepted is decided and everything begun has ended."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + SETTLE_SECONDS
         while True:
-            current = await self._account.read_on(self._log)
             left = self._account.unfinished(self._driver.accepted)
-            if current and not left:
+            if not left:
                 return []
             if loop.time() > deadline:
                 self._stuck += 1
                 return [f"not finished {SETTLE_SECONDS:g} s after the last strike: {', '.join(left)}"]
-            for target in self._account.to_clear():
-                await self._driver.clear(target)
+            self._cell.revive()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _compare(self) -> list[str]:

@@ -65,6 +65,7 @@ class Account:
         self._stored: Counter[str] = Counter()
         self._started: set[str] = set()
         self._completed: set[str] = set()
+        self._cleared: set[str] = set()
         self.findings: list[str] = []
         """What audit found on the way, and where the diary and the log disagree."""
 
@@ -110,10 +111,13 @@ class Account:
         return [*undecided, *waiting, *(one.id for one in view.blocked())][:5]
 
     def to_clear(self) -> list[Target]:
-        """The targets that wait for an operator: of lost runs, and of half-done ones."""
+        """The targets that wait for an operator, of lost runs and of half-done ones; each cause is told once."""
         view = self._auditor.fold.view
-        targets = [run.target for run in view.runs.values() if run.lost] + [target for target, _ in view.half_done]
-        return list(dict.fromkeys(targets))
+        causes = {run.execution: run.target for run in view.runs.values() if run.lost}
+        causes |= {one.remediation: target for (target, _), one in view.half_done.items()}
+        fresh = causes.keys() - self._cleared
+        self._cleared |= fresh
+        return list({causes[cause]: None for cause in sorted(fresh)})
 
     def fresh(self, like: Testimony) -> Testimony | None:
         """What a fresh fold of the same records says; None where they were not read yet."""

@@ -28,6 +28,16 @@ ANSWER_SECONDS = 2.0
 LOOK_SECONDS = 0.02
 
 
+def _begin() -> None:
+    """In a child: not to be ended by a question that comes before it can answer, nor to outlive us."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if _die_with_us is not None:
+        _die_with_us()
+
+
+_die_with_us = dies_with_parent(signal.SIGKILL) if sys.platform == "linux" else None
+
+
 class Service:
     """One process that is started again and again, and writes what it logs into one file."""
 
@@ -48,7 +58,7 @@ class Service:
                 stdout=subprocess.DEVNULL,
                 stderr=said,
                 start_new_session=True,
-                preexec_fn=dies_with_parent(signal.SIGKILL) if sys.platform == "linux" else None,
+                preexec_fn=_begin,
             )
 
     @property
@@ -115,6 +125,12 @@ class ChaosCell:
         """Start every service."""
         for service in (*self.orchestrators, *self.executors):
             service.start(self.url)
+
+    def revive(self) -> None:
+        """Start again what has ended by itself, as whoever keeps services running does."""
+        for service in (*self.orchestrators, *self.executors):
+            if service.process is None:
+                service.start(self.url)
 
     def end(self) -> None:
         """End everything."""
