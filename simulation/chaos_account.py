@@ -113,7 +113,7 @@ class Account:
     def to_clear(self) -> list[Target]:
         """The targets that wait for an operator, of lost runs and of half-done ones; each cause is told once."""
         view = self._auditor.fold.view
-        causes = {run.execution: run.target for run in view.runs.values() if run.lost}
+        causes: dict[str, Target] = {run.execution: run.target for run in view.runs.values() if run.lost}
         causes |= {one.remediation: target for (target, _), one in view.half_done.items()}
         fresh = causes.keys() - self._cleared
         self._cleared |= fresh
