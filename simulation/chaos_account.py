@@ -22,6 +22,7 @@ from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.events.stored import export_line
 from remediation_orchestrator.orchestrator.audit import HARMLESS, Auditor, Report
 from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.witness import Testimony, testify
 
 from .chaos_catalog import Line, read_diary
@@ -65,6 +66,7 @@ class Account:
         self._stored: Counter[str] = Counter()
         self._started: set[str] = set()
         self._completed: set[str] = set()
+        self._looked_at = 0
         self._cleared: set[str] = set()
         self.findings: list[str] = []
         """What audit found on the way, and where the diary and the log disagree."""
@@ -105,10 +107,16 @@ class Account:
 
     def unfinished(self, accepted: dict[str, int]) -> list[str]:
         """What is still to come: no list is longer than a person reads."""
-        view = self._auditor.fold.view
+        left = self._left(self._auditor.fold.view, accepted)
+        if left and self.read == self._looked_at:  # The facts behind the last frame may be all that is missing.
+            left = self._left(self._fresh(self.read).view, accepted)
+        self._looked_at = self.read
+        return left[:5]
+
+    def _left(self, view: Projection, accepted: dict[str, int]) -> list[str]:
         undecided = [name for name, sequence in accepted.items() if not self._verdicts[position(sequence), 1]]
         waiting = [str(key) for table in (view.unjudged, view.agenda, view.owed, view.runs) for key in table]
-        return [*undecided, *waiting, *(one.id for one in view.blocked())][:5]
+        return [*undecided, *waiting, *(one.id for one in view.blocked())]
 
     def to_clear(self) -> list[Target]:
         """The targets that wait for an operator, of lost runs and of half-done ones; each cause is told once."""
@@ -123,13 +131,17 @@ class Account:
         """What a fresh fold of the same records says; None where they were not read yet."""
         if like.read > self.read:
             return None
+        # Whoever is active has folded the facts at the tail, whoever stands by has not.
+        return testify(self._fresh(like.read, tail=like.waiting == 0))
+
+    def _fresh(self, through: int, *, tail: bool = True) -> Fold:
         fold = Fold()
         for message in self._messages:
-            if message.sequence <= like.read:
+            if message.sequence <= through:
                 fold.take(message)
-        if like.waiting == 0:  # Whoever is active folds the facts at the tail, whoever stands by does not.
+        if tail:
             fold.fold_facts()
-        return testify(fold)
+        return fold
 
     # -- counting --------------------------------------------------------------------------------------
 

@@ -77,7 +77,7 @@ class Driver:
         if chance.random() < 0.2:
             return signal | {"name": ANALYSED}
         parameters = {
-            "milliseconds": chance.choice((0, 200, 200, 800, 800, 1_500, 1_500, 4_000)),
+            "milliseconds": chance.choice((0, 200, 800, 1_500, 4_000)),
             "fails": chance.random() < 0.25,
             "stubborn": chance.random() < 0.2,
         }

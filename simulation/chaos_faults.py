@@ -10,6 +10,9 @@ LEASE = 1.5
 # A process that sleeps so much longer than its lease or claim lasts wakes up as a zombie.
 PAST = 1.5
 
+# The share of a round before its first strike: something must be under way.
+QUIET = 0.25
+
 
 class Strike(StrEnum):
     """One way to hurt a process."""
@@ -45,7 +48,7 @@ def plan(seed: int, number: int, seconds: float) -> list[Planned]:
     chance = random.Random(f"chaos {seed} {number}")
     chosen = [*KILLS, *FREEZES, *(one for one in SOMETIMES if chance.random() < 1 / 3)]
     planned = [
-        Planned(chance.uniform(0, seconds), strike, chance.randrange(1_000), _length(strike, chance))
+        Planned(chance.uniform(QUIET * seconds, seconds), strike, chance.randrange(1_000), _length(strike, chance))
         for strike in chosen
     ]
     return sorted(planned, key=lambda one: one.at)
