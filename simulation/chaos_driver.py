@@ -15,7 +15,7 @@ from remediation_orchestrator.events.codec import Attributes, source
 from .chaos_catalog import ANALYSED, ONCE, WORK
 
 TARGETS, PROBLEMS = 12, 3
-PUBLISHERS, PER_SECOND = 4, 5.0
+PUBLISHERS, PER_SECOND = 4, 4.0
 RETRY_SECONDS = 0.1
 
 
@@ -77,7 +77,7 @@ class Driver:
         if chance.random() < 0.2:
             return signal | {"name": ANALYSED}
         parameters = {
-            "milliseconds": chance.choice((0, 200, 800, 1_500, 4_000)),
+            "milliseconds": chance.choice((0, 100, 300, 600, 3_000)),
             "fails": chance.random() < 0.25,
             "stubborn": chance.random() < 0.2,
         }
