@@ -22,7 +22,7 @@ from remediation_orchestrator.orchestrator import policy_file
 from remediation_orchestrator.orchestrator.lead import PACE, Pace
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, policy_of
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
-from remediation_orchestrator.orchestrator.witness import testify
+from remediation_orchestrator.orchestrator.witness import witness_of
 
 from .output import BadInputError
 from .records import log_to_stderr
@@ -135,7 +135,7 @@ async def until_stopped(stopping: asyncio.Event, *services: Awaitable[None], wit
 def _testify(orchestrator: Orchestrator, file: Path) -> None:
     """Say what the state is, at once or not at all."""
     fresh = file.with_name(f"{file.name}.new")
-    fresh.write_bytes(msgspec.json.encode(testify(orchestrator.fold)))
+    fresh.write_bytes(msgspec.json.encode(witness_of(orchestrator.fold)))
     fresh.replace(file)
 
 

@@ -28,7 +28,7 @@ class Testimony(Struct, frozen=True):
         return places + sorted(name for name in names if self.tables.get(name) != other.tables.get(name))
 
 
-def testify(fold: Fold) -> Testimony:
+def witness_of(fold: Fold) -> Testimony:
     """Say what a fold knows now."""
     tables = {name: _digest(table) for name, table in fold.view.snapshot().items()}
     return Testimony(fold.read, len(fold.facts), fold.chain.head, tables)

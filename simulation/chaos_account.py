@@ -23,7 +23,7 @@ from remediation_orchestrator.events.stored import export_line
 from remediation_orchestrator.orchestrator.audit import HARMLESS, Auditor, Report
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
-from remediation_orchestrator.orchestrator.witness import Testimony, testify
+from remediation_orchestrator.orchestrator.witness import Testimony, witness_of
 
 from .chaos_catalog import Line, read_diary
 
@@ -132,7 +132,7 @@ class Account:
         if like.read > self.read:
             return None
         # Whoever is active has folded the facts at the tail, whoever stands by has not.
-        return testify(self._fresh(like.read, tail=like.waiting == 0))
+        return witness_of(self._fresh(like.read, tail=like.waiting == 0))
 
     def _fresh(self, through: int, *, tail: bool = True) -> Fold:
         fold = Fold()

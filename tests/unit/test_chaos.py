@@ -1,14 +1,18 @@
-"""Chaos counts right: what its scripts and its log say is added up by rules that are tried here without processes."""
+"""Chaos counts right: the rules by which its scripts and its log are added up, tried without processes."""
 
+from datetime import UTC, datetime
 from pathlib import Path
+
+from cell import bare
 
 from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.orchestrator.routing.fold import Fold
-from remediation_orchestrator.orchestrator.witness import testify
+from remediation_orchestrator.orchestrator.witness import witness_of
 from remediation_orchestrator.simulation.chaos_account import Tally, overlapping
 from remediation_orchestrator.simulation.chaos_catalog import Line, read_diary, write_catalog
 from remediation_orchestrator.simulation.chaos_faults import FREEZES, KILLS, plan
-from written import EPOCH, signal  # isort: skip
+
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def begin(execution: str, at: int, *, target: str = "t", alone: bool = True) -> Line:
@@ -71,9 +75,9 @@ def test_equal_folds_testify_alike_and_a_forgetful_one_is_found() -> None:
     """By the name of what it forgot."""
     folds = [Fold(), Fold()]
     for fold in folds:
-        fold.take(StoredMessage(1, EPOCH, "ro.main.signal.test", signal()))
+        fold.take(StoredMessage(1, EPOCH, "ro.main.signal.test", bare()))
         fold.fold_facts()
-    one, other = (testify(fold) for fold in folds)
+    one, other = (witness_of(fold) for fold in folds)
     assert one.differs_in(other) == []
     folds[1].view.unjudged.clear()
-    assert one.differs_in(testify(folds[1])) == ["unjudged"]
+    assert one.differs_in(witness_of(folds[1])) == ["unjudged"]
