@@ -90,7 +90,7 @@ async def ensure_stream(
     if found is None:
         found = await _create(connection, wanted)
     _check_keeps_everything(found.config)
-    changes = _lossless_changes(cell, found, max_bytes)
+    changes = _lossless_changes(cell, found, max_bytes) | _more_replicas(found, replicas)
     if not changes:
         return found
     return await update_stream(connection, found, changes)
@@ -99,7 +99,10 @@ async def ensure_stream(
 async def ensure_leases(connection: Client, *, replicas: int = 1) -> api.StreamInfo:
     """Make the bucket of leases if there is none."""
     found = await api.stream_info(connection, LEASE_STREAM)
-    return found or await _create(connection, lease_config(replicas=replicas))
+    if found is None:
+        found = await _create(connection, lease_config(replicas=replicas))
+    changes = _more_replicas(found, replicas)
+    return await update_stream(connection, found, changes) if changes else found
 
 
 async def update_stream(connection: Client, found: api.StreamInfo, changes: dict[str, Any]) -> api.StreamInfo:
@@ -150,3 +153,8 @@ def _lossless_changes(cell: CellName, found: api.StreamInfo, max_bytes: int | No
         else:
             log.warning("limit kept", extra={"stream": found.config["name"], "stored_bytes": found.state.bytes})
     return changes
+
+
+def _more_replicas(found: api.StreamInfo, replicas: int) -> dict[str, Any]:
+    """Copies may be added to what is there; to take some away is the business of whoever runs the broker."""
+    return {"num_replicas": replicas} if replicas > found.config.get("num_replicas", 1) else {}

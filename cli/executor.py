@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from .connection import Broker, broker_options
+from .health import Health, answering, health_option
 from .services import EXECUTOR_SECONDS, begin, run_executor, until_stopped
 
 WORKFLOWS = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -23,14 +24,19 @@ slots_option = click.option(
 @click.option("--workflows", metavar="DIR", type=WORKFLOWS, required=True, help="The workflow catalog.")
 @slots_option
 @click.option("--no-analyser", is_flag=True, help="Leave the choice of workflows to other analysers.")
+@health_option
 @broker_options
-def verb(broker: Broker, workflows: Path, slots: int, no_analyser: bool) -> None:
+def verb(broker: Broker, workflows: Path, slots: int, no_analyser: bool, address: tuple[str, int] | None) -> None:
     """Run workflows, and choose them from the catalog's rules."""
     url = broker.url()
 
     async def serve() -> None:
-        stopping = await begin(url)
-        service = run_executor(url, broker.cell, workflows, stopping, slots=slots, analyses=not no_analyser)
-        await until_stopped(stopping, service, within=EXECUTOR_SECONDS)
+        health = Health("executor")
+        async with answering(health, address):
+            stopping = await begin(url)
+            service = run_executor(
+                url, broker.cell, workflows, stopping, slots=slots, analyses=not no_analyser, health=health
+            )
+            await until_stopped(stopping, service, within=EXECUTOR_SECONDS)
 
     asyncio.run(serve())

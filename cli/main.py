@@ -33,6 +33,7 @@ VERBS = {
     "cancel": "remediation_orchestrator.cli.cancel",
     "approve": "remediation_orchestrator.cli.approve",
     "reject": "remediation_orchestrator.cli.reject",
+    "ready": "remediation_orchestrator.cli.ready",
     "export": "remediation_orchestrator.cli.export",
     "asyncapi": "remediation_orchestrator.cli.asyncapi",
 }

@@ -6,6 +6,8 @@ from pathlib import Path
 import click
 
 from .connection import Broker, broker_options
+from .health import Health, answering, health_option
+from .log_options import LogShape, log_options
 from .services import ORCHESTRATOR_SECONDS, begin, load_policy, run_orchestrator, until_stopped
 
 
@@ -17,15 +19,19 @@ from .services import ORCHESTRATOR_SECONDS, begin, load_policy, run_orchestrator
     type=click.Path(path_type=Path),
     help="The policy of a log that has none yet; afterwards `ro policy adopt` is the way.",
 )
+@log_options
+@health_option
 @broker_options
-def verb(broker: Broker, policy_path: Path | None) -> None:
+def verb(broker: Broker, policy_path: Path | None, shape: LogShape, address: tuple[str, int] | None) -> None:
     """Decide for a cell, or stand by while another does."""
     policy = load_policy(policy_path)
     url = broker.url()
 
     async def serve() -> None:
-        stopping = await begin(url)
-        service = run_orchestrator(url, broker.cell, policy, stopping)
-        await until_stopped(stopping, service, within=ORCHESTRATOR_SECONDS)
+        health = Health("orchestrator")
+        async with answering(health, address):
+            stopping = await begin(url)
+            service = run_orchestrator(url, broker.cell, policy, stopping, shape=shape, health=health)
+            await until_stopped(stopping, service, within=ORCHESTRATOR_SECONDS)
 
     asyncio.run(serve())

@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Awaitable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from remediation_orchestrator.bus.clock import BrokerClock
@@ -20,6 +21,8 @@ from remediation_orchestrator.orchestrator import policy_file
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, policy_of
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
+from .health import Health
+from .log_options import AS_IT_IS, LogShape
 from .output import BadInputError
 from .records import log_to_stderr
 
@@ -57,14 +60,23 @@ async def begin(url: str) -> asyncio.Event:
 
 
 async def run_orchestrator(
-    url: str, cell: CellName, policy: Policy, stopping: asyncio.Event, active: asyncio.Event | None = None
+    url: str,
+    cell: CellName,
+    policy: Policy,
+    stopping: asyncio.Event,
+    active: asyncio.Event | None = None,
+    *,
+    shape: LogShape = AS_IT_IS,
+    health: Health | None = None,
 ) -> None:
     """Be an orchestrator of a cell until `stopping`; `active` is set when it first decides."""
     async with connected(url, name="orchestrator") as client:
-        log = await JetStreamLog.ensure(client, cell)
-        lease = await JetStreamLease.open(client, cell)
+        log = await JetStreamLog.ensure(client, cell, replicas=shape.replicas, max_bytes=shape.max_bytes)
+        lease = await JetStreamLease.open(client, cell, replicas=shape.replicas)
         clock = BrokerClock(datetime.now(UTC))
         orchestrator = Orchestrator(log, lease, clock, _identity(), policy)
+        if health is not None:
+            health.ask("orchestrator", orchestrator.why_not_ready)
         telling = [asyncio.create_task(_stop_when(stopping, orchestrator))]
         if active is not None:
             telling.append(asyncio.create_task(_pass_on(orchestrator.active, active)))
@@ -77,7 +89,14 @@ async def run_orchestrator(
 
 
 async def run_executor(
-    url: str, cell: CellName, workflows: Path, stopping: asyncio.Event, *, slots: int, analyses: bool = True
+    url: str,
+    cell: CellName,
+    workflows: Path,
+    stopping: asyncio.Event,
+    *,
+    slots: int,
+    analyses: bool = True,
+    health: Health | None = None,
 ) -> None:
     """Be an executor of a cell until `stopping`. Raises LogError when it cannot go on."""
     # Only here: it brings FastStream, which no other verb should wait for.
@@ -85,9 +104,9 @@ async def run_executor(
     from remediation_orchestrator.executor.watchdog import ConsumerGoneError
 
     try:
-        await service.run_executor(
-            url, cell, service.Settings(workflows, slots=slots, analyses=analyses), stopping
-        )
+        settings = service.Settings(workflows, slots=slots, analyses=analyses)
+        ask = None if health is None else partial(health.ask, "executor")
+        await service.run_executor(url, cell, settings, stopping, ask)
     except ConsumerGoneError as error:
         raise LogUnreachableError(str(error)) from error
 

@@ -34,7 +34,7 @@ from .folder import CatalogFolder
 from .lease import Lease, Pace, confirming
 from .script import run_script
 from .supervisor import instant
-from .watchdog import watch_consumers
+from .watchdog import Probe, watch_consumers, why_no_work
 from .worker import Surroundings, Worker
 
 log = logging.getLogger(__name__)
@@ -65,8 +65,16 @@ class Settings:
     grace: float = 30.0
 
 
-async def run_executor(url: str, cell: CellName, settings: Settings, stop: asyncio.Event) -> None:
-    """Take commands until `stop`. Raises LogError or ConsumerGoneError, with one line, when it cannot go on."""
+async def run_executor(
+    url: str,
+    cell: CellName,
+    settings: Settings,
+    stop: asyncio.Event,
+    tell: Callable[[Probe], None] | None = None,
+) -> None:
+    """Take commands until `stop`. Raises LogError or ConsumerGoneError, with one line, when it cannot go on.
+
+    `tell` is given, once it takes commands, what says whether any can come."""
     async with connected(url, name=EXECUTOR) as connection:
         await JetStreamLog.open(connection, cell)
         waits = [await _ensure(connection, cell, durable, kind, settings) for durable, kind in KINDS.items()]
@@ -84,6 +92,8 @@ async def run_executor(url: str, cell: CellName, settings: Settings, stop: async
     watching = asyncio.create_task(watch_consumers(broker.connection, stream_name(cell), tuple(KINDS)))
     stopping = asyncio.create_task(stop.wait())
     await broker.start()
+    if tell is not None:
+        tell(partial(why_no_work, broker.connection, stream_name(cell), tuple(KINDS)))
     log.info("executor ready", extra={"executor": worker.executor, "cell": cell, "slots": settings.slots})
     try:
         await asyncio.wait({following, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -71,7 +71,6 @@ class Leader:
         """Frames stored and not read back yet, and when (monotonic seconds) their append was acknowledged."""
         self._resigned: str | None = None
         self._fill_due = 0.0
-        self._takes_signals: bool | None = None
 
     async def begin(self, first_record: Callable[[], OrchestratorStarted]) -> None:
         """Take the fence: from here on every append of an earlier orchestrator is refused."""
@@ -192,13 +191,11 @@ class Leader:
             return
         self._fill_due = moment + self._pace.fill
         try:
-            fill = await self._log.fill()
-            wanted = fill < ROOM if self._takes_signals is False else fill < FULL
-            if wanted != self._takes_signals:
+            fill, takes = await self._log.fill(), await self._log.takes_signals()
+            wanted = fill < (FULL if takes else ROOM)
+            if wanted != takes:
                 await self._log.take_signals(enabled=wanted)
-                if not wanted or self._takes_signals is False:
-                    log.warning("the log takes signals" if wanted else "the log is full", extra={"fill": fill})
-                self._takes_signals = wanted
+                log.warning("the log takes signals" if wanted else "the log is full", extra={"fill": fill})
         except LogError as error:
             log.warning("the log's fill is not known", extra={"why": str(error)})
 

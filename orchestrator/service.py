@@ -20,6 +20,10 @@ from .routing.policy import DEFAULT, Policy
 
 log = logging.getLogger(__name__)
 
+# Whoever follows is behind by milliseconds; whoever still folds the past is not ready.
+TAIL_SECONDS = 1.0
+LOOK_SECONDS = 0.01
+
 
 class Identity(Struct, frozen=True):
     """Who this orchestrator is."""
@@ -47,6 +51,8 @@ class Orchestrator:
         self._policy = policy
         self._pace = pace
         self._stopping = asyncio.Event()
+        self._unfit: str | None = None
+        """Why this version must not become active here."""
         self.active = asyncio.Event()
         """Set while this orchestrator decides."""
         self.inbox = Inbox()
@@ -71,6 +77,27 @@ class Orchestrator:
                     log.warning("standing by", extra={"why": str(conflict)})
                 finally:
                     self.active.clear()
+
+    async def why_not_ready(self) -> str | None:
+        """Why it neither decides nor could take over, or takes no signals; None where all is well.
+
+        Ready is: folded to the tail as it was when asked, and holding the lease, or following whoever holds it."""
+        if self._unfit is not None:
+            return self._unfit
+        try:
+            tail = await self._log.last_sequence()
+            async with asyncio.timeout(TAIL_SECONDS):
+                while self.fold.read < tail:  # noqa: ASYNC110 - a probe is rare, and an event would cost every message
+                    await asyncio.sleep(LOOK_SECONDS)
+            if await self._lease.holder() is None:
+                return "nobody is active"
+            if not await self._log.takes_signals():
+                return f"the log is {await self._log.fill():.0%} full: it takes no signals until there is room"
+        except TimeoutError:
+            return f"it has folded {self.fold.read:,} of {tail:,} messages"
+        except LogError as error:
+            return str(error)
+        return None
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[None]:
@@ -107,10 +134,12 @@ class Orchestrator:
         """Fold along until the lease is ours and the fold is at the tail; False when told to stop."""
         while not self._stopping.is_set():
             await self._take()
-            if self.fold.unknown is not None:
-                await self._refuse_to_lead(self.fold.unknown)
-            elif await self._has_lease() and await self._at_tail():
+            if self.fold.unknown is None and not (await self._has_lease() and await self._at_tail()):
+                continue
+            unknown = self.fold.needs_another(self._identity.version)
+            if unknown is None:
                 return not self._stopping.is_set()
+            await self._refuse_to_lead(unknown)
         return False
 
     async def _take(self) -> None:
@@ -124,6 +153,9 @@ class Orchestrator:
             "not becoming active",
             extra={"unknown": unknown, "needs_version": self.fold.version, "version": self._identity.version},
         )
+        self._unfit = f"{unknown} needs version {self.fold.version} or newer, this is {self._identity.version}"
+        with suppress(LogError):
+            await self._lease.release(self._identity.name)
         await self._stopping.wait()
 
     async def _has_lease(self) -> bool:
@@ -140,7 +172,7 @@ class Orchestrator:
         while self.fold.read < tail and not self._stopping.is_set():
             await self._take()
             await self._renew()
-        return self.fold.unknown is None
+        return True
 
     async def _renew(self) -> bool:
         """Hold the lease; True while nobody else is known to have it."""
