@@ -40,7 +40,7 @@ class Pace(Struct, frozen=True):
     """How often an orchestrator looks up although nothing has called it, in seconds."""
 
     renew: float = 1.0
-    """To renew its lease: three chances before one of three seconds lapses."""
+    """To renew its lease, which lasts five: a lost answer or two cost nobody the lead."""
     fill: float = 5.0
     """To see how full the log is."""
 
