@@ -23,7 +23,7 @@ class Cluster:
 
     def __init__(self, folder: Path, count: int) -> None:
         self._folder = folder
-        self._ports = {f"n{number}": (_free_port(), _free_port()) for number in range(1, count + 1)}
+        self._ports = {f"n{number}": (free_port(), free_port()) for number in range(1, count + 1)}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -79,7 +79,7 @@ class Cluster:
         )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that is free now; each server is told its own before any of them runs."""
     with socket.socket() as taken:
         taken.bind((HOST, 0))

@@ -69,6 +69,8 @@ class Leader:
         self._dispatcher = Dispatcher(log, self._source)
         self._own: dict[int, float] = {}
         """Frames stored and not read back yet, and when (monotonic seconds) their append was acknowledged."""
+        self.unstored: str | None = None
+        """Why the frame under way is not stored yet."""
         self._resigned: str | None = None
         self._fill_due = 0.0
 
@@ -157,6 +159,7 @@ class Leader:
         items = encoded or [encode(one, decision_attributes(one, self._source, now)) for one in decisions]
         payload = join_frame([encode(head, decision_attributes(head, self._source, now)), *items])
         sequence = await self._append(payload, expect=chain.head)
+        self.unstored = None
         self._own[sequence] = asyncio.get_running_loop().time()
         self._fold.stored(sequence, [head, *decisions], payload)
 
@@ -171,7 +174,8 @@ class Leader:
                     raise
                 return sequence
             except LogError as error:
-                log.warning("a frame is not stored yet", extra={"why": str(error)})
+                self.unstored = str(error)
+                log.warning("a frame is not stored yet", extra={"why": self.unstored})
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _find(self, payload: bytes) -> int | None:

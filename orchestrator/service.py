@@ -51,6 +51,7 @@ class Orchestrator:
         self._policy = policy
         self._pace = pace
         self._stopping = asyncio.Event()
+        self._leader: Leader | None = None
         self._unfit: str | None = None
         """Why this version must not become active here."""
         self.active = asyncio.Event()
@@ -89,6 +90,8 @@ class Orchestrator:
             async with asyncio.timeout(TAIL_SECONDS):
                 while self.fold.read < tail:  # noqa: ASYNC110 - a probe is rare, and an event would cost every message
                     await asyncio.sleep(LOOK_SECONDS)
+            if self._leader is not None and self._leader.unstored is not None:
+                return f"the broker stores nothing: {self._leader.unstored}"
             if await self._lease.holder() is None:
                 return "nobody is active"
             if not await self._log.takes_signals():
@@ -183,6 +186,7 @@ class Orchestrator:
 
     async def _lead(self) -> None:
         leader = Leader(self._log, self._clock, self.fold, self.inbox, self._identity.name, self._pace)
+        self._leader = leader
         keeping = asyncio.create_task(self._keep_lease(leader))
         try:
             await leader.begin(self._first_record)
@@ -190,6 +194,7 @@ class Orchestrator:
             log.info("active", extra={"orchestrator": self._identity.name, "read": self.fold.read})
             await leader.lead(self._stopping)
         finally:
+            self._leader = None
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
             await leader.close()
@@ -204,6 +209,9 @@ class Orchestrator:
         leader.resign("the lease is another's")
 
     def _first_record(self) -> OrchestratorStarted:
+        unknown = self.fold.needs_another(self._identity.version)
+        if unknown is not None:  # A newer one was faster, and has said what we do not know.
+            raise FencedError(unknown)
         view = self.fold.view
         policy = None if view.adopted else self._policy.document()
         in_force = view.policy if view.adopted else self._policy

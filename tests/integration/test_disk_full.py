@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cell import orchestrator
 
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.port import LogError
+from remediation_orchestrator.bus.port import LogError, LogFullError, UnknownOutcomeError
 from remediation_orchestrator.events import CellName, subjects
 
 PATIENCE = 60
@@ -52,16 +53,26 @@ async def append_until_refused(log: JetStreamLog) -> tuple[list[int], LogError]:
 async def test_a_full_disk_refuses_loudly_and_loses_nothing_that_was_acknowledged(
     disk: Path, cell: CellName
 ) -> None:
-    """Somebody else fills the disk under the server; with room again, all that was acknowledged is read."""
+    """Somebody else fills the disk under the server, and readiness says so; with room again, and a server that was
+    started again, all that was acknowledged is read."""
     ballast = disk / "ballast"
     server = EmbeddedServer(disk / "data").start()
     try:
         async with connected(server.url) as connection:
             log = await JetStreamLog.ensure(connection, cell)
-            ballast.write_bytes(bytes(BYTES - LEFT))
-            acknowledged, refusal = await append_until_refused(log)
-            print(repr(refusal))
+            service = await orchestrator(connection, cell)
+            serving = asyncio.create_task(service.run())
+            async with asyncio.timeout(PATIENCE):
+                await service.active.wait()
+                ballast.write_bytes(bytes(BYTES - LEFT))
+                acknowledged, refusal = await append_until_refused(log)
+                while (why := await service.why_not_ready()) is None:
+                    await service.inbox.wait(0.1)
+            serving.cancel()
+            await asyncio.wait({serving})
         assert len(acknowledged) > 10
+        assert isinstance(refusal, LogFullError | UnknownOutcomeError)
+        assert "the broker stores nothing" in why
     finally:
         server.stop()
     ballast.unlink()
