@@ -1,6 +1,6 @@
 """Kill the leader of a cell's stream with -9, again and again, under load, and account for every signal.
 
-    python benchmarks/cluster.py --kills 10
+    python -m benchmarks.cluster --kills 10
 
 Three real nats-servers on this machine that sync every message, the cell's stream with three replicas, two
 processes of `ro orchestrator`, and a publisher that keeps its own account of what was acknowledged. Exit 0
@@ -22,7 +22,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
-from broker_cluster import PATIENCE_SECONDS, Cluster
 from msgspec import Struct
 from nats.aio.client import Client
 
@@ -32,6 +31,8 @@ from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events import CellName, Recorded, RoutingDecided, SignalReceived, decode, subjects
 from remediation_orchestrator.orchestrator.audit import audit
+
+from .broker_cluster import PATIENCE_SECONDS, Cluster
 
 CELL = CellName("main")
 RO = Path(sys.executable).with_name("ro")
@@ -114,20 +115,22 @@ class Led(Struct):
 
 
 @contextlib.asynccontextmanager
-async def orchestrators(url: str) -> AsyncIterator[None]:
-    """Processes of `ro orchestrator`, ended at the end."""
+async def orchestrators(url: str, folder: Path) -> AsyncIterator[None]:
+    """Processes of `ro orchestrator` that log to the folder, ended cleanly at the end."""
     command = (RO, "orchestrator", "--cell", CELL, "--replicas", str(REPLICAS))
     environment = {**os.environ, "NATS_URL": url}
-    running = [
-        await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.DEVNULL)
-        for _ in range(ORCHESTRATORS)
-    ]
+    running = []
+    for number in range(ORCHESTRATORS):
+        with (folder / f"orchestrator-{number}.log").open("wb") as said:
+            running.append(await asyncio.create_subprocess_exec(*command, env=environment, stderr=said))
     try:
         yield
-        for process in running:
-            process.terminate()
-        ends = await asyncio.gather(*(process.wait() for process in running))
-        assert ends == [0] * ORCHESTRATORS, f"orchestrators ended with {ends}"
+        for number, process in enumerate(running):
+            if process.returncode is None:
+                process.terminate()
+            if await process.wait() != 0:
+                said_last = (folder / f"orchestrator-{number}.log").read_text()[-2_000:]
+                raise RuntimeError(f"an orchestrator ended with {process.returncode}:\n{said_last}")
     finally:
         for process in running:
             if process.returncode is None:
@@ -208,7 +211,7 @@ async def run(kills: int, rate: float) -> dict[str, object]:
     """One whole story. Return its account."""
     with tempfile.TemporaryDirectory(prefix="ro-cluster-") as folder, Cluster(Path(folder), REPLICAS) as cluster:
         await cluster.ready()
-        async with connected(cluster.url, name="publisher") as client, orchestrators(cluster.url):
+        async with connected(cluster.url, name="publisher") as client, orchestrators(cluster.url, Path(folder)):
             await whole(client)
             log = await JetStreamLog.open(client, CELL)
             publisher, stopping = Publisher(log, rate), asyncio.Event()

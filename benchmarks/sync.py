@@ -1,6 +1,6 @@
 """What `sync_interval: always` costs: acknowledged publishes a second, synced each and with the server's default.
 
-    python benchmarks/sync.py
+    python -m benchmarks.sync
 
 Both servers run on the same disk, one after the other in each round, so that what else this machine does falls
 on both. What it saves cannot be measured by killing a process: what is written and not synced survives that."""
@@ -8,20 +8,20 @@ on both. What it saves cannot be measured by killing a process: what is written 
 import argparse
 import asyncio
 import contextlib
-import json
 import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from broker_cluster import HOST, PATIENCE_SECONDS, free_port
-
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import binary
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import LogUnreachableError
 from remediation_orchestrator.events import CellName, subjects
+
+from .broker_cluster import HOST, PATIENCE_SECONDS, free_port
+from .report import say
 
 CELL = CellName("main")
 # The server's default is to sync every two minutes.
@@ -93,12 +93,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object and nothing else")
     options = parser.parse_args()
     found = asyncio.run(run(options.rounds, options.seconds))
-    if options.json:
-        print(json.dumps(found))
-        return
-    print(f"{'acknowledged messages a second':<32}{'always':>10}{'default':>10}")
-    for load, rates in found.items():
-        print(f"{load:<32}{rates['always']:>10,.0f}{rates['default']:>10,.0f}")
+    rows = [[load, *(f"{rates[name]:,.0f}" for name in INTERVALS)] for load, rates in found.items()]
+    columns = ["acknowledged messages a second", *INTERVALS]
+    say("What syncing every message costs", columns, rows, found, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "cluster.py"
+ROOT = Path(__file__).parents[2]
 PATIENCE = 90.0
 
 
@@ -14,10 +14,12 @@ async def test_a_killed_leader_loses_nothing_that_was_acknowledged_and_nothing_i
     """The script that anyone can run by hand, with its own account of what was acknowledged."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        SCRIPT,
+        "-m",
+        "benchmarks.cluster",
         "--kills",
         "2",
         "--json",
+        cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
