@@ -115,15 +115,18 @@ class Led(Struct):
 
 
 @contextlib.asynccontextmanager
-async def orchestrators(url: str, folder: Path) -> AsyncIterator[None]:
-    """Processes of `ro orchestrator` that log to the folder, ended cleanly at the end."""
+async def orchestrators(client: Client, url: str, folder: Path) -> AsyncIterator[None]:
+    """Processes of `ro orchestrator` that log to the folder, ended cleanly at the end.
+
+    The first is active before the others start: nobody is here to start again one that met an election."""
     command = (RO, "orchestrator", "--cell", CELL, "--replicas", str(REPLICAS))
     environment = {**os.environ, "NATS_URL": url}
     running = []
-    for number in range(ORCHESTRATORS):
-        with (folder / f"orchestrator-{number}.log").open("wb") as said:
-            running.append(await asyncio.create_subprocess_exec(*command, env=environment, stderr=said))
     try:
+        for number in range(ORCHESTRATORS):
+            with (folder / f"orchestrator-{number}.log").open("wb") as said:
+                running.append(await asyncio.create_subprocess_exec(*command, env=environment, stderr=said))
+            await active(client)
         yield
         for number, process in enumerate(running):
             if process.returncode is None:
@@ -136,6 +139,16 @@ async def orchestrators(url: str, folder: Path) -> AsyncIterator[None]:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+
+async def active(client: Client) -> None:
+    """Wait until an orchestrator is active."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            with contextlib.suppress(LogError):
+                if await (await JetStreamLog.open(client, CELL)).last_sequence():
+                    return
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 async def leader_of(client: Client) -> tuple[str | None, bool]:
@@ -211,7 +224,10 @@ async def run(kills: int, rate: float) -> dict[str, object]:
     """One whole story. Return its account."""
     with tempfile.TemporaryDirectory(prefix="ro-cluster-") as folder, Cluster(Path(folder), REPLICAS) as cluster:
         await cluster.ready()
-        async with connected(cluster.url, name="publisher") as client, orchestrators(cluster.url, Path(folder)):
+        async with (
+            connected(cluster.url, name="publisher") as client,
+            orchestrators(client, cluster.url, Path(folder)),
+        ):
             await whole(client)
             log = await JetStreamLog.open(client, CELL)
             publisher, stopping = Publisher(log, rate), asyncio.Event()

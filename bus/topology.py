@@ -100,7 +100,7 @@ async def ensure_stream(
     if is_imported(found.config):
         raise ImportedLogError(f"the cell {cell!r} holds an imported log: it is there to be read")
     _check_keeps_everything(found.config)
-    changes = _lossless_changes(cell, found, max_bytes) | _more_replicas(found, replicas)
+    changes = _lossless_changes(cell, found, max_bytes) | missing_replicas(found, replicas)
     if not changes:
         return found
     return await update_stream(connection, found, changes)
@@ -111,7 +111,7 @@ async def ensure_leases(connection: Client, *, replicas: int = 1) -> api.StreamI
     found = await api.stream_info(connection, LEASE_STREAM)
     if found is None:
         found = await _create(connection, lease_config(replicas=replicas))
-    changes = _more_replicas(found, replicas)
+    changes = missing_replicas(found, replicas)
     return await update_stream(connection, found, changes) if changes else found
 
 
@@ -165,6 +165,6 @@ def _lossless_changes(cell: CellName, found: api.StreamInfo, max_bytes: int | No
     return changes
 
 
-def _more_replicas(found: api.StreamInfo, replicas: int) -> dict[str, Any]:
+def missing_replicas(found: api.StreamInfo, replicas: int) -> dict[str, Any]:
     """Copies may be added to what is there; to take some away is the business of whoever runs the broker."""
     return {"num_replicas": replicas} if replicas > found.config.get("num_replicas", 1) else {}
