@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import msgspec
 from msgspec import Struct
@@ -32,7 +33,7 @@ from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events import CellName, Recorded, RoutingDecided, SignalReceived, decode, subjects
 from remediation_orchestrator.orchestrator.audit import audit
 
-from .broker_cluster import PATIENCE_SECONDS, Cluster
+from .broker_cluster import HOST, PATIENCE_SECONDS, Cluster, free_port
 
 CELL = CellName("main")
 RO = Path(sys.executable).with_name("ro")
@@ -115,18 +116,20 @@ class Led(Struct):
 
 
 @contextlib.asynccontextmanager
-async def orchestrators(client: Client, url: str, folder: Path) -> AsyncIterator[None]:
+async def orchestrators(url: str, folder: Path) -> AsyncIterator[None]:
     """Processes of `ro orchestrator` that log to the folder, ended cleanly at the end.
 
-    The first is active before the others start: nobody is here to start again one that met an election."""
-    command = (RO, "orchestrator", "--cell", CELL, "--replicas", str(REPLICAS))
+    Each is ready before anything else happens: nobody is here to start again one that met an election."""
+    command = (RO, "orchestrator", "--cell", CELL, "--replicas", str(REPLICAS), "--health")
     environment = {**os.environ, "NATS_URL": url}
     running = []
     try:
         for number in range(ORCHESTRATORS):
+            port = free_port()
             with (folder / f"orchestrator-{number}.log").open("wb") as said:
-                running.append(await asyncio.create_subprocess_exec(*command, env=environment, stderr=said))
-            await active(client)
+                process = await asyncio.create_subprocess_exec(*command, str(port), env=environment, stderr=said)
+            running.append(process)
+            await ready(port)
         yield
         for number, process in enumerate(running):
             if process.returncode is None:
@@ -141,13 +144,14 @@ async def orchestrators(client: Client, url: str, folder: Path) -> AsyncIterator
                 await process.wait()
 
 
-async def active(client: Client) -> None:
-    """Wait until an orchestrator is active."""
+async def ready(port: int) -> None:
+    """Wait until a service says that it is ready."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
-            with contextlib.suppress(LogError):
-                if await (await JetStreamLog.open(client, CELL)).last_sequence():
-                    return
+            with contextlib.suppress(OSError):
+                answer = await asyncio.to_thread(urlopen, f"http://{HOST}:{port}/ready", timeout=PATIENCE_SECONDS)
+                answer.close()
+                return
             await asyncio.sleep(RETRY_SECONDS)
 
 
@@ -226,7 +230,7 @@ async def run(kills: int, rate: float) -> dict[str, object]:
         await cluster.ready()
         async with (
             connected(cluster.url, name="publisher") as client,
-            orchestrators(client, cluster.url, Path(folder)),
+            orchestrators(cluster.url, Path(folder)),
         ):
             await whole(client)
             log = await JetStreamLog.open(client, CELL)
