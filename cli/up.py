@@ -21,7 +21,15 @@ from .health import Health, answering, health_option
 from .log_options import LogShape, limit_option
 from .output import line
 from .records import log_to_stderr
-from .services import EXECUTOR_SECONDS, load_policy, run_executor, run_orchestrator, stop_on_signals, until_stopped
+from .services import (
+    EXECUTOR_SECONDS,
+    Work,
+    load_policy,
+    run_executor,
+    run_orchestrator,
+    stop_on_signals,
+    until_stopped,
+)
 
 
 @click.command("up")
@@ -82,7 +90,7 @@ async def _serve(embedded: EmbeddedServer, settings: Settings) -> None:
             stopping,
             _until_ended(server.pid, stopping),
             run_orchestrator(server.url, cell, settings.policy, stopping, active, shape=shape, health=health),
-            run_executor(server.url, cell, settings.workflows, stopping, slots=settings.slots, health=health),
+            run_executor(server.url, cell, Work(settings.workflows, settings.slots), stopping, health=health),
             _say_when_ready(server.url, cell, active, stopping),
             within=EXECUTOR_SECONDS,
         )
