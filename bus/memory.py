@@ -112,6 +112,15 @@ class MemoryCell:
         """The share of the limit that is used."""
         return self._bytes / self._max_bytes if self._max_bytes else 0.0
 
+    def limit(self, max_bytes: int | None) -> None:
+        """Give the log another limit, as whoever runs the broker may."""
+        self._max_bytes = max_bytes
+
+    @property
+    def size(self) -> int:
+        """How many bytes the log has."""
+        return self._bytes
+
     def take_signals(self, *, enabled: bool) -> None:
         """Open or shut the log for signals."""
         self._signals = enabled

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from .connection import Broker, broker_options
-from .services import begin, run_executor
+from .services import EXECUTOR_SECONDS, begin, run_executor, until_stopped
 
 WORKFLOWS = click.Path(exists=True, file_okay=False, path_type=Path)
 SLOTS_DEFAULT = 4
@@ -30,6 +30,7 @@ def verb(broker: Broker, workflows: Path, slots: int, no_analyser: bool) -> None
 
     async def serve() -> None:
         stopping = await begin(url)
-        await run_executor(url, broker.cell, workflows, stopping, slots=slots, analyses=not no_analyser)
+        service = run_executor(url, broker.cell, workflows, stopping, slots=slots, analyses=not no_analyser)
+        await until_stopped(stopping, service, within=EXECUTOR_SECONDS)
 
     asyncio.run(serve())

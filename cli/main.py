@@ -18,6 +18,7 @@ from remediation_orchestrator.bus.port import LogError, LogFullError
 from .output import BadInputError, plain
 
 VERBS = {
+    "demo": "remediation_orchestrator.cli.demo",
     "up": "remediation_orchestrator.cli.up",
     "orchestrator": "remediation_orchestrator.cli.orchestrator",
     "executor": "remediation_orchestrator.cli.executor",

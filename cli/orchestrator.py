@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from .connection import Broker, broker_options
-from .services import begin, load_policy, run_orchestrator
+from .services import ORCHESTRATOR_SECONDS, begin, load_policy, run_orchestrator, until_stopped
 
 
 @click.command("orchestrator")
@@ -24,6 +24,8 @@ def verb(broker: Broker, policy_path: Path | None) -> None:
     url = broker.url()
 
     async def serve() -> None:
-        await run_orchestrator(url, broker.cell, policy, await begin(url))
+        stopping = await begin(url)
+        service = run_orchestrator(url, broker.cell, policy, stopping)
+        await until_stopped(stopping, service, within=ORCHESTRATOR_SECONDS)
 
     asyncio.run(serve())

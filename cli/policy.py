@@ -70,18 +70,11 @@ async def _adopt(
         view = (await read_log(log)).fold.view
         if view.adopted and view.policy.digest == digest:
             raise RefusedError(f"this policy is in force already, digest {digest}")
-        fact = PolicyAdopted(document, replaces=view.policy.digest if view.adopted else None, by=by)
-        event = with_reason(event_of(log.cell, "operator/cli", fact), reason)
+        fact = PolicyAdopted(document, replaces=view.policy.digest if view.adopted else None, by=by, reason=reason)
+        event = event_of(log.cell, "operator/cli", fact)
         place = position(await store(log, subjects.operator(log.cell, fact), event))
     if as_json:
         json_line({"position": place, "type": "PolicyAdopted.v1", "digest": digest, "replaces": fact.replaces})
     else:
         blocked = len(view.blocked())
         line(f"{place}: adopted, digest {digest}; {blocked} blocked are judged again")
-
-
-def with_reason(event: bytes, reason: str) -> bytes:
-    """Write a reason into an event's data: a field more than the contract names, which every reader tolerates."""
-    said = msgspec.json.decode(event)
-    said["data"]["reason"] = reason
-    return msgspec.json.encode(said)

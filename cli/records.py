@@ -21,7 +21,7 @@ class JsonLines(logging.Formatter):
             "event": record.getMessage(),
         }
         said |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
-        if record.exc_info is not None and record.exc_info[1] is not None:
+        if record.exc_info and record.exc_info[1]:  # Asyncio says False where there is none.
             said["error"] = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
         return msgspec.json.encode(said, enc_hook=str).decode()
 

@@ -23,6 +23,11 @@ from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 from .output import BadInputError
 from .records import log_to_stderr
 
+# A round and what it owes are sent within a second where a broker answers.
+ORCHESTRATOR_SECONDS = 10.0
+# The executor lets runs end for half a minute, and then reports what it has cut off.
+EXECUTOR_SECONDS = 60.0
+
 
 def load_policy(file: Path | None) -> Policy:
     """The policy of a file, or the defaults. Raises BadInputError with one line for each thing that is wrong."""
@@ -87,16 +92,22 @@ async def run_executor(
         raise LogUnreachableError(str(error)) from error
 
 
-async def until_one_ends(stopping: asyncio.Event, *services: Awaitable[None]) -> None:
-    """Run services together. When one ends, for whatever reason, the others are told to stop and waited for."""
+async def until_stopped(stopping: asyncio.Event, *services: Awaitable[None], within: float) -> None:
+    """Run services until `stopping`, or until one ends; then all are told to stop, and have so many seconds to."""
     tasks = [asyncio.ensure_future(service) for service in services]
+    told = asyncio.create_task(stopping.wait())
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([*tasks, told], return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.set()
-        await asyncio.wait(tasks)
-    for task in tasks:
-        task.result()
+        await told
+        _, late = await asyncio.wait(tasks, timeout=within)
+        for task in late:  # It waits for a broker that does not come back.
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
 
 
 def _identity() -> Identity:

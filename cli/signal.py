@@ -193,7 +193,7 @@ def _say(position: Position, signal: AnySignal, as_json: bool) -> None:
 async def _wait(log: EventLog, start: int, waiting: set[Position], seconds: float, as_json: bool) -> None:
     """Follow the log until each signal has its verdict. Raises RefusedError when time is up."""
     try:
-        async with asyncio.timeout(seconds), aclosing(log.read(start, follow=True)) as messages:  # type: ignore[type-var]
+        async with asyncio.timeout(seconds), aclosing(log.read(start, follow=True)) as messages:  # type: ignore[type-var]  # It is a generator.
             async for message in messages:
                 for record in decode(message):
                     event = record.event if isinstance(record, Recorded) else None

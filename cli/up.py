@@ -1,6 +1,7 @@
 """`ro up`: everything on one machine. The broker is a child of this process and ends with it."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import click
@@ -8,6 +9,7 @@ import click
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.port import LogUnreachableError
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 from remediation_orchestrator.orchestrator.routing.policy import Policy
@@ -16,7 +18,7 @@ from .connection import DATA_DIR, CellType
 from .executor import WORKFLOWS, slots_option
 from .output import line
 from .records import log_to_stderr
-from .services import load_policy, run_executor, run_orchestrator, stop_on_signals, until_one_ends
+from .services import EXECUTOR_SECONDS, load_policy, run_executor, run_orchestrator, stop_on_signals, until_stopped
 
 
 @click.command("up")
@@ -57,20 +59,45 @@ async def _serve(
     async with EmbeddedServer(data_dir, port=port) as server:
         async with connected(server.url, name="up") as client:  # The executor finds a log where there was none.
             await JetStreamLog.ensure(client, cell)
-        await until_one_ends(
+        await until_stopped(
             stopping,
+            _until_ended(server.pid, stopping),
             run_orchestrator(server.url, cell, policy, stopping, active),
             run_executor(server.url, cell, workflows, stopping, slots=slots),
             _say_when_ready(server.url, cell, active, stopping),
+            within=EXECUTOR_SECONDS,
         )
+
+
+async def _until_ended(server: int, stopping: asyncio.Event) -> None:
+    """Raise LogUnreachableError when the broker ends by itself, where the system can tell."""
+    if not hasattr(os, "pidfd_open"):
+        return await _first(stopping)
+    ended = asyncio.Event()
+    process = os.pidfd_open(server)
+    loop = asyncio.get_running_loop()
+    loop.add_reader(process, ended.set)
+    try:
+        await _first(ended, stopping)
+    finally:
+        loop.remove_reader(process)
+        os.close(process)
+    if ended.is_set():
+        raise LogUnreachableError("the embedded server has ended by itself; its log says why: nats/server.log")
+    return None
 
 
 async def _say_when_ready(url: str, cell: CellName, active: asyncio.Event, stopping: asyncio.Event) -> None:
     """Say so once the orchestrator decides: from then on every signal ends in a decision."""
-    waiting = [asyncio.create_task(event.wait()) for event in (active, stopping)]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    await _first(active, stopping)
     if active.is_set():
         line(f"ready: cell {cell} at {url}")
     await stopping.wait()
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Wait until one of these is set."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     for task in waiting:
         task.cancel()

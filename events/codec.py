@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 from .commands import Command
 from .decisions import Decision
 from .facts import Fact, Signal, SignalReceived, SignalResolved
-from .identity import CellName, Fingerprint, Position, fingerprint_of, position
+from .identity import CellName, Fingerprint, Position, WorkflowRef, fingerprint_of, position
 from .stored import MESSAGE_BYTES_MAX, StoredMessage
 from .subjects import FACTS, Family, parse
 
@@ -25,6 +25,10 @@ CONTENT_TYPE = "application/json"
 # Far beyond any signal, and far within what the decoder's recursion bears: where that gives out depends on the
 # caller's own stack, and the same bytes have to be judged alike live and in replay.
 NESTING_MAX = 100
+# A message is a sentence. Whatever text went wrong is in the log itself.
+COMPLAINT_CHARACTERS_MAX = 500
+# Parameters go into a decision and its command; numbers may grow as they are written again, so that is bounded.
+PARAMETERS_BYTES_MAX = 64 * 1024
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)
 
 
@@ -94,6 +98,10 @@ class _RefusedError(Exception):
 _encoder = msgspec.json.Encoder()
 _items = msgspec.json.Decoder(list[Raw])
 _probe = msgspec.json.Decoder(_Probe)
+_VERBATIM = ("parameters", "policy")
+"""What is somebody else's to read, nulls and all."""
+_CHOOSING = (Family.SIGNAL, Family.ANALYSIS)
+"""The families of the facts that name a workflow."""
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {}
 
 
@@ -196,7 +204,8 @@ def _decode_item(
 
 def _undecodable(message: StoredMessage, index: int | None, refused: _RefusedError) -> Undecodable:
     place = position(message.sequence, index)
-    return Undecodable(place, message.recorded_at, "Undecodable", str(refused), refused.unknown_type)
+    complaint = str(refused)[:COMPLAINT_CHARACTERS_MAX]
+    return Undecodable(place, message.recorded_at, "Undecodable", complaint, refused.unknown_type)
 
 
 def _event(item: bytes | Raw, family: Family) -> Fact | Decision | Command:
@@ -238,6 +247,11 @@ def _check_home(event: Fact | Decision | Command, family: Family, rest: str) -> 
         belongs = isinstance(event, get_args(wanted))
     if not belongs:
         raise _RefusedError(f"{type(event).__name__}.v1 does not belong on a subject of kind `{family}`")
+    workflow: WorkflowRef | None = getattr(event, "workflow", None) if family in _CHOOSING else None
+    if workflow is not None and workflow.parameters:
+        size = len(_encoder.encode(workflow.parameters))
+        if size > PARAMETERS_BYTES_MAX:
+            raise _RefusedError(f"`workflow.parameters`: {size:,} bytes, of {PARAMETERS_BYTES_MAX:,} at most")
     named = getattr(event, "execution" if family is Family.EXECUTION else "remediation", rest)
     if family in (Family.EXECUTION, Family.ANALYSIS) and named != rest:
         raise _RefusedError(f"the event is about {named!r}, its subject about {rest!r}")
@@ -261,7 +275,11 @@ def _read(decoder: msgspec.json.Decoder[T], item: bytes | Raw, kind: Any = None,
 
 def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+        return {
+            key: inner if key in _VERBATIM else _without_nulls(inner)
+            for key, inner in value.items()
+            if inner is not None
+        }
     return value
 
 

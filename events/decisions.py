@@ -128,12 +128,11 @@ class Refuse(Struct, frozen=True, omit_defaults=True, tag="Refuse", tag_field="k
     message: str = ""
 
 
-class Duplicate(Struct, frozen=True, omit_defaults=True, tag="Duplicate", tag_field="kind", gc=False):
+class Duplicate(Struct, frozen=True, tag="Duplicate", tag_field="kind", gc=False):
     """The same problem again: counted on the remediation that is at it."""
 
     of: RemediationId
     reason: Reason = Reason.DUPLICATE_IN_PROGRESS
-    message: str = ""
 
 
 Verdict = Proceed | Block | Skip | Refuse | Duplicate

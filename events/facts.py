@@ -163,6 +163,7 @@ class PolicyAdopted(Struct, frozen=True):
     policy: dict[str, object]
     replaces: str | None = None
     by: str = ""
+    reason: str = ""
 
 
 Fact = (

@@ -81,7 +81,7 @@ def parse(subject: str) -> Subject:
     cell, _, tail = tail.partition(".")
     family, _, rest = tail.partition(".")
     known = _FAMILIES.get(family)
-    if root != ROOT or known is None:
+    if root != ROOT or known is None or not cell or bool(rest) is (known is Family.DECISION):
         raise ValueError(f"not a subject of the log: {subject!r}")
     return Subject(CellName(cell), known, rest)
 

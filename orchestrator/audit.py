@@ -35,11 +35,12 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.identity import position, position_key, remediation_id
 
 from .routing.checks import decide
+from .routing.decisions import promises
 from .routing.fold import Fold
 from .routing.judge import expected_end, verdict_again, verdict_on_signal
 from .routing.owed import command_of
 from .routing.policy import Policy
-from .routing.state import Answer, Judge, Serve, Tell
+from .routing.state import Answer, Judge, Owed, Serve, Tell
 
 
 class Drift(StrEnum):
@@ -95,6 +96,8 @@ class Auditor:
         self.report = report
         self.fold = Fold(self)
         self._policies: dict[str, Policy] = {}
+        self._promised: dict[tuple[str, str], Owed] = {}
+        """Every command that a decision has owed and the log has not shown yet, though it may be owed no more."""
         self._findings: list[Finding] = []
         self._identity = ""
 
@@ -143,6 +146,8 @@ class Auditor:
         if isinstance(record, Undecodable):
             self._find(record.position, Drift.UNREADABLE, record.message)
             return
+        if isinstance(record.event, RoutingDecided | PhaseChanged):
+            self._promised |= {key: Owed(record.event, record.position) for key in promises(record.event)}
         match record.event:
             case RoutingDecided() as decided:
                 self._check_verdict(record.position, decided)
@@ -164,10 +169,12 @@ class Auditor:
                 pass
 
     def command(self, message: StoredMessage, key: tuple[str, str]) -> None:
-        """A command is next: it must be owed, and say what its decision says."""
+        """A command is next: a decision must have owed it, and it must say what that decision says.
+
+        One that was under way when its remediation ended arrives all the same, and does no harm."""
         self.report.commands += 1
         place = position(message.sequence)
-        owed = self.fold.view.owed.get(key)
+        owed = self._promised.pop(key, None)
         record = decode(message)[0]
         if isinstance(record, Undecodable):
             self._find(place, Drift.UNREADABLE, record.message)

@@ -34,7 +34,7 @@ from remediation_orchestrator.events.subjects import Family, parse
 
 from .rehearsal import Rehearsal
 from .routing.decisions import fold_decision
-from .routing.facts import end
+from .routing.effects import end
 from .routing.policy import Policy
 
 

@@ -46,6 +46,10 @@ class Dispatcher:
             if key not in self._sent and owed.position is not None and _still_wanted(owed, key[0], now):
                 self._send(key, self._settle(key[0], owed, now))
 
+    def has_new_cancel(self, view: Projection) -> bool:
+        """Whether a run is to be cancelled that has not been sent its cancel."""
+        return any(key[0] == "cancel" and key not in self._sent for key in view.owed)
+
     def revoke(self, execution: ExecutionId, reason: str, now: datetime) -> None:
         """End a run that has not begun, if nobody has begun it meanwhile."""
         if ("revoke", execution) not in self._sent:

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from msgspec import Struct
+
 from remediation_orchestrator.bus.port import Clock, EventLog, LogError, StaleWriteError
 from remediation_orchestrator.events import (
     Decision,
@@ -30,9 +32,20 @@ log = logging.getLogger(__name__)
 
 ROUND_MESSAGES_MAX = 1_000
 RETRY_SECONDS = 0.25
-FILL_SECONDS = 5.0
 FULL, ROOM = 0.90, 0.80
 """At which share of its limit the log stops taking signals, and takes them again."""
+
+
+class Pace(Struct, frozen=True):
+    """How often an orchestrator looks up although nothing has called it, in seconds."""
+
+    renew: float = 1.0
+    """To renew its lease, which lasts five: a lost answer or two cost nobody the lead."""
+    fill: float = 5.0
+    """To see how full the log is."""
+
+
+PACE = Pace()
 
 
 class FencedError(Exception):
@@ -42,12 +55,15 @@ class FencedError(Exception):
 class Leader:
     """The active orchestrator, from its first append to its last."""
 
-    def __init__(self, log: EventLog, clock: Clock, fold: Fold, inbox: Inbox, name: str) -> None:
+    def __init__(
+        self, log: EventLog, clock: Clock, fold: Fold, inbox: Inbox, name: str, pace: Pace = PACE
+    ) -> None:
         self._log = log
         self._clock = clock
         self._fold = fold
         self._inbox = inbox
         self._name = name
+        self._pace = pace
         self._source = source(log.cell, f"orchestrator/{name}")
         self._subject = subjects.decision(log.cell)
         self._dispatcher = Dispatcher(log, self._source)
@@ -96,7 +112,7 @@ class Leader:
 
     async def _wait(self) -> None:
         """Until there is something to do: a message, a wake-up, or the end."""
-        seconds = FILL_SECONDS
+        seconds = self._pace.fill
         due = self._fold.view.next_wakeup()
         if self._fold.facts:
             seconds = 0.0
@@ -124,6 +140,8 @@ class Leader:
         result = judge(fold.view, now)
         for batch in batches(result.decisions, self._source, now):
             await self._store(batch.decisions, now, batch.encoded)
+        if not result.decisions and self._dispatcher.has_new_cancel(fold.view):
+            await self._store([], now)  # A fact alone asks for it, and must stand folded in the log before it.
         for execution in result.overdue:
             self._dispatcher.revoke(execution, "nobody started it in time", now)
         self._dispatcher.dispatch(fold.view, now)
@@ -172,7 +190,7 @@ class Leader:
         moment = asyncio.get_running_loop().time()
         if moment < self._fill_due:
             return
-        self._fill_due = moment + FILL_SECONDS
+        self._fill_due = moment + self._pace.fill
         try:
             fill = await self._log.fill()
             wanted = fill < ROOM if self._takes_signals is False else fill < FULL

@@ -14,14 +14,11 @@ from remediation_orchestrator.bus.port import Clock, EventLog, Lease, LogError
 from remediation_orchestrator.events import OrchestratorStarted
 
 from .inbox import Inbox
-from .lead import FencedError, Leader
+from .lead import PACE, FencedError, Leader, Pace
 from .routing.fold import Fold
 from .routing.policy import DEFAULT, Policy
 
 log = logging.getLogger(__name__)
-
-# Three chances to renew before a lease of three seconds lapses.
-RENEW_SECONDS = 1.0
 
 
 class Identity(Struct, frozen=True):
@@ -35,13 +32,20 @@ class Orchestrator:
     """One orchestrator of a cell."""
 
     def __init__(
-        self, log: EventLog, lease: Lease, clock: Clock, identity: Identity, policy: Policy = DEFAULT
+        self,
+        log: EventLog,
+        lease: Lease,
+        clock: Clock,
+        identity: Identity,
+        policy: Policy = DEFAULT,
+        pace: Pace = PACE,
     ) -> None:
         self._log = log
         self._lease = lease
         self._clock = clock
         self._identity = identity
         self._policy = policy
+        self._pace = pace
         self._stopping = asyncio.Event()
         self.active = asyncio.Event()
         """Set while this orchestrator decides."""
@@ -96,7 +100,7 @@ class Orchestrator:
             try:
                 await self._lease.changed()
             except LogError:
-                await asyncio.sleep(RENEW_SECONDS)
+                await asyncio.sleep(self._pace.renew)
             inbox.wake()
 
     async def _stand_by(self) -> bool:
@@ -111,7 +115,7 @@ class Orchestrator:
 
     async def _take(self) -> None:
         """Take what has been read, waiting for a little while if that is nothing."""
-        await self.inbox.wait(RENEW_SECONDS)
+        await self.inbox.wait(self._pace.renew)
         for message in self.inbox.take(1_000):
             self.fold.take(message)
 
@@ -146,7 +150,7 @@ class Orchestrator:
             return True  # Nobody can be asked: the fence keeps this safe.
 
     async def _lead(self) -> None:
-        leader = Leader(self._log, self._clock, self.fold, self.inbox, self._identity.name)
+        leader = Leader(self._log, self._clock, self.fold, self.inbox, self._identity.name, self._pace)
         keeping = asyncio.create_task(self._keep_lease(leader))
         try:
             await leader.begin(self._first_record)
@@ -163,7 +167,7 @@ class Orchestrator:
     async def _keep_lease(self, leader: Leader) -> None:
         held = True
         while held:
-            await asyncio.sleep(RENEW_SECONDS)
+            await asyncio.sleep(self._pace.renew)
             held = await self._renew()
         leader.resign("the lease is another's")
 

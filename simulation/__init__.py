@@ -1,1 +1,1 @@
-"""The real core, shell and executor logic on virtual time, with faults from a seed and checkers of the promises."""
+"""The real core, shell and executor logic on virtual time, with faults from a seed, and checkers of promises."""

@@ -1,6 +1,7 @@
 """Given facts, when time passes, then verdicts: a cell told in minutes, on no clock at all."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -188,6 +189,10 @@ class Story:
     def remediation(self, remediation: str) -> Remediation:
         """All that is known of a remediation."""
         return self.cell.fold.view.remediations[RemediationId(remediation)]
+
+    def state(self) -> dict[str, object]:
+        """Every table as it is now: a copy, because the projection hands out the live ones."""
+        return deepcopy(self.cell.fold.view.snapshot())
 
     def history(self, name: str = "KubePodCrashLooping", target: Target = CHECKOUT) -> FingerprintHistory:
         """What a fingerprint has been through."""

@@ -38,7 +38,7 @@ from remediation_orchestrator.events.identity import (
     remediation_id,
 )
 
-from .facts import count_failure, current_run, end, leave_half_done, occurred, resolve
+from .effects import count_failure, current_run, end, leave_half_done, occurred, resolve
 from .policy import PolicyError, policy_of
 from .projection import Projection
 from .state import Answer, Judge, Owed, Remediation, Run, Tell, Unjudged, after

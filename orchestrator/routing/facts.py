@@ -20,7 +20,6 @@ from remediation_orchestrator.events import (
     Fingerprint,
     Outcome,
     Phase,
-    PhaseChanged,
     PolicyAdopted,
     Position,
     Recorded,
@@ -36,13 +35,23 @@ from remediation_orchestrator.events import (
     WorkflowRevoked,
     WorkflowStarted,
 )
-from remediation_orchestrator.events.identity import analysis_id
+from remediation_orchestrator.events.codec import COMPLAINT_CHARACTERS_MAX
 
-from .backoff import counted
-from .durations import ZERO
+from .effects import (
+    change_of,
+    count_failure,
+    end_and_tell,
+    executing,
+    forgive,
+    leave_half_done,
+    let_go,
+    lose,
+    occurred,
+    resolve,
+)
 from .policy import PolicyError, policy_of
 from .projection import Projection
-from .state import Answer, HalfDone, Judge, Remediation, Run, Tell, Unjudged, WorkflowHistory, after
+from .state import Answer, Judge, Tell, Unjudged, WorkflowHistory, after
 
 
 def fold_fact(view: Projection, record: Recorded | Undecodable) -> bool:
@@ -74,19 +83,6 @@ def _signal_resolved(view: Projection, signal: SignalResolved, position: Positio
     return resolve(view, fingerprint, position, at)
 
 
-def resolve(view: Projection, fingerprint: Fingerprint, position: Position, at: datetime) -> bool:
-    """Its source says that a problem is over: cancel what has not begun to run, and remember it of what has."""
-    remediation = view.active(fingerprint)
-    if remediation is None:
-        return False
-    run = current_run(view, remediation)
-    if run is not None and run.started:
-        view.remediations[remediation.id] = replace(remediation, resolved=True)
-    else:
-        _end_and_tell(view, remediation, Phase.CANCELLED, Because(Cause.RESOLVED, position), at)
-    return True
-
-
 # -- analysis ------------------------------------------------------------------------------------------
 
 
@@ -98,7 +94,7 @@ def _analysis_completed(view: Projection, fact: AnalysisCompleted, position: Pos
     if fact.workflow is None:
         critical = remediation.severity == Severity.CRITICAL
         outcome = Outcome.MANUAL_REVIEW_REQUIRED if critical else Outcome.NO_ACTION_REQUIRED
-        _end_and_tell(view, remediation, Phase.COMPLETED, because, at, outcome=outcome)
+        end_and_tell(view, remediation, Phase.COMPLETED, because, at, outcome=outcome)
         return True
     known = replace(
         remediation,
@@ -112,7 +108,7 @@ def _analysis_completed(view: Projection, fact: AnalysisCompleted, position: Pos
         view.ask(Judge(known.id, because))
     else:
         view.wake(after(known.until), known.order, known.id)
-        view.tell(Tell(_change(known, because, at)))
+        view.tell(Tell(change_of(known, because, at)))
     return True
 
 
@@ -122,7 +118,7 @@ def _analysis_failed(view: Projection, fact: AnalysisFailed, position: Position,
         return False
     count_failure(view, remediation.fingerprint, at)
     because = Because(Cause.FAILED, position)
-    _end_and_tell(view, remediation, Phase.FAILED, because, at, failure_phase=FailurePhase.AI_ANALYSIS)
+    end_and_tell(view, remediation, Phase.FAILED, because, at, failure_phase=FailurePhase.AI_ANALYSIS)
     return True
 
 
@@ -140,7 +136,7 @@ def _approval_rejected(view: Projection, fact: ApprovalRejected, position: Posit
     if remediation is None or remediation.phase is not Phase.AWAITING_APPROVAL:
         return False
     because = Because(Cause.REJECTED, position)
-    _end_and_tell(view, remediation, Phase.FAILED, because, at, failure_phase=FailurePhase.APPROVAL)
+    end_and_tell(view, remediation, Phase.FAILED, because, at, failure_phase=FailurePhase.APPROVAL)
     return True
 
 
@@ -172,8 +168,8 @@ def _workflow_completed(view: Projection, fact: WorkflowCompleted, position: Pos
         history = view.history(run.fingerprint)
         view.histories[run.fingerprint] = replace(history, completed_at=at, completed_by=run.remediation)
         because = Because(Cause.COMPLETED, position)
-        _end_and_tell(view, remediation, Phase.COMPLETED, because, at, outcome=Outcome.REMEDIATED)
-    _let_go(view, run, position)
+        end_and_tell(view, remediation, Phase.COMPLETED, because, at, outcome=Outcome.REMEDIATED)
+    let_go(view, run, position)
     return True
 
 
@@ -191,13 +187,13 @@ def _workflow_failed(view: Projection, fact: WorkflowFailed, position: Position,
             view.remediations[remediation.id] = replace(remediation, phase=Phase.PENDING)
             view.ask(Judge(remediation.id, because))
         else:
-            _end_and_tell(
+            end_and_tell(
                 view, remediation, Phase.FAILED, because, at, failure_phase=FailurePhase.WORKFLOW_EXECUTION
             )
     if fact.reason == FailureReason.EXECUTOR_LOST and fact.was_execution_failure:
         lose(view, run)
     else:
-        _let_go(view, run, position)
+        let_go(view, run, position)
     return True
 
 
@@ -209,45 +205,8 @@ def _workflow_revoked(view: Projection, fact: WorkflowRevoked, position: Positio
     if remediation is not None:
         view.remediations[remediation.id] = replace(remediation, phase=Phase.PENDING)
         view.ask(Judge(remediation.id, Because(Cause.RELEASED, position)))
-    _let_go(view, run, position)
+    let_go(view, run, position)
     return True
-
-
-def executing(view: Projection, run: Run) -> Remediation | None:
-    """The remediation of a run, if it is still about this run."""
-    remediation = view.remediations[run.remediation]
-    at_it = remediation.phase is Phase.EXECUTING and remediation.execution == run.execution
-    return remediation if at_it else None
-
-
-def current_run(view: Projection, remediation: Remediation) -> Run | None:
-    """The run that a remediation is executing."""
-    if remediation.phase is not Phase.EXECUTING or remediation.execution is None:
-        return None
-    return view.runs.get(remediation.execution)
-
-
-def _let_go(view: Projection, run: Run, position: Position) -> None:
-    for kind in ("workflow", "revoke", "cancel"):
-        view.owed.pop((kind, run.execution), None)
-    view.release(run, position)
-
-
-def lose(view: Projection, run: Run) -> None:
-    """Nobody knows whether a run still touches its target: hold it until it cannot."""
-    lost = replace(run, started=True, lost=True)
-    view.runs[run.execution] = lost
-    view.wake(lost.released_at, lost.order, lost.execution)
-    for kind in ("workflow", "revoke", "cancel"):
-        view.owed.pop((kind, run.execution), None)
-
-
-def leave_half_done(view: Projection, run: Run, *, safe: bool) -> None:
-    """Remember a run that failed while it ran, unless it is safe to run over what it left."""
-    if safe:
-        view.half_done.pop((run.target, run.workflow), None)
-    else:
-        view.half_done[run.target, run.workflow] = HalfDone(run.remediation, run.fingerprint)
 
 
 # -- operators -----------------------------------------------------------------------------------------
@@ -274,14 +233,14 @@ def _clear_target(
         del view.half_done[key]
     run = view.holder(target)
     if run is not None and (run.lost or (executing(view, run) is None and at >= run.released_at)):
-        _let_go(view, run, position)
+        let_go(view, run, position)
 
 
 def _remediation_cancelled(view: Projection, fact: RemediationCancelled, position: Position, at: datetime) -> bool:
     remediation = view.remediations.get(fact.remediation)
     if remediation is None or remediation.phase.ended:
         return False
-    _end_and_tell(view, remediation, Phase.CANCELLED, Because(Cause.CANCELLED, position), at)
+    end_and_tell(view, remediation, Phase.CANCELLED, Because(Cause.CANCELLED, position), at)
     return True
 
 
@@ -298,82 +257,12 @@ def _policy_adopted(view: Projection, fact: PolicyAdopted, position: Position, a
     try:
         policy = policy_of(fact.policy)
     except PolicyError as error:
-        view.ask(Answer(position, None, str(error)))
+        view.ask(Answer(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
         return True
     view.adopt(policy)
     for waiting in view.blocked():
         view.ask(Judge(waiting.id, Because(Cause.POLICY, position)))
     return True
-
-
-# -- what several facts do -----------------------------------------------------------------------------
-
-
-def occurred(remediation: Remediation, at: datetime) -> Remediation:
-    """A remediation with a new occurrence of its problem: its age begins again."""
-    return replace(remediation, occurred_at=at, queued=ZERO, resolved=False)
-
-
-def count_failure(view: Projection, fingerprint: Fingerprint, at: datetime) -> None:
-    """Count one failure more, on those that still count."""
-    history = view.history(fingerprint)
-    before = counted(history.failures, history.last_failure_at, at, view.policy.routing)
-    view.histories[fingerprint] = replace(history, failures=before + 1, last_failure_at=at)
-
-
-def forgive(view: Projection, fingerprint: Fingerprint) -> None:
-    """Forget a fingerprint's failures."""
-    history = view.histories.get(fingerprint)
-    if history is not None:
-        view.histories[fingerprint] = replace(history, failures=0, last_failure_at=None)
-
-
-def end(view: Projection, remediation: Remediation, phase: Phase) -> None:
-    """End a remediation: it waits for nothing any more, and its problem is free for another."""
-    view.dequeue(remediation)
-    view.drop(Judge, remediation.id)
-    view.owed.pop(("analyze", analysis_id(remediation.id, remediation.analyses)), None)
-    view.remediations[remediation.id] = replace(remediation, phase=phase, until=None, queued_since=None)
-    history = view.history(remediation.fingerprint)
-    if history.active == remediation.id:
-        view.histories[remediation.fingerprint] = replace(history, active=None)
-
-
-def _end_and_tell(
-    view: Projection,
-    remediation: Remediation,
-    phase: Phase,
-    because: Because,
-    at: datetime,
-    *,
-    outcome: Outcome | None = None,
-    failure_phase: FailurePhase | None = None,
-) -> None:
-    unfinished = current_run(view, remediation) if phase is Phase.CANCELLED else None
-    end(view, remediation, phase)
-    change = _change(view.remediations[remediation.id], because, at)
-    view.tell(
-        Tell(
-            replace(
-                change,
-                outcome=outcome,
-                failure_phase=failure_phase,
-                execution=unfinished.execution if unfinished else None,
-            )
-        )
-    )
-
-
-def _change(remediation: Remediation, because: Because, at: datetime) -> PhaseChanged:
-    return PhaseChanged(
-        remediation=remediation.id,
-        fingerprint=remediation.fingerprint,
-        phase=remediation.phase,
-        because=because,
-        now=at,
-        attempt=remediation.attempts,
-        target=remediation.target,
-    )
 
 
 _FOLDS: dict[type, Callable[..., bool]] = {

@@ -33,7 +33,7 @@ from remediation_orchestrator.events.identity import analysis_id, execution_id
 
 from .checks import decide
 from .decisions import fold_decision, open_remediation
-from .facts import current_run
+from .effects import current_run
 from .projection import Projection
 from .state import Answer, Judge, Remediation, Run, Serve, Task, Tell, Unjudged
 

@@ -142,7 +142,7 @@ def test_a_clear_that_names_nothing_changes_nothing() -> None:
     """A stray."""
     story = Story()
     story.signal(0)
-    before = story.cell.fold.view.snapshot()
+    before = story.state()
     story.operator(1, BlockCleared())
-    assert story.cell.fold.view.snapshot() == before
+    assert story.state() == before
     assert story.last.situation.now == minute(0)

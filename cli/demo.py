@@ -1,0 +1,70 @@
+"""`ro demo`: a whole cell in a temporary folder, and a story on it that is checked while it is told.
+
+It leaves nothing behind, and succeeds only if everything that it promises was really seen."""
+
+import asyncio
+import signal
+import tempfile
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from remediation_orchestrator.bus.embedded import EmbeddedServer
+from remediation_orchestrator.bus.port import LogError
+from remediation_orchestrator.events.identity import DEFAULT_CELL
+from remediation_orchestrator.executor.watchdog import ConsumerGoneError
+
+from .demo_screen import Screen
+from .demo_stage import stage
+from .demo_story import Story
+from .demo_tape import StoryError, Tape
+from .output import RefusedError
+
+INTRODUCTION = """\
+An alert, a workflow that fails, the ladder, the block, the probe and the repair, on a real log.
+A NATS server, an orchestrator and an executor run now in a temporary folder, which is removed at the end."""
+
+NEXT = """\
+Everything that was promised was seen. Next:
+   ro up --workflows examples/workflows       a cell that stays
+   ro signal --name KubePodCrashLooping --target shop/Deployment/checkout --resolves --wait 5
+   ro list                                    what is going on; then ro show ID and ro explain ID
+   docs/architecture.md                       how it works"""
+
+
+@click.command("demo")
+def verb() -> None:
+    """Tell the whole story on an embedded broker, in under a minute."""
+    screen = Screen(Console(highlight=False, emoji=False))
+    screen.frame(INTRODUCTION)
+    wrong = ""
+    try:
+        asyncio.run(_play(screen))
+    except* (StoryError, LogError, ConsumerGoneError) as failed:
+        wrong = str(_first(failed))
+    except* asyncio.CancelledError:
+        wrong = "ended from outside"
+    if wrong:
+        raise RefusedError(wrong)
+    screen.frame(NEXT)
+
+
+async def _play(screen: Screen) -> None:
+    playing = asyncio.current_task()
+    assert playing is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
+    with tempfile.TemporaryDirectory(prefix="ro-demo-") as folder:
+        home = Path(folder)
+        async with EmbeddedServer(home / "data") as server, stage(server.url, home, DEFAULT_CELL) as set_up:
+            tape = Tape(set_up.log)
+            following = asyncio.create_task(tape.follow())
+            try:
+                await Story(set_up, tape, screen).tell()
+            finally:
+                following.cancel()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

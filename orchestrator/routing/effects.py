@@ -1,0 +1,151 @@
+"""What facts and decisions do to the projection alike: end a remediation, count a failure, let a run go.
+
+Nothing here reads a record or judges; who calls it says what has happened."""
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from remediation_orchestrator.events import (
+    Because,
+    Cause,
+    FailurePhase,
+    Fingerprint,
+    Outcome,
+    Phase,
+    PhaseChanged,
+    Position,
+)
+from remediation_orchestrator.events.identity import analysis_id
+
+from .backoff import counted
+from .durations import ZERO
+from .projection import Projection
+from .state import HalfDone, Judge, Remediation, Run, Tell
+
+
+def current_run(view: Projection, remediation: Remediation) -> Run | None:
+    """The run that a remediation is executing."""
+    if remediation.phase is not Phase.EXECUTING or remediation.execution is None:
+        return None
+    return view.runs.get(remediation.execution)
+
+
+def executing(view: Projection, run: Run) -> Remediation | None:
+    """The remediation of a run, if it is still about this run."""
+    remediation = view.remediations[run.remediation]
+    at_it = remediation.phase is Phase.EXECUTING and remediation.execution == run.execution
+    return remediation if at_it else None
+
+
+def resolve(view: Projection, fingerprint: Fingerprint, position: Position, at: datetime) -> bool:
+    """Its source says that a problem is over: cancel what has not begun to run, and remember it of what has."""
+    remediation = view.active(fingerprint)
+    if remediation is None:
+        return False
+    run = current_run(view, remediation)
+    if run is not None and run.started:
+        view.remediations[remediation.id] = replace(remediation, resolved=True)
+    else:
+        end_and_tell(view, remediation, Phase.CANCELLED, Because(Cause.RESOLVED, position), at)
+    return True
+
+
+def occurred(remediation: Remediation, at: datetime) -> Remediation:
+    """A remediation with a new occurrence of its problem: its age begins again."""
+    return replace(remediation, occurred_at=at, queued=ZERO, resolved=False)
+
+
+def count_failure(view: Projection, fingerprint: Fingerprint, at: datetime) -> None:
+    """Count one failure more, on those that still count."""
+    history = view.history(fingerprint)
+    before = counted(history.failures, history.last_failure_at, at, view.policy.routing)
+    view.histories[fingerprint] = replace(history, failures=before + 1, last_failure_at=at)
+
+
+def forgive(view: Projection, fingerprint: Fingerprint) -> None:
+    """Forget a fingerprint's failures."""
+    history = view.histories.get(fingerprint)
+    if history is not None:
+        view.histories[fingerprint] = replace(history, failures=0, last_failure_at=None)
+
+
+def end(view: Projection, remediation: Remediation, phase: Phase) -> None:
+    """End a remediation: it waits for nothing any more, and its problem is free for another."""
+    view.dequeue(remediation)
+    view.drop(Judge, remediation.id)
+    view.owed.pop(("analyze", analysis_id(remediation.id, remediation.analyses)), None)
+    unapproved = remediation.phase is Phase.AWAITING_APPROVAL  # What nobody approved is not known any more.
+    view.remediations[remediation.id] = replace(
+        remediation,
+        phase=phase,
+        until=None,
+        queued_since=None,
+        workflow=None if unapproved else remediation.workflow,
+    )
+    history = view.history(remediation.fingerprint)
+    if history.active == remediation.id:
+        view.histories[remediation.fingerprint] = replace(history, active=None)
+
+
+def end_and_tell(
+    view: Projection,
+    remediation: Remediation,
+    phase: Phase,
+    because: Because,
+    at: datetime,
+    *,
+    outcome: Outcome | None = None,
+    failure_phase: FailurePhase | None = None,
+) -> None:
+    """End a remediation by a fact, and have readers told; a cancelled one's run is to be ended too."""
+    unfinished = current_run(view, remediation) if phase is Phase.CANCELLED else None
+    end(view, remediation, phase)
+    change = change_of(view.remediations[remediation.id], because, at)
+    view.tell(
+        Tell(
+            replace(
+                change,
+                outcome=outcome,
+                failure_phase=failure_phase,
+                execution=unfinished.execution if unfinished else None,
+            )
+        )
+    )
+
+
+def change_of(remediation: Remediation, because: Because, at: datetime) -> PhaseChanged:
+    """The change to tell of a remediation as it stands."""
+    return PhaseChanged(
+        remediation=remediation.id,
+        fingerprint=remediation.fingerprint,
+        phase=remediation.phase,
+        because=because,
+        now=at,
+        attempt=remediation.attempts,
+        target=remediation.target,
+    )
+
+
+def let_go(view: Projection, run: Run, position: Position) -> None:
+    """A run is over: nothing is owed for it any more, and its target is released."""
+    for kind in ("workflow", "revoke", "cancel"):
+        view.owed.pop((kind, run.execution), None)
+    view.release(run, position)
+
+
+def lose(view: Projection, run: Run) -> None:
+    """Nobody knows whether a run still touches its target: hold it until it cannot."""
+    lost = replace(run, started=True, lost=True)
+    view.runs[run.execution] = lost
+    view.wake(lost.released_at, lost.order, lost.execution)
+    for kind in ("workflow", "revoke", "cancel"):
+        view.owed.pop((kind, run.execution), None)
+
+
+def leave_half_done(view: Projection, run: Run, *, safe: bool) -> None:
+    """Remember a run that failed while it ran, unless it is safe to run over what it left."""
+    if safe:
+        view.half_done.pop((run.target, run.workflow), None)
+    else:
+        view.half_done[run.target, run.workflow] = HalfDone(run.remediation, run.fingerprint)

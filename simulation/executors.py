@@ -1,0 +1,175 @@
+"""Simulated executors: the real worker and analyser, and in the place of scripts what scripts do to a target.
+
+A script here is only the time in which it touches its target. It ends as the supervisor would end it: at its
+deadline, when cancelled, when its claim is no longer confirmed, and when its executor dies."""
+
+import asyncio
+import random
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from remediation_orchestrator.bus.memory import Moment
+from remediation_orchestrator.events import CancelWorkflow, FailureReason, Recorded, StoredMessage, Target, decode
+from remediation_orchestrator.executor.analyser import Analyser
+from remediation_orchestrator.executor.catalog import Catalog, MatchRule, Script, Workflow, WorkflowFile
+from remediation_orchestrator.executor.lease import Lease, Pace, confirming
+from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop, Succeeded
+from remediation_orchestrator.executor.worker import Surroundings, Worker
+
+from .broker import ACK_WAIT, Broker, Odds, Process
+from .clock import SkewedClock, broker_now
+from .faults import Fault, Faults
+
+SLOTS = 3
+ANALYSED = "analysed-"
+"""How the names of the signals begin that the catalog's rules know."""
+
+
+@dataclass
+class Touch:
+    """One run as it really was: from when to when it may have touched its target."""
+
+    execution: str
+    target: Target
+    executor: str
+    begun: float
+    ended: float | None = None
+
+
+@dataclass
+class Ledger:
+    """What really ran: kept by the world, read by nobody in it."""
+
+    touches: list[Touch] = field(default_factory=list)
+
+    def begin(self, environment: Mapping[str, str], executor: str) -> Touch:
+        """A script begins."""
+        target = Target(
+            name=environment["RO_TARGET_NAME"],
+            cluster=environment["RO_TARGET_CLUSTER"],
+            namespace=environment["RO_TARGET_NAMESPACE"],
+            kind=environment["RO_TARGET_KIND"],
+        )
+        begun = asyncio.get_running_loop().time()
+        touch = Touch(environment["RO_EXECUTION"], target, executor, begun)
+        self.touches.append(touch)
+        return touch
+
+
+def catalog() -> Catalog:
+    """The workflows of the simulated cell; each signal names one of them, or is analysed by their rules."""
+    files = [
+        WorkflowFile(id="restart", script=_script(), idempotent=True, match=[_rule("restart")]),
+        WorkflowFile(id="repair", script=_script(), match=[_rule("repair")]),
+        WorkflowFile.model_validate({"id": "short", "script": _script(), "idempotent": True, "timeout": "60s"}),
+        WorkflowFile(id="foreign", engine="ansible"),
+    ]
+    return Catalog({one.id: Workflow(one, Path("/catalog") / f"{one.id}.yaml", one.id) for one in files})
+
+
+def _rule(name: str) -> MatchRule:
+    return MatchRule(name=f"{ANALYSED}{name}")
+
+
+def _script() -> Script:
+    return Script(command=[sys.executable, "{target.name}"])  # A program that is surely there; it is never begun.
+
+
+class Executor(Process):
+    """One executor process: a worker with its slots, an analyser, and scripts that run only in the ledger."""
+
+    def __init__(self, name: str, broker: Broker, ledger: Ledger, served: Catalog, clock: SkewedClock) -> None:
+        super().__init__(name)
+        self._broker = broker
+        self._ledger = ledger
+        self._clock = clock
+        self._faults: Faults = broker.faults
+        self._dice = random.Random(f"{name}:scripts")
+        log = broker.log(self, Odds(0.02, self._at_step))
+        around = Surroundings(log, lambda: served, self._script, clock.read, broker_now, {})
+        self._worker = Worker(name, around)
+        self._analyser = Analyser(name, log, lambda: served, broker_now)
+        self.tasks = [asyncio.create_task(self._work()) for _ in range(SLOTS)]
+        self.tasks.append(asyncio.create_task(self._analyse()))
+        broker.cancels.append(self._cancel)
+
+    def crash(self) -> None:
+        """Kill it: nothing of it goes on, and its scripts die with it."""
+        self.dead = True
+        self._broker.cancels.remove(self._cancel)
+        for task in self.tasks:
+            task.cancel()
+
+    def _at_step(self, moment: Moment) -> None:
+        if self.dead or self.frozen:
+            return
+        if self._faults.strikes(Fault.EXECUTOR_CRASHED, 0.006):
+            self.crash()
+        elif self._faults.strikes(Fault.EXECUTOR_PAUSED, 0.006):
+            self.freeze()
+            seconds = self._faults.chance(Fault.EXECUTOR_PAUSED).uniform(0.5, 4.0) * ACK_WAIT
+            asyncio.get_running_loop().call_later(seconds, self.thaw)
+
+    async def _work(self) -> None:
+        while True:
+            delivery = await self._broker.workflows.pull(self)
+            async with confirming(delivery, Pace(ACK_WAIT), self._clock.read) as lease:
+                await self._worker.handle(delivery, lease)
+
+    async def _analyse(self) -> None:
+        while True:
+            await self._analyser.handle(await self._broker.analyses.pull(self))
+
+    def _cancel(self, message: StoredMessage) -> None:
+        self.tasks.append(asyncio.create_task(self._cancel_when_running(message)))
+
+    async def _cancel_when_running(self, message: StoredMessage) -> None:
+        await self.runs()
+        for record in decode(message):
+            if isinstance(record, Recorded) and isinstance(record.event, CancelWorkflow):
+                self._worker.cancel(record.event.execution, record.event.reason)
+
+    async def _script(self, job: Job, lease: Lease, stop: Stop) -> Outcome:
+        """Touch the target for a while, and say how it went."""
+        if self._faults.strikes(Fault.RUN_REFUSED, 0.05):
+            return Failed(FailureReason.CONFIGURATION_ERROR, "the program cannot be started", ran=False)
+        seconds = self._dice.uniform(1.0, 90.0)
+        if self._faults.strikes(Fault.RUN_SLOW, 0.15):
+            seconds = self._faults.chance(Fault.RUN_SLOW).uniform(90.0, 4_000.0)
+        failing = self._faults.strikes(Fault.RUN_FAILED, 0.35)
+        touch = self._ledger.begin(job.bound.environment, self.name)
+        try:
+            why = await self._touch(self._clock.read() + seconds, job, lease, stop)
+            touch.ended = asyncio.get_running_loop().time()
+        finally:
+            if touch.ended is None:  # Its executor died: the supervisor sees the pipe close, and ends it.
+                touch.ended = asyncio.get_running_loop().time() + lease.pace.kill_grace
+        await self.runs()
+        if why is not None:
+            return Failed(why, "killed", ran=True)
+        if failing:
+            return Failed(FailureReason.TASK_FAILED, "exit code 1", ran=True, exit_code=1)
+        return Succeeded("")
+
+    async def _touch(self, until: float, job: Job, lease: Lease, stop: Stop) -> FailureReason | None:
+        """Wait as long as the script runs; return why it was killed, if it was."""
+        while True:
+            lapse = lease.confirmed_at + lease.pace.lease
+            nearest = min(until, job.deadline, lapse)
+            left = nearest - self._clock.read()
+            if left > 0 and not stop.wished.is_set():
+                try:
+                    async with asyncio.timeout(max(left, 1e-6)):
+                        await stop.wished.wait()
+                except TimeoutError:
+                    continue
+            if not stop.wished.is_set() and nearest == until:
+                return None
+            if not stop.wished.is_set() and lapse < lease.confirmed_at + lease.pace.lease:
+                continue  # It was confirmed meanwhile.
+            await asyncio.sleep(self._dice.uniform(0.0, lease.pace.kill_grace))
+            if stop.wished.is_set():
+                return FailureReason.TASK_FAILED
+            return FailureReason.DEADLINE_EXCEEDED if nearest == job.deadline else FailureReason.EXECUTOR_LOST

@@ -1,0 +1,119 @@
+"""`ro-sim`: live through many simulated days, and say what was injected and which promise was broken."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from .checkers import violations
+from .faults import Fault
+from .recount import facts_of
+from .world import FULL, SHORT, Size, simulate
+
+# A class that struck less often over a run has proved nothing, and below so many days that is only chance.
+STRIKES_MIN = 20
+DAYS_MIN = 50
+SHOWN_MAX = 5
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one seed."""
+
+    seed: int
+    violations: list[str]
+    struck: Counter[Fault]
+    messages: int
+    facts: int
+    runs: int
+
+
+def live(seed: int, size: Size) -> Result:
+    """Live through one day and hold it against every promise."""
+    day = simulate(seed, size)
+    facts = facts_of(day.messages)
+    found = list(violations(day))
+    if facts < size.facts:
+        found.append(f"a day of {facts} facts is too short: {size.facts} were asked for")
+    return Result(seed, found, day.faults.struck, len(day.messages), facts, len(day.ledger.touches))
+
+
+def live_all(seeds: list[int], size: Size, jobs: int) -> Iterator[Result]:
+    """Live through the days of all seeds, several at a time."""
+    if jobs == 1:
+        yield from (live(seed, size) for seed in seeds)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from pool.map(live, seeds, [size] * len(seeds))
+
+
+@click.group()
+def main() -> None:
+    """Simulate days of a cell: the real code on virtual time, with faults from a seed."""
+
+
+@main.command()
+@click.option("--seeds", type=click.IntRange(min=1), default=100, help="How many days.")
+@click.option("--from", "first", type=click.IntRange(min=0), default=0, help="The first seed.")
+@click.option("--seed", type=click.IntRange(min=0), help="This day alone, as after a failure.")
+@click.option("--short", is_flag=True, help="Days of three hours, as in the test suite.")
+@click.option("--jobs", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="How many at a time.")
+def run(seeds: int, first: int, seed: int | None, short: bool, jobs: int) -> None:
+    """Live through simulated days; exit 1 where a promise was broken or a fault never struck."""
+    chosen = [seed] if seed is not None else list(range(first, first + seeds))
+    console = Console(stderr=True)
+    results: list[Result] = []
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("days", total=len(chosen))
+        for result in live_all(chosen, SHORT if short else FULL, min(jobs, len(chosen))):
+            results.append(result)
+            progress.advance(task)
+            report_failure(result, short=short)
+    summarise(results)
+    silent = silent_faults(results)
+    for fault in silent:
+        click.echo(f"too rare: {fault} struck less than {STRIKES_MIN} times in {len(results)} days")
+    sys.exit(1 if silent or any(result.violations for result in results) else 0)
+
+
+def report_failure(result: Result, *, short: bool) -> None:
+    """Say which promise a day broke, and how to see it again."""
+    if result.violations:
+        again = f"ro-sim run --seed {result.seed}{' --short' if short else ''}"
+        click.echo(f"seed {result.seed} FAILED, again with: {again}")
+        for violation in result.violations[:SHOWN_MAX]:
+            click.echo(f"  {violation}")
+        if len(result.violations) > SHOWN_MAX:
+            click.echo(f"  and {len(result.violations) - SHOWN_MAX} more")
+
+
+def summarise(results: list[Result]) -> None:
+    """Say what was lived through, and how often each fault struck."""
+    struck = total(results)
+    for fault in Fault:
+        click.echo(f"{struck[fault]:9,}  {fault}")
+    failed = sum(1 for result in results if result.violations)
+    counts = ", ".join(
+        f"{sum(getattr(result, name) for result in results):,} {name}" for name in ("messages", "facts", "runs")
+    )
+    click.echo(f"{len(results):,} days, {counts}: {failed} with a violation")
+
+
+def silent_faults(results: list[Result]) -> list[Fault]:
+    """The classes that struck too seldom to have proved anything; none where the run was short."""
+    struck = total(results)
+    return [fault for fault in Fault if len(results) >= DAYS_MIN and struck[fault] < STRIKES_MIN]
+
+
+def total(results: list[Result]) -> Counter[Fault]:
+    """How often each class struck over all days."""
+    struck: Counter[Fault] = Counter()
+    for result in results:
+        struck.update(result.struck)
+    return struck

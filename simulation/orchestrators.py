@@ -1,0 +1,92 @@
+"""Simulated orchestrator processes: the real `Orchestrator` on unreliable lines and a clock of its own."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+from remediation_orchestrator.bus.memory import MemoryLease, Moment
+from remediation_orchestrator.events import DecisionFrame, Recorded, decode, subjects
+from remediation_orchestrator.orchestrator.lead import Pace
+from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
+
+from .broker import CELL, Broker, Odds, Process
+from .clock import ProcessClock, SkewedClock
+from .faults import Fault, Faults
+
+# Slower than in the world, where a second costs nothing: a day has 86,400 of them.
+PACE = Pace(renew=20.0, fill=30.0)
+TTL = timedelta(seconds=60)
+
+
+class OrchestratorProcess(Process):
+    """One orchestrator, from its start to its death."""
+
+    def __init__(self, name: str, broker: Broker, crashes: float, failed: Callable[[str], None]) -> None:
+        super().__init__(name)
+        self._broker = broker
+        self._faults: Faults = broker.faults
+        self._crashes = crashes
+        self._failed = failed
+        self._clock = SkewedClock()
+        if self._faults.strikes(Fault.CLOCK_SKEWED, 0.5):
+            self._clock.rate = self._faults.chance(Fault.CLOCK_SKEWED).uniform(0.99, 1.01)
+        self.line = broker.log(self, Odds(0.004, self._at_step))
+        lease = MemoryLease(broker.cell, TTL, self.line.step)
+        clock = ProcessClock(self._clock)
+        self.service = Orchestrator(self.line, lease, clock, Identity(name, "simulated"), pace=PACE)
+        self.task = asyncio.create_task(self.service.run())
+        self.task.add_done_callback(self._ended)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it leads, has read everything and has nothing under way."""
+        fold = self.service.fold
+        at_tail = fold.read == len(self._broker.cell.messages) and not fold.facts
+        working = self.dead or self.frozen or self.line.undecided
+        return self.service.active.is_set() and at_tail and not working
+
+    def crash(self) -> None:
+        """Kill it between two steps."""
+        self.dead = True
+        self.task.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not self.dead and not task.cancelled() and task.exception() is not None:
+            self._failed(f"{self.name} died: {task.exception()!r}")
+        self.dead = True
+
+    def _at_step(self, moment: Moment) -> None:
+        if self.dead or self.frozen:
+            return
+        share = self._crashes if moment in (Moment.STORE, Moment.ANSWER) else self._crashes / 20
+        if self._faults.strikes(Fault.ORCHESTRATOR_CRASHED, share):
+            self.crash()
+        elif self._faults.strikes(Fault.ORCHESTRATOR_PAUSED, share):
+            self.freeze()
+            seconds = self._faults.chance(Fault.ORCHESTRATOR_PAUSED).uniform(1.1, 4.0) * TTL.total_seconds()
+            asyncio.get_running_loop().call_later(seconds, self.thaw)
+        elif self._faults.strikes(Fault.ORCHESTRATOR_STOPPED, share / 2):
+            self.service.stop()
+        elif self._faults.strikes(Fault.CLOCK_LEAPT, share):
+            self._clock.leap(self._faults.chance(Fault.CLOCK_LEAPT).choice((-3_600.0, -20.0, 5.0, 20.0)))
+
+
+def fresh_fold(broker: Broker, through: int) -> Fold:
+    """Fold the whole log anew, with the facts up to a sequence that no frame covers yet."""
+    fold = Fold()
+    for message in broker.cell.messages:
+        fold.take(message)
+    fold.fold_facts(through)
+    return fold
+
+
+def covered(broker: Broker) -> int:
+    """How far the newest frame covers the facts."""
+    newest = broker.cell.newest(subjects.decision(CELL))
+    if newest is None:
+        return 0
+    head = decode(newest)[0]
+    assert isinstance(head, Recorded)
+    assert isinstance(head.event, DecisionFrame)
+    return head.event.as_of

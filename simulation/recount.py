@@ -1,0 +1,246 @@
+"""Count again, naively: what each fingerprint has failed, and which targets were left half-changed.
+
+It walks the log in the order of the fold and keeps sets and numbers, nothing of the core's tables. A verdict
+that says another number, or that lets run what must not run, is named."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from remediation_orchestrator.events import (
+    AnalysisCompleted,
+    AnalysisFailed,
+    BlockCleared,
+    Cause,
+    DecisionFrame,
+    Duplicate,
+    FailurePhase,
+    OrchestratorStarted,
+    Phase,
+    PhaseChanged,
+    PolicyAdopted,
+    Position,
+    Proceed,
+    Recorded,
+    RemediationCancelled,
+    RetryRequested,
+    RoutingDecided,
+    SignalReceived,
+    SignalResolved,
+    StoredMessage,
+    Target,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowRevoked,
+    WorkflowStarted,
+    decode,
+)
+from remediation_orchestrator.events.subjects import Family, parse
+from remediation_orchestrator.orchestrator.routing.policy import Policy, PolicyError, policy_of
+
+
+def in_fold_order(messages: Iterable[StoredMessage]) -> Iterator[Recorded]:
+    """Every fact and decision, each fact just before the first frame that covers it, or at the end."""
+    waiting: list[StoredMessage] = []
+    for message in messages:
+        family = parse(message.subject).family
+        if family.is_fact:
+            waiting.append(message)
+        elif family is Family.DECISION:
+            frame = [record for record in decode(message) if isinstance(record, Recorded)]
+            head = frame[0].event
+            assert isinstance(head, DecisionFrame)
+            while waiting and waiting[0].sequence <= head.as_of:
+                yield from _readable(waiting.pop(0))
+            yield from frame
+    for message in waiting:
+        yield from _readable(message)
+
+
+def _readable(message: StoredMessage) -> Iterator[Recorded]:
+    yield from (record for record in decode(message) if isinstance(record, Recorded))
+
+
+class Recount:
+    """Numbers kept by hand."""
+
+    def __init__(self) -> None:
+        self.policy = Policy()
+        self.failures: dict[str, int] = defaultdict(int)
+        self.last_failure: dict[str, datetime] = {}
+        self.half_done: dict[tuple[Target, str], str] = {}
+        """Which workflow left which target half-changed, and whose run it was."""
+        self.wrong: list[str] = []
+        self._of: dict[str, str] = {}
+        """The fingerprint of each remediation."""
+        self._open: dict[str, RoutingDecided] = {}
+        """Runs that have not ended, and the verdicts that let them run."""
+        self._started: set[str] = set()
+        self._at_work: dict[str, str] = {}
+        """What each remediation is doing: its analysis or its run."""
+        self._lines: dict[str, list[tuple[Position, bool]]] = defaultdict(list)
+        """The occurrences of each fingerprint without a verdict; True for a resolution behind one."""
+
+    def take(self, record: Recorded) -> None:
+        """Count one event."""
+        event, at = record.event, record.recorded_at
+        match event:
+            case RoutingDecided():
+                self._verdict(event, record.position)
+            case PhaseChanged(phase=Phase.TIMED_OUT):
+                self._timed_out(event)
+            case WorkflowStarted() | WorkflowRevoked() | WorkflowCompleted() | WorkflowFailed():
+                if event.execution in self._open:
+                    self._run(event, self._open[event.execution], at)
+            case SignalReceived():
+                self._lines[event.fingerprint].append((record.position, False))
+            case SignalResolved():
+                self._resolved(event.fingerprint, record.position)
+            case BlockCleared():
+                self._clear(event)
+            case _:
+                self._other(record)
+
+    def _other(self, record: Recorded) -> None:
+        match record.event:
+            case RemediationCancelled(remediation=remediation) | AnalysisCompleted(remediation=remediation):
+                cancelled = isinstance(record.event, RemediationCancelled)
+                if cancelled or self._analysing(remediation):
+                    self._at_work.pop(remediation, None)
+            case AnalysisFailed(remediation=remediation) if self._analysing(remediation):
+                del self._at_work[remediation]
+                self._fail(self._of[remediation], record.recorded_at)
+            case RetryRequested(remediation=remediation) if remediation in self._of:
+                self._lines[self._of[remediation]].append((record.position, False))
+            case PolicyAdopted(policy=document) | OrchestratorStarted(policy=dict() as document):
+                try:
+                    self.policy = policy_of(document)
+                except PolicyError:
+                    return
+            case _:
+                pass
+
+    def _analysing(self, remediation: str) -> bool:
+        return self._at_work.get(remediation, "").startswith("rr-")
+
+    def _verdict(self, decided: RoutingDecided, place: Position) -> None:
+        fingerprint = decided.situation.fingerprint
+        if decided.situation.active is None and decided.situation.failures != self.failures[fingerprint]:
+            counted = self.failures[fingerprint]
+            self.wrong.append(f"{place} says {decided.situation.failures} failures, counted are {counted}")
+        if not isinstance(decided.verdict, Duplicate):
+            self._of[decided.remediation] = fingerprint
+            self._at_work.pop(decided.remediation, None)
+        if isinstance(decided.verdict, Proceed):
+            self._proceed(decided, place)
+        if decided.because.kind in (Cause.SIGNAL, Cause.RETRY) and decided.because.position is not None:
+            line = self._lines[fingerprint]
+            line.remove((decided.because.position, False))
+            while line and line[0][1]:
+                line.pop(0)
+                self._take_back(fingerprint)
+
+    def _proceed(self, decided: RoutingDecided, place: Position) -> None:
+        self._at_work[decided.remediation] = decided.execution or decided.analysis or ""
+        if decided.execution is None or decided.workflow is None:
+            return
+        target = decided.situation.target
+        if (target, decided.workflow.id) in self.half_done:
+            self.wrong.append(f"{place} runs {decided.workflow.id} over what it left half-done on {target}")
+        holders = [run.execution for run in self._open.values() if run.situation.target == target]
+        if holders:
+            self.wrong.append(f"{place} gives away {target}, and {holders} may be at it")
+        if self._exhausted(decided.situation.fingerprint, decided.situation.now):
+            self.wrong.append(f"{place} runs although the retries are exhausted")
+        self._open[decided.execution] = decided
+
+    def _exhausted(self, fingerprint: str, now: datetime) -> bool:
+        limit = self.policy.routing.retry_limit
+        last = self.last_failure.get(fingerprint)
+        return limit is not None and self._counting(fingerprint, last, now) >= limit
+
+    def _counting(self, fingerprint: str, last: datetime | None, now: datetime) -> int:
+        memory = self.policy.routing.failure_memory or timedelta.max
+        return self.failures[fingerprint] if last is not None and now - last <= memory else 0
+
+    def _fail(self, fingerprint: str, at: datetime) -> None:
+        self.failures[fingerprint] = self._counting(fingerprint, self.last_failure.get(fingerprint), at) + 1
+        self.last_failure[fingerprint] = at
+
+    def _run(
+        self,
+        event: WorkflowStarted | WorkflowRevoked | WorkflowCompleted | WorkflowFailed,
+        decided: RoutingDecided,
+        at: datetime,
+    ) -> None:
+        execution, fingerprint = event.execution, decided.situation.fingerprint
+        assert decided.workflow is not None
+        key = (decided.situation.target, decided.workflow.id)
+        if isinstance(event, WorkflowStarted):
+            self._started.add(execution)
+            return
+        if isinstance(event, WorkflowRevoked) and execution in self._started:
+            return
+        del self._open[execution]
+        at_work = self._at_work.get(decided.remediation) == execution
+        if at_work:
+            del self._at_work[decided.remediation]
+        match event:
+            case WorkflowCompleted():
+                self.half_done.pop(key, None)
+                if at_work:
+                    self.failures[fingerprint] = 0
+            case WorkflowFailed(was_execution_failure=ran, idempotent=safe):
+                if ran:
+                    self._leave(key, fingerprint, safe=safe)
+                if at_work:
+                    self._fail(fingerprint, at)
+            case _:
+                pass
+
+    def _leave(self, key: tuple[Target, str], fingerprint: str, *, safe: bool) -> None:
+        self.half_done.pop(key, None)
+        if not safe:
+            self.half_done[key] = fingerprint
+
+    def _timed_out(self, change: PhaseChanged) -> None:
+        self._at_work.pop(change.remediation, None)
+        if change.failure_phase is not FailurePhase.APPROVAL:
+            self._fail(change.fingerprint, change.now)
+        run = self._open.get(change.execution or "")
+        if run is not None and run.workflow is not None:
+            self._leave((run.situation.target, run.workflow.id), change.fingerprint, safe=False)
+
+    def _resolved(self, fingerprint: str, position: Position) -> None:
+        if self._lines[fingerprint]:
+            self._lines[fingerprint].append((position, True))
+        else:
+            self._take_back(fingerprint)
+
+    def _take_back(self, fingerprint: str) -> None:
+        """A resolved problem needs no run that has not begun."""
+        for remediation, work in list(self._at_work.items()):
+            if self._of[remediation] == fingerprint and work not in self._started:
+                del self._at_work[remediation]
+
+    def _clear(self, cleared: BlockCleared) -> None:
+        if cleared.fingerprint is not None:
+            self.failures[cleared.fingerprint] = 0
+            self.last_failure.pop(cleared.fingerprint, None)
+        for (target, workflow), fingerprint in list(self.half_done.items()):
+            by_target = target == cleared.target and cleared.workflow in (None, workflow)
+            if by_target or fingerprint == cleared.fingerprint:
+                del self.half_done[target, workflow]
+
+
+def recount(messages: Iterable[StoredMessage]) -> Recount:
+    """Count a whole log."""
+    numbers = Recount()
+    for record in in_fold_order(messages):
+        numbers.take(record)
+    return numbers
+
+
+def facts_of(messages: Iterable[StoredMessage]) -> int:
+    """How many facts a log has: what decides nothing and commands nothing, each element of a batch counted."""
+    return sum(len(decode(message)) for message in messages if parse(message.subject).family.is_fact)

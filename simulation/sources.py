@@ -1,0 +1,165 @@
+"""Simulated sources: problems that fire, repeat, flap and resolve, and records that nobody can read.
+
+The day is planned from the seed before it begins. Whoever publishes goes on until the log has answered."""
+
+import asyncio
+import random
+from dataclasses import dataclass
+
+import msgspec
+
+from remediation_orchestrator.bus.port import LogError
+from remediation_orchestrator.events import (
+    ExecutionId,
+    SignalReceived,
+    Target,
+    WorkflowCompleted,
+    WorkflowRef,
+    encode,
+    subjects,
+)
+from remediation_orchestrator.events.codec import Attributes
+
+from .broker import CELL, Broker, Odds, Process
+from .clock import MIDNIGHT
+from .executors import ANALYSED
+from .faults import Fault, Faults
+
+# What a refused or unanswered source waits before it tries again.
+AGAIN_SECONDS = 7.0
+WORKFLOWS = ("restart", "restart", "repair", "short", "foreign", "absent")
+BAD = (
+    b"{",
+    b"[1,",
+    b"7",
+    b'"text"',
+    b"{}",
+    b'{"name":"x"}',
+    b'{"name":"x","target":{"name":""}}',
+    b'{"name":7,"target":{"name":"t"}}',
+    b'{"specversion":"1.0","type":"Odd.v9","data":{}}',
+    b'[{"name":"x"},{"name":"Fine","target":{"name":"good"}}]',
+    b"\xff\xfe",
+)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One message that somebody will publish: `at` is in seconds of the day."""
+
+    at: float
+    subject: str
+    payload: bytes
+    signals: int = 1
+
+
+@dataclass
+class Accepted:
+    """What the log has acknowledged."""
+
+    sequence: int
+    payload: bytes
+
+
+class Planner:
+    """Plans a day's publications."""
+
+    def __init__(self, seed: int, faults: Faults, seconds: float) -> None:
+        self._dice = random.Random(f"{seed}:sources")
+        self._faults = faults
+        self._seconds = seconds
+        self._problems: list[SignalReceived] = []
+        self.plan: list[Publication] = []
+
+    def make(self, facts: int) -> list[Publication]:
+        """Plan so many signals at least, in the order of their publication."""
+        self._problems = [self._problem(number) for number in range(max(4, facts // 12))]
+        planned = 0
+        while planned < facts:
+            before = len(self.plan)
+            self._episode()
+            planned += sum(one.signals for one in self.plan[before:])
+        return sorted(self.plan, key=lambda one: one.at)
+
+    def _problem(self, number: int) -> SignalReceived:
+        """One problem; several share a target, and some are known to the analyser only."""
+        target = Target(f"t{self._dice.randrange(max(2, number // 2 + 1))}", "eu-1", "shop", "Deployment")
+        if self._dice.random() < 0.5:
+            name, workflow = f"{ANALYSED}{self._dice.choice(('restart', 'repair', 'unknown'))}", None
+        else:
+            name, workflow = f"Problem{number}", WorkflowRef(self._dice.choice(WORKFLOWS))
+        severity = self._dice.choice(("critical", "warning"))
+        resolves = self._dice.random() < 0.5
+        return SignalReceived(name, target, severity=severity, resolves=resolves, workflow=workflow)
+
+    def _episode(self) -> None:
+        """A problem shows itself, perhaps again and again, and perhaps is said to be over."""
+        problem = self._dice.choice(self._problems)
+        at = self._dice.uniform(0.0, self._seconds)
+        self._fire(at, problem)
+        if self._faults.strikes(Fault.SIGNAL_REPEATED, 0.5):
+            gap = self._dice.choice((0.5, 30.0, 200.0))
+            for repetition in range(self._dice.randint(1, 5)):
+                self._fire(at + gap * (repetition + 1), problem)
+        if problem.resolves:
+            over = at + self._dice.expovariate(1 / 1_500)
+            self._publish(over, _signal(problem, "resolved"))
+            if self._faults.strikes(Fault.SIGNAL_FLAPPED, 0.3):
+                for flap in range(self._dice.randint(1, 3)):
+                    self._fire(over + 2.0 * flap + 1.0, problem)
+                    self._publish(over + 2.0 * flap + 2.0, _signal(problem, "resolved"))
+        if self._faults.strikes(Fault.RECORD_BAD, 0.08):
+            self._publish(at, self._dice.choice(BAD))
+        if self._faults.strikes(Fault.EVENT_STRAY, 0.05):
+            stray = WorkflowCompleted(ExecutionId(f"wfe-stray-{len(self.plan)}"))
+            payload = encode(stray, Attributes(id=stray.execution, source="/stray", time=MIDNIGHT))
+            self.plan.append(Publication(at, subjects.execution(CELL, stray.execution), payload))
+
+    def _fire(self, at: float, problem: SignalReceived) -> None:
+        if not self._faults.strikes(Fault.SIGNAL_BATCHED, 0.1):
+            self._publish(at, _signal(problem, "firing"))
+            return
+        batch = [problem, *(self._dice.choice(self._problems) for _ in range(self._dice.randint(1, 6)))]
+        self._publish(at, b"[" + b",".join(_signal(one, "firing") for one in batch) + b"]", len(batch))
+
+    def _publish(self, at: float, payload: bytes, signals: int = 1) -> None:
+        if self._faults.strikes(Fault.SIGNAL_LATE, 0.1):
+            at += self._faults.chance(Fault.SIGNAL_LATE).uniform(0.0, 1_200.0)
+        if at <= self._seconds:
+            self.plan.append(Publication(at, subjects.signal(CELL, "simulated"), payload, signals))
+
+
+def _signal(problem: SignalReceived, status: str) -> bytes:
+    return msgspec.json.encode({**msgspec.structs.asdict(problem), "status": status})
+
+
+class Source(Process):
+    """Publishes what was planned."""
+
+    def __init__(self, name: str, broker: Broker) -> None:
+        super().__init__(name)
+        self._log = broker.log(self, Odds(0.01))
+        self.accepted: list[Accepted] = []
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def publish(self, plan: list[Publication]) -> None:
+        """Publish each at its time, and return when all were accepted."""
+        loop = asyncio.get_running_loop()
+        for number, one in enumerate(plan):
+            await asyncio.sleep(max(0.0, one.at - loop.time()))
+            task = asyncio.create_task(self.insist(one.subject, one.payload, f"{self.name}-{number}"))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def insist(self, subject: str, payload: bytes, message_id: str) -> None:
+        """Publish until the log has answered."""
+        while True:
+            try:
+                sequence = await self._log.append(subject, payload, message_id=message_id)
+            except LogError:
+                await asyncio.sleep(AGAIN_SECONDS)
+            else:
+                self.accepted.append(Accepted(sequence, payload))
+                return

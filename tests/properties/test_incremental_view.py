@@ -1,0 +1,359 @@
+"""The incremental projection against a naive recount of the whole log, whatever happens in whichever order."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from msgspec.structs import replace
+from recount import Recount
+
+from remediation_orchestrator.events import (
+    AnalysisCompleted,
+    AnalysisFailed,
+    ApprovalGranted,
+    ApprovalRejected,
+    Because,
+    BlockCleared,
+    Cause,
+    CellName,
+    Decision,
+    DecisionFrame,
+    ExecutionId,
+    Fact,
+    Fingerprint,
+    PolicyAdopted,
+    Recorded,
+    RemediationCancelled,
+    RemediationId,
+    RetryRequested,
+    RoutingDecided,
+    SignalReceived,
+    SignalResolved,
+    StoredMessage,
+    Target,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowRef,
+    WorkflowRevoked,
+    WorkflowStarted,
+    decode,
+    encode,
+    encode_frame,
+    fingerprint_of,
+    subjects,
+)
+from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.orchestrator.rehearsal import Rehearsal
+from remediation_orchestrator.orchestrator.routing.checks import decide
+from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.routing.judge import judge
+from remediation_orchestrator.orchestrator.routing.policy import Policy, policy_of
+
+MAIN = CellName("main")
+START = datetime(2026, 11, 21, 10, tzinfo=UTC)
+AROUND = Attributes(id="1", source="/test", time=START)
+MEMORY = timedelta(hours=3)
+ROUTING: dict[str, object] = {
+    "consecutive_failure_threshold": 3,
+    "consecutive_failure_cooldown": "1h",
+    "retry_limit": 5,
+    "failure_memory": "3h",
+    "backoff_base": "1m",
+    "backoff_cap": "10m",
+    "jitter": 0.1,
+    "signal_cooldown": "5m",
+    "workflow_cooldown": "5m",
+    "signal_max_age": "15m",
+}
+POLICIES: list[dict[str, object]] = [
+    {"routing": ROUTING},
+    {"routing": {"failure_memory": "3h", "retry_limit": 9}},
+    {"routing": {**ROUTING, "retry_limit": 2, "signal_max_age": "2m"}, "scope": {"exclude": [{"name": "b"}]}},
+    {"routing": {**ROUTING, "backoff_base": "0s"}},
+]
+"""The last one is invalid."""
+
+targets = st.sampled_from([Target("a", "eu-1"), Target("b", "eu-1")])
+names = st.sampled_from(["N", "M"])
+fingerprints = st.sampled_from(["", "", "", "shared"])
+workflows = st.sampled_from(["w", "v", None])
+minutes = st.sampled_from([0.0, 0.0, 0.25, 1.0, 3.0, 6.0, 11.0, 31.0, 61.0])
+picks = st.integers(min_value=0, max_value=5)
+
+
+class Recorder(Rehearsal):
+    """A rehearsal that writes its log: a frame for each round, and its revocations as facts."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self.log: list[StoredMessage] = []
+        self.decided: list[Decision] = []
+
+    def store(self, at: datetime, subject: str, payload: bytes) -> StoredMessage:
+        """Write the next message."""
+        message = StoredMessage(len(self.log) + 1, at, subject, payload)
+        self.log.append(message)
+        return message
+
+    def round(self, now: datetime) -> Iterator[Decision]:
+        """Judge as a rehearsal does, and write down all of it."""
+        view = self.fold.view
+        now = max(now, view.newest)
+        while True:
+            result = judge(view, now)
+            if result.decisions:
+                self._frame(result.decisions, now)
+            yield from result.decisions
+            owed = [ExecutionId(name) for kind, name in view.owed if kind == "revoke"]
+            if not result.overdue and not owed:
+                return
+            for execution in [*result.overdue, *owed]:
+                revoked = encode(WorkflowRevoked(execution), AROUND)
+                self.fold.take(self.store(now, subjects.execution(MAIN, execution), revoked))
+                self.fold.fold_facts()
+
+    def _frame(self, decisions: list[Decision], now: datetime) -> None:
+        chain = self.fold.chain
+        frame = [DecisionFrame(chain.as_of, "o1", chain.previous()), *decisions]
+        payload = encode_frame((decision, AROUND) for decision in frame)
+        message = self.store(now, subjects.decision(MAIN), payload)
+        self.fold.stored(message.sequence, frame, payload)
+        self.fold.skip(message)
+
+
+class Cell(RuleBasedStateMachine):
+    """A cell to which anything may happen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        policy = policy_of(POLICIES[0])
+        self.cell = Recorder(policy)
+        self.plain = Rehearsal(policy)
+        self.now = START
+        self.policies = {policy_of(one).digest: policy_of(one) for one in POLICIES[:3]}
+        self.expected: list[Decision] = []
+
+    # -- what may happen ----------------------------------------------------------------------------------
+
+    def publish(self, subject: str, payload: bytes) -> None:
+        """Store a fact now, and let both cells decide."""
+        self.wait(0.0)
+        message = self.cell.store(self.now, subject, payload)
+        self.cell.decided += self.cell.tell(message)
+        self.expected += self.plain.tell(message)
+
+    def fact(self, fact: Fact, subject: str) -> None:
+        """Publish a fact as a CloudEvent."""
+        self.publish(subject, encode(fact, AROUND))
+
+    def operator(self, fact: subjects.OperatorFact) -> None:
+        """Let an operator act."""
+        self.fact(fact, subjects.operator(MAIN, fact))
+
+    def run(self, back: int) -> ExecutionId:
+        """A run that goes on, else one that is over, or none that was ever heard of."""
+        decided = [one for one in self.cell.decided if isinstance(one, RoutingDecided)]
+        known = list(self.cell.fold.view.runs) or [one.execution for one in decided if one.execution]
+        return known[-1 - back % len(known)] if known and back < 5 else ExecutionId("wfe-404")
+
+    def remediation(self, back: int) -> RemediationId:
+        """One of the newest remediations, or none that was ever heard of."""
+        known = list(self.cell.fold.view.remediations)
+        return known[-1 - back % len(known)] if known and back < 5 else RemediationId("rr-404")
+
+    @rule(at=minutes)
+    def wait(self, at: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(minutes=at)
+        self.cell.decided += self.cell.wait(self.now)
+        self.expected += self.plain.wait(self.now)
+
+    @rule(name=names, place=targets, fingerprint=fingerprints, workflow=workflows, resolves=st.booleans(),
+          twice=st.sampled_from([False, False, True]))  # fmt: skip
+    def signal(
+        self, name: str, place: Target, fingerprint: str, workflow: str | None, resolves: bool, twice: bool
+    ) -> None:
+        """A source fires, perhaps twice in one message."""
+        signal = SignalReceived(
+            name,
+            place,
+            severity="critical" if name == "M" else "info",
+            fingerprint=fingerprint,
+            resolves=resolves,
+            workflow=WorkflowRef(workflow) if workflow else None,
+        )
+        body = signal if not twice else [signal, replace(signal, name="N")]
+        self.publish(subjects.signal(MAIN, "t"), msgspec.json.encode(body))
+
+    @rule(name=names, place=targets, fingerprint=fingerprints)
+    def resolve(self, name: str, place: Target, fingerprint: str) -> None:
+        """A source says that it is over."""
+        self.fact(SignalResolved(name, place, fingerprint=fingerprint), subjects.signal(MAIN, "t"))
+
+    @rule(back=picks)
+    def start(self, back: int) -> None:
+        """An executor claims a run."""
+        execution = self.run(back)
+        self.fact(WorkflowStarted(execution), subjects.execution(MAIN, execution))
+
+    @rule(back=picks)
+    def complete(self, back: int) -> None:
+        """A run ends well."""
+        execution = self.run(back)
+        self.fact(WorkflowCompleted(execution), subjects.execution(MAIN, execution))
+
+    @rule(back=picks, during=st.booleans(), idempotent=st.booleans(), lost=st.sampled_from([False, False, True]))
+    def fail(self, back: int, during: bool, idempotent: bool, lost: bool) -> None:
+        """A run ends badly."""
+        execution = self.run(back)
+        reason = "ExecutorLost" if lost else "TaskFailed"
+        fact = WorkflowFailed(execution, reason, was_execution_failure=during, idempotent=idempotent)
+        self.fact(fact, subjects.execution(MAIN, execution))
+
+    @rule(back=picks, place=st.none() | targets, workflow=workflows, approval=st.booleans())
+    def analyse(self, back: int, place: Target | None, workflow: str | None, approval: bool) -> None:
+        """An analyser answers."""
+        name = self.remediation(back)
+        chosen = WorkflowRef(workflow) if workflow else None
+        fact = AnalysisCompleted(name, place, chosen, approval_required=approval)
+        self.fact(fact, subjects.analysis(MAIN, name))
+
+    @rule(back=picks)
+    def fail_analysis(self, back: int) -> None:
+        """An analyser cannot answer."""
+        name = self.remediation(back)
+        self.fact(AnalysisFailed(name), subjects.analysis(MAIN, name))
+
+    @rule(
+        back=picks, act=st.sampled_from([ApprovalGranted, ApprovalRejected, RemediationCancelled, RetryRequested])
+    )
+    def operate(self, back: int, act: type[ApprovalGranted]) -> None:
+        """An operator acts on a remediation."""
+        self.operator(act(self.remediation(back)))
+
+    @rule(name=names, place=targets, workflow=workflows, by=st.sampled_from(["F", "T", "both", "shared"]))
+    def clear(self, name: str, place: Target, workflow: str | None, by: str) -> None:
+        """An operator forgives."""
+        fingerprint = Fingerprint("shared") if by == "shared" else fingerprint_of(place, name)
+        fact = BlockCleared(None if by == "T" else fingerprint, place if by in ("T", "both") else None, workflow)
+        self.operator(fact)
+
+    @rule(policy=st.sampled_from(POLICIES))
+    def adopt(self, policy: dict[str, object]) -> None:
+        """An operator adopts a policy."""
+        self.operator(PolicyAdopted(policy))
+
+    # -- what must hold after each ------------------------------------------------------------------------
+
+    def records(self) -> Iterator[Recorded]:
+        """Every event of the log, in the order of being folded."""
+        for message in self.cell.log:
+            for record in decode(message):
+                assert isinstance(record, Recorded), record
+                yield record
+
+    @invariant()
+    def the_view_is_what_the_log_counts_to(self) -> None:
+        """Counts, active ones, holders, queues, stamps, half-done runs and phases."""
+        naive = Recount(MEMORY)
+        for record in self.records():
+            naive.read(record.event, record.recorded_at)
+        view = self.cell.fold.view
+        histories = view.histories.items()
+        assert {
+            key: (one.failures, one.last_failure_at) for key, one in histories if one.failures
+        } == naive.failures
+        assert {key: one.active for key, one in histories if one.active} == naive.active()
+        assert {
+            key: (one.completed_at, one.completed_by) for key, one in histories if one.completed_at
+        } == naive.completed
+        assert view.holders == naive.holders()
+        going_on = {name: run for name, run in naive.runs.items() if not run.over}
+        assert view.runs.keys() == going_on.keys()
+        for name, run in view.runs.items():
+            assert (run.started or run.lost, run.lost) == (
+                going_on[name].started or going_on[name].lost,
+                going_on[name].lost,
+            )
+        queues: dict[Target, list[str]] = {}
+        for target, who in naive.queue:
+            queues.setdefault(target, []).append(who)
+        assert {target: list(queue) for target, queue in view.queues.items()} == queues
+        assert {key: (one.completed_at, one.completed_by) for key, one in view.workflows.items()} == naive.worked
+        assert {key: one.remediation for key, one in view.half_done.items()} == naive.half_done
+        assert {name: one.phase for name, one in view.remediations.items()} == naive.phases
+
+    @invariant()
+    def nothing_is_left_to_say_and_nobody_waits_for_a_free_target(self) -> None:
+        """A queue exists only behind a run, and what is blocked or running has a moment to be looked at."""
+        view = self.cell.fold.view
+        assert not view.agenda
+        assert not view.unjudged
+        assert set(view.queues) <= set(view.holders)
+        wakeup = view.next_wakeup()
+        assert wakeup is None or wakeup > self.now
+        looked_after = {about for _, _, about in view._timers}
+        for one in view.remediations.values():
+            if one.until is not None and not one.phase.ended:
+                assert one.id in looked_after
+            if one.phase == "Executing":
+                assert one.execution in looked_after
+
+    @invariant()
+    def every_signal_has_one_first_verdict(self) -> None:
+        """And (signal, attempt) is unique."""
+        records = list(self.records())
+        fired = sorted(one.position for one in records if type(one.event) is SignalReceived)
+        verdicts = [one.event for one in records if isinstance(one.event, RoutingDecided)]
+        assert sorted(one.signal for one in verdicts if one.attempt == 1) == fired
+        places = [(one.signal, one.attempt) for one in verdicts]
+        assert len(set(places)) == len(places)
+
+    def teardown(self) -> None:
+        """Audit the whole log, and replay it."""
+        self.decisions_are_those_of_a_plain_rehearsal()
+        self.every_verdict_can_be_derived_again()
+        self.a_replay_gives_the_same_view()
+
+    def decisions_are_those_of_a_plain_rehearsal(self) -> None:
+        """Whose revocations have no position, because they are not stored."""
+        assert [_unplaced(one) for one in self.cell.decided] == [_unplaced(one) for one in self.expected]
+
+    def every_verdict_can_be_derived_again(self) -> None:
+        """From the situation in its record, read back from JSON, by the policy that it names."""
+        for record in self.records():
+            if isinstance(record.event, RoutingDecided):
+                situation = record.event.situation
+                assert decide(situation, self.policies[situation.policy]) == record.event.verdict
+
+    def a_replay_gives_the_same_view(self) -> None:
+        """The log alone, read by another fold: every table, the chain and the next wake-up."""
+        replay = Fold()
+        replay.view.adopt(policy_of(POLICIES[0]))
+        for message in self.cell.log:
+            replay.take(message)
+        replay.fold_facts()
+        live = self.cell.fold
+        replayed, lived = replay.view.snapshot(), live.view.snapshot()
+        for name in lived:
+            assert replayed[name] == lived[name], name
+        assert [list(queue) for queue in replay.view.queues.values()] == [
+            list(queue) for queue in live.view.queues.values()
+        ]
+        assert replay.view.newest == live.view.newest
+        assert replay.view.next_wakeup() == live.view.next_wakeup()
+        assert replay.chain.previous() == live.chain.previous()
+
+
+def _unplaced(decision: Decision) -> Decision:
+    """A decision without the position of a revocation."""
+    if isinstance(decision, RoutingDecided) and decision.because.kind is Cause.RELEASED:
+        return replace(decision, because=Because(Cause.RELEASED))
+    return decision
+
+
+TestCell = Cell.TestCase
+TestCell.settings = settings(max_examples=150, stateful_step_count=50)
