@@ -2,23 +2,36 @@
 
 import asyncio
 import os
+import socket
 from pathlib import Path
 
 import click
 
 from remediation_orchestrator.bus.connection import connected
-from remediation_orchestrator.bus.embedded import EmbeddedServer
+from remediation_orchestrator.bus.embedded import HOST, EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.port import LogUnreachableError
+from remediation_orchestrator.bus.port import EventLog, LogUnreachableError
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.events.identity import DEFAULT_CELL
+from remediation_orchestrator.gateway.access import Guard
+from remediation_orchestrator.gateway.door import Door
+from remediation_orchestrator.gateway.server import address_of, listen
+from remediation_orchestrator.gateway.sources import Rules, built_in
 from remediation_orchestrator.orchestrator.routing.policy import Policy
 
 from .connection import DATA_DIR, CellType
 from .executor import WORKFLOWS, slots_option
 from .output import line
 from .records import log_to_stderr
-from .services import EXECUTOR_SECONDS, load_policy, run_executor, run_orchestrator, stop_on_signals, until_stopped
+from .services import (
+    EXECUTOR_SECONDS,
+    load_policy,
+    run_executor,
+    run_gateway,
+    run_orchestrator,
+    stop_on_signals,
+    until_stopped,
+)
 
 
 @click.command("up")
@@ -34,6 +47,9 @@ from .services import EXECUTOR_SECONDS, load_policy, run_executor, run_orchestra
 )
 @click.option("--policy", "policy_path", metavar="FILE", type=click.Path(path_type=Path), help="For a new log.")
 @click.option("--port", type=click.IntRange(min=1, max=65_535), help="The broker's port.  [default: a free one]")
+@click.option(
+    "--gateway-port", type=click.IntRange(min=1, max=65_535), help="The HTTP door's port.  [default: a free one]"
+)
 @slots_option
 @click.option("--cell", type=CellType(), default=DEFAULT_CELL, show_default=True, help="The cell.")
 def verb(
@@ -41,19 +57,27 @@ def verb(
     workflows: Path | None,
     policy_path: Path | None,
     port: int | None,
+    gateway_port: int | None,
     slots: int,
     cell: CellName,
 ) -> None:
-    """Run a broker, an orchestrator, an executor and an analyser here, until Ctrl-C."""
+    """Run a broker, an orchestrator, an executor, an analyser and the HTTP door here, until Ctrl-C."""
     policy = load_policy(policy_path)
     catalog = workflows or data_dir / "workflows"
     catalog.mkdir(parents=True, exist_ok=True)
     log_to_stderr()
-    asyncio.run(_serve(data_dir, catalog, policy, port, slots, cell))
+    with listen(HOST, gateway_port or 0) as listening:
+        asyncio.run(_serve(data_dir, catalog, policy, port, listening, slots, cell))
 
 
 async def _serve(
-    data_dir: Path, workflows: Path, policy: Policy, port: int | None, slots: int, cell: CellName
+    data_dir: Path,
+    workflows: Path,
+    policy: Policy,
+    port: int | None,
+    listening: socket.socket,
+    slots: int,
+    cell: CellName,
 ) -> None:
     stopping, active = stop_on_signals(), asyncio.Event()
     async with EmbeddedServer(data_dir, port=port) as server:
@@ -64,9 +88,15 @@ async def _serve(
             _until_ended(server.pid, stopping),
             run_orchestrator(server.url, cell, policy, stopping, active),
             run_executor(server.url, cell, workflows, stopping, slots=slots),
-            _say_when_ready(server.url, cell, active, stopping),
+            run_gateway(server.url, cell, _door, listening, stopping),
+            _say_when_ready(server.url, cell, address_of(listening), active, stopping),
             within=EXECUTOR_SECONDS,
         )
+
+
+def _door(log: EventLog) -> Door:
+    """A door with nothing but its defaults: for rules, mappings and tokens there is `ro gateway`."""
+    return Door(log, built_in(), Rules(), Guard())
 
 
 async def _until_ended(server: int, stopping: asyncio.Event) -> None:
@@ -87,11 +117,14 @@ async def _until_ended(server: int, stopping: asyncio.Event) -> None:
     return None
 
 
-async def _say_when_ready(url: str, cell: CellName, active: asyncio.Event, stopping: asyncio.Event) -> None:
+async def _say_when_ready(
+    url: str, cell: CellName, door: str, active: asyncio.Event, stopping: asyncio.Event
+) -> None:
     """Say so once the orchestrator decides: from then on every signal ends in a decision."""
     await _first(active, stopping)
     if active.is_set():
         line(f"ready: cell {cell} at {url}")
+        line(f"webhooks: {door}/v1/alertmanager")
     await stopping.wait()
 
 

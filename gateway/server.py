@@ -138,6 +138,12 @@ def listen(host: str, port: int) -> socket.socket:
         raise AddressError(f"{host}:{port}: {error.strerror or error}") from error
 
 
+def address_of(listening: socket.socket) -> str:
+    """Where senders reach it."""
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 class AddressError(LogError):
     """The door cannot be opened at this address."""
 

@@ -132,7 +132,7 @@ async def test_a_body_that_cannot_be_taken_is_told_why(
 
 
 @pytest.mark.parametrize(
-    "text", ["\0", "a\0b", "\U0001f4a9", "﻿", "‮gpj", "x" * 1_024, "--all", "<script>", "☃" * 300]
+    "text", ["\0", "a\0b", "\U0001f4a9", "‮gpj", "x" * 1_024, "\ufeff", "--all", "<script>", "☃" * 300]
 )
 async def test_whatever_a_label_holds_is_stored_or_refused(log: JetStreamLog, text: str) -> None:
     """And what is stored can be read."""
