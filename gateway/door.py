@@ -189,7 +189,7 @@ class Door:
             items = items_for(source, received, self._rules, now)
             if not items:
                 return _accepted(None, items)
-            digest = digest_of(received.media_type, received.body, *_attributes(received.headers))
+            digest = digest_of(received.media_type.encode(), received.body, *_attributes(received.headers))
             body = body_of(self._log.cell, source.name, digest, items, now)
         except WebhookError as error:
             raise Problem(HTTPStatus.BAD_REQUEST, error.lines[0], errors=error.lines) from error

@@ -62,9 +62,9 @@ _items = msgspec.json.Decoder(list[msgspec.Raw])
 _probe = msgspec.json.Decoder(_Probe)
 
 
-def digest_of(source: str, *parts: bytes) -> Digest:
-    """Name a body by what was sent, and by where."""
-    digest = hashlib.sha256(source.encode())
+def digest_of(*parts: bytes) -> Digest:
+    """Name a body by all that makes it what it is."""
+    digest = hashlib.sha256()
     for part in parts:
         digest.update(b"\0%d\0" % len(part))
         digest.update(part)
