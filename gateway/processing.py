@@ -83,6 +83,8 @@ class Processing(_Input):
 
     def process(self, signal: AnySignal) -> tuple[AnySignal, dict[str, str]]:
         """The signal with what the rules find, and by which rule they found it."""
+        if not any(self._rules(outcome) for outcome in OUTCOMES):
+            return signal, {}
         values = {"name": signal.name, "severity": signal.severity, "environment": signal.environment}
         values |= {key: getattr(signal.target, part) for key, part in _TARGET.items()}
         values |= _flat("labels", signal.labels) | _flat("annotations", signal.annotations)
