@@ -40,8 +40,9 @@ GONE_SECONDS = 10.0
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ACK_TOKENS = 9
 _STATUS = "Status"
-# These statuses end a request as planned: time, count or bytes are used up.
-_PLANNED = ("Request Timeout", "Batch Completed", "Message Size Exceeds MaxBytes", "Exceeded MaxRequestMaxBytes")
+_COMPLETED = "Batch Completed"
+# These statuses end a request as planned before its count is used up: by time or by bytes.
+_PLANNED = ("Request Timeout", "Message Size Exceeds MaxBytes", "Exceeded MaxRequestMaxBytes")
 
 
 class _BrokenError(Exception):
@@ -257,6 +258,8 @@ class Feed:
         if headers.get(_STATUS) == "100":
             return
         description = headers.get("Description", "")
+        if description.startswith(_COMPLETED):
+            return  # Of a request whose messages we count ourselves, so the next one may be under way already.
         if not description.startswith(_PLANNED) or int(headers.get("Nats-Pending-Messages", -1)) != self._owed:
             raise _BrokenError(f"the request ended: {headers.get(_STATUS)} {description}")
         self._owed = 0

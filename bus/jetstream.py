@@ -17,6 +17,7 @@ from remediation_orchestrator.events import CellName, StoredMessage, subjects
 
 from . import api, topology
 from .feed import Feed
+from .imported import restored
 from .port import LogError, LogFullError, LogUnreachableError, StaleWriteError, UnknownOutcomeError
 
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
@@ -53,7 +54,8 @@ _stored = msgspec.json.Decoder(_Stored)
 class JetStreamLog:
     """One cell's log on a connection, our own or anybody's (FastStream's `broker.connection`)."""
 
-    def __init__(self, connection: Client, cell: CellName, created: str) -> None:
+    def __init__(self, connection: Client, cell: CellName, created: str, *, imported: bool = False) -> None:
+        self._imported = imported
         self._connection = connection
         self._cell = cell
         self._stream = topology.stream_name(cell)
@@ -65,7 +67,7 @@ class JetStreamLog:
         info = await api.stream_info(connection, topology.stream_name(cell))
         if info is None:
             raise LogUnreachableError(f"the broker has no log of the cell {cell!r}")
-        return cls(connection, cell, info.created)
+        return cls(connection, cell, info.created, imported=topology.is_imported(info.config))
 
     @classmethod
     async def ensure(
@@ -111,7 +113,7 @@ class JetStreamLog:
                 for message in batch:
                     if end is not None and message.sequence > end:
                         return
-                    yield message
+                    yield restored(message) if self._imported else message
                 if end is not None and (feed.next_sequence > end or feed.drained):
                     return
 
@@ -121,7 +123,8 @@ class JetStreamLog:
         if found is None:
             return None
         headers = parse_headers(found.hdrs)
-        return StoredMessage(found.seq, _moment(found.time), found.subject, found.data, headers)
+        message = StoredMessage(found.seq, _moment(found.time), found.subject, found.data, headers)
+        return restored(message) if self._imported else message
 
     async def last_sequence(self) -> int:
         """The sequence of the newest message of the log; 0 where it is empty."""

@@ -36,6 +36,14 @@ class LogUnreachableError(LogError):
     """No broker answers, or the cell's log is not there."""
 
 
+class ImportedLogError(LogError):
+    """The cell holds an imported log: it may be read, and nobody decides in it."""
+
+
+class OccupiedError(LogError):
+    """The cell has a log already: nothing is brought in on top of it."""
+
+
 class ReadableLog(Protocol):
     """One cell's log, for whoever only reads: a live one or an exported file."""
 

@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from remediation_orchestrator.events import CellName, subjects
 
 from . import api
-from .port import LogError, LogUnreachableError
+from .port import ImportedLogError, LogError, LogUnreachableError
 
 log = logging.getLogger(__name__)
 
@@ -21,12 +21,20 @@ NANOSECONDS = 1_000_000_000
 # Publishers retry for five minutes at most; the server keeps this window in memory, so no longer than twice that.
 DUPLICATE_WINDOW = timedelta(minutes=10)
 
+IMPORTED = "ro-imported"
+"""The mark, in a stream's metadata, of a log that was brought in from a file."""
+
 LEASE_STREAM = "KV_RO_LEASES"
 # A marker only has to outlive the readers that were away when its key lapsed; they ask again when they are back.
 MARKER_TTL = timedelta(minutes=5)
 
 # JetStream's codes for "there is one of that name already, with another configuration".
 NAME_IN_USE = 10058
+
+
+def is_imported(config: dict[str, Any]) -> bool:
+    """Whether a stream holds a log that was brought in from a file."""
+    return IMPORTED in (config.get("metadata") or {})
 
 
 def stream_name(cell: CellName) -> str:
@@ -89,6 +97,8 @@ async def ensure_stream(
     found = await api.stream_info(connection, stream_name(cell))
     if found is None:
         found = await _create(connection, wanted)
+    if is_imported(found.config):
+        raise ImportedLogError(f"the cell {cell!r} holds an imported log: it is there to be read")
     _check_keeps_everything(found.config)
     changes = _lossless_changes(cell, found, max_bytes)
     if not changes:

@@ -10,19 +10,28 @@ from typing import BinaryIO, cast
 
 import click
 
+from remediation_orchestrator.bus.port import ReadableLog
+from remediation_orchestrator.events import RemediationId
 from remediation_orchestrator.events.stored import export_line
+from remediation_orchestrator.orchestrator.case import Excerpt, Links
+from remediation_orchestrator.orchestrator.history import named_by
 
 from .connection import Broker, broker_options
-from .output import reading
+from .output import BadInputError, RefusedError, reading
 
 
 @click.command("export")
 @click.argument("path", metavar="FILE")
 @click.option("--since", type=click.IntRange(min=1), default=1, metavar="SEQ", help="From this sequence on.")
+@click.option("--case", metavar="ID", help="Only what decided this remediation, as a test case.")
 @broker_options
-def verb(broker: Broker, path: str, since: int) -> None:
+def verb(broker: Broker, path: str, since: int, case: str | None) -> None:
     """Write the log to FILE, compressed where it ends in .gz; - for standard output."""
-    asyncio.run(_export(broker, path, since))
+    if path.endswith((".zst", ".zstd")):
+        raise BadInputError(f"{path}: zstd is not written here; name it .gz, or pipe - through zstd")
+    if case is not None and since != 1:
+        raise click.UsageError("a test case begins where its remediation does: --since does not go with --case")
+    asyncio.run(_export(broker, path, since) if case is None else _export_case(broker, path, case))
 
 
 async def _export(broker: Broker, path: str, since: int) -> None:
@@ -30,6 +39,30 @@ async def _export(broker: Broker, path: str, since: int) -> None:
         with _opened(path) as file, reading(f"exporting the log of {log.cell}"):
             async for message in log.read(since):
                 file.write(export_line(message) + b"\n")
+
+
+async def _export_case(broker: Broker, path: str, name: str) -> None:
+    remediation = named_by(name)
+    if remediation is None:
+        raise click.BadParameter(f"{name!r} is no rr-... or wfe-...", param_hint="--case")
+    async with broker.log() as log:
+        with reading(f"looking for {remediation} in the log of {log.cell}"):
+            excerpt = await _excerpt(log, remediation)
+            with _opened(path) as file:
+                async for message in log.read():
+                    part = excerpt.part(message)
+                    if part is not None:
+                        file.write(export_line(part) + b"\n")
+
+
+async def _excerpt(log: ReadableLog, remediation: RemediationId) -> Excerpt:
+    links = Links()
+    async for message in log.read():
+        links.take(message)
+    excerpt = links.excerpt(remediation)
+    if excerpt is None:
+        raise RefusedError(f"{remediation}: the log has no verdict on it")
+    return excerpt
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import click
 
 from remediation_orchestrator.bus.embedded import StoreInUseError
 from remediation_orchestrator.bus.file import UnreadableLogError
-from remediation_orchestrator.bus.port import LogError, LogFullError
+from remediation_orchestrator.bus.port import ImportedLogError, LogError, LogFullError, OccupiedError
 
 from .output import BadInputError, plain
 
@@ -34,7 +34,11 @@ VERBS = {
     "cancel": "remediation_orchestrator.cli.cancel",
     "approve": "remediation_orchestrator.cli.approve",
     "reject": "remediation_orchestrator.cli.reject",
+    "audit": "remediation_orchestrator.cli.audit",
+    "backtest": "remediation_orchestrator.cli.backtest",
+    "replay": "remediation_orchestrator.cli.replay",
     "export": "remediation_orchestrator.cli.export",
+    "import": "remediation_orchestrator.cli.import_log",
     "asyncapi": "remediation_orchestrator.cli.asyncapi",
 }
 """Each module has its click command under the name `verb`."""
@@ -105,7 +109,7 @@ class Verbs(click.Group):
 
 def _code_of(error: LogError) -> int:
     match error:
-        case StoreInUseError() | LogFullError():
+        case StoreInUseError() | LogFullError() | OccupiedError() | ImportedLogError():
             return NO
         case UnreadableLogError():
             return BAD

@@ -5,6 +5,7 @@ What cannot be decoded is a value (`Undecodable`), never an exception: a record 
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
@@ -25,11 +26,13 @@ CONTENT_TYPE = "application/json"
 # Far beyond any signal, and far within what the decoder's recursion bears: where that gives out depends on the
 # caller's own stack, and the same bytes have to be judged alike live and in replay.
 NESTING_MAX = 100
+# All that is no bracket: strings, brackets in them included, and whatever stands between brackets and strings.
+_FLAT = re.compile(rb'(?:[^"\[{\]}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))++', re.DOTALL)
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 # A message is a sentence. Whatever text went wrong is in the log itself.
 COMPLAINT_CHARACTERS_MAX = 500
 # Parameters go into a decision and its command; numbers may grow as they are written again, so that is bounded.
 PARAMETERS_BYTES_MAX = 64 * 1024
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)
 
 
 class Recorded(Struct, frozen=True, gc=False):
@@ -166,13 +169,7 @@ def _nesting(payload: bytes) -> int:
     """How deep arrays and objects stand in one another, or, where that is no concern, how many there are."""
     if (opened := payload.count(b"[") + payload.count(b"{")) <= NESTING_MAX:
         return opened
-    depth = deepest = 0
-    for token in _TOKEN.finditer(payload):
-        first = token[0][:1]
-        if first != b'"':
-            depth += 1 if first in b"[{" else -1
-            deepest = max(deepest, depth)
-    return deepest
+    return max(accumulate(_STEPS[bracket] for bracket in _FLAT.sub(b"", payload)), default=0)
 
 
 def _envelope(event: Fact | Decision | Command, attributes: Attributes) -> _Envelope:

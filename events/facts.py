@@ -115,6 +115,10 @@ class WorkflowRevoked(Struct, frozen=True):
     reason: str = ""
 
 
+RunFact = WorkflowStarted | WorkflowCompleted | WorkflowFailed | WorkflowRevoked
+"""What is said on the subject of an execution."""
+
+
 class ApprovalGranted(Struct, frozen=True):
     """A person allows a remediation to be judged for its run."""
 

@@ -85,6 +85,17 @@ def execution_id(signal: Position, run: int) -> ExecutionId:
     return ExecutionId(f"wfe-{signal}" if run == 1 else f"wfe-{signal}-r{run}")
 
 
+def run_number(execution: ExecutionId) -> int:
+    """Which run (from 1) of its remediation an execution is."""
+    number = execution.partition("-r")[2]
+    return int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else 1
+
+
+def remediation_of(execution: ExecutionId) -> RemediationId:
+    """Name the remediation that an execution is a run of."""
+    return RemediationId("rr-" + execution.removeprefix("wfe-").partition("-r")[0])
+
+
 def analysis_id(remediation: RemediationId, analysis: int) -> str:
     """Name the n-th analysis (from 1) that a remediation asks for."""
     return remediation if analysis == 1 else f"{remediation}-r{analysis}"

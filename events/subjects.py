@@ -2,6 +2,7 @@
 
 import re
 from enum import StrEnum
+from functools import cached_property, lru_cache
 
 from msgspec import Struct
 
@@ -50,7 +51,7 @@ class Family(StrEnum):
     DECISION = "decision"
     COMMAND = "command"
 
-    @property
+    @cached_property
     def is_fact(self) -> bool:
         """Whether records of this family come from outside the decision chain."""
         return self not in (Family.DECISION, Family.COMMAND)
@@ -75,6 +76,8 @@ class Subject(Struct, frozen=True):
     rest: str = ""
 
 
+# A record is taken apart by its reader, its decoder and its fold, and most subjects come again and again.
+@lru_cache(maxsize=4_096)
 def parse(subject: str) -> Subject:
     """Take a subject of the log apart. Raises ValueError for any other."""
     root, _, tail = subject.partition(".")

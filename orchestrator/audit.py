@@ -5,6 +5,7 @@ deciding this situation give this verdict again (judgement drift)? And of the lo
 every decision its cause, every fact its decision, every command its decision, every run its command?"""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import msgspec
@@ -14,12 +15,14 @@ from msgspec.structs import replace
 from remediation_orchestrator.events import (
     Cause,
     DecisionFrame,
+    ExecutionId,
     OrchestratorStarted,
     PhaseChanged,
     PolicyRejected,
     Position,
     Proceed,
     Recorded,
+    RemediationId,
     RoutingDecided,
     SignalReceived,
     SignalRejected,
@@ -32,20 +35,23 @@ from remediation_orchestrator.events import (
     WorkflowStarted,
     decode,
 )
-from remediation_orchestrator.events.identity import position, position_key, remediation_id
+from remediation_orchestrator.events.identity import position, position_key, remediation_id, signal_of
 
+from .frames import FRAME_BYTES_MAX
+from .promises import Promises, moment_of
 from .routing.checks import decide
-from .routing.decisions import promises
 from .routing.fold import Fold
 from .routing.judge import expected_end, verdict_again, verdict_on_signal
 from .routing.owed import command_of
-from .routing.policy import Policy
-from .routing.state import Answer, Judge, Owed, Serve, Tell
+from .routing.policy import Policy, PolicyError, policy_of
+from .routing.projection import EPOCH
+from .routing.state import Answer, Judge, Serve, Task, Tell
 
 
 class Drift(StrEnum):
     """What can be wrong with a log."""
 
+    GAP = "gap"
     CHAIN = "chain"
     PROJECTION = "projection"
     JUDGEMENT = "judgement"
@@ -61,6 +67,8 @@ class Drift(StrEnum):
 
 # A stray execution event is somebody else's mistake: shown, and no fault of the log.
 HARMLESS = frozenset({Drift.STRAY})
+# An append is answered within five seconds or tried again: twice that after its decision a command is late.
+COMMAND_GRACE = timedelta(seconds=10)
 
 
 class Finding(Struct, frozen=True):
@@ -78,6 +86,7 @@ class Report(Struct):
     facts: int = 0
     decisions: int = 0
     commands: int = 0
+    first: int = 0
     last: int = 0
 
 
@@ -95,29 +104,41 @@ class Auditor:
     def __init__(self, report: Report) -> None:
         self.report = report
         self.fold = Fold(self)
+        self.newer: str | None = None
+        """A record of a type that this version does not know, and that the log does not reject either."""
         self._policies: dict[str, Policy] = {}
-        self._promised: dict[tuple[str, str], Owed] = {}
-        """Every command that a decision has owed and the log has not shown yet, though it may be owed no more."""
+        self._promises = Promises()
+        self._unknown: dict[Position, str] = {}
         self._findings: list[Finding] = []
         self._identity = ""
+        self._frame: StoredMessage | None = None
+        self._now = EPOCH
+        """The latest moment of any decision."""
 
     def take(self, message: StoredMessage) -> list[Finding]:
         """Read the next message; return what is wrong up to it."""
         self._findings = []
+        if message.sequence != self.report.last + 1:
+            self._find_gap(message.sequence)
         self.report.messages += 1
         self.report.last = message.sequence
         self.fold.take(message)
         return self._findings
 
     def end(self) -> list[Finding]:
-        """The log is over: return what it leaves open although later frames have passed it."""
-        covered = self.fold.chain.as_of
+        """The log is over: return what it leaves open although its last round is complete."""
         self._findings = []
+        if self._frame is None or len(self._frame.payload) > FRAME_BYTES_MAX // 2:
+            return self._findings  # Of a round in several frames all but the last are at least half full.
+        for task in self.fold.view.agenda.values():
+            self._find_unanswered(task)
+        covered = self.fold.chain.as_of
         for place in self.fold.view.unjudged:
             if position_key(place)[0] <= covered:
                 self._find(place, Drift.UNANSWERED, "no decision answers this signal")
-        for task in self.fold.view.agenda.values():
-            self._find(_place(task), Drift.UNANSWERED, f"nothing was recorded: {_describe(task)}")
+        self._find_overdue()
+        for key, place in self._promises.late(self.fold.view.owed, self._frame.recorded_at - COMMAND_GRACE):
+            self._find(place, Drift.UNANSWERED, f"the command {'.'.join(key)} that it owes never came")
         return self._findings
 
     # -- looking on ------------------------------------------------------------------------------------
@@ -125,9 +146,20 @@ class Auditor:
     def fact(self, record: Recorded | Undecodable, *, fits: bool) -> None:
         """A fact has been folded."""
         self.report.facts += 1
-        if isinstance(record, Recorded) and not fits and isinstance(record.event, _RUN_FACTS):
-            run = record.event.execution
-            self._find(record.position, Drift.STRAY, f"{type(record.event).__name__} of {run} fits no run")
+        if isinstance(record, Undecodable):
+            if record.unknown_type is not None:
+                self._unknown[record.position] = record.unknown_type
+        elif isinstance(record.event, _RUN_FACTS):
+            run, kind = record.event.execution, type(record.event).__name__
+            if not fits:
+                self._find(record.position, Drift.STRAY, f"{kind} of {run} fits no run")
+            elif isinstance(record.event, WorkflowRevoked):
+                self._promises.revoked(run)
+            elif not self._promises.was_sent(run, record.position):
+                self._find(record.position, Drift.EXECUTION, f"{kind} of {run}, and no command for it before")
+                self._promises.keep(("workflow", run), position_key(record.position)[0])  # Said once.
+            if isinstance(record.event, WorkflowCompleted | WorkflowFailed):
+                self._promises.forget(run)
 
     def frame(self, message: StoredMessage, head: DecisionFrame | None) -> None:
         """A frame is next."""
@@ -138,50 +170,115 @@ class Auditor:
         if head.as_of < self.fold.chain.as_of or head.as_of >= message.sequence:
             self._find(place, Drift.CHAIN, f"as_of {head.as_of} is not where the fold stands")
         if head.previous != self.fold.chain.previous():
-            self._find(place, Drift.CHAIN, "the digest of all before does not match: something before was changed")
+            self._find(place, Drift.CHAIN, f"the digest of what came before does not match: {self._suspects()}")
+        self._frame = message
 
     def decision(self, record: Recorded | Undecodable) -> None:
         """A decision is next: hold it against what the projection asks for."""
         self.report.decisions += 1
         if isinstance(record, Undecodable):
-            self._find(record.position, Drift.UNREADABLE, record.message)
+            self._find_unreadable(record)
             return
-        if isinstance(record.event, RoutingDecided | PhaseChanged):
-            self._promised |= {key: Owed(record.event, record.position) for key in promises(record.event)}
-        match record.event:
+        event = record.event
+        self._check_now(record.position, moment_of(event))
+        match event:
             case RoutingDecided() as decided:
                 self._check_verdict(record.position, decided)
+                self._promises.add(decided, record.position)
             case PhaseChanged() as change:
                 self._check_change(record.position, change)
+                self._promises.add(change, record.position)
             case TargetReleased() as released:
                 run = self.fold.view.runs.get(released.execution)
                 if run is None or not run.lost or released.now < run.released_at:
                     self._find(record.position, Drift.CAUSE, f"{released.execution} was not lost, or not so long")
             case SignalRejected() | PolicyRejected() as answer:
+                self._unknown.pop(answer.position, None)
                 task = self.fold.view.agenda.get((Answer, answer.position))
                 if not isinstance(task, Answer) or task.message != answer.message:
                     self._find(record.position, Drift.CAUSE, f"nothing at {answer.position} is to be rejected so")
             case OrchestratorStarted() as started:
-                if self._identity and started.log != self._identity:
-                    self._find(record.position, Drift.CHAIN, f"another log's life: {started.log}")
-                self._identity = started.log
+                self._check_start(record.position, started)
             case _:
                 pass
 
     def command(self, message: StoredMessage, key: tuple[str, str]) -> None:
-        """A command is next: a decision must have owed it, and it must say what that decision says.
-
-        One that was under way when its remediation ended arrives all the same, and does no harm."""
+        """A command is next: it must be owed, and say what its decision says."""
         self.report.commands += 1
         place = position(message.sequence)
-        owed = self._promised.pop(key, None)
-        record = decode(message)[0]
-        if isinstance(record, Undecodable):
-            self._find(place, Drift.UNREADABLE, record.message)
+        owed = self._promises.keep(key, message.sequence)
+        records = decode(message)
+        record = records[0] if len(records) == 1 else None
+        if record is None:
+            self._find(place, Drift.UNREADABLE, "a command is one event")
+        elif isinstance(record, Undecodable):
+            self._find_unreadable(record)
         elif owed is None or owed.position is None:
             self._find(place, Drift.COMMAND, f"no decision owes {'.'.join(key)}")
         elif _plain(command_of(key[0], owed.decision, owed.position)) != _plain(record.event):
             self._find(place, Drift.RECORD, f"{'.'.join(key)} does not say what its decision says")
+
+    # -- the log ---------------------------------------------------------------------------------------
+
+    def _find_gap(self, sequence: int) -> None:
+        missing = self.report.last + 1
+        if self.report.messages == 0:
+            self.report.first = sequence
+            what = f"the log begins at {sequence}: what came before is not here"
+        else:
+            what = f"{sequence - missing} missing, the next is {sequence}"
+        self._find(position(missing), Drift.GAP, what)
+
+    def _suspects(self) -> str:
+        """Which records the digest of a frame covers."""
+        frame = f"the frame {self.fold.chain.head}" if self.fold.chain.head else "the beginning of the log"
+        return f"something from {frame} to the fact {self.fold.chain.as_of} was changed, removed or moved"
+
+    def _check_now(self, place: Position, now: datetime | None) -> None:
+        if now is None:
+            return
+        if now < self.fold.view.newest:
+            self._find(place, Drift.RECORD, f"judged at {now.isoformat()}, before a fact that it knows of")
+        self._now = max(self._now, now)
+
+    def _check_start(self, place: Position, started: OrchestratorStarted) -> None:
+        if self._identity and started.log != self._identity:
+            self._find(place, Drift.CHAIN, f"another log's life: {started.log}")
+        self._identity = started.log
+        policy = self.fold.view.policy
+        if not self.fold.view.adopted:
+            if started.policy is None:
+                self._find(place, Drift.RECORD, "the first start of a log has to carry its policy")
+                return
+            try:
+                policy = policy_of(started.policy)
+            except PolicyError as error:
+                self._find(place, Drift.RECORD, f"its policy cannot be adopted: {error}")
+                return
+        if started.policy_digest not in (None, policy.digest):
+            self._find(place, Drift.RECORD, f"the policy in force is {policy.digest[:12]}, not the one it names")
+
+    def _find_unreadable(self, record: Undecodable) -> None:
+        if record.unknown_type is not None:
+            self.newer = self.newer or _newer(record.position, record.unknown_type)
+        self._find(record.position, Drift.UNREADABLE, record.message)
+
+    def _find_unanswered(self, task: Task) -> None:
+        unknown = self._unknown.get(task.position) if isinstance(task, Answer) else None
+        if unknown is not None:
+            self.newer = self.newer or _newer(_place(task), unknown)
+        self._find(_place(task), Drift.UNANSWERED, f"nothing was recorded: {_describe(task)}")
+
+    def _find_overdue(self) -> None:
+        """What had become due before the last decision, and was not judged."""
+        view = self.fold.view
+        while (about := view.take_due(self._now)) is not None:
+            run = view.runs.get(ExecutionId(about))
+            if (
+                run is None or run.started
+            ):  # Who begins a run that was not begun in time is decided on its subject.
+                remediation = run.remediation if run else RemediationId(about)
+                self._find(signal_of(remediation), Drift.UNANSWERED, f"{about} was due, and was not judged")
 
     # -- verdicts --------------------------------------------------------------------------------------
 
@@ -191,6 +288,14 @@ class Auditor:
         if expected is None:
             self._find(place, Drift.CAUSE, f"nothing asks for attempt {decided.attempt} on {decided.signal}")
             return
+        if expected != decided:  # Else the log gives this situation, and the situation this verdict: both hold.
+            self._find_difference(place, expected, decided)
+        if isinstance(decided.verdict, Proceed) and decided.execution is not None:
+            holder = self.fold.view.holder(decided.situation.target)
+            if holder is not None:
+                self._find(place, Drift.OVERLAP, f"{holder.execution} holds {decided.situation.target}")
+
+    def _find_difference(self, place: Position, expected: RoutingDecided, decided: RoutingDecided) -> None:
         if expected.situation != decided.situation:
             self._find(place, Drift.PROJECTION, _difference(expected.situation, decided.situation))
         policy = self._policies.get(decided.situation.policy)
@@ -198,12 +303,8 @@ class Auditor:
             self._find(place, Drift.PROJECTION, f"policy {decided.situation.policy[:12]} was never in force")
         elif (verdict := decide(decided.situation, policy)) != decided.verdict:
             self._find(place, Drift.JUDGEMENT, f"the situation gives {_plain(verdict)}")
-        elif expected.situation == decided.situation and expected != decided:
+        elif expected.situation == decided.situation:
             self._find(place, Drift.RECORD, _difference(expected, decided))
-        if isinstance(decided.verdict, Proceed) and decided.execution is not None:
-            holder = self.fold.view.holder(decided.situation.target)
-            if holder is not None:
-                self._find(place, Drift.OVERLAP, f"{holder.execution} holds {decided.situation.target}")
 
     def _expected(self, decided: RoutingDecided) -> RoutingDecided | None:
         """What a live service would have recorded here; None where nothing asks for a verdict."""
@@ -256,6 +357,10 @@ class Auditor:
 _RUN_FACTS = (WorkflowStarted, WorkflowCompleted, WorkflowFailed, WorkflowRevoked)
 
 
+def _newer(place: Position, unknown: str) -> str:
+    return f"unknown event type {unknown!r} at {place}: this log needs the newer version of ro that wrote it"
+
+
 def _plain(value: object) -> object:
     return msgspec.to_builtins(value)
 
@@ -268,7 +373,7 @@ def _difference(expected: Struct, recorded: Struct) -> str:
     return "they differ"
 
 
-def _place(task: Judge | Serve | Tell | Answer) -> Position:
+def _place(task: Task) -> Position:
     match task:
         case Answer():
             return task.position
@@ -278,7 +383,7 @@ def _place(task: Judge | Serve | Tell | Answer) -> Position:
             return task.because.position or Position("0")
 
 
-def _describe(task: Judge | Serve | Tell | Answer) -> str:
+def _describe(task: Task) -> str:
     match task:
         case Answer():
             return "a rejection"

@@ -1,13 +1,14 @@
 """What another policy would have decided on a log, beside what was decided.
 
-The same core judges the same facts at the same moments: the recorded rounds' where there are any, the facts' own
-stamps where no decision answers them, and exactly when something is due in between. A run that the log does
-not know ends at once and leaves nothing behind; from a first divergence on, rows are counterfactual."""
+The same core judges the same facts. What has gone as in the log is judged when the log judged it; what has not,
+and whatever no decision answers, exactly when it is due. A run that the log has nothing more to say about ends
+at once and leaves nothing behind; from a first divergence on, rows are counterfactual."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from remediation_orchestrator.events import (
     Cause,
@@ -19,6 +20,7 @@ from remediation_orchestrator.events import (
     Phase,
     PhaseChanged,
     Position,
+    Proceed,
     Recorded,
     RemediationId,
     RoutingDecided,
@@ -26,16 +28,21 @@ from remediation_orchestrator.events import (
     StoredMessage,
     Target,
     TargetReleased,
+    Undecodable,
     Verdict,
     decode,
 )
 from remediation_orchestrator.events.identity import remediation_id
 from remediation_orchestrator.events.subjects import Family, parse
 
+from .known import Known, Was
 from .rehearsal import Rehearsal
 from .routing.decisions import fold_decision
 from .routing.effects import end
+from .routing.facts import fold_fact
 from .routing.policy import Policy
+from .routing.projection import Projection
+from .routing.state import after
 
 
 class Row(Struct, frozen=True):
@@ -52,19 +59,26 @@ class Row(Struct, frozen=True):
     counterfactual: bool
 
     @property
+    def runs(self) -> bool:
+        """Whether a workflow runs by it."""
+        return isinstance(self.verdict, Proceed) and self.stage is Stage.WORKFLOW
+
+    @property
     def differs(self) -> bool:
-        """Whether the log says something else."""
-        return self.recorded is not None and self.recorded != self.verdict
+        """Whether the log says something else, or, where it has diverged, nothing."""
+        return self.recorded != self.verdict and (self.recorded is not None or self.counterfactual)
 
 
-class Known(Struct):
-    """What a log has decided, gathered before it is judged again."""
+class Pinned(Projection):
+    """A projection under one policy, whatever is adopted in the log."""
 
-    verdicts: dict[tuple[str, int], Verdict] = field(default_factory=dict)
-    runs: set[str] = field(default_factory=set)
-    """Executions and analyses that were commanded."""
-    revoked: set[str] = field(default_factory=set)
-    last_frame: int = 0
+    def __init__(self, policy: Policy) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def adopt(self, policy: Policy) -> None:
+        """Another policy is put in force: not here."""
+        self.adopted = True
 
 
 class Round(Struct):
@@ -73,7 +87,7 @@ class Round(Struct):
     now: datetime | None
     as_of: int
     due: frozenset[str]
-    decisions: list[Decision]
+    started: list[OrchestratorStarted]
 
 
 def backtest(
@@ -81,59 +95,53 @@ def backtest(
 ) -> Iterator[Row]:
     """Judge a log again and yield a row a verdict. `messages` gives the log from its beginning, twice.
 
-    Without a policy it is the one in force at each moment, the defaults before any is adopted. `until` lets
-    the clock run on, or stop before the last fact."""
-    cell = Backtest(learn(messages()), policy)
-    for message in messages():
-        if until is not None and message.recorded_at > until:
-            break
+    Without a policy it is the one in force at each moment, the defaults before any is adopted. With `until` the
+    log ends at that moment, and the clock runs on to it."""
+    known = Known()
+    for message in _through(messages(), until):
+        known.take(message)
+    cell = Backtest(known, policy)
+    for message in _through(messages(), until):
         yield from cell.take(message)
     yield from cell.finish(until)
-
-
-def learn(messages: Iterable[StoredMessage]) -> Known:
-    """Gather what a log has decided."""
-    known = Known()
-    for message in messages:
-        subject = parse(message.subject)
-        if subject.family is Family.DECISION:
-            known.last_frame = message.sequence
-            for decision in _decisions(message):
-                if isinstance(decision, RoutingDecided):
-                    known.verdicts[decision.signal, decision.attempt] = decision.verdict
-                    known.runs.update(filter(None, (decision.execution, decision.analysis)))
-        elif subject.family is Family.EXECUTION and b"WorkflowRevoked.v1" in message.payload:
-            known.revoked.add(subject.rest)
-    return known
 
 
 class Backtest(Rehearsal):
     """A cell that lives through a recorded log under a policy of its own."""
 
-    def __init__(self, known: Known, policy: Policy | None) -> None:
-        super().__init__(policy)
+    def __init__(self, known: Known, policy: Policy | None = None) -> None:
+        super().__init__()
+        if policy is not None:
+            self.fold.view = Pinned(policy)
+        self._pinned = policy is not None
         self._known = known
-        self._pinned = policy
+        self._facts: deque[StoredMessage] = deque()
+        """Read, and not folded yet."""
+        self._folded = 0
+        """Sequence of the last fact folded."""
         self._round: Round | None = None
+        self._answered = False
+        """Whether the log's own decisions answer what is being judged."""
+        self._apart: set[RemediationId] = set()
+        """Whose newest verdict, or its times, are not the log's: their timers are their own."""
         self._fingerprints: set[Fingerprint] = set()
         self._targets: set[Target] = set()
 
     def take(self, message: StoredMessage) -> Iterator[Row]:
         """Read the next message of the log."""
         family = parse(message.subject).family
-        if family.is_fact and message.sequence > self._known.last_frame:
-            yield from self._live(message)
-        elif family.is_fact:
-            self.fold.take(message)
+        if family.is_fact:
+            self._facts.append(message)
+            if message.sequence > self._known.last_frame:
+                yield from self._judge_round()
+                yield from self._rest()
         elif family is Family.DECISION:
             following = _round(message)
-            if following is None:
-                return
-            if self._round is None or following.now != self._round.now:
+            if following is not None and self._round is not None and _is_one(self._round, following):
+                self._round.due |= following.due
+            elif following is not None:
                 yield from self._judge_round()
                 self._round = following
-            else:
-                self._round = _joined(self._round, following)
 
     def finish(self, until: datetime | None) -> Iterator[Row]:
         """The log is over: judge what is left, and let the clock run on to `until`."""
@@ -145,61 +153,129 @@ class Backtest(Rehearsal):
     # -- moments ---------------------------------------------------------------------------------------
 
     def _judge_round(self) -> Iterator[Row]:
-        """Live through a recorded round: what was due before it first, then its facts, at its moment."""
+        """Live through a recorded round: what is due apart from the log, then its facts, then what it judged."""
         recorded, self._round = self._round, None
         if recorded is None:
             return
-        for decision in recorded.decisions:
-            if isinstance(decision, OrchestratorStarted) and self._pinned is None:
-                fold_decision(self.view, decision, None)
-        moment = recorded.now
-        if moment is not None:
-            yield from self._rows(self.wait(moment, but=recorded.due))
-        self.fold.fold_facts(recorded.as_of)
-        self._keep_policy()
-        yield from self._rows(self.round(moment or self.view.newest))
-
-    def _live(self, fact: StoredMessage) -> Iterator[Row]:
-        """A fact that no decision answers: a round of its own, after those that are left over."""
-        yield from self._judge_round()
-        yield from self._rest()
-        yield from self._rows(self.wait(fact.recorded_at))
-        self.fold.take(fact)
-        yield from self._rest()
+        self._answered = True
+        for started in recorded.started:
+            fold_decision(self.view, started, None)
+        if recorded.now is not None:
+            yield from self._rows(self._wait_apart(recorded.now, recorded.due))
+        while self._facts and self._facts[0].sequence <= recorded.as_of:
+            self._fold_next()
+        yield from self._rows(self.round(recorded.now or self.view.newest))
+        self._answered = False
 
     def _rest(self) -> Iterator[Row]:
-        while self.fold.facts:
-            moment = self.fold.facts[0].recorded_at
-            self.fold.fold_facts(most=1)
-            self._keep_policy()
-            yield from self._rows(self.round(moment))
+        """Facts that no decision answers: each a round of its own, what is due by then before it."""
+        while self._facts:
+            fact = self._facts.popleft()
+            yield from self._rows(self.wait(fact.recorded_at))
+            self._folded = fact.sequence
+            for record in decode(fact):
+                self._fold(record)
+                yield from self._rows(self.round(fact.recorded_at))
 
-    def _keep_policy(self) -> None:
-        """The policy that is tried stands, whatever was adopted in the log."""
-        if self._pinned is not None and self.view.policy != self._pinned:
-            self.view.adopt(self._pinned)
+    def _fold_next(self) -> None:
+        message = self._facts.popleft()
+        self._folded = message.sequence
+        for record in decode(message):
+            self._fold(record)
 
-    # -- runs that the log does not know ---------------------------------------------------------------
+    def _fold(self, record: Recorded | Undecodable) -> None:
+        fold_fact(self.view, record)
+        # A run that the log decided later than this policy would is early here, and nobody took its name.
+        self.view.spoilt.difference_update(self._known.decided)
+
+    # -- time between two recorded rounds --------------------------------------------------------------
+
+    def _wait_apart(self, until: datetime, recorded: frozenset[str]) -> Iterator[Decision]:
+        """Let time pass, waking exactly for what does not go as in the log; the rest is the round's to judge."""
+        left: list[tuple[datetime, str]] = []
+        while (due := self.view.next_due()) is not None and due[0] <= until:
+            at, about = due
+            self.view.take_due(at)
+            if about in recorded or self._goes_as_recorded(about):
+                left.append(due)
+            elif not self._is_in_time(about):
+                self._fold_quiet(at)
+                self._put_back(at, about)
+                if self.view.next_due() == due:
+                    yield from self.round(at)
+        for at, about in left:
+            self._put_back(at, about)
+
+    def _goes_as_recorded(self, about: str) -> bool:
+        run = self.view.runs.get(ExecutionId(about))
+        remediation = self.view.remediations[run.remediation if run else RemediationId(about)]
+        if remediation.phase is Phase.AWAITING_APPROVAL and self._pinned:
+            return False
+        return remediation.id not in self._apart
+
+    def _is_in_time(self, about: str) -> bool:
+        """Whether the log knows that a run begins, or ends, as fast as this policy wants it after its decision."""
+        run = self.view.runs.get(ExecutionId(about))
+        if run is None or run.lost:
+            return False
+        limits = self.view.policy.timeouts
+        if run.started:
+            took, limit = self._known.end_latency(run.execution), limits.executing
+        else:
+            took, limit = self._known.start_latency(run.execution), limits.starting
+            if run.execution in self._known.revoked:
+                return True
+        return took is not None and took <= limit
+
+    def _fold_quiet(self, before: datetime) -> None:
+        """Fold the facts of an earlier time that wait, up to the next signal: that has its own round to come."""
+        while self._facts and self._facts[0].recorded_at < before:
+            if parse(self._facts[0].subject).family is Family.SIGNAL:
+                return
+            self._fold_next()
+
+    def _put_back(self, at: datetime, about: str) -> None:
+        run = self.view.runs.get(ExecutionId(about))
+        remediation = self.view.remediations.get(RemediationId(about))
+        if run is not None:
+            self.view.wake(after(run.start_before) if not run.started else at, run.order, run.execution)
+        elif remediation is not None:
+            self.view.wake(at, remediation.order, remediation.id)
+
+    # -- runs that the log says nothing more about -----------------------------------------------------
 
     def conclude(self, revoked: list[ExecutionId], now: datetime) -> bool:
-        """Let revocations take effect that the log does not hold itself, and end what it knows nothing of."""
-        again = super().conclude([one for one in revoked if one not in self._known.revoked], now)
+        """Let revocations take effect, unless the log tells who was first; end what it knows nothing of."""
+        told = [one for one in revoked if self._log_tells(one)]
+        for execution in told:
+            self._put_back(now, execution)  # If it has not told by its end, it is still overdue then.
+        again = super().conclude([one for one in revoked if one not in told], now)
         return self._end_unknown() or again
 
     def _end_unknown(self) -> bool:
+        owed = [(*key, owed.decision.remediation) for key, owed in self.view.owed.items() if key[0] != "revoke"]
+        for kind, name, _ in owed:
+            del self.view.owed[kind, name]  # Nobody sends anything here.
         if not self._known.last_frame:
             return False  # Facts alone: whatever runs is told by them, or by time.
-        unknown = [name for kind, name in self.view.owed if kind in _RUNS and name not in self._known.runs]
-        for name in unknown:
+        unknown = [(name, of) for kind, name, of in owed if kind in _RUNS and not self._is_known(kind, name, of)]
+        for name, of in unknown:
+            end(self.view, self.view.remediations[of], Phase.COMPLETED)
             run = self.view.runs.get(ExecutionId(name))
-            decision = self.view.owed.pop(("workflow" if run else "analyze", name)).decision
-            end(self.view, self.view.remediations[decision.remediation], Phase.COMPLETED)
             if run is not None:
                 self.view.release(run, None)
-        for kind, name in list(self.view.owed):
-            if kind in _RUNS:
-                del self.view.owed[kind, name]
         return bool(unknown)
+
+    def _is_known(self, kind: str, name: str, remediation: RemediationId) -> bool:
+        """Whether the log still tells of it, or has decided it and tells nothing."""
+        last = self._known.told.get(remediation if kind == "analyze" else name)
+        return name in self._known.decided if last is None else last > self._folded
+
+    def _log_tells(self, execution: ExecutionId) -> bool:
+        """Whether the log itself has to say who was first: the executor, or the revocation."""
+        if self._goes_as_recorded(execution) and self._answered:
+            return True
+        return self._known.told.get(execution, 0) > self._folded and self._is_in_time(execution)
 
     # -- rows ------------------------------------------------------------------------------------------
 
@@ -209,10 +285,12 @@ class Backtest(Rehearsal):
                 yield self._row(decision)
 
     def _row(self, decided: RoutingDecided) -> Row:
-        recorded = self._known.verdicts.get((decided.signal, decided.attempt))
+        was = self._known.verdicts.get((decided.signal, decided.attempt))
+        of = remediation_id(decided.signal)
+        (self._apart.discard if was == Was.of(decided) else self._apart.add)(of)
+        recorded = was.verdict if was else None
         fingerprint, target = decided.situation.fingerprint, decided.situation.target
-        answered = self.fold.chain.as_of <= self._known.last_frame and bool(self._known.last_frame)
-        if recorded != decided.verdict and (recorded is not None or answered):
+        if recorded != decided.verdict and (recorded is not None or self._answered):
             self._fingerprints.add(fingerprint)
             self._targets.add(target)
         return Row(
@@ -231,34 +309,41 @@ class Backtest(Rehearsal):
 _RUNS = ("workflow", "analyze")
 
 
-def _decisions(message: StoredMessage) -> list[Decision]:
-    return [record.event for record in decode(message) if isinstance(record, Recorded)]  # type: ignore[misc]
+def _through(messages: Iterable[StoredMessage], until: datetime | None) -> Iterator[StoredMessage]:
+    for message in messages:
+        if until is not None and message.recorded_at > until:
+            return
+        yield message
+
+
+def _is_one(first: Round, second: Round) -> bool:
+    """Whether two frames are of one round: all its records carry one moment and one `as_of`."""
+    return first.now == second.now and first.as_of == second.as_of
 
 
 def _round(message: StoredMessage) -> Round | None:
     """Read a frame as the round, or the part of one, that it records."""
-    decisions = _decisions(message)
+    decisions = [record.event for record in decode(message) if isinstance(record, Recorded)]
     if not decisions or not isinstance(decisions[0], DecisionFrame):
         return None
-    now: datetime | None = None
+    found = Round(None, decisions[0].as_of, frozenset(), [])
     due: set[str] = set()
     for decision in decisions:
         match decision:
             case RoutingDecided():
-                now = decision.situation.now
+                found.now = decision.situation.now
                 if decision.because.kind is Cause.DUE:
                     due.add(remediation_id(decision.signal))
             case PhaseChanged():
-                now = decision.now
+                found.now = decision.now
                 if decision.because.kind is Cause.DUE:
                     due.update(filter(None, (decision.remediation, decision.execution)))
             case TargetReleased():
-                now = decision.now
+                found.now = decision.now
                 due.add(decision.execution)
+            case OrchestratorStarted():
+                found.started.append(decision)
             case _:
                 pass
-    return Round(now, decisions[0].as_of, frozenset(due), decisions)
-
-
-def _joined(first: Round, second: Round) -> Round:
-    return Round(first.now, second.as_of, first.due | second.due, first.decisions + second.decisions)
+    found.due = frozenset(due)
+    return found

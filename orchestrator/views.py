@@ -177,7 +177,7 @@ def fingerprint_view(
         fingerprint=fingerprint,
         failures=counted(history.failures, history.last_failure_at, now, view.policy.routing),
         last_failure_at=history.last_failure_at,
-        next_allowed_at=_allowed(view, fingerprint, rows[-1].target, now) if rows else now,
+        next_allowed_at=allowed_at(view, fingerprint, rows[-1].target, now) if rows else now,
         objection=getattr(first, "reason", None),
         completed_at=history.completed_at,
         completed_by=history.completed_by,
@@ -213,7 +213,7 @@ def _reason(view: Projection, chronicle: Chronicle, one: Remediation) -> str | N
     return change.outcome or change.failure_phase
 
 
-def _allowed(view: Projection, fingerprint: Fingerprint, target: Target, now: datetime) -> datetime | None:
+def allowed_at(view: Projection, fingerprint: Fingerprint, target: Target, now: datetime) -> datetime | None:
     """Go from one objection's end to the next until there is none."""
     moment = now
     while True:

@@ -7,18 +7,33 @@ import asyncio
 import random
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from remediation_orchestrator.bus.memory import Moment
-from remediation_orchestrator.events import CancelWorkflow, FailureReason, Recorded, StoredMessage, Target, decode
+from remediation_orchestrator.bus.port import LogError
+from remediation_orchestrator.events import (
+    AnalysisCompleted,
+    AnalyzeSignal,
+    CancelWorkflow,
+    FailureReason,
+    Recorded,
+    StoredMessage,
+    Target,
+    WorkflowRef,
+    decode,
+    encode,
+    subjects,
+)
+from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.executor.analyser import Analyser
 from remediation_orchestrator.executor.catalog import Catalog, MatchRule, Script, Workflow, WorkflowFile
-from remediation_orchestrator.executor.lease import Lease, Pace, confirming
+from remediation_orchestrator.executor.lease import DeliveryError, Lease, Pace, confirming
 from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop, Succeeded
 from remediation_orchestrator.executor.worker import Surroundings, Worker
 
-from .broker import ACK_WAIT, Broker, Odds, Process
+from .broker import ACK_WAIT, CELL, Broker, Delivery, Odds, Process
 from .clock import SkewedClock, broker_now
 from .faults import Fault, Faults
 
@@ -87,7 +102,7 @@ class Executor(Process):
         self._clock = clock
         self._faults: Faults = broker.faults
         self._dice = random.Random(f"{name}:scripts")
-        log = broker.log(self, Odds(0.02, self._at_step))
+        self._log = log = broker.log(self, Odds(0.02, self._at_step))
         around = Surroundings(log, lambda: served, self._script, clock.read, broker_now, {})
         self._worker = Worker(name, around)
         self._analyser = Analyser(name, log, lambda: served, broker_now)
@@ -120,7 +135,22 @@ class Executor(Process):
 
     async def _analyse(self) -> None:
         while True:
-            await self._analyser.handle(await self._broker.analyses.pull(self))
+            delivery = await self._broker.analyses.pull(self)
+            if self._faults.strikes(Fault.APPROVAL_ASKED, 0.15):
+                await self._ask_for_approval(delivery)
+            else:
+                await self._analyser.handle(delivery)
+
+    async def _ask_for_approval(self, delivery: Delivery) -> None:
+        """Another analyser, unsure of itself, which forgets the command where its answer fails."""
+        for record in decode(StoredMessage(delivery.sequence, broker_now(), delivery.subject, delivery.payload)):
+            if isinstance(record, Recorded) and isinstance(record.event, AnalyzeSignal):
+                asked = record.event
+                fact = AnalysisCompleted(asked.remediation, asked.target, WorkflowRef("restart"), 0.7, True)
+                attributes = Attributes(id=f"{asked.analysis}.unsure", source="/unsure", time=broker_now())
+                with suppress(LogError, DeliveryError):
+                    await self._log.append(subjects.analysis(CELL, asked.remediation), encode(fact, attributes))
+                    await delivery.acknowledge()
 
     def _cancel(self, message: StoredMessage) -> None:
         self.tasks.append(asyncio.create_task(self._cancel_when_running(message)))

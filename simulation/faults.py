@@ -41,7 +41,10 @@ class Fault(StrEnum):
     SIGNAL_LATE = "signal late, out of order"
     RECORD_BAD = "bad record"
     EVENT_STRAY = "stray execution event"
-    # Operators.
+    # Analysers and operators.
+    APPROVAL_ASKED = "approval asked for"
+    OPERATOR_APPROVED = "operator approved"
+    OPERATOR_REJECTED = "operator rejected"
     OPERATOR_CLEARED = "operator cleared"
     OPERATOR_RETRIED = "operator retried"
     OPERATOR_CANCELLED = "operator cancelled"

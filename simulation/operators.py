@@ -7,7 +7,10 @@ import random
 from collections.abc import Callable
 
 from remediation_orchestrator.events import (
+    ApprovalGranted,
+    ApprovalRejected,
     BlockCleared,
+    Phase,
     PolicyAdopted,
     RemediationCancelled,
     RemediationId,
@@ -65,6 +68,8 @@ class Operators:
                 (Fault.OPERATOR_CLEARED, self._clear),
                 (Fault.OPERATOR_RETRIED, self._retry),
                 (Fault.OPERATOR_CANCELLED, self._cancel),
+                (Fault.OPERATOR_APPROVED, self._approve),
+                (Fault.OPERATOR_REJECTED, self._reject),
                 (Fault.POLICY_ADOPTED, self._adopt),
                 (Fault.POLICY_BAD, self._adopt_nonsense),
             ):
@@ -100,6 +105,20 @@ class Operators:
     def _cancel(self) -> RemediationCancelled | None:
         active = [one.id for one in self._view().remediations.values() if not one.phase.ended]
         return RemediationCancelled(self._dice.choice(active), by="op", reason="enough") if active else None
+
+    def _approve(self) -> ApprovalGranted | None:
+        asked = self._awaited()
+        return ApprovalGranted(self._dice.choice(asked), by="op", reason="go on") if asked else None
+
+    def _reject(self) -> ApprovalRejected | None:
+        asked = self._awaited()
+        return ApprovalRejected(self._dice.choice(asked), by="op", reason="no") if asked else None
+
+    def _awaited(self) -> list[RemediationId]:
+        """Who waits for a person, else anybody: an answer may come when nobody asks any more."""
+        known = self._view().remediations.values()
+        waiting = [one.id for one in known if one.phase is Phase.AWAITING_APPROVAL]
+        return waiting or [one.id for one in known][-5:]
 
     def _adopt(self) -> PolicyAdopted:
         return PolicyAdopted(self._dice.choice(policies()), by="op")

@@ -15,8 +15,8 @@ from .clock import ProcessClock, SkewedClock
 from .faults import Fault, Faults
 
 # Slower than in the world, where a second costs nothing: a day has 86,400 of them.
-PACE = Pace(renew=20.0, fill=30.0)
-TTL = timedelta(seconds=60)
+PACE = Pace(renew=40.0, fill=60.0)
+TTL = timedelta(seconds=120)
 
 
 class OrchestratorProcess(Process):

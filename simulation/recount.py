@@ -48,9 +48,8 @@ def in_fold_order(messages: Iterable[StoredMessage]) -> Iterator[Recorded]:
             waiting.append(message)
         elif family is Family.DECISION:
             frame = [record for record in decode(message) if isinstance(record, Recorded)]
-            head = frame[0].event
-            assert isinstance(head, DecisionFrame)
-            while waiting and waiting[0].sequence <= head.as_of:
+            as_of = max((one.event.as_of for one in frame if isinstance(one.event, DecisionFrame)), default=0)
+            while waiting and waiting[0].sequence <= as_of:
                 yield from _readable(waiting.pop(0))
             yield from frame
     for message in waiting:
@@ -134,11 +133,18 @@ class Recount:
         if isinstance(decided.verdict, Proceed):
             self._proceed(decided, place)
         if decided.because.kind in (Cause.SIGNAL, Cause.RETRY) and decided.because.position is not None:
-            line = self._lines[fingerprint]
-            line.remove((decided.because.position, False))
-            while line and line[0][1]:
-                line.pop(0)
-                self._take_back(fingerprint)
+            self._answer(fingerprint, decided.because.position, place)
+
+    def _answer(self, fingerprint: str, occurrence: Position, place: Position) -> None:
+        """An occurrence has its verdict, and the resolutions right behind it take effect."""
+        line = self._lines[fingerprint]
+        if (occurrence, False) not in line:
+            self.wrong.append(f"{place} answers {occurrence}, which asks for nothing")
+            return
+        line.remove((occurrence, False))
+        while line and line[0][1]:
+            line.pop(0)
+            self._take_back(fingerprint)
 
     def _proceed(self, decided: RoutingDecided, place: Position) -> None:
         self._at_work[decided.remediation] = decided.execution or decided.analysis or ""

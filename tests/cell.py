@@ -1,47 +1,30 @@
 """A real cell for tests: orchestrators on the embedded server, and a publisher that waits for facts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
-from nats.aio.client import Client
 
-from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.lease import JetStreamLease
-from remediation_orchestrator.events import CellName, Event, ExecutionId, Fact, Recorded, decode, encode, subjects
+from remediation_orchestrator.bus.port import EventLog
+from remediation_orchestrator.events import Event, ExecutionId, Fact, Recorded, decode, encode, subjects
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.orchestrator.audit import Finding, audit
 from remediation_orchestrator.orchestrator.routing.fold import Fold
-from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
-from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
+from remediation_orchestrator.testing.cell import PATIENCE_SECONDS, orchestrator, running
 
-PATIENCE_SECONDS = 20
-
-
-async def orchestrator(
-    connection: Client, cell: CellName, name: str = "o1", policy: Policy = DEFAULT
-) -> Orchestrator:
-    """An orchestrator of a cell, not running yet."""
-    log = await JetStreamLog.ensure(connection, cell)
-    lease = await JetStreamLease.open(connection, cell)
-    return Orchestrator(log, lease, BrokerClock(datetime.now(UTC)), Identity(name, "test"), policy)
-
-
-@asynccontextmanager
-async def running(service: Orchestrator) -> AsyncIterator[Orchestrator]:
-    """Run an orchestrator until it is active, and stop it cleanly at the end."""
-    task = asyncio.create_task(service.run())
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await service.active.wait()
-        yield service
-    finally:
-        service.stop()
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await task
+__all__ = [
+    "PATIENCE_SECONDS",
+    "bare",
+    "events_of",
+    "findings",
+    "folded",
+    "orchestrator",
+    "running",
+    "tell",
+    "wait_for",
+]
 
 
 def bare(name: str = "KubePodCrashLooping", target: str = "checkout", **more: object) -> bytes:
@@ -56,7 +39,7 @@ async def tell(log: JetStreamLog, fact: Fact, execution: str) -> int:
     return await log.append(subjects.execution(log.cell, ExecutionId(execution)), encode(fact, attributes))
 
 
-async def wait_for(log: JetStreamLog, wanted: Callable[[Event], bool], start: int = 1) -> Recorded:
+async def wait_for(log: EventLog, wanted: Callable[[Event], bool], start: int = 1) -> Recorded:
     """The first record of the log that is wanted, however long it takes, within patience."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         async for message in log.read(start, follow=True):
@@ -66,7 +49,7 @@ async def wait_for(log: JetStreamLog, wanted: Callable[[Event], bool], start: in
     raise AssertionError("a log that is followed has no end")
 
 
-async def events_of(log: JetStreamLog) -> list[Event]:
+async def events_of(log: EventLog) -> list[Event]:
     """Every event of the log."""
     return [
         record.event async for message in log.read() for record in decode(message) if isinstance(record, Recorded)

@@ -13,6 +13,7 @@ from remediation_orchestrator.events import (
     Decision,
     DecisionFrame,
     Duplicate,
+    ExecutionId,
     FailurePhase,
     OrchestratorStarted,
     Outcome,
@@ -32,10 +33,10 @@ from remediation_orchestrator.events import (
     WorkflowRef,
 )
 from remediation_orchestrator.events.identity import (
-    execution_id,
     position,
     position_key,
     remediation_id,
+    run_number,
 )
 
 from .effects import count_failure, current_run, end, leave_half_done, occurred, resolve
@@ -48,10 +49,13 @@ def fold_decision(view: Projection, decision: Decision, at: Position | None) -> 
     """Let one decision take effect; False where it fits nothing. `at` is None until its frame is stored."""
     match decision:
         case RoutingDecided():
+            view.newest = max(view.newest, decision.situation.now)
             return _routing_decided(view, decision, at)
         case PhaseChanged():
+            view.newest = max(view.newest, decision.now)
             return _phase_changed(view, decision, at)
         case TargetReleased():
+            view.newest = max(view.newest, decision.now)
             return _target_released(view, decision)
         case SignalRejected() | PolicyRejected():
             view.drop(Answer, decision.position)
@@ -211,22 +215,24 @@ def _proceed(view: Projection, remediation: Remediation, record: RoutingDecided,
         if record.deadline is not None:
             view.wake(after(record.deadline), analysing.order, analysing.id)
     else:
-        run = _run_of(remediation, remediation.workflow, record)
+        run = _run_of(remediation, remediation.workflow, record, view.next_run(remediation))
         view.remediations[remediation.id] = replace(
             remediation,
             phase=Phase.EXECUTING,
             until=None,
-            runs=remediation.runs + 1,
+            runs=max(remediation.runs + 1, run_number(run.execution)),
             execution=run.execution,
         )
         view.claim(run)
     _owe(view, record, at)
 
 
-def _run_of(remediation: Remediation, workflow: WorkflowRef, record: RoutingDecided) -> Run:
+def _run_of(
+    remediation: Remediation, workflow: WorkflowRef, record: RoutingDecided, following: ExecutionId
+) -> Run:
     now = record.situation.now
     return Run(
-        execution=record.execution or execution_id(remediation.signal, remediation.runs + 1),
+        execution=record.execution or following,
         remediation=remediation.id,
         fingerprint=remediation.fingerprint,
         order=remediation.order,

@@ -15,6 +15,7 @@ from remediation_orchestrator.events import (
     Because,
     BlockCleared,
     Cause,
+    ExecutionId,
     FailurePhase,
     FailureReason,
     Fingerprint,
@@ -36,6 +37,7 @@ from remediation_orchestrator.events import (
     WorkflowStarted,
 )
 from remediation_orchestrator.events.codec import COMPLAINT_CHARACTERS_MAX
+from remediation_orchestrator.events.identity import remediation_of, run_number
 
 from .effects import (
     change_of,
@@ -60,7 +62,12 @@ def fold_fact(view: Projection, record: Recorded | Undecodable) -> bool:
     if isinstance(record, Undecodable):
         view.ask(Answer(record.position, record.reason, record.message))
         return True
-    return _FOLDS[type(record.event)](view, record.event, record.position, record.recorded_at)
+    fits = _FOLDS[type(record.event)](view, record.event, record.position, record.recorded_at)
+    if not fits and isinstance(
+        record.event, WorkflowStarted | WorkflowCompleted | WorkflowFailed | WorkflowRevoked
+    ):
+        _spoil(view, record.event.execution)
+    return fits
 
 
 # -- signals -------------------------------------------------------------------------------------------
@@ -207,6 +214,13 @@ def _workflow_revoked(view: Projection, fact: WorkflowRevoked, position: Positio
         view.ask(Judge(remediation.id, Because(Cause.RELEASED, position)))
     let_go(view, run, position)
     return True
+
+
+def _spoil(view: Projection, execution: ExecutionId) -> None:
+    """A run is spoken of that was never decided. Its subject is taken, so nobody could claim it: pass it over."""
+    remediation = view.remediations.get(remediation_of(execution))
+    if remediation is None or run_number(execution) > remediation.runs:
+        view.spoilt.add(execution)
 
 
 # -- operators -----------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from remediation_orchestrator.events import (
     Stage,
     TargetReleased,
 )
-from remediation_orchestrator.events.identity import analysis_id, execution_id
+from remediation_orchestrator.events.identity import analysis_id
 
 from .checks import decide
 from .decisions import fold_decision, open_remediation
@@ -209,7 +209,7 @@ def _with_consequence(
         )
     return replace(
         record,
-        execution=execution_id(remediation.signal, remediation.runs + 1),
+        execution=view.next_run(remediation),
         workflow=remediation.workflow,
         start_before=now + limits.starting,
         deadline=now + limits.executing,

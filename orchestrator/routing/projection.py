@@ -1,10 +1,11 @@
 """The projection: everything that routing knows, folded from the log and from nothing else.
 
 The tables are mutable and belong to the fold (`facts`, `decisions`); the values in them are frozen.
+What is worked off from the front is an OrderedDict: to find its first, a dict would walk over all that is gone.
 Nothing here judges: `situation` only gathers what the checks will read."""
 
 import heapq
-from collections import deque
+from collections import OrderedDict, deque
 from datetime import UTC, datetime
 
 from remediation_orchestrator.events import (
@@ -19,6 +20,7 @@ from remediation_orchestrator.events import (
     Situation,
     Target,
 )
+from remediation_orchestrator.events.identity import execution_id
 
 from .policy import DEFAULT, Policy
 from .state import (
@@ -49,21 +51,23 @@ class Projection:
         self.policy: Policy = DEFAULT
         self.adopted = False
         self.newest = EPOCH
-        """The latest stamp of any fact folded."""
+        """The latest moment of any record folded: a fact's stamp, a decision's `now`."""
         self.histories: dict[Fingerprint, FingerprintHistory] = {}
         self.remediations: dict[RemediationId, Remediation] = {}
         self.runs: dict[ExecutionId, Run] = {}
         self.holders: dict[Target, ExecutionId] = {}
-        self.queues: dict[Target, dict[RemediationId, None]] = {}
+        self.queues: dict[Target, OrderedDict[RemediationId, None]] = {}
         self.workflows: dict[tuple[Target, str], WorkflowHistory] = {}
         self.half_done: dict[tuple[Target, str], HalfDone] = {}
-        self.unjudged: dict[Position, Unjudged] = {}
+        self.unjudged: OrderedDict[Position, Unjudged] = OrderedDict()
         self.waiting: dict[Fingerprint, deque[Position]] = {}
         """The unjudged of each fingerprint, in the order of the log."""
-        self.agenda: dict[TaskKey, Task] = {}
+        self.agenda: OrderedDict[TaskKey, Task] = OrderedDict()
         """What facts have made necessary and no record has answered yet, in their order."""
         self.owed: dict[tuple[str, str], Owed] = {}
         """Commands and revocations, by kind and id."""
+        self.spoilt: set[ExecutionId] = set()
+        """Runs that were spoken of before there was such a run: nobody could ever claim them."""
         self._timers: list[tuple[datetime, tuple[int, int], str]] = []
 
     # -- reading ---------------------------------------------------------------------------------------
@@ -131,6 +135,13 @@ class Projection:
             queue_ahead=before,
         )
 
+    def next_run(self, remediation: Remediation) -> ExecutionId:
+        """The id of a remediation's next run, which nobody has spoken of yet."""
+        number = remediation.runs + 1
+        while (execution := execution_id(remediation.signal, number)) in self.spoilt:
+            number += 1
+        return execution
+
     def blocked(self) -> list[Remediation]:
         """All that wait in Blocked, the oldest first."""
         waiting = [one for one in self.remediations.values() if one.phase is Phase.BLOCKED]
@@ -192,7 +203,7 @@ class Projection:
 
     def enqueue(self, remediation: Remediation) -> None:
         """Let a remediation wait for its target, behind all that wait already."""
-        self.queues.setdefault(remediation.target, {})[remediation.id] = None
+        self.queues.setdefault(remediation.target, OrderedDict())[remediation.id] = None
 
     def dequeue(self, remediation: Remediation) -> None:
         """Let a remediation wait no longer."""

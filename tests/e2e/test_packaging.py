@@ -36,6 +36,7 @@ def test_both_are_there():
     assert not hasattr(events, "Target")
     assert len(fingerprint_of(Target(name="checkout"), "Down")) == 64
 """,
+    "tests/test_routing_of_mine.py": (ROOT / "examples" / "test_routing_of_mine.py").read_text(),
 }
 
 
@@ -86,7 +87,7 @@ def test_every_module_of_the_tree_is_under_a_packaged_folder() -> None:
 
 
 def test_a_project_with_its_own_events_lives_beside_ours(wheel: Path, tmp_path: Path) -> None:
-    """Installed into one environment, both are imported, and the user's own pytest passes."""
+    """Installed into one environment, both are imported, and the user's tests pass with our plugin active."""
     for name, text in USER_PROJECT.items():
         (tmp_path / "user" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "user" / name).write_text(text)
@@ -95,6 +96,6 @@ def test_a_project_with_its_own_events_lives_beside_ours(wheel: Path, tmp_path: 
     uv(*export, "--output-file", tmp_path / "locked.txt", cwd=ROOT)
     uv("venv", "--quiet", tmp_path / "venv", cwd=tmp_path)
     install = ("pip", "install", "--quiet", "--python", python, "--constraint", tmp_path / "locked.txt")
-    uv(*install, wheel, tmp_path / "user", "pytest", cwd=tmp_path)
-    assert "1 passed" in run(python, "-m", "pytest", "tests", cwd=tmp_path / "user")
+    uv(*install, f"{wheel}[testing]", tmp_path / "user", cwd=tmp_path)
+    assert "5 passed" in run(python, "-W", "error", "-m", "pytest", "-W", "error", "tests", cwd=tmp_path / "user")
     assert (tmp_path / "venv" / "bin" / "ro").exists()

@@ -258,13 +258,24 @@ def test_a_timed_out_run_has_left_its_target_half_changed_until_it_says_otherwis
 def test_an_event_of_an_unknown_run_changes_nothing(execution: str) -> None:
     """Audit shows it."""
     story = running()
-    before = story.state()
+    before = {**story.state(), "spoilt": {execution}}  # Only the name can be given to no run any more.
     story.started(1, execution)
     story.completed(2, execution)
     story.failed(3, execution)
     story.fact(4, WorkflowRevoked(ExecutionId(execution)), subjects.execution(CELL, ExecutionId(execution)))
     assert story.state() == before
     assert len(story.decisions) == 1
+
+
+def test_a_run_that_was_spoken_of_too_early_gets_another_name() -> None:
+    """The subject of the first name is taken: whoever came to run it would find it ended, and nobody would."""
+    story = Story()
+    story.completed(0, "wfe-2")
+    story.signal(1)
+    assert (story.verdict, story.last.execution) == (Proceed(), "wfe-2-r2")
+    story.failed(2, "wfe-2-r2")
+    story.wait(4)
+    assert story.last.execution == "wfe-2-r3"
 
 
 def test_an_end_told_twice_counts_once() -> None:

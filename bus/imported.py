@@ -1,0 +1,34 @@
+"""Records of a log that was brought in from a file: each carries its own stamp and headers in two of ours.
+
+Whoever reads a stream that is marked as imported puts them back; nobody heeds them anywhere else."""
+
+import base64
+from datetime import datetime
+
+import msgspec
+from msgspec.structs import replace
+
+from remediation_orchestrator.events import StoredMessage
+
+RECORDED_AT = "Ro-Recorded-At"
+HEADERS = "Ro-Headers"
+
+_headers = msgspec.json.Decoder(dict[str, str])
+
+
+def wrapped(message: StoredMessage) -> dict[str, str]:
+    """The headers under which a record is stored again."""
+    # Its own headers may hold a message id, by which the broker would take it for a repetition.
+    headers = {RECORDED_AT: message.recorded_at.isoformat()}
+    if message.headers:
+        headers[HEADERS] = base64.b64encode(msgspec.json.encode(message.headers)).decode()
+    return headers
+
+
+def restored(message: StoredMessage) -> StoredMessage:
+    """A record of a marked stream as it was in the log that it comes from."""
+    headers = message.headers or {}
+    if RECORDED_AT not in headers:
+        return message
+    own = _headers.decode(base64.b64decode(headers[HEADERS])) if HEADERS in headers else None
+    return replace(message, recorded_at=datetime.fromisoformat(headers[RECORDED_AT]), headers=own)

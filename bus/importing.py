@@ -1,0 +1,51 @@
+"""Bring an exported log into a fresh cell, to be looked into: marked in its stream's metadata, and sealed.
+
+It never touches a cell that has a log, and leaves nothing behind where it fails."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from nats.aio.client import Client
+
+from remediation_orchestrator.events import CellName, StoredMessage
+from remediation_orchestrator.events.subjects import parse
+
+from . import api, topology
+from .imported import wrapped
+from .jetstream import store
+from .port import LogError, OccupiedError
+
+
+async def bring_in(connection: Client, cell: CellName, first: int, messages: Iterable[StoredMessage]) -> int:
+    """Store a log as the cell's, from the sequence of its first record on; return how many records it has.
+
+    Raises OccupiedError where the cell has a log. What fails half-way is taken back."""
+    name = topology.stream_name(cell)
+    if await api.stream_info(connection, name) is not None:
+        raise OccupiedError(f"the cell {cell!r} has a log already: import into a fresh one, named by --cell")
+    created = await api.call(connection, f"STREAM.CREATE.{name}", _config(cell, first), api.StreamInfo)
+    count = 0
+    try:
+        for message in messages:
+            sequence = await store(
+                connection, _subject(cell, message), message.payload, headers=wrapped(message), expect=None
+            )
+            if sequence != message.sequence:
+                raise LogError(f"record {message.sequence} was stored as {sequence}: somebody else writes there")
+            count += 1
+    except BaseException:
+        await api.call(connection, f"STREAM.DELETE.{name}", {}, api.Done)
+        raise
+    await topology.update_stream(connection, created, {"sealed": True, "deny_delete": True, "deny_purge": True})
+    return count
+
+
+def _config(cell: CellName, first: int) -> dict[str, Any]:
+    config = topology.stream_config(cell)
+    return {**config, "first_seq": first, "metadata": {topology.IMPORTED: "true"}}
+
+
+def _subject(cell: CellName, message: StoredMessage) -> str:
+    """The record's subject, in the cell that it is brought into."""
+    subject = parse(message.subject)
+    return message.subject.replace(f".{subject.cell}.", f".{cell}.", 1)

@@ -1,0 +1,117 @@
+"""`ro audit`: derive every decision again, and say where the log does not hold."""
+
+import asyncio
+from collections.abc import Iterable
+
+import click
+
+from remediation_orchestrator.orchestrator.audit import HARMLESS, Auditor, Finding, Report
+
+from .connection import Source, reading_options
+from .output import BadInputError, fields, json_line, line, reading, table
+
+NO = 1
+# More is for programs: whoever reads a table begins with its first line.
+SHOWN_MAX = 20
+
+
+@click.command("audit")
+@reading_options
+def verb(source: Source, as_json: bool) -> None:
+    """Derive every decision of the log again. Exit 0: equal; 1: it does not hold; 2: it cannot be read."""
+    if asyncio.run(_audit(source, as_json)):
+        raise click.exceptions.Exit(NO)
+
+
+async def _audit(source: Source, as_json: bool) -> int:
+    """Audit and tell; return how many findings count against the log."""
+    auditor, telling = Auditor(Report()), Telling(as_json)
+    async with source.log() as log:
+        with reading(f"auditing the log of {log.cell}"):
+            async for message in log.read():
+                telling.take(auditor.take(message))
+                if auditor.newer is not None:
+                    raise BadInputError(auditor.newer)
+        telling.take(auditor.end())
+        if auditor.newer is not None:
+            raise BadInputError(auditor.newer)
+        telling.sum_up(log.cell, auditor)
+    return telling.drift
+
+
+class Telling:
+    """Tells the findings: each at once to a program, the first of them to a person."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.drift = 0
+        self._as_json = as_json
+        self._strays = 0
+        self._first: Finding | None = None
+        self._shown: list[Finding] = []
+
+    def take(self, findings: Iterable[Finding]) -> None:
+        """Count what was found, and tell it or keep it to be told."""
+        for finding in findings:
+            harmless = finding.drift in HARMLESS
+            self.drift += not harmless
+            self._strays += harmless
+            if self._first is None and not harmless:
+                self._first = finding
+            if self._as_json:
+                json_line(_row(finding, harmless))
+            elif len(self._shown) < SHOWN_MAX or finding is self._first:
+                self._shown.append(finding)
+
+    def sum_up(self, cell: str, auditor: Auditor) -> None:
+        """Say what was read, and what came of it."""
+        summary = _summary(cell, auditor) | {
+            "findings": self.drift,
+            "strays": self._strays,
+            "first": self._first.position if self._first else None,
+        }
+        if self._as_json:
+            json_line({"kind": "summary", **summary})
+            return
+        if self._shown:
+            table(("POSITION", "FINDING", "WHAT"), [(one.position, one.drift, one.message) for one in self._shown])
+        hidden = self.drift + self._strays - len(self._shown)
+        if hidden:
+            line(f"... and {hidden} more; --json shows all")
+        fields(
+            (name.replace("_", " "), value)
+            for name, value in summary.items()
+            if name not in ("findings", "strays", "first")
+        )
+        line(self._verdict())
+
+    def _verdict(self) -> str:
+        strays = f" ({self._strays} stray, harmless)" if self._strays else ""
+        if self._first is None:
+            return f"equal: every decision follows from the log{strays}"
+        return f"drift: {self.drift} in all, the first at {self._first.position}: {self._first.drift}{strays}"
+
+
+def _row(finding: Finding, harmless: bool) -> dict[str, object]:
+    return {
+        "kind": "finding",
+        "position": finding.position,
+        "drift": finding.drift,
+        "message": finding.message,
+        "harmless": harmless,
+    }
+
+
+def _summary(cell: str, auditor: Auditor) -> dict[str, str | int | None]:
+    report, chain, view = auditor.report, auditor.fold.chain, auditor.fold.view
+    return {
+        "cell": cell,
+        "messages": report.messages,
+        "last_sequence": report.last,
+        "facts": report.facts,
+        "facts_not_decided_on": len(auditor.fold.facts),
+        "decisions": report.decisions,
+        "commands": report.commands,
+        "chain_head": chain.head,
+        "chain_digest": chain.previous(),
+        "policy": view.policy.digest,
+    }

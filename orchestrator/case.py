@@ -1,0 +1,212 @@
+"""One remediation's history as a test case: the part of its log that its verdicts could depend on.
+
+What a verdict reads belongs to its fingerprint and its target, so everything about those is kept, and about
+whatever shares one with them; the rest of the log could not have made a difference. A case is an exported log
+with gaps: its decisions are the expected ones, its first frame has the policy, a header names the remediation.
+It keeps no chain and no commands; whether a log was tampered with is asked of the whole log, never of a case."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+from msgspec import Raw, Struct
+from msgspec.structs import replace
+
+from remediation_orchestrator.events import (
+    AnalysisCompleted,
+    AnalysisFailed,
+    ApprovalGranted,
+    ApprovalRejected,
+    BlockCleared,
+    Duplicate,
+    Event,
+    Fingerprint,
+    OrchestratorStarted,
+    PhaseChanged,
+    PolicyAdopted,
+    PolicyRejected,
+    Recorded,
+    RemediationCancelled,
+    RemediationId,
+    RetryRequested,
+    RoutingDecided,
+    SignalReceived,
+    SignalRejected,
+    SignalResolved,
+    StoredMessage,
+    Target,
+    TargetReleased,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowRevoked,
+    WorkflowStarted,
+    decode,
+)
+from remediation_orchestrator.events.codec import join_frame
+from remediation_orchestrator.events.identity import position_key
+from remediation_orchestrator.events.subjects import Family, parse
+
+from .audit import Drift, Finding, audit
+from .history import named_by
+
+HEADER = "Ro-Case"
+"""On the first message of a case: the remediation that it is about."""
+
+JUDGED = frozenset({Drift.PROJECTION, Drift.JUDGEMENT, Drift.RECORD, Drift.CAUSE, Drift.OVERLAP})
+"""What an audit can find in a decision itself; the rest is about the log around it, which a case does not have."""
+
+Key = Fingerprint | Target
+
+
+class Case(Struct, frozen=True):
+    """One remediation's history, cut out of its log."""
+
+    remediation: RemediationId
+    messages: list[StoredMessage]
+
+    def differences(self) -> Iterator[Finding]:
+        """Judge all of it again, and yield each place where another verdict than the recorded one is given."""
+        return (finding for finding in audit(self.messages) if finding.drift in JUDGED)
+
+
+def read_case(messages: Iterable[StoredMessage]) -> Case:
+    """Take messages for a case. Raises ValueError where they are none."""
+    found = list(messages)
+    marked = [one.headers[HEADER] for one in found if one.headers and HEADER in one.headers]
+    if not marked:
+        raise ValueError("no test case: no message says which remediation it is about")
+    remediation = RemediationId(marked[0])
+    if not any(one.remediation == remediation for one in _verdicts(found)):
+        raise ValueError(f"no test case: there is no verdict on {remediation}")
+    return Case(remediation, found)
+
+
+class Links:
+    """The first reading of a log: which fingerprints and targets hang together, and where each thing ends."""
+
+    def __init__(self) -> None:
+        self._linked: dict[Key, set[Key]] = {}
+        self._fingerprints: dict[RemediationId, Fingerprint] = {}
+        self._ends: dict[RemediationId, int] = {}
+
+    def take(self, message: StoredMessage) -> None:
+        """Read the next message of the log."""
+        events = [record.event for record in decode(message) if isinstance(record, Recorded)]
+        for event in events:
+            if isinstance(event, RoutingDecided) and not isinstance(event.verdict, Duplicate):
+                self._link(event.situation.fingerprint, event.situation.target)
+                self._fingerprints[event.remediation] = event.situation.fingerprint
+            about = _remediation(event)
+            if about is not None:
+                self._ends[about] = message.sequence
+
+    def excerpt(self, remediation: RemediationId) -> "Excerpt | None":
+        """What a second reading keeps for a remediation; None where the log has no verdict on it."""
+        fingerprint = self._fingerprints.get(remediation)
+        if fingerprint is None:
+            return None
+        keys: set[Key] = set()
+        found: list[Key] = [fingerprint]
+        while found:
+            key = found.pop()
+            if key not in keys:
+                keys.add(key)
+                found.extend(self._linked.get(key, ()))
+        return Excerpt(remediation, keys, self._fingerprints, self._ends[remediation])
+
+    def _link(self, one: Key, other: Key) -> None:
+        self._linked.setdefault(one, set()).add(other)
+        self._linked.setdefault(other, set()).add(one)
+
+
+class Excerpt:
+    """The second reading: it keeps of each message what belongs to the case."""
+
+    def __init__(
+        self, remediation: RemediationId, keys: set[Key], fingerprints: dict[RemediationId, Fingerprint], end: int
+    ) -> None:
+        self._remediation = remediation
+        self._keys = keys
+        self._fingerprints = fingerprints
+        self._end = end
+        self._kept: set[int] = set()
+        self._marked = False
+        self._adopted = False
+
+    def part(self, message: StoredMessage) -> StoredMessage | None:
+        """What is kept of the next message of the log; None where nothing is."""
+        family = parse(message.subject).family
+        if message.sequence > self._end or family is Family.COMMAND:
+            return None
+        kept = self._frame(message) if family is Family.DECISION else self._fact(message)
+        if kept is not None:
+            self._kept.add(kept.sequence)
+            if not self._marked:
+                self._marked = True
+                kept = replace(kept, headers={**(kept.headers or {}), HEADER: self._remediation})
+        return kept
+
+    def _fact(self, message: StoredMessage) -> StoredMessage | None:
+        events = [record.event for record in decode(message) if isinstance(record, Recorded)]
+        return message if any(self._belongs(event) for event in events) else None
+
+    def _frame(self, message: StoredMessage) -> StoredMessage | None:
+        records = decode(message)
+        if len(records) < 2 or not isinstance(records[0], Recorded):
+            return None
+        items = msgspec.json.decode(message.payload, type=list[Raw])
+        kept = [
+            bytes(item)
+            for item, record in zip(items, records, strict=True)
+            if isinstance(record, Recorded) and self._belongs(record.event)
+        ]
+        return replace(message, payload=join_frame([bytes(items[0]), *kept])) if kept else None
+
+    def _belongs(self, event: Event) -> bool:
+        match event:
+            case SignalReceived() | SignalResolved():
+                return event.fingerprint in self._keys
+            case BlockCleared():
+                return event.fingerprint in self._keys or event.target in self._keys
+            case RoutingDecided():
+                return event.situation.fingerprint in self._keys
+            case PhaseChanged():
+                return event.fingerprint in self._keys
+            case TargetReleased():
+                return event.target in self._keys
+            case SignalRejected() | PolicyRejected():
+                return position_key(event.position)[0] in self._kept
+            case PolicyAdopted():
+                return True
+            case OrchestratorStarted():
+                first, self._adopted = not self._adopted and event.policy is not None, True
+                return first
+            case _:
+                about = _remediation(event)
+                return about is not None and self._fingerprints.get(about) in self._keys
+
+
+def _remediation(event: Event) -> RemediationId | None:
+    """The remediation that an event names, itself or by its run."""
+    match event:
+        case WorkflowStarted() | WorkflowCompleted() | WorkflowFailed() | WorkflowRevoked() | TargetReleased():
+            return named_by(event.execution)
+        case (
+            AnalysisCompleted()
+            | AnalysisFailed()
+            | ApprovalGranted()
+            | ApprovalRejected()
+            | RemediationCancelled()
+            | RetryRequested()
+            | RoutingDecided()
+            | PhaseChanged()
+        ):
+            return event.remediation
+        case _:
+            return None
+
+
+def _verdicts(messages: Iterable[StoredMessage]) -> Iterator[RoutingDecided]:
+    for message in messages:
+        for record in decode(message):
+            if isinstance(record, Recorded) and isinstance(record.event, RoutingDecided):
+                yield record.event

@@ -1,0 +1,70 @@
+"""The commands that a log's decisions owe, followed through it: what audit holds the commands against.
+
+It only remembers. What is owed at the moment is the projection's to know."""
+
+from collections.abc import Container, Iterator
+from datetime import datetime
+
+from remediation_orchestrator.events import (
+    ExecutionId,
+    PhaseChanged,
+    Position,
+    RoutingDecided,
+    TargetReleased,
+)
+from remediation_orchestrator.events.identity import position_key
+
+from .routing.decisions import promises
+from .routing.state import Owed
+
+
+class Promises:
+    """The commands that decisions owe, until they are in the log: also one whose remediation ended meanwhile."""
+
+    def __init__(self) -> None:
+        self._owed: dict[tuple[str, str], Owed] = {}
+        self._sent: dict[ExecutionId, int] = {}
+        """Where the command of each run stands."""
+
+    def add(self, decision: RoutingDecided | PhaseChanged, place: Position) -> None:
+        """A decision owes what it owes."""
+        for key in promises(decision):
+            if key[0] != "revoke":
+                self._owed[key] = Owed(decision, place)
+
+    def keep(self, key: tuple[str, str], sequence: int) -> Owed | None:
+        """A command is there: return what owed it."""
+        if key[0] == "workflow":
+            self._sent[ExecutionId(key[1])] = sequence
+        return self._owed.pop(key, None)
+
+    def forget(self, execution: ExecutionId) -> None:
+        """A run is over: nothing more is asked about its command."""
+        self._sent.pop(execution, None)
+
+    def revoked(self, execution: ExecutionId) -> None:
+        """A run never began: nobody will cancel it."""
+        self._owed.pop(("cancel", execution), None)
+
+    def was_sent(self, execution: ExecutionId, place: Position) -> bool:
+        """Whether the command of a run stands before this place."""
+        return self._sent.get(execution, position_key(place)[0]) < position_key(place)[0]
+
+    def late(
+        self, wanted: Container[tuple[str, str]], before: datetime
+    ) -> Iterator[tuple[tuple[str, str], Position]]:
+        """The commands that are still wanted of decisions before a moment."""
+        for key, owed in self._owed.items():
+            if key in wanted and owed.position is not None and (moment_of(owed.decision) or before) < before:
+                yield key, owed.position
+
+
+def moment_of(event: object) -> datetime | None:
+    """The moment at which a decision was made, where it says one."""
+    match event:
+        case RoutingDecided():
+            return event.situation.now
+        case PhaseChanged() | TargetReleased():
+            return event.now
+        case _:
+            return None

@@ -1,0 +1,286 @@
+"""What the golden logs tell: each theme is a small story on a real cell, under a policy with short times.
+
+A theme waits for what it needs to see, and ends when the last thing that it is about has been recorded."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from outages import bad_records, executor, owed, takeover
+from steps import POLICY, SHORT, appears, completes, fails, objects, proceeds, reaches, starts
+
+from remediation_orchestrator.events import (
+    AnalysisCompleted,
+    AnalysisFailed,
+    AnalyzeSignal,
+    ApprovalGranted,
+    ApprovalRejected,
+    Block,
+    BlockCleared,
+    CancelWorkflow,
+    Duplicate,
+    FailureReason,
+    Notify,
+    Phase,
+    PolicyAdopted,
+    PolicyRejected,
+    Position,
+    Proceed,
+    Reason,
+    Refuse,
+    RemediationCancelled,
+    RetryRequested,
+    Skip,
+    Target,
+    WorkflowFailed,
+    WorkflowRef,
+    WorkflowRevoked,
+    subjects,
+)
+from remediation_orchestrator.events.identity import execution_id, remediation_id
+from remediation_orchestrator.orchestrator.routing.policy import policy_of
+from remediation_orchestrator.testing.cell import Cell
+
+
+async def ladder(cell: Cell, url: str) -> None:
+    """Two failures climb, the third blocks, a probe fails and another repairs; elsewhere the fifth is the last."""
+    async with cell.orchestrated(POLICY):
+        repaired, refused = [await cell.signal(target=name, resolves=True) for name in ("checkout", "cart")]
+        for run in range(1, 6):
+            for signal in (repaired, refused):
+                await proceeds(cell, signal, 2 * run - 1, run)
+                if (signal, run) != (repaired, 5):
+                    await fails(cell, signal, run)
+            reason = Reason.EXPONENTIAL_BACKOFF if run < 3 else Reason.CONSECUTIVE_FAILURES
+            if run < 5:
+                await objects(cell, refused, 2 * run, Block, reason)
+        await completes(cell, repaired, 5)
+        await objects(cell, refused, 10, Refuse, Reason.EXHAUSTED_RETRIES)
+        await appears(cell, Notify, remediation_id(refused))
+
+
+async def queue(cell: Cell, url: str) -> None:
+    """Four problems of one target: never two runs at once, in the order in which they came."""
+    async with cell.orchestrated(POLICY):
+        first, second, third, fourth = [
+            await cell.signal(name, workflow=f"repair-{name}", resolves=True) for name in ("A", "B", "C", "D")
+        ]
+        await proceeds(cell, first)
+        for signal in (second, third, fourth):
+            await objects(cell, signal, 1, Block, Reason.RESOURCE_BUSY)
+        await completes(cell, first)
+        await proceeds(cell, second, 2)
+        await cell.signal("C", status="resolved")
+        await reaches(cell, third, Phase.CANCELLED)
+        await fails(cell, second)
+        await proceeds(cell, fourth, 2)
+        await objects(cell, second, 4, Block, Reason.RESOURCE_BUSY)
+        await completes(cell, fourth)
+        await proceeds(cell, second, 5, 2)
+        await completes(cell, second, 2)
+
+
+async def cooldowns(cell: Cell, url: str) -> None:
+    """After a success the same problem waits or is skipped, and so does the same workflow on its target."""
+    async with cell.orchestrated(POLICY):
+        first = await cell.signal(resolves=True)
+        await proceeds(cell, first)
+        await completes(cell, first)
+        skipped, waiting, other = [
+            await cell.signal(),
+            await cell.signal(resolves=True),
+            await cell.signal("KubeDeploymentReplicasMismatch", resolves=True),
+        ]
+        for signal, kind in ((skipped, Skip), (waiting, Block), (other, Block)):
+            await objects(cell, signal, 1, kind, Reason.RECENTLY_REMEDIATED)
+        await objects(cell, waiting, 2, Block, Reason.RECENTLY_REMEDIATED)
+        await proceeds(cell, waiting, 3)
+        await completes(cell, waiting)
+        unrelated = await cell.signal("KubeDeploymentReplicasMismatch", workflow="scale-up")
+        await cell.verdict(unrelated)
+        await cell.verdict(other, attempt=2)
+
+
+async def duplicates(cell: Cell, url: str) -> None:
+    """Repetitions are counted on the first, alone and in an array; a resolution ends what has not begun."""
+    async with cell.orchestrated(POLICY):
+        first = await cell.signal(resolves=True)
+        await proceeds(cell, first)
+        again = await cell.signal(resolves=True)
+        await objects(cell, again, 1, Duplicate, Reason.DUPLICATE_IN_PROGRESS)
+        body = {"name": "KubePodCrashLooping", "target": {"name": "checkout"}, "workflow": {"id": "restart"}}
+        new = {"name": "HighLatency", "target": {"name": "cart"}, "workflow": {"id": "restart"}}
+        array = await cell.publish(subjects.signal(cell.name, "test"), msgspec.json.encode([body, new, new]))
+        await cell.verdict(Position(f"{array}-2"))
+        await cell.signal(status="resolved", workflow=None)
+        await appears(cell, WorkflowRevoked, execution_id(first, 1))
+        second = await cell.signal(resolves=True)
+        await proceeds(cell, second)
+        await starts(cell, second)
+        await cell.signal(status="resolved", workflow=None)
+        await cell.signal(status="resolved", workflow=None, target="unheard-of")
+        failed = WorkflowFailed(execution_id(second, 1), reason="TaskFailed", idempotent=True)
+        await cell.tell(failed)
+        await reaches(cell, second, Phase.FAILED)
+
+
+async def revoked(cell: Cell, url: str) -> None:
+    """Cancelled before the start and after it, nobody starts in time, and one that runs too long."""
+    async with cell.orchestrated(POLICY):
+        before = await cell.signal(target="before")
+        await proceeds(cell, before)
+        await cell.tell(RemediationCancelled(remediation_id(before), by="ops", reason="maintenance"))
+        await appears(cell, WorkflowRevoked, execution_id(before, 1))
+        during = await cell.signal(target="during")
+        await proceeds(cell, during)
+        await starts(cell, during)
+        await cell.tell(RemediationCancelled(remediation_id(during), by="ops", reason="maintenance"))
+        await appears(cell, CancelWorkflow, execution_id(during, 1))
+        await cell.tell(WorkflowFailed(execution_id(during, 1), reason="TaskFailed", message="cancelled"))
+        late, slow = await cell.signal(target="late", resolves=True), await cell.signal(target="slow")
+        await proceeds(cell, slow)
+        await starts(cell, slow)
+        await proceeds(cell, late)
+        await appears(cell, WorkflowRevoked, execution_id(late, 1))
+        await proceeds(cell, late, 2, 2)
+        await completes(cell, late, 2)
+        await appears(cell, CancelWorkflow, execution_id(slow, 1))
+        await cell.tell(WorkflowFailed(execution_id(slow, 1), reason=FailureReason.DEADLINE_EXCEEDED))
+        await reaches(cell, slow, Phase.TIMED_OUT)
+        await cell.verdict(await cell.signal(target="slow"))
+
+
+async def lost(cell: Cell, url: str) -> None:
+    """An executor is lost: its target stays held until an operator frees it, and nothing is run again over it."""
+    async with cell.orchestrated(POLICY):
+        first = await cell.signal(resolves=True)
+        await proceeds(cell, first)
+        waiting = await cell.signal("HighLatency", workflow="scale-up", resolves=True)
+        await fails(cell, first, idempotent=False, reason=FailureReason.EXECUTOR_LOST)
+        await objects(cell, first, 2, Refuse, Reason.PREVIOUS_EXECUTION_FAILED)
+        await appears(cell, Notify, remediation_id(first))
+        refused = await cell.signal(resolves=True)
+        await objects(cell, refused, 1, Refuse, Reason.PREVIOUS_EXECUTION_FAILED)
+        await cell.tell(BlockCleared(target=Target("checkout"), by="ops", reason="looked at it"))
+        await proceeds(cell, waiting, 2)
+        await completes(cell, waiting)
+        after = await cell.signal(resolves=True)
+        decided = await cell.verdict(after)
+        await proceeds(cell, after, 1 if isinstance(decided.verdict, Proceed) else 2)
+        await completes(cell, after)
+
+
+async def analysis(cell: Cell, url: str) -> None:
+    """Signals that name no workflow: one is found, none fits, the analyser fails, and it takes too long."""
+    async with cell.orchestrated(POLICY):
+        signals = [
+            await cell.signal(target=name, workflow=None, severity=severity)
+            for name, severity in (("a", "high"), ("b", "high"), ("c", "critical"), ("d", "high"), ("e", "high"))
+        ]
+        found, unfit, critical, failed, slow = signals
+        for signal in signals:
+            await appears(cell, AnalyzeSignal, remediation_id(signal))
+        await cell.tell(
+            AnalysisCompleted(remediation_id(found), Target("a2"), WorkflowRef("restart", {"grace": 5}), 0.9)
+        )
+        await cell.tell(AnalysisCompleted(remediation_id(unfit)))
+        await cell.tell(AnalysisCompleted(remediation_id(critical)))
+        await cell.tell(AnalysisFailed(remediation_id(failed), reason="Unknown", message="no answer"))
+        await proceeds(cell, found, 2)
+        await completes(cell, found)
+        await appears(cell, Notify, remediation_id(critical))
+        await reaches(cell, slow, Phase.TIMED_OUT)
+        await cell.tell(AnalysisCompleted(remediation_id(slow), None, WorkflowRef("restart")))
+        again = await cell.signal(target="d", workflow=None)
+        await cell.verdict(again)
+
+
+async def approvals(cell: Cell, url: str) -> None:
+    """Granted is judged by the whole list, rejected and expired count nothing."""
+    async with cell.orchestrated(POLICY):
+        signals = [await cell.signal(name, workflow=None, resolves=True) for name in ("A", "B", "C", "D")]
+        granted, rejected, expired, busy = signals
+        for signal in signals:
+            await appears(cell, AnalyzeSignal, remediation_id(signal))
+            chosen = AnalysisCompleted(remediation_id(signal), None, WorkflowRef("restart"), 0.6, True)
+            await cell.tell(chosen)
+            await reaches(cell, signal, Phase.AWAITING_APPROVAL)
+        await cell.tell(ApprovalGranted(remediation_id(granted), by="ops", reason="fine"))
+        await proceeds(cell, granted, 2)
+        await cell.tell(ApprovalGranted(remediation_id(busy), by="ops", reason="fine"))
+        await objects(cell, busy, 2, Block, Reason.RESOURCE_BUSY)
+        await cell.tell(ApprovalRejected(remediation_id(rejected), by="ops", reason="not now"))
+        await reaches(cell, rejected, Phase.FAILED)
+        await reaches(cell, expired, Phase.TIMED_OUT)
+        await cell.tell(ApprovalGranted(remediation_id(expired), by="ops", reason="too late"))
+        await completes(cell, granted)
+        await objects(cell, busy, 3, Block, Reason.RECENTLY_REMEDIATED)
+        await proceeds(cell, busy, 4)
+        await cell.tell(RetryRequested(remediation_id(rejected), by="ops", reason="now"))
+        await cell.find(lambda one: isinstance(one, AnalyzeSignal) and one.analysis == f"rr-{rejected}-r2")
+
+
+async def policies(cell: Cell, url: str) -> None:
+    """A policy is adopted, another is refused; whoever was blocked is judged again under the new one."""
+    patient = {**SHORT, "routing": {**SHORT["routing"], "backoff_base": "10m", "backoff_cap": "1h"}}
+    excluding = {**SHORT, "scope": {"exclude": [{"namespace": "kube-system"}]}}
+    async with cell.orchestrated(policy_of(patient)):
+        first = await cell.signal(resolves=True)
+        await proceeds(cell, first)
+        await fails(cell, first)
+        await objects(cell, first, 2, Block, Reason.EXPONENTIAL_BACKOFF)
+        bad = await cell.tell(PolicyAdopted({"routing": {"retry_limit": 0}}, by="ops"))
+        await cell.find(lambda one: isinstance(one, PolicyRejected) and one.position == bad)
+        await cell.tell(PolicyAdopted(dict(excluding), replaces=policy_of(patient).digest, by="ops"))
+        await proceeds(cell, first, 4 if await _blocked_again(cell, first) else 3, 2)
+        await completes(cell, first, 2)
+        excluded = await cell.signal(target=Target("coredns", namespace="kube-system"))  # type: ignore[arg-type]
+        await objects(cell, excluded, 1, Skip, Reason.UNMANAGED_RESOURCE)
+
+
+async def _blocked_again(cell: Cell, signal: Position) -> bool:
+    return isinstance((await cell.verdict(signal, attempt=3)).verdict, Block)
+
+
+async def clears(cell: Cell, url: str) -> None:
+    """An operator forgives a fingerprint, retries what has failed, and retries what is at work."""
+    async with cell.orchestrated(policy_of({**SHORT, "routing": {**SHORT["routing"], "backoff_base": "10m"}})):
+        blocked = await cell.signal(resolves=True)
+        await proceeds(cell, blocked)
+        await fails(cell, blocked)
+        await objects(cell, blocked, 2, Block, Reason.EXPONENTIAL_BACKOFF)
+        fingerprint = (await cell.verdict(blocked)).situation.fingerprint
+        await cell.tell(BlockCleared(fingerprint=fingerprint, by="ops", reason="network is back"))
+        await proceeds(cell, blocked, 3, 2)
+        await cell.tell(RetryRequested(remediation_id(blocked), by="ops", reason="hurry"))
+        await objects(cell, blocked, 4, Duplicate, Reason.DUPLICATE_IN_PROGRESS)
+        await completes(cell, blocked, 2)
+        failed = await cell.signal(target="cart")
+        await proceeds(cell, failed)
+        await fails(cell, failed, idempotent=False)
+        await reaches(cell, failed, Phase.FAILED)
+        await cell.tell(RetryRequested(remediation_id(failed), by="ops", reason="again"))
+        await objects(cell, failed, 2, Refuse, Reason.PREVIOUS_EXECUTION_FAILED)
+        cleared = (await cell.verdict(failed)).situation.fingerprint
+        await cell.tell(BlockCleared(cleared, Target("cart"), "restart", by="ops", reason="looked at it"))
+        await cell.tell(RetryRequested(remediation_id(failed), by="ops", reason="again"))
+        await proceeds(cell, failed, 3, 2)
+        await completes(cell, failed, 2)
+
+
+Theme = Callable[[Cell, str], Awaitable[None]]
+THEMES: dict[str, Theme] = {
+    "ladder": ladder,
+    "queue": queue,
+    "cooldowns": cooldowns,
+    "duplicates": duplicates,
+    "revoked": revoked,
+    "executor-lost": lost,
+    "analysis": analysis,
+    "approvals": approvals,
+    "policy-adoption": policies,
+    "clears": clears,
+    "bad-records": bad_records,
+    "takeover": takeover,
+    "owed": owed,
+    "executor": executor,
+}

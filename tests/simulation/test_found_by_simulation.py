@@ -1,0 +1,107 @@
+"""What simulated days have found, told again as the shortest story of each."""
+
+import asyncio
+
+import msgspec
+
+from remediation_orchestrator.bus.memory import MemoryCell, MemoryLease, MemoryLog, Moment
+from remediation_orchestrator.events import (
+    ExecutionId,
+    RemediationCancelled,
+    RemediationId,
+    WorkflowStarted,
+    encode,
+    subjects,
+)
+from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.orchestrator.audit import audit
+from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
+from remediation_orchestrator.simulation.broker import CELL
+from remediation_orchestrator.simulation.clock import MIDNIGHT, ProcessClock, SkewedClock, broker_now, run
+from remediation_orchestrator.simulation.orchestrators import PACE, TTL
+
+SIGNAL = subjects.signal(CELL, "test")
+WITH_WORKFLOW = msgspec.json.encode({"name": "Slow", "target": {"name": "t"}, "workflow": {"id": "restart"}})
+TO_ANALYSE = msgspec.json.encode({"name": "Slow", "target": {"name": "t"}})
+
+
+class Stage:
+    """A cell with one orchestrator, on whose appends a story may act."""
+
+    def __init__(self) -> None:
+        self.cell = MemoryCell(CELL, broker_now)
+        self.late: dict[str, float] = {}
+        """By how many seconds an append on a subject is late."""
+        log = MemoryLog(self.cell, self._at)
+        clock = ProcessClock(SkewedClock())
+        self.service = Orchestrator(log, MemoryLease(self.cell, TTL), clock, Identity("o1", "test"), pace=PACE)
+        self.task = asyncio.create_task(self.service.run())
+
+    async def _at(self, moment: Moment, subject: str) -> None:
+        if moment is Moment.STORE and subject in self.late:
+            await asyncio.sleep(self.late.pop(subject))
+
+    async def until_decided(self) -> int:
+        """Publish nothing, wait for ten quiet seconds, and return the log's length."""
+        await asyncio.sleep(10)
+        return len(self.cell.messages)
+
+    def store(self, subject: str, payload: bytes) -> str:
+        """Somebody publishes."""
+        return str(self.cell.store(subject, payload, None, None))
+
+    def cancel(self, remediation: str) -> None:
+        """An operator cancels."""
+        fact = RemediationCancelled(RemediationId(remediation), by="op", reason="enough")
+        self.store(subjects.operator(CELL, fact), encode(fact, Attributes(id="c", source="/t", time=MIDNIGHT)))
+
+    def start(self, execution: str) -> None:
+        """An executor claims."""
+        fact = WorkflowStarted(ExecutionId(execution), executor="e1")
+        payload = encode(fact, Attributes(id="s", source="/t", time=MIDNIGHT))
+        self.store(subjects.execution(CELL, fact.execution), payload)
+
+
+def test_a_cancel_stands_behind_the_frame_that_folds_the_start_it_answers() -> None:
+    """Found by seed 2: after a restart the cancel was owed again for ever, and audit knew no decision for it."""
+
+    async def story() -> None:
+        stage = Stage()
+        await stage.until_decided()
+        signal = stage.store(SIGNAL, WITH_WORKFLOW)
+        await stage.until_decided()
+        execution = f"wfe-{signal}"
+        stage.late[subjects.execution(CELL, ExecutionId(execution))] = 5.0
+        stage.cancel(f"rr-{signal}")
+        await asyncio.sleep(1)
+        stage.start(execution)  # The revocation is under way, and comes second.
+        await stage.until_decided()
+        cancel = next(one for one in stage.cell.messages if ".command.cancel." in one.subject)
+        restarted = Fold()
+        for message in stage.cell.messages:
+            restarted.take(message)
+        assert ("cancel", execution) not in restarted.view.owed
+        assert restarted.view.snapshot() == stage.service.fold.view.snapshot()
+        assert cancel.sequence == len(stage.cell.messages)
+        assert list(audit(stage.cell.messages)) == []
+
+    run(story())
+
+
+def test_a_command_under_way_when_its_remediation_ends_is_no_drift() -> None:
+    """Found by seed 12: the log is as it must be, and audit said that nobody owed the command."""
+
+    async def story() -> None:
+        stage = Stage()
+        await stage.until_decided()
+        signal = str(len(stage.cell.messages) + 1)
+        stage.late[f"ro.{CELL}.command.analyze.rr-{signal}"] = 5.0
+        stage.store(SIGNAL, TO_ANALYSE)
+        await asyncio.sleep(1)
+        stage.cancel(f"rr-{signal}")
+        await stage.until_decided()
+        assert any(".command.analyze." in one.subject for one in stage.cell.messages)
+        assert list(audit(stage.cell.messages)) == []
+
+    run(story())

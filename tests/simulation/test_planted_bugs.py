@@ -1,0 +1,251 @@
+"""The checkers are checked: each planted bug, a mistake that somebody could make, is found within 200 days.
+
+This is the one place where our own code is patched: the patch is the mistake."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from remediation_orchestrator.bus.port import LogError
+from remediation_orchestrator.events import Position, SignalResolved, StoredMessage, encode
+from remediation_orchestrator.executor.claim import Started, execution_of
+from remediation_orchestrator.executor.lease import Delivery, Lease, Pace
+from remediation_orchestrator.executor.worker import Worker
+from remediation_orchestrator.orchestrator import dispatch, lead
+from remediation_orchestrator.orchestrator.routing import checks, decisions, effects, facts
+from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.routing.judge import judge
+from remediation_orchestrator.orchestrator.routing.projection import Projection
+from remediation_orchestrator.orchestrator.service import Orchestrator
+from remediation_orchestrator.simulation.broker import ACK_WAIT, Line
+from remediation_orchestrator.simulation.checkers import violations
+from remediation_orchestrator.simulation.world import SHORT, simulate
+
+DAYS_MAX = 200
+# What a patch says that no longer fits the code: it would be found, and prove nothing.
+BROKEN_PLANT = ("AttributeError", "NameError", "TypeError")
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def fold_on_arrival(patch: pytest.MonkeyPatch) -> None:
+    """Facts are folded when they are read, whatever the frames say."""
+    take = Fold.take
+
+    def at_once(self: Fold, message: StoredMessage) -> None:
+        take(self, message)
+        self.fold_facts()
+
+    patch.setattr(Fold, "take", at_once)
+
+
+def skip_the_fence(patch: pytest.MonkeyPatch) -> None:
+    """Frames are appended whoever has appended before."""
+
+    async def append(self: lead.Leader, payload: bytes, *, expect: int) -> int:
+        while True:
+            try:
+                return await self._log.append(self._subject, payload)
+            except LogError:
+                await asyncio.sleep(1.0)
+
+    patch.setattr(lead.Leader, "_append", append)
+
+
+def forget_what_is_owed(patch: pytest.MonkeyPatch) -> None:
+    """A new leader sends only what it decided itself."""
+    begin = lead.Leader.begin
+
+    async def forgetful(self: lead.Leader, first_record: Any) -> None:
+        await begin(self, first_record)
+        self._fold.view.owed.clear()
+
+    patch.setattr(lead.Leader, "begin", forgetful)
+
+
+def forget_timers(patch: pytest.MonkeyPatch) -> None:
+    """A new leader waits for nothing that an earlier one waited for."""
+    begin = lead.Leader.begin
+
+    async def forgetful(self: lead.Leader, first_record: Any) -> None:
+        await begin(self, first_record)
+        self._fold.view._timers.clear()
+
+    patch.setattr(lead.Leader, "begin", forgetful)
+
+
+def release_at_the_report(patch: pytest.MonkeyPatch) -> None:
+    """A lost run's target is free as soon as it is reported lost."""
+    patch.setattr(facts, "lose", lambda view, run: effects.let_go(view, run, Position("1")))
+
+
+def count_a_duplicate(patch: pytest.MonkeyPatch) -> None:
+    """A repeated signal counts as a failure."""
+    count = decisions._count_occurrence
+
+    def and_fail(view: Projection, record: Any, verdict: Any, occurrence: Any) -> None:
+        count(view, record, verdict, occurrence)
+        effects.count_failure(view, occurrence.fingerprint, occurrence.recorded_at)
+
+    patch.setattr(decisions, "_count_occurrence", and_fail)
+
+
+def run_again_on_redelivery(patch: pytest.MonkeyPatch) -> None:
+    """Whoever meets somebody else's lost run takes it over."""
+
+    async def take_over(self: Worker, subject: str, start: Started, delivery: Delivery) -> bool:
+        lease = Lease(Pace(ACK_WAIT), self._around.monotonic)
+        held = self._held[execution_of(delivery.subject)]
+        return await self._run(subject, start, held, delivery, lease)
+
+    patch.setattr(Worker, "_meet", take_over)
+
+
+def claim_without_expectation(patch: pytest.MonkeyPatch) -> None:
+    """Two may claim one run: nobody asks to be the first on its subject."""
+    append = Line.append
+
+    async def anyhow(self: Line, subject: str, payload: bytes, *, expect: int | None = None, **rest: Any) -> int:
+        claim = ".execution." in subject and expect == 0
+        return await append(self, subject, payload, expect=None if claim else expect, **rest)
+
+    patch.setattr(Line, "append", anyhow)
+
+
+def command_without_expectation(patch: pytest.MonkeyPatch) -> None:
+    """A command is sent again although it stands in the log."""
+
+    async def store(self: dispatch.Dispatcher, subject: str, payload: bytes) -> None:
+        while True:
+            try:
+                await self._log.append(subject, payload)
+            except LogError:
+                await asyncio.sleep(1.0)
+            else:
+                return
+
+    patch.setattr(dispatch.Dispatcher, "_store", store)
+
+
+def ignore_resolved(patch: pytest.MonkeyPatch) -> None:
+    """What is over is repaired all the same."""
+    patch.setitem(facts._FOLDS, SignalResolved, lambda view, signal, position, at: True)
+
+
+def judge_while_folding_the_past(patch: pytest.MonkeyPatch) -> None:
+    """A standby judges what it folds, and keeps it for itself."""
+    take = Orchestrator._take
+
+    async def and_judge(self: Orchestrator) -> None:
+        await take(self)
+        self.fold.fold_facts()
+        judge(self.fold.view, self._clock.now())
+
+    patch.setattr(Orchestrator, "_take", and_judge)
+
+
+def restart_the_ladder(patch: pytest.MonkeyPatch) -> None:
+    """Each remediation has failures of its own."""
+    take_verdict = decisions._take_verdict
+
+    def afresh(view: Projection, remediation: Any, record: Any, at: Any) -> None:
+        if record.attempt == 1:
+            effects.forgive(view, remediation.fingerprint)
+        take_verdict(view, remediation, record, at)
+
+    patch.setattr(decisions, "_take_verdict", afresh)
+
+
+def believe_every_append(patch: pytest.MonkeyPatch) -> None:
+    """An append that was not answered is taken for stored."""
+
+    async def append(self: lead.Leader, payload: bytes, *, expect: int) -> int:
+        try:
+            return await self._log.append(self._subject, payload, expect=expect)
+        except LogError:
+            return await self._log.last_sequence() + 1
+
+    patch.setattr(lead.Leader, "_append", append)
+
+
+def forget_the_queue(patch: pytest.MonkeyPatch) -> None:
+    """A released target is offered to nobody."""
+
+    def release(self: Projection, run: Any, position: Any) -> None:
+        del self.runs[run.execution]
+        self.holders.pop(run.target, None)
+
+    patch.setattr(Projection, "release", release)
+
+
+def forget_the_half_done(patch: pytest.MonkeyPatch) -> None:
+    """A run that failed half-way is as good as one that never began."""
+    patch.setattr(facts, "leave_half_done", lambda view, run, *, safe: None)
+    patch.setattr(decisions, "leave_half_done", lambda view, run, *, safe: None)
+
+
+def ignore_who_holds_the_target(patch: pytest.MonkeyPatch) -> None:
+    """The lock on a target is not asked for."""
+    patch.setattr(checks, "CHECKS", checks.CHECKS[:-1])
+
+
+def give_up_the_report(patch: pytest.MonkeyPatch) -> None:
+    """The end of a run is told once, and if that is not answered, never."""
+
+    async def report(self: Worker, subject: str, sequence: int, outcome: Any, delivery: Delivery) -> None:
+        fact = self._fact(execution_of(delivery.subject), outcome, delivery)
+        payload = encode(fact, self._attributes(f"end-{sequence}", delivery, whole=True))
+        try:
+            await self._around.log.append(subject, payload, expect=sequence)
+        except LogError:
+            return
+
+    patch.setattr(Worker, "_report", report)
+
+
+def believe_that_signals_are_taken(patch: pytest.MonkeyPatch) -> None:
+    """A new leader does not ask whether an earlier one has shut the log for signals."""
+    init = lead.Leader.__init__
+
+    def trusting(self: lead.Leader, *arguments: Any) -> None:
+        init(self, *arguments)
+        self._takes_signals = True
+
+    patch.setattr(lead.Leader, "__init__", trusting)
+
+
+PLANTS: tuple[Plant, ...] = (
+    fold_on_arrival,
+    skip_the_fence,
+    forget_what_is_owed,
+    forget_timers,
+    release_at_the_report,
+    count_a_duplicate,
+    run_again_on_redelivery,
+    claim_without_expectation,
+    command_without_expectation,
+    ignore_resolved,
+    judge_while_folding_the_past,
+    restart_the_ladder,
+    believe_every_append,
+    forget_the_queue,
+    forget_the_half_done,
+    ignore_who_holds_the_target,
+    give_up_the_report,
+    believe_that_signals_are_taken,
+)
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
+def test_a_planted_bug_is_found_within_200_days(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checker that never says no is no checker."""
+    for seed in range(DAYS_MAX):
+        with monkeypatch.context() as patch:
+            plant(patch)
+            day = simulate(seed, SHORT)
+        found = list(violations(day))
+        assert not any(word in one for one in found for word in BROKEN_PLANT), found
+        if found:
+            return
+    pytest.fail(f"{DAYS_MAX} days, and nobody has noticed")

@@ -1,0 +1,113 @@
+"""The state of a cell at any moment of its log, and what changed between two."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from story import CHECKOUT
+from written import WrittenLog
+
+from remediation_orchestrator.cli.main import main
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """One problem that has failed once and waits, another that runs on the same target and one behind it."""
+    written = WrittenLog()
+    written.signal(0, fingerprint="f1")
+    written.fails(1, "wfe-2")
+    written.signal(1.25, "Other", fingerprint="f2", target=CHECKOUT)
+    written.signal(1.5, "Third", fingerprint="f3", target=CHECKOUT)
+    return written.export(tmp_path / "log.jsonl")
+
+
+def replay(log: Path, *options: object) -> Result:
+    """Replay an exported log."""
+    return CliRunner().invoke(main, ["replay", "--log", str(log), *map(str, options)])
+
+
+def rows(result: Result) -> list[dict[str, Any]]:
+    """Read what was written for programs."""
+    assert result.exit_code == 0, result.stderr
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def of_kind(result: Result, kind: str) -> list[dict[str, Any]]:
+    """The rows of one kind."""
+    return [row for row in rows(result) if row["kind"] == kind]
+
+
+def test_fingerprints_have_their_counts_and_next_allowed_times(log: Path) -> None:
+    """One that nothing is held against is allowed now."""
+    first, second, _ = of_kind(replay(log, "--json"), "fingerprint")
+    assert (first["fingerprint"], first["failures"]) == ("f1", 1)
+    assert (first["allowed"], first["next_allowed_at"]) == (False, "2026-11-21T10:02:00Z")
+    assert (second["allowed"], second["next_allowed_at"], second["active"]) == (True, None, "rr-8")
+
+
+def test_targets_have_their_holders_and_queues(log: Path) -> None:
+    """In the order of waiting."""
+    (target,) = of_kind(replay(log, "--json"), "target")
+    assert (target["execution"], target["remediation"], target["queue"]) == ("wfe-8", "rr-8", ["rr-11"])
+
+
+def test_remediations_that_have_not_ended_and_the_policy_in_force_are_there(log: Path) -> None:
+    """With all that a table shows."""
+    result = replay(log, "--json")
+    assert [(one["id"], one["phase"]) for one in of_kind(result, "remediation")] == [
+        ("rr-2", "Blocked"),
+        ("rr-8", "Executing"),
+        ("rr-11", "Blocked"),
+    ]
+    (policy,) = of_kind(result, "policy")
+    assert policy["adopted"]
+    assert policy["policy"]["routing"]["retry_limit"] == 5
+
+
+@pytest.mark.parametrize(("until", "failures"), [("5", 0), ("6", 1), ("2026-11-21T10:00:59Z", 0)])
+def test_any_moment_of_the_log_can_be_seen(log: Path, until: str, failures: int) -> None:
+    """A sequence and a time, both included; a fact counts when it is there, decided on or not."""
+    (first,) = of_kind(replay(log, "--json", "--until", until), "fingerprint")
+    assert first["failures"] == failures
+
+
+def test_two_moments_differ_in_what_changed(log: Path) -> None:
+    """From the earlier to the later."""
+    changed = {(one["kind"], one["key"]): one for one in rows(replay(log, "--json", "--diff", 4, 7))}
+    fingerprint = changed["fingerprint", "f1"]
+    assert (fingerprint["before"]["failures"], fingerprint["after"]["failures"]) == (0, 1)
+    assert changed["remediation", "rr-2"]["after"]["phase"] == "Blocked"
+    assert rows(replay(log, "--json", "--diff", 4, 4)) == []
+    assert "nothing changed" in replay(log, "--diff", 4, 4).stdout
+
+
+def test_people_see_tables(log: Path) -> None:
+    """One for each kind."""
+    shown = replay(log).stdout
+    for words in ("fingerprints: 3", "targets held or waited for: 1", "active remediations: 3", "wfe-8"):
+        assert words in shown
+    assert "failures 0" in replay(log, "--diff", 4, 7).stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--until", "900"], "sequence 900 is beyond the end of the log, which is 12"),
+        (["--until", "2026-11-21T11:00:00Z"], "is still to come"),
+        (["--until", "0"], "a sequence is 1 or more"),
+        (["--diff", "7", "4"], "from the earlier to the later"),
+        (["--diff", "4", "900"], "beyond the end"),
+        (["--until", "4", "--diff", "4", "7"], "not both"),
+    ],
+)
+def test_a_moment_that_is_not_in_the_log_is_exit_two_and_one_line(
+    log: Path, options: list[str], says: str
+) -> None:
+    """Naming what there is."""
+    result = replay(log, *options)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stdout == ""
