@@ -3,7 +3,7 @@
 The door is a process of its own, the broker another, and this one sends: on two processors they take from each
 other. The rate at which the same server stores single signals when nobody asks it for HTTP stands beside it.
 
-    python benchmarks/gateway.py [--seconds 5] [--senders 64]"""
+    python -m benchmarks.gateway [--seconds 5] [--senders 64]"""
 
 import argparse
 import asyncio
@@ -169,20 +169,20 @@ async def main() -> None:
         async with EmbeddedServer(Path(folder)) as broker:
             alone = await stored_alone(broker.url, int(4_000 * given.seconds), given.senders)
             print(json.dumps({"single_signals_stored_per_second": round(alone, 1)}))
-            command = [str(RO), "gateway", "--nats", broker.url, "--port", "0"]
-            with (
-                (Path(folder) / "gateway.log").open("wb") as log,
-                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as door,
-            ):
-                assert door.stdout is not None
-                port = int((await asyncio.to_thread(door.stdout.readline)).rpartition(":")[2])
-                for alerts, rate in ((1, 3_000), (50, 250)):
-                    count = int(rate * given.seconds)
-                    for senders in (1, given.senders):
-                        few = count if senders > 1 else count // 5
-                        result = await measure(port, alerts, few, senders * 10_000_000, senders)
-                        print(json.dumps({"senders": senders, **msgspec.to_builtins(result)}))
-                door.terminate()
+            log = (Path(folder) / "gateway.log").open("wb")
+            door = await asyncio.create_subprocess_exec(
+                RO, "gateway", "--nats", broker.url, "--port", "0", stdout=subprocess.PIPE, stderr=log
+            )
+            assert door.stdout is not None
+            port = int((await door.stdout.readline()).rpartition(b":")[2])
+            for alerts, rate in ((1, 3_000), (50, 250)):
+                count = int(rate * given.seconds)
+                for senders in (1, given.senders):
+                    few = count if senders > 1 else count // 5
+                    result = await measure(port, alerts, few, senders * 10_000_000, senders)
+                    print(json.dumps({"senders": senders, **msgspec.to_builtins(result)}))
+            door.terminate()
+            await door.wait()
 
 
 if __name__ == "__main__":

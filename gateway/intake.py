@@ -27,8 +27,9 @@ WINDOW = timedelta(minutes=5)
 BODIES_MAX = 250_000
 # What waits is answered within seconds or refused; more than this is better kept by its sender.
 WAITING_BYTES_MAX = 32 * 1024 * 1024
-# Each has read the log since the last: only other doors' appends, or a log that comes and goes, use them up.
-TRIES = 5
+# How long a frame is tried again; longer than its senders wait. Before each try the log is read to its end, so only
+# other doors' appends, or a log that comes and goes, use it up.
+COMMIT_SECONDS = 10.0
 
 
 class BusyError(Exception):
@@ -122,7 +123,9 @@ class Intake:
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
         """Store a batch. When it returns, each body of it has its answer."""
-        for _ in range(TRIES):
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + COMMIT_SECONDS
+        while loop.time() < deadline:
             batch = await self._not_yet_stored(batch)
             if not batch:
                 return
@@ -134,7 +137,7 @@ class Intake:
                 continue
             self._settle(batch, sequence)
             return
-        raise UnknownOutcomeError(f"{self.subject}: not stored in {TRIES} tries")
+        raise UnknownOutcomeError(f"{self.subject}: not stored within {COMMIT_SECONDS:g} s")
 
     async def _not_yet_stored(self, batch: Sequence[_Waiting]) -> Sequence[_Waiting]:
         """Make sure that the subject is read to its end, and answer what was found there."""

@@ -57,7 +57,7 @@ def test_explain_reads_the_bodies_of_a_mapping() -> None:
     [
         (
             ["explain", "--file", "-", "--source", "nobody"],
-            "one of alertmanager, grafana, kubernetes, cloudevents",
+            "one of alertmanager, grafana, kubernetes",
         ),
         (["explain", "--file", "-", "--identity", "none.yaml"], "none.yaml: No such file or directory"),
         (["--host", "0.0.0.0"], "whoever reaches 0.0.0.0 could start repairs: give --tokens FILE, or say --open"),
