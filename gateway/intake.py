@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
+from remediation_orchestrator.bus.jetstream import EXPECTED
 from remediation_orchestrator.bus.port import EventLog, LogError, StaleWriteError, UnknownOutcomeError
 from remediation_orchestrator.events import Position, StoredMessage, subjects
 from remediation_orchestrator.events.identity import position
@@ -27,8 +28,8 @@ WINDOW = timedelta(minutes=5)
 BODIES_MAX = 250_000
 # What waits is answered within seconds or refused; more than this is better kept by its sender.
 WAITING_BYTES_MAX = 32 * 1024 * 1024
-# How long a frame is tried again; longer than its senders wait. Before each try the log is read to its end, so only
-# other doors' appends, or a log that comes and goes, use it up.
+# How long a frame is tried again; longer than its senders wait. Before each try the log is read to its end, so
+# only other doors' appends, or a log that comes and goes, use it up.
 COMMIT_SECONDS = 10.0
 
 
@@ -75,8 +76,8 @@ class Intake:
         self._by_digest: dict[Digest, _Waiting] = {}
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
-        self._last: int | None = None  # The last record on the subject that was read; None: to be read first.
-        self._read_to = 0
+        self._last = 0  # The last record on the subject that was read.
+        self._is_read = False  # Whether that is the last there is, as far as anybody knows.
 
     async def store(self, body: Body) -> Stored:
         """Store a body, or find where it is stored. Raises LogError or BusyError: then it may be sent again."""
@@ -133,7 +134,7 @@ class Intake:
             try:
                 sequence = await self._log.append(self.subject, payload, expect=self._last)
             except (StaleWriteError, UnknownOutcomeError):
-                self._last = None  # Read again first: it may be our own record that stands there.
+                self._is_read = False  # It may be our own record that stands there.
                 continue
             self._settle(batch, sequence)
             return
@@ -141,7 +142,7 @@ class Intake:
 
     async def _not_yet_stored(self, batch: Sequence[_Waiting]) -> Sequence[_Waiting]:
         """Make sure that the subject is read to its end, and answer what was found there."""
-        if self._last is not None:
+        if self._is_read:
             return batch
         await self.catch_up()
         for one in batch:
@@ -153,7 +154,7 @@ class Intake:
     def _settle(self, batch: Sequence[_Waiting], sequence: int) -> None:
         """Remember and answer what is stored."""
         self.frames += 1
-        self._last = self._read_to = sequence
+        self._last = sequence
         now = asyncio.get_running_loop().time()
         first = 0
         for one in batch:
@@ -180,26 +181,30 @@ class Intake:
     async def catch_up(self) -> None:
         """Read the subject from where this door stands, or from where the window begins, to its end."""
         newest = await self._log.last(self.subject)
-        last = newest.sequence if newest else 0
-        if newest is not None and newest.recorded_at < datetime.now(UTC) - self._window:
-            self._read_to = max(self._read_to, last)
-        if last > self._read_to:
-            if not self._read_to:
-                self._read_to = await self._before_window() - 1
-            async with aclosing(self._log.read(self._read_to + 1)) as messages:  # type: ignore[type-var]
-                async for message in messages:
-                    if message.subject == self.subject:
-                        self._take(message)
-                        last = max(last, message.sequence)
-                    self._read_to = message.sequence
-        self._last = last
+        if newest is not None and newest.sequence > self._last:
+            if _predecessor(newest) == self._last or self._is_old(newest):
+                self._take(newest)  # One record by another door, or our own; or all of them are no news.
+            else:
+                await self._read_on()
+        self._is_read = True
+
+    async def _read_on(self) -> None:
+        start = self._last + 1 if self._last else await self._before_window()
+        async with aclosing(self._log.read(start)) as messages:  # type: ignore[type-var]
+            async for message in messages:
+                if message.subject == self.subject:
+                    self._take(message)
 
     def _take(self, message: StoredMessage) -> None:
-        """Remember the bodies of a message that was read."""
+        """Remember the bodies of a message that was read, and that it was."""
+        self._last = message.sequence
         age = max((datetime.now(UTC) - message.recorded_at).total_seconds(), 0.0)
         since = asyncio.get_running_loop().time() - age
         for found in bodies_in(message):
             self._places[found.digest] = Place(message.sequence, found.first, found.events, since)
+
+    def _is_old(self, message: StoredMessage) -> bool:
+        return message.recorded_at < datetime.now(UTC) - self._window
 
     async def _before_window(self) -> int:
         """A sequence at or before the first record that is younger than the window, found by halving."""
@@ -228,3 +233,9 @@ class Intake:
             if self._places[digest].since >= begin and len(self._places) <= BODIES_MAX:
                 return
             del self._places[digest]
+
+
+def _predecessor(message: StoredMessage) -> int | None:
+    """The last record on the subject before this one, where its writer demanded one."""
+    expected = (message.headers or {}).get(EXPECTED, "")
+    return int(expected) if expected.isdecimal() else None
