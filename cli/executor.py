@@ -23,14 +23,22 @@ slots_option = click.option(
 @click.option("--workflows", metavar="DIR", type=WORKFLOWS, required=True, help="The workflow catalog.")
 @slots_option
 @click.option("--no-analyser", is_flag=True, help="Leave the choice of workflows to other analysers.")
+@click.option(
+    "--ack-wait",
+    type=click.FloatRange(min=1),
+    hidden=True,  # For `ro chaos`. A consumer that is there already keeps its own.
+    help="Seconds after which an unconfirmed command is somebody else's, for a cell without executors so far.",
+)
 @broker_options
-def verb(broker: Broker, workflows: Path, slots: int, no_analyser: bool) -> None:
+def verb(broker: Broker, workflows: Path, slots: int, no_analyser: bool, ack_wait: float | None) -> None:
     """Run workflows, and choose them from the catalog's rules."""
     url = broker.url()
 
     async def serve() -> None:
         stopping = await begin(url)
-        service = run_executor(url, broker.cell, workflows, stopping, slots=slots, analyses=not no_analyser)
+        service = run_executor(
+            url, broker.cell, workflows, stopping, slots=slots, analyses=not no_analyser, ack_wait=ack_wait
+        )
         await until_stopped(stopping, service, within=EXECUTOR_SECONDS)
 
     asyncio.run(serve())

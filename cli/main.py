@@ -40,6 +40,7 @@ VERBS = {
     "export": "remediation_orchestrator.cli.export",
     "import": "remediation_orchestrator.cli.import_log",
     "asyncapi": "remediation_orchestrator.cli.asyncapi",
+    "chaos": "remediation_orchestrator.cli.chaos",
 }
 """Each module has its click command under the name `verb`."""
 

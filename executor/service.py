@@ -32,6 +32,7 @@ from .consumers import ensure_consumer
 from .delivery import NatsDelivery
 from .folder import CatalogFolder
 from .lease import Lease, Pace, confirming
+from .patience import PatientPull
 from .script import run_script
 from .supervisor import instant
 from .watchdog import watch_consumers
@@ -84,6 +85,7 @@ async def run_executor(url: str, cell: CellName, settings: Settings, stop: async
     watching = asyncio.create_task(watch_consumers(broker.connection, stream_name(cell), tuple(KINDS)))
     stopping = asyncio.create_task(stop.wait())
     await broker.start()
+    _be_patient(broker)
     log.info("executor ready", extra={"executor": worker.executor, "cell": cell, "slots": settings.slots})
     try:
         await asyncio.wait({following, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -205,6 +207,14 @@ def _slot(broker: NatsBroker, cell: CellName, durable: str) -> PullStreamSubscri
         ack_policy=AckPolicy.MANUAL,
         decoder=_as_it_is,
     )
+
+
+def _be_patient(broker: NatsBroker) -> None:
+    """Let every slot rest while there is nobody to ask."""
+    for subscriber in broker.subscribers:
+        if isinstance(subscriber, PullStreamSubscriber) and subscriber.subscription is not None:
+            patient = PatientPull(subscriber.subscription, broker.connection)
+            subscriber.subscription = patient  # type: ignore[assignment]  # It is what FastStream asks of it.
 
 
 async def _as_it_is(message: StreamMessage[Any]) -> bytes:
