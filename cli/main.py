@@ -33,6 +33,7 @@ VERBS = {
     "cancel": "remediation_orchestrator.cli.cancel",
     "approve": "remediation_orchestrator.cli.approve",
     "reject": "remediation_orchestrator.cli.reject",
+    "ready": "remediation_orchestrator.cli.ready",
     "audit": "remediation_orchestrator.cli.audit",
     "backtest": "remediation_orchestrator.cli.backtest",
     "replay": "remediation_orchestrator.cli.replay",

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from .connection import Broker, broker_options
+from .health import Health, answering, health_option
+from .log_options import LogShape, log_options
 from .services import ORCHESTRATOR_SECONDS, begin, load_policy, run_orchestrator, until_stopped
 
 
@@ -30,16 +32,29 @@ from .services import ORCHESTRATOR_SECONDS, begin, load_policy, run_orchestrator
     hidden=True,  # For `ro chaos`: it holds the live state against a fold of its own.
     help="A file for the digests of the live state, written on SIGUSR1.",
 )
+@log_options
+@health_option
 @broker_options
-def verb(broker: Broker, policy_path: Path | None, lease: float | None, witness: Path | None) -> None:
+def verb(
+    broker: Broker,
+    policy_path: Path | None,
+    lease: float | None,
+    witness: Path | None,
+    shape: LogShape,
+    address: tuple[str, int] | None,
+) -> None:
     """Decide for a cell, or stand by while another does."""
     policy = load_policy(policy_path)
     url = broker.url()
 
     async def serve() -> None:
-        stopping = await begin(url)
-        ttl = None if lease is None else timedelta(seconds=lease)
-        service = run_orchestrator(url, broker.cell, policy, stopping, ttl=ttl, witness=witness)
-        await until_stopped(stopping, service, within=ORCHESTRATOR_SECONDS)
+        health = Health("orchestrator")
+        async with answering(health, address):
+            stopping = await begin(url)
+            ttl = None if lease is None else timedelta(seconds=lease)
+            service = run_orchestrator(
+                url, broker.cell, policy, stopping, shape=shape, health=health, ttl=ttl, witness=witness
+            )
+            await until_stopped(stopping, service, within=ORCHESTRATOR_SECONDS)
 
     asyncio.run(serve())

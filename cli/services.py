@@ -8,9 +8,11 @@ import signal
 import socket
 from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.connection import connected
@@ -24,6 +26,8 @@ from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 from remediation_orchestrator.orchestrator.witness import witness_of
 
+from .health import Health
+from .log_options import AS_IT_IS, LogShape
 from .output import BadInputError
 from .records import log_to_stderr
 
@@ -67,6 +71,8 @@ async def run_orchestrator(
     stopping: asyncio.Event,
     active: asyncio.Event | None = None,
     *,
+    shape: LogShape = AS_IT_IS,
+    health: Health | None = None,
     ttl: timedelta | None = None,
     witness: Path | None = None,
 ) -> None:
@@ -74,13 +80,15 @@ async def run_orchestrator(
 
     With `witness` it writes the digests of its state into that file on SIGUSR1."""
     async with connected(url, name="orchestrator") as client:
-        log = await JetStreamLog.ensure(client, cell)
-        lease = await JetStreamLease.open(client, cell, ttl=ttl or TTL)
+        log = await JetStreamLog.ensure(client, cell, replicas=shape.replicas, max_bytes=shape.max_bytes)
+        lease = await JetStreamLease.open(client, cell, ttl=ttl or TTL, replicas=shape.replicas)
         clock = BrokerClock(datetime.now(UTC))
         pace = PACE if ttl is None else Pace(renew=ttl.total_seconds() / 5)
         orchestrator = Orchestrator(log, lease, clock, _identity(), policy, pace)
         if witness is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _testify, orchestrator, witness)
+        if health is not None:
+            health.ask("orchestrator", orchestrator.why_not_ready)
         telling = [asyncio.create_task(_stop_when(stopping, orchestrator))]
         if active is not None:
             telling.append(asyncio.create_task(_pass_on(orchestrator.active, active)))
@@ -92,24 +100,34 @@ async def run_orchestrator(
             await asyncio.gather(*telling, return_exceptions=True)
 
 
+class Work(Struct, frozen=True):
+    """What an executor takes on. Without `ack_wait` it is the executor's own."""
+
+    workflows: Path
+    slots: int
+    analyses: bool = True
+    ack_wait: float | None = None
+
+
 async def run_executor(
     url: str,
     cell: CellName,
-    workflows: Path,
+    work: Work,
     stopping: asyncio.Event,
     *,
-    slots: int,
-    analyses: bool = True,
-    ack_wait: float | None = None,
+    health: Health | None = None,
 ) -> None:
     """Be an executor of a cell until `stopping`. Raises LogError when it cannot go on."""
     # Only here: it brings FastStream, which no other verb should wait for.
     from remediation_orchestrator.executor import service
     from remediation_orchestrator.executor.watchdog import ConsumerGoneError
 
-    settings = service.Settings(workflows, slots=slots, analyses=analyses, ack_wait=ack_wait or service.ACK_WAIT)
+    settings = service.Settings(
+        work.workflows, slots=work.slots, analyses=work.analyses, ack_wait=work.ack_wait or service.ACK_WAIT
+    )
     try:
-        await service.run_executor(url, cell, settings, stopping)
+        ask = None if health is None else partial(health.ask, "executor")
+        await service.run_executor(url, cell, settings, stopping, ask)
     except ConsumerGoneError as error:
         raise LogUnreachableError(str(error)) from error
 

@@ -35,7 +35,7 @@ from .lease import Lease, Pace, confirming
 from .patience import PatientPull
 from .script import run_script
 from .supervisor import instant
-from .watchdog import watch_consumers
+from .watchdog import Probe, watch_consumers, why_no_work
 from .worker import Surroundings, Worker
 
 log = logging.getLogger(__name__)
@@ -66,8 +66,16 @@ class Settings:
     grace: float = 30.0
 
 
-async def run_executor(url: str, cell: CellName, settings: Settings, stop: asyncio.Event) -> None:
-    """Take commands until `stop`. Raises LogError or ConsumerGoneError, with one line, when it cannot go on."""
+async def run_executor(
+    url: str,
+    cell: CellName,
+    settings: Settings,
+    stop: asyncio.Event,
+    tell: Callable[[Probe], None] | None = None,
+) -> None:
+    """Take commands until `stop`. Raises LogError or ConsumerGoneError, with one line, when it cannot go on.
+
+    `tell` is given, once it takes commands, what says whether any can come."""
     async with connected(url, name=EXECUTOR) as connection:
         await JetStreamLog.open(connection, cell)
         waits = [await _ensure(connection, cell, durable, kind, settings) for durable, kind in KINDS.items()]
@@ -86,6 +94,8 @@ async def run_executor(url: str, cell: CellName, settings: Settings, stop: async
     stopping = asyncio.create_task(stop.wait())
     await broker.start()
     _be_patient(broker)
+    if tell is not None:
+        tell(partial(why_no_work, broker.connection, stream_name(cell), tuple(KINDS)))
     log.info("executor ready", extra={"executor": worker.executor, "cell": cell, "slots": settings.slots})
     try:
         await asyncio.wait({following, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
