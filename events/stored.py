@@ -30,6 +30,10 @@ class _Line(Struct, omit_defaults=True):
     headers: dict[str, str] | None = None
 
 
+# Encoding every message again, to see whether it is compact, would take longer than all else that is read of it.
+_BEGINNING, _SPACE = b'{"sequence":', ord(" ")
+_REWRITTEN = (b"\\", b'": ', b', "')
+"""Where one of these is in a message, a look is worth it: an escape, or a space beside a string."""
 _decoder = msgspec.json.Decoder(_Line)
 _encoder = msgspec.json.Encoder()
 
@@ -53,7 +57,9 @@ def import_line(line: bytes) -> StoredMessage:
     try:
         read = _decoder.decode(line)
         payload = (
-            base64.b64decode(read.base64, validate=True) if read.base64 is not None else _compact(read.message)
+            base64.b64decode(read.base64, validate=True)
+            if read.base64 is not None
+            else _compact(bytes(read.message), line)
         )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(str(error)) from error
@@ -69,7 +75,13 @@ def _is_compact(payload: bytes) -> bool:
         return False
 
 
-def _compact(message: Raw) -> bytes:
-    """Undo the spaces that a person's editor may have put into a line."""
-    raw = bytes(message)
-    return raw if not raw or _is_compact(raw) else _encoder.encode(msgspec.json.decode(raw))
+def _compact(message: bytes, line: bytes) -> bytes:
+    """Undo the spaces and escapes that a person's editor or another program may have put into a line."""
+    if not message or (_is_as_exported(line) and not any(sign in message for sign in _REWRITTEN)):
+        return message
+    return message if _is_compact(message) else _encoder.encode(msgspec.json.decode(message))
+
+
+def _is_as_exported(line: bytes) -> bool:
+    """Whether a line begins as `export_line` begins it: whoever spaces out a line spaces out its beginning."""
+    return line.startswith(_BEGINNING) and line[len(_BEGINNING)] != _SPACE
