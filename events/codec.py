@@ -241,7 +241,7 @@ def _decode_item(message: StoredMessage, index: int | None, item: bytes | Raw, s
 
 def _recorded(message: StoredMessage, index: int | None, event: Event, subject: Subject) -> Recorded:
     if subject.family.is_fact:
-        _check_home(event, subject, len(message.payload))
+        _check_subject(event, subject, len(message.payload))
     return Recorded(position(message.sequence, index), message.recorded_at, event)
 
 
@@ -295,7 +295,7 @@ def _settled(signal: Signal) -> SignalReceived | SignalResolved:
     return SignalResolved(**{**msgspec.structs.asdict(signal), "status": "resolved"})
 
 
-def _check_home(fact: Event, subject: Subject, size: int) -> None:
+def _check_subject(fact: Event, subject: Subject, size: int) -> None:
     """A fact counts only on the subject of what it is about: permissions are by subject."""
     if subject.family in (Family.EXECUTION, Family.ANALYSIS):
         named = getattr(fact, "execution" if subject.family is Family.EXECUTION else "remediation")
