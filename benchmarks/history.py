@@ -128,7 +128,7 @@ class History:
     def _bodies(self, problem: Problem, now: datetime) -> list[bytes]:
         times = 2 if self._chance.random() < SENT_TWICE else 1
         if problem.lasts is not None:
-            over = SignalResolved(**msgspec.structs.asdict(problem.signal))
+            over = SignalResolved(**{**msgspec.structs.asdict(problem.signal), "status": "resolved"})
             self._later(now + problem.lasts * self._chance.uniform(0.5, 2), subjects.signal(CELL, "probe"), over)
         if self._chance.random() < CLOUD_EVENTS:
             return [self._event(problem.signal, now)] * times
