@@ -68,7 +68,7 @@ class _Folder:
 
 
 class EmbeddedServer:
-    """One nats-server on a data folder. Start it from the main thread: see `_dies_with_parent`."""
+    """One nats-server on a data folder. Start it from the main thread: see `dies_with_parent`."""
 
     def __init__(self, data_dir: Path, *, port: int | None = None) -> None:
         self._folder = _Folder(data_dir)
@@ -259,7 +259,7 @@ def _spawn_server(folder: _Folder, lock: int) -> "subprocess.Popen[bytes]":
         stderr=subprocess.DEVNULL,
         pass_fds=(lock,),
         start_new_session=True,  # A Ctrl-C in the terminal is for the parent, which stops us when it has finished.
-        preexec_fn=_dies_with_parent() if _kernel_watches() else None,
+        preexec_fn=dies_with_parent() if _kernel_watches() else None,
     )
 
 
@@ -278,12 +278,13 @@ def _kernel_watches() -> bool:
     return sys.platform == "linux" and threading.current_thread() is threading.main_thread()
 
 
-def _dies_with_parent() -> Callable[[], None]:
+def dies_with_parent(number: int = signal.SIGTERM) -> Callable[[], None]:
+    """A `preexec_fn`: the kernel, which must be Linux, signals the child when the thread that started it ends."""
     parent = os.getpid()
     libc = ctypes.CDLL(None)  # Loaded here: after the fork it is too late to load anything.
 
     def ask_kernel() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        libc.prctl(_PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:  # It died before we asked.
             os._exit(1)
 

@@ -144,6 +144,11 @@ class JetStreamLog:
         )
         return max((used / limit for used, limit in limits if limit > 0), default=0.0)
 
+    async def takes_signals(self) -> bool:
+        """Whether the log is open for signals."""
+        info = await self._info()
+        return set(info.config["subjects"]) >= set(subjects.bound_subjects(self._cell))
+
     async def take_signals(self, *, enabled: bool) -> None:
         """Open or shut the log for signals."""
         info = await self._info()

@@ -121,6 +121,10 @@ class MemoryCell:
         """How many bytes the log has."""
         return self._bytes
 
+    def takes_signals(self) -> bool:
+        """Whether the log is open for signals."""
+        return self._signals
+
     def take_signals(self, *, enabled: bool) -> None:
         """Open or shut the log for signals."""
         self._signals = enabled
@@ -217,6 +221,11 @@ class MemoryLog(_Handle):
         """The share of the log's limit that is used; 0.0 where it has none."""
         await self.at(Moment.ASK, "")
         return self._store.fill()
+
+    async def takes_signals(self) -> bool:
+        """Whether the log is open for signals."""
+        await self.at(Moment.ASK, "")
+        return self._store.takes_signals()
 
     async def take_signals(self, *, enabled: bool) -> None:
         """Open or shut the log for signals."""

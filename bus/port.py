@@ -86,6 +86,9 @@ class EventLog(ReadableLog, Protocol):
     async def fill(self) -> float:
         """How full the log is: the share of its limit that is used, from 0.0; 0.0 where it has none."""
 
+    async def takes_signals(self) -> bool:
+        """Whether the log is open for signals."""
+
     async def take_signals(self, *, enabled: bool) -> None:
         """Open or shut the log for signals, so that at its limit publishers are refused and runs can end."""
 

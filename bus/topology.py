@@ -100,7 +100,7 @@ async def ensure_stream(
     if is_imported(found.config):
         raise ImportedLogError(f"the cell {cell!r} holds an imported log: it is there to be read")
     _check_keeps_everything(found.config)
-    changes = _lossless_changes(cell, found, max_bytes)
+    changes = _lossless_changes(cell, found, max_bytes) | missing_replicas(found, replicas)
     if not changes:
         return found
     return await update_stream(connection, found, changes)
@@ -109,7 +109,10 @@ async def ensure_stream(
 async def ensure_leases(connection: Client, *, replicas: int = 1) -> api.StreamInfo:
     """Make the bucket of leases if there is none."""
     found = await api.stream_info(connection, LEASE_STREAM)
-    return found or await _create(connection, lease_config(replicas=replicas))
+    if found is None:
+        found = await _create(connection, lease_config(replicas=replicas))
+    changes = missing_replicas(found, replicas)
+    return await update_stream(connection, found, changes) if changes else found
 
 
 async def update_stream(connection: Client, found: api.StreamInfo, changes: dict[str, Any]) -> api.StreamInfo:
@@ -160,3 +163,8 @@ def _lossless_changes(cell: CellName, found: api.StreamInfo, max_bytes: int | No
         else:
             log.warning("limit kept", extra={"stream": found.config["name"], "stored_bytes": found.state.bytes})
     return changes
+
+
+def missing_replicas(found: api.StreamInfo, replicas: int) -> dict[str, Any]:
+    """Copies may be added to what is there; to take some away is the business of whoever runs the broker."""
+    return {"num_replicas": replicas} if replicas > found.config.get("num_replicas", 1) else {}

@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from .connection import Broker, broker_options
-from .services import EXECUTOR_SECONDS, begin, run_executor, until_stopped
+from .health import Health, answering, health_option
+from .services import EXECUTOR_SECONDS, Work, begin, run_executor, until_stopped
 
 WORKFLOWS = click.Path(exists=True, file_okay=False, path_type=Path)
 SLOTS_DEFAULT = 4
@@ -23,14 +24,31 @@ slots_option = click.option(
 @click.option("--workflows", metavar="DIR", type=WORKFLOWS, required=True, help="The workflow catalog.")
 @slots_option
 @click.option("--no-analyser", is_flag=True, help="Leave the choice of workflows to other analysers.")
+@click.option(
+    "--ack-wait",
+    type=click.FloatRange(min=1),
+    hidden=True,  # For `ro chaos`. A consumer that is there already keeps its own.
+    help="Seconds after which an unconfirmed command is somebody else's, for a cell without executors so far.",
+)
+@health_option
 @broker_options
-def verb(broker: Broker, workflows: Path, slots: int, no_analyser: bool) -> None:
+def verb(
+    broker: Broker,
+    workflows: Path,
+    slots: int,
+    no_analyser: bool,
+    ack_wait: float | None,
+    address: tuple[str, int] | None,
+) -> None:
     """Run workflows, and choose them from the catalog's rules."""
     url = broker.url()
 
     async def serve() -> None:
-        stopping = await begin(url)
-        service = run_executor(url, broker.cell, workflows, stopping, slots=slots, analyses=not no_analyser)
-        await until_stopped(stopping, service, within=EXECUTOR_SECONDS)
+        health = Health("executor")
+        async with answering(health, address):
+            stopping = await begin(url)
+            work = Work(workflows, slots=slots, analyses=not no_analyser, ack_wait=ack_wait)
+            service = run_executor(url, broker.cell, work, stopping, health=health)
+            await until_stopped(stopping, service, within=EXECUTOR_SECONDS)
 
     asyncio.run(serve())

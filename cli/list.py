@@ -3,7 +3,6 @@
 import click
 
 from remediation_orchestrator.events import Phase
-from remediation_orchestrator.orchestrator.lead import FULL
 from remediation_orchestrator.orchestrator.views import Chronicle, RemediationView, remediations
 
 from .connection import Source, reading_options
@@ -35,8 +34,8 @@ def verb(source: Source, active: bool, phases: tuple[str, ...], target: str | No
         and (not phases or one.phase in phases)
         and (target is None or target in str(one.target))
     ]
-    if found.fill >= FULL:
-        click.echo(f"ro: the log is {found.fill:.0%} full: it takes no signals until there is room", err=True)
+    if found.shut_at is not None:
+        click.echo(f"ro: the log is {found.shut_at:.0%} full: it takes no signals until there is room", err=True)
     if as_json:
         for one in rows:
             json_line(one)

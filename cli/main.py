@@ -33,12 +33,14 @@ VERBS = {
     "cancel": "remediation_orchestrator.cli.cancel",
     "approve": "remediation_orchestrator.cli.approve",
     "reject": "remediation_orchestrator.cli.reject",
+    "ready": "remediation_orchestrator.cli.ready",
     "audit": "remediation_orchestrator.cli.audit",
     "backtest": "remediation_orchestrator.cli.backtest",
     "replay": "remediation_orchestrator.cli.replay",
     "export": "remediation_orchestrator.cli.export",
     "import": "remediation_orchestrator.cli.import_log",
     "asyncapi": "remediation_orchestrator.cli.asyncapi",
+    "chaos": "remediation_orchestrator.cli.chaos",
 }
 """Each module has its click command under the name `verb`."""
 

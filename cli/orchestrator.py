@@ -1,11 +1,14 @@
 """`ro orchestrator`: one orchestrator of a cell, active or standing by."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import click
 
 from .connection import Broker, broker_options
+from .health import Health, answering, health_option
+from .log_options import LogShape, log_options
 from .services import ORCHESTRATOR_SECONDS, begin, load_policy, run_orchestrator, until_stopped
 
 
@@ -17,15 +20,41 @@ from .services import ORCHESTRATOR_SECONDS, begin, load_policy, run_orchestrator
     type=click.Path(path_type=Path),
     help="The policy of a log that has none yet; afterwards `ro policy adopt` is the way.",
 )
+@click.option(
+    "--lease",
+    type=click.FloatRange(min=1),
+    hidden=True,  # For `ro chaos`: a takeover in a second or two.
+    help="Seconds after which a silent orchestrator is replaced.",
+)
+@click.option(
+    "--witness",
+    type=click.Path(path_type=Path, dir_okay=False),
+    hidden=True,  # For `ro chaos`: it holds the live state against a fold of its own.
+    help="A file for the digests of the live state, written on SIGUSR1.",
+)
+@log_options
+@health_option
 @broker_options
-def verb(broker: Broker, policy_path: Path | None) -> None:
+def verb(
+    broker: Broker,
+    policy_path: Path | None,
+    lease: float | None,
+    witness: Path | None,
+    shape: LogShape,
+    address: tuple[str, int] | None,
+) -> None:
     """Decide for a cell, or stand by while another does."""
     policy = load_policy(policy_path)
     url = broker.url()
 
     async def serve() -> None:
-        stopping = await begin(url)
-        service = run_orchestrator(url, broker.cell, policy, stopping)
-        await until_stopped(stopping, service, within=ORCHESTRATOR_SECONDS)
+        health = Health("orchestrator")
+        async with answering(health, address):
+            stopping = await begin(url)
+            ttl = None if lease is None else timedelta(seconds=lease)
+            service = run_orchestrator(
+                url, broker.cell, policy, stopping, shape=shape, health=health, ttl=ttl, witness=witness
+            )
+            await until_stopped(stopping, service, within=ORCHESTRATOR_SECONDS)
 
     asyncio.run(serve())

@@ -18,8 +18,8 @@ class Read(Struct, frozen=True):
 
     fold: Fold
     now: datetime
-    fill: float
-    """The share of a live log's limit that is used."""
+    shut_at: float | None
+    """The share of its limit that is used, where a live log takes no signals because of it."""
 
 
 def read(source: Source, observer: Observer | None = None) -> Read:
@@ -41,5 +41,7 @@ async def read_log(log: ReadableLog, observer: Observer | None = None, *, live: 
             fold.take(message)
             newest = max(newest, message.recorded_at)
     fold.fold_facts()
-    fill = await log.fill() if isinstance(log, JetStreamLog) else 0.0
-    return Read(fold, max(newest, datetime.now(UTC)) if live else newest, fill)
+    shut_at = None
+    if isinstance(log, JetStreamLog) and not await log.takes_signals():
+        shut_at = await log.fill()
+    return Read(fold, max(newest, datetime.now(UTC)) if live else newest, shut_at)

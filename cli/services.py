@@ -7,19 +7,27 @@ import secrets
 import signal
 import socket
 from collections.abc import Awaitable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+
+import msgspec
+from msgspec import Struct
 
 from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.lease import JetStreamLease
+from remediation_orchestrator.bus.lease import TTL, JetStreamLease
 from remediation_orchestrator.bus.port import LogUnreachableError
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.orchestrator import policy_file
+from remediation_orchestrator.orchestrator.lead import PACE, Pace
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, policy_of
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
+from remediation_orchestrator.orchestrator.witness import witness_of
 
+from .health import Health
+from .log_options import AS_IT_IS, LogShape
 from .output import BadInputError
 from .records import log_to_stderr
 
@@ -57,14 +65,30 @@ async def begin(url: str) -> asyncio.Event:
 
 
 async def run_orchestrator(
-    url: str, cell: CellName, policy: Policy, stopping: asyncio.Event, active: asyncio.Event | None = None
+    url: str,
+    cell: CellName,
+    policy: Policy,
+    stopping: asyncio.Event,
+    active: asyncio.Event | None = None,
+    *,
+    shape: LogShape = AS_IT_IS,
+    health: Health | None = None,
+    ttl: timedelta | None = None,
+    witness: Path | None = None,
 ) -> None:
-    """Be an orchestrator of a cell until `stopping`; `active` is set when it first decides."""
+    """Be an orchestrator of a cell until `stopping`; `active` is set when it first decides.
+
+    With `witness` it writes the digests of its state into that file on SIGUSR1."""
     async with connected(url, name="orchestrator") as client:
-        log = await JetStreamLog.ensure(client, cell)
-        lease = await JetStreamLease.open(client, cell)
+        log = await JetStreamLog.ensure(client, cell, replicas=shape.replicas, max_bytes=shape.max_bytes)
+        lease = await JetStreamLease.open(client, cell, ttl=ttl or TTL, replicas=shape.replicas)
         clock = BrokerClock(datetime.now(UTC))
-        orchestrator = Orchestrator(log, lease, clock, _identity(), policy)
+        pace = PACE if ttl is None else Pace(renew=ttl.total_seconds() / 5)
+        orchestrator = Orchestrator(log, lease, clock, _identity(), policy, pace)
+        if witness is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _testify, orchestrator, witness)
+        if health is not None:
+            health.ask("orchestrator", orchestrator.why_not_ready)
         telling = [asyncio.create_task(_stop_when(stopping, orchestrator))]
         if active is not None:
             telling.append(asyncio.create_task(_pass_on(orchestrator.active, active)))
@@ -76,18 +100,34 @@ async def run_orchestrator(
             await asyncio.gather(*telling, return_exceptions=True)
 
 
+class Work(Struct, frozen=True):
+    """What an executor takes on. Without `ack_wait` it is the executor's own."""
+
+    workflows: Path
+    slots: int
+    analyses: bool = True
+    ack_wait: float | None = None
+
+
 async def run_executor(
-    url: str, cell: CellName, workflows: Path, stopping: asyncio.Event, *, slots: int, analyses: bool = True
+    url: str,
+    cell: CellName,
+    work: Work,
+    stopping: asyncio.Event,
+    *,
+    health: Health | None = None,
 ) -> None:
     """Be an executor of a cell until `stopping`. Raises LogError when it cannot go on."""
     # Only here: it brings FastStream, which no other verb should wait for.
     from remediation_orchestrator.executor import service
     from remediation_orchestrator.executor.watchdog import ConsumerGoneError
 
+    settings = service.Settings(
+        work.workflows, slots=work.slots, analyses=work.analyses, ack_wait=work.ack_wait or service.ACK_WAIT
+    )
     try:
-        await service.run_executor(
-            url, cell, service.Settings(workflows, slots=slots, analyses=analyses), stopping
-        )
+        ask = None if health is None else partial(health.ask, "executor")
+        await service.run_executor(url, cell, settings, stopping, ask)
     except ConsumerGoneError as error:
         raise LogUnreachableError(str(error)) from error
 
@@ -108,6 +148,13 @@ async def until_stopped(stopping: asyncio.Event, *services: Awaitable[None], wit
     for end in ends:
         if isinstance(end, Exception):
             raise end
+
+
+def _testify(orchestrator: Orchestrator, file: Path) -> None:
+    """Say what the state is, at once or not at all."""
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.write_bytes(msgspec.json.encode(witness_of(orchestrator.fold)))
+    fresh.replace(file)
 
 
 def _identity() -> Identity:

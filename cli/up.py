@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import click
+from msgspec import Struct
 
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
@@ -16,9 +17,19 @@ from remediation_orchestrator.orchestrator.routing.policy import Policy
 
 from .connection import DATA_DIR, CellType
 from .executor import WORKFLOWS, slots_option
+from .health import Health, answering, health_option
+from .log_options import LogShape, limit_option
 from .output import line
 from .records import log_to_stderr
-from .services import EXECUTOR_SECONDS, load_policy, run_executor, run_orchestrator, stop_on_signals, until_stopped
+from .services import (
+    EXECUTOR_SECONDS,
+    Work,
+    load_policy,
+    run_executor,
+    run_orchestrator,
+    stop_on_signals,
+    until_stopped,
+)
 
 
 @click.command("up")
@@ -35,6 +46,8 @@ from .services import EXECUTOR_SECONDS, load_policy, run_executor, run_orchestra
 @click.option("--policy", "policy_path", metavar="FILE", type=click.Path(path_type=Path), help="For a new log.")
 @click.option("--port", type=click.IntRange(min=1, max=65_535), help="The broker's port.  [default: a free one]")
 @slots_option
+@limit_option
+@health_option
 @click.option("--cell", type=CellType(), default=DEFAULT_CELL, show_default=True, help="The cell.")
 def verb(
     data_dir: Path,
@@ -42,6 +55,8 @@ def verb(
     policy_path: Path | None,
     port: int | None,
     slots: int,
+    log_max_bytes: int | None,
+    address: tuple[str, int] | None,
     cell: CellName,
 ) -> None:
     """Run a broker, an orchestrator, an executor and an analyser here, until Ctrl-C."""
@@ -49,21 +64,33 @@ def verb(
     catalog = workflows or data_dir / "workflows"
     catalog.mkdir(parents=True, exist_ok=True)
     log_to_stderr()
-    asyncio.run(_serve(data_dir, catalog, policy, port, slots, cell))
+    settings = Settings(catalog, policy, slots, cell, LogShape(max_bytes=log_max_bytes), address)
+    asyncio.run(_serve(EmbeddedServer(data_dir, port=port), settings))
 
 
-async def _serve(
-    data_dir: Path, workflows: Path, policy: Policy, port: int | None, slots: int, cell: CellName
-) -> None:
+class Settings(Struct, frozen=True):
+    """What the services are told."""
+
+    workflows: Path
+    policy: Policy
+    slots: int
+    cell: CellName
+    shape: LogShape
+    health: tuple[str, int] | None
+
+
+async def _serve(embedded: EmbeddedServer, settings: Settings) -> None:
     stopping, active = stop_on_signals(), asyncio.Event()
-    async with EmbeddedServer(data_dir, port=port) as server:
+    health = Health("orchestrator", "executor")
+    cell, shape = settings.cell, settings.shape
+    async with answering(health, settings.health), embedded as server:
         async with connected(server.url, name="up") as client:  # The executor finds a log where there was none.
-            await JetStreamLog.ensure(client, cell)
+            await JetStreamLog.ensure(client, cell, max_bytes=shape.max_bytes)
         await until_stopped(
             stopping,
             _until_ended(server.pid, stopping),
-            run_orchestrator(server.url, cell, policy, stopping, active),
-            run_executor(server.url, cell, workflows, stopping, slots=slots),
+            run_orchestrator(server.url, cell, settings.policy, stopping, active, shape=shape, health=health),
+            run_executor(server.url, cell, Work(settings.workflows, settings.slots), stopping, health=health),
             _say_when_ready(server.url, cell, active, stopping),
             within=EXECUTOR_SECONDS,
         )

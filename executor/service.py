@@ -32,9 +32,10 @@ from .consumers import ensure_consumer
 from .delivery import NatsDelivery
 from .folder import CatalogFolder
 from .lease import Lease, Pace, confirming
+from .patience import PatientPull
 from .script import run_script
 from .supervisor import instant
-from .watchdog import watch_consumers
+from .watchdog import Probe, watch_consumers, why_no_work
 from .worker import Surroundings, Worker
 
 log = logging.getLogger(__name__)
@@ -65,8 +66,16 @@ class Settings:
     grace: float = 30.0
 
 
-async def run_executor(url: str, cell: CellName, settings: Settings, stop: asyncio.Event) -> None:
-    """Take commands until `stop`. Raises LogError or ConsumerGoneError, with one line, when it cannot go on."""
+async def run_executor(
+    url: str,
+    cell: CellName,
+    settings: Settings,
+    stop: asyncio.Event,
+    tell: Callable[[Probe], None] | None = None,
+) -> None:
+    """Take commands until `stop`. Raises LogError or ConsumerGoneError, with one line, when it cannot go on.
+
+    `tell` is given, once it takes commands, what says whether any can come."""
     async with connected(url, name=EXECUTOR) as connection:
         await JetStreamLog.open(connection, cell)
         waits = [await _ensure(connection, cell, durable, kind, settings) for durable, kind in KINDS.items()]
@@ -84,6 +93,9 @@ async def run_executor(url: str, cell: CellName, settings: Settings, stop: async
     watching = asyncio.create_task(watch_consumers(broker.connection, stream_name(cell), tuple(KINDS)))
     stopping = asyncio.create_task(stop.wait())
     await broker.start()
+    _be_patient(broker)
+    if tell is not None:
+        tell(partial(why_no_work, broker.connection, stream_name(cell), tuple(KINDS)))
     log.info("executor ready", extra={"executor": worker.executor, "cell": cell, "slots": settings.slots})
     try:
         await asyncio.wait({following, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -205,6 +217,14 @@ def _slot(broker: NatsBroker, cell: CellName, durable: str) -> PullStreamSubscri
         ack_policy=AckPolicy.MANUAL,
         decoder=_as_it_is,
     )
+
+
+def _be_patient(broker: NatsBroker) -> None:
+    """Let every slot rest while there is nobody to ask."""
+    for subscriber in broker.subscribers:
+        if isinstance(subscriber, PullStreamSubscriber) and subscriber.subscription is not None:
+            patient = PatientPull(subscriber.subscription, broker.connection)
+            subscriber.subscription = patient  # type: ignore[assignment]  # It is what FastStream asks of it.
 
 
 async def _as_it_is(message: StreamMessage[Any]) -> bytes:

@@ -1,6 +1,7 @@
 """Say when no work can come any more: FastStream reads on, silent and at full speed, when its consumer is gone."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import nats.errors
 from nats.aio.client import Client
@@ -11,6 +12,12 @@ from nats.js.errors import APIError, NotFoundError
 # this long will not.
 SILENCE_MAX = 300.0
 LOOK_EVERY = 5.0
+# A healthy broker answers within milliseconds; whoever wants to know our health does not wait for long.
+ASK_SECONDS = 1.5
+
+
+Probe = Callable[[], Awaitable[str | None]]
+"""Says in one line why no work can come; None where it can."""
 
 
 class ConsumerGoneError(Exception):
@@ -36,3 +43,16 @@ async def watch_consumers(
                 raise ConsumerGoneError(f"{stream}: connected, but silent for {silent:.0f} s: {error}") from error
         else:
             silent = 0.0
+
+
+async def why_no_work(connection: Client, stream: str, durables: tuple[str, ...]) -> str | None:
+    """Why no work can come at the moment, in one line; None where it can."""
+    if not connection.is_connected:
+        return "the broker cannot be reached"
+    jetstream = JetStreamContext(connection, timeout=ASK_SECONDS)
+    try:
+        for durable in durables:
+            await jetstream.consumer_info(stream, durable)
+    except (nats.errors.Error, APIError, OSError) as error:
+        return f"{stream}: its consumers cannot be asked: {error}"
+    return None

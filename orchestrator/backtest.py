@@ -28,6 +28,7 @@ from remediation_orchestrator.events import (
     StoredMessage,
     Target,
     TargetReleased,
+    Undecodable,
     Verdict,
     decode,
 )
@@ -173,14 +174,19 @@ class Backtest(Rehearsal):
             yield from self._rows(self.wait(fact.recorded_at))
             self._folded = fact.sequence
             for record in decode(fact):
-                fold_fact(self.view, record)
+                self._fold(record)
                 yield from self._rows(self.round(fact.recorded_at))
 
     def _fold_next(self) -> None:
         message = self._facts.popleft()
         self._folded = message.sequence
         for record in decode(message):
-            fold_fact(self.view, record)
+            self._fold(record)
+
+    def _fold(self, record: Recorded | Undecodable) -> None:
+        fold_fact(self.view, record)
+        # A run that the log decided later than this policy would is early here, and nobody took its name.
+        self.view.spoilt.difference_update(self._known.decided)
 
     # -- time between two recorded rounds --------------------------------------------------------------
 

@@ -69,9 +69,10 @@ class Leader:
         self._dispatcher = Dispatcher(log, self._source)
         self._own: dict[int, float] = {}
         """Frames stored and not read back yet, and when (monotonic seconds) their append was acknowledged."""
+        self.unstored: str | None = None
+        """Why the frame under way is not stored yet."""
         self._resigned: str | None = None
         self._fill_due = 0.0
-        self._takes_signals: bool | None = None
 
     async def begin(self, first_record: Callable[[], OrchestratorStarted]) -> None:
         """Take the fence: from here on every append of an earlier orchestrator is refused."""
@@ -158,6 +159,7 @@ class Leader:
         items = encoded or [encode(one, decision_attributes(one, self._source, now)) for one in decisions]
         payload = join_frame([encode(head, decision_attributes(head, self._source, now)), *items])
         sequence = await self._append(payload, expect=chain.head)
+        self.unstored = None
         self._own[sequence] = asyncio.get_running_loop().time()
         self._fold.stored(sequence, [head, *decisions], payload)
 
@@ -172,7 +174,8 @@ class Leader:
                     raise
                 return sequence
             except LogError as error:
-                log.warning("a frame is not stored yet", extra={"why": str(error)})
+                self.unstored = str(error)
+                log.warning("a frame is not stored yet", extra={"why": self.unstored})
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _find(self, payload: bytes) -> int | None:
@@ -192,13 +195,11 @@ class Leader:
             return
         self._fill_due = moment + self._pace.fill
         try:
-            fill = await self._log.fill()
-            wanted = fill < ROOM if self._takes_signals is False else fill < FULL
-            if wanted != self._takes_signals:
+            fill, takes = await self._log.fill(), await self._log.takes_signals()
+            wanted = fill < (FULL if takes else ROOM)
+            if wanted != takes:
                 await self._log.take_signals(enabled=wanted)
-                if not wanted or self._takes_signals is False:
-                    log.warning("the log takes signals" if wanted else "the log is full", extra={"fill": fill})
-                self._takes_signals = wanted
+                log.warning("the log takes signals" if wanted else "the log is full", extra={"fill": fill})
         except LogError as error:
             log.warning("the log's fill is not known", extra={"why": str(error)})
 

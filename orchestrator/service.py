@@ -20,6 +20,10 @@ from .routing.policy import DEFAULT, Policy
 
 log = logging.getLogger(__name__)
 
+# Whoever follows is behind by milliseconds; whoever still folds the past is not ready.
+TAIL_SECONDS = 1.0
+LOOK_SECONDS = 0.01
+
 
 class Identity(Struct, frozen=True):
     """Who this orchestrator is."""
@@ -47,6 +51,9 @@ class Orchestrator:
         self._policy = policy
         self._pace = pace
         self._stopping = asyncio.Event()
+        self._leader: Leader | None = None
+        self._unfit: str | None = None
+        """Why this version must not become active here."""
         self.active = asyncio.Event()
         """Set while this orchestrator decides."""
         self.inbox = Inbox()
@@ -71,6 +78,29 @@ class Orchestrator:
                     log.warning("standing by", extra={"why": str(conflict)})
                 finally:
                     self.active.clear()
+
+    async def why_not_ready(self) -> str | None:
+        """Why it neither decides nor could take over, or takes no signals; None where all is well.
+
+        Ready is: folded to the tail as it was when asked, and holding the lease, or following whoever holds it."""
+        if self._unfit is not None:
+            return self._unfit
+        try:
+            tail = await self._log.last_sequence()
+            async with asyncio.timeout(TAIL_SECONDS):
+                while self.fold.read < tail:  # noqa: ASYNC110 - a probe is rare, and an event would cost every message
+                    await asyncio.sleep(LOOK_SECONDS)
+            if self._leader is not None and self._leader.unstored is not None:
+                return f"the broker stores nothing: {self._leader.unstored}"
+            if await self._lease.holder() is None:
+                return "nobody is active"
+            if not await self._log.takes_signals():
+                return f"the log is {await self._log.fill():.0%} full: it takes no signals until there is room"
+        except TimeoutError:
+            return f"it has folded {self.fold.read:,} of {tail:,} messages"
+        except LogError as error:
+            return str(error)
+        return None
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[None]:
@@ -107,10 +137,12 @@ class Orchestrator:
         """Fold along until the lease is ours and the fold is at the tail; False when told to stop."""
         while not self._stopping.is_set():
             await self._take()
-            if self.fold.unknown is not None:
-                await self._refuse_to_lead(self.fold.unknown)
-            elif await self._has_lease() and await self._at_tail():
+            if self.fold.unknown is None and not (await self._has_lease() and await self._at_tail()):
+                continue
+            unknown = self.fold.needs_another(self._identity.version)
+            if unknown is None:
                 return not self._stopping.is_set()
+            await self._refuse_to_lead(unknown)
         return False
 
     async def _take(self) -> None:
@@ -124,6 +156,9 @@ class Orchestrator:
             "not becoming active",
             extra={"unknown": unknown, "needs_version": self.fold.version, "version": self._identity.version},
         )
+        self._unfit = f"{unknown} needs version {self.fold.version} or newer, this is {self._identity.version}"
+        with suppress(LogError):
+            await self._lease.release(self._identity.name)
         await self._stopping.wait()
 
     async def _has_lease(self) -> bool:
@@ -140,7 +175,7 @@ class Orchestrator:
         while self.fold.read < tail and not self._stopping.is_set():
             await self._take()
             await self._renew()
-        return self.fold.unknown is None
+        return True
 
     async def _renew(self) -> bool:
         """Hold the lease; True while nobody else is known to have it."""
@@ -151,6 +186,7 @@ class Orchestrator:
 
     async def _lead(self) -> None:
         leader = Leader(self._log, self._clock, self.fold, self.inbox, self._identity.name, self._pace)
+        self._leader = leader
         keeping = asyncio.create_task(self._keep_lease(leader))
         try:
             await leader.begin(self._first_record)
@@ -158,6 +194,7 @@ class Orchestrator:
             log.info("active", extra={"orchestrator": self._identity.name, "read": self.fold.read})
             await leader.lead(self._stopping)
         finally:
+            self._leader = None
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
             await leader.close()
@@ -172,6 +209,9 @@ class Orchestrator:
         leader.resign("the lease is another's")
 
     def _first_record(self) -> OrchestratorStarted:
+        unknown = self.fold.needs_another(self._identity.version)
+        if unknown is not None:  # A newer one was faster, and has said what we do not know.
+            raise FencedError(unknown)
         view = self.fold.view
         policy = None if view.adopted else self._policy.document()
         in_force = view.policy if view.adopted else self._policy

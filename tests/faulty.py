@@ -59,6 +59,10 @@ class FaultyLog:
         """It has no limit."""
         return 0.0
 
+    async def takes_signals(self) -> bool:
+        """It takes everything."""
+        return True
+
     async def take_signals(self, *, enabled: bool) -> None:
         """It takes everything."""
 

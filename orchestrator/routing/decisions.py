@@ -49,10 +49,13 @@ def fold_decision(view: Projection, decision: Decision, at: Position | None) -> 
     """Let one decision take effect; False where it fits nothing. `at` is None until its frame is stored."""
     match decision:
         case RoutingDecided():
+            view.newest = max(view.newest, decision.situation.now)
             return _routing_decided(view, decision, at)
         case PhaseChanged():
+            view.newest = max(view.newest, decision.now)
             return _phase_changed(view, decision, at)
         case TargetReleased():
+            view.newest = max(view.newest, decision.now)
             return _target_released(view, decision)
         case SignalRejected() | PolicyRejected():
             view.drop(Answer, decision.position)

@@ -60,7 +60,7 @@ def fold_fact(view: Projection, record: Recorded | Undecodable) -> bool:
     """Let one fact take effect; False where it is a stray that fits nothing."""
     view.newest = max(view.newest, record.recorded_at)
     if isinstance(record, Undecodable):
-        view.ask(Answer(record.position, record.reason, record.message))
+        view.ask(Answer(record.position, record.reason, record.message, record.unknown_type))
         return True
     fits = _FOLDS[type(record.event)](view, record.event, record.position, record.recorded_at)
     if not fits and isinstance(

@@ -22,6 +22,8 @@ from .chain import Chain
 from .decisions import confirm, fold_decision
 from .facts import fold_fact
 from .projection import Projection
+from .state import Answer
+from .version import newer
 
 
 class Observer(Protocol):
@@ -70,6 +72,16 @@ class Fold:
             if self._observer is not None:
                 self._observer.command(message, (kind, name))
             self.view.owed.pop((kind, name), None)
+
+    def needs_another(self, version: str) -> str | None:
+        """What keeps an orchestrator of this version from becoming active here, if anything does; ask at the tail.
+
+        A decision of an unknown type always does. A fact of one does only if a frame covers it without an answer
+        in a log in which a newer version was active: that one knew it. Any other is for us to answer."""
+        if self.unknown is not None or not newer(self.version, version):
+            return self.unknown
+        unanswered = (task for task in self.view.agenda.values() if isinstance(task, Answer))
+        return next((f"{one.unknown_type} at {one.position}" for one in unanswered if one.unknown_type), None)
 
     def fold_facts(self, through: int | None = None, *, most: int | None = None) -> None:
         """Fold the facts that wait: all of them, those through a sequence, or so many messages at most."""

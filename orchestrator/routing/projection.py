@@ -51,7 +51,7 @@ class Projection:
         self.policy: Policy = DEFAULT
         self.adopted = False
         self.newest = EPOCH
-        """The latest stamp of any fact folded."""
+        """The latest moment of any record folded: a fact's stamp, a decision's `now`."""
         self.histories: dict[Fingerprint, FingerprintHistory] = {}
         self.remediations: dict[RemediationId, Remediation] = {}
         self.runs: dict[ExecutionId, Run] = {}

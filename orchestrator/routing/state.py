@@ -145,6 +145,8 @@ class Answer(Struct, frozen=True, gc=False):
     position: Position
     reason: Literal["Undecodable", "TooLarge"] | None
     message: str
+    unknown_type: str | None = None
+    """Where it is of a type that this version does not know."""
 
 
 Task = Judge | Serve | Tell | Answer

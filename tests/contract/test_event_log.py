@@ -223,8 +223,10 @@ async def test_a_full_log_refuses_and_keeps_what_it_has(make_log: MakeLog) -> No
 
 async def test_shut_for_signals_the_rest_goes_on(log: EventLog) -> None:
     """Publishers of signals are refused, runs can end; and it can be opened again."""
+    assert await log.takes_signals()
     await log.take_signals(enabled=False)
     await log.take_signals(enabled=False)
+    assert not await log.takes_signals()
     with pytest.raises(LogFullError, match="takes no signals"):
         await log.append(on(log), b"x")
     assert await log.append(on(log, "execution.wfe-1"), b"x") == 1

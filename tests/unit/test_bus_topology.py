@@ -1,6 +1,7 @@
 """What a cell has on the broker, as data."""
 
-from remediation_orchestrator.bus.topology import identity_of, stream_config
+from remediation_orchestrator.bus.api import StreamInfo, StreamState
+from remediation_orchestrator.bus.topology import identity_of, missing_replicas, stream_config
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.events.subjects import bound_subjects
 
@@ -31,3 +32,10 @@ def test_an_identity_names_a_life() -> None:
     others = {identity_of("RO_main", created[:-2] + "8Z"), identity_of("RO_x", created)}
     assert len(others | {identity_of("RO_main", created)}) == 3
     assert identity_of("RO_main", created) == "2da6b604"
+
+
+def test_copies_are_added_and_never_taken_away() -> None:
+    """To take some away is the business of whoever runs the broker."""
+    single, triple = (StreamInfo(stream_config(CELL, replicas=n), "", StreamState()) for n in (1, 3))
+    assert missing_replicas(single, 3) == {"num_replicas": 3}
+    assert missing_replicas(triple, 3) == missing_replicas(triple, 1) == {}

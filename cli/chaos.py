@@ -1,0 +1,109 @@
+"""`ro chaos`: hurt a throw-away cell of real processes for a while, and count what came of it."""
+
+import asyncio
+import shutil
+import signal
+import tempfile
+from collections import Counter
+from contextlib import aclosing
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from remediation_orchestrator.simulation.chaos import Round, rounds
+from remediation_orchestrator.simulation.chaos_account import Tally
+from remediation_orchestrator.simulation.chaos_faults import Strike
+
+from .connection import json_option
+from .output import RefusedError, json_line, line, table
+
+COLUMNS = (
+    "accepted",
+    "decided",
+    "run",
+    "decided twice",
+    "run twice",
+    "two at once",
+    "lost",
+    "forgotten",
+    "findings",
+)
+
+
+@click.command("chaos")
+@click.option(
+    "--rounds", "count", type=click.IntRange(min=1), default=5, show_default=True, help="How many rounds."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="What the strikes come from."
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.5, max=600),
+    default=3.0,
+    show_default=True,
+    help="How long a round strikes; healing and counting come on top.",
+)
+@json_option
+def verb(count: int, seed: int, seconds: float, as_json: bool) -> None:
+    """Kill and freeze a cell's processes at random, and hold what they did against what they promise.
+
+    It starts a broker, two orchestrators and two executors of its own in a temporary folder, and ends them."""
+    home = Path(tempfile.mkdtemp(prefix="ro-chaos-"))
+    lived: list[Round] = []
+    try:
+        asyncio.run(_live(home, count, seed, seconds, as_json, lived))
+    except asyncio.CancelledError:
+        raise RefusedError("ended from outside") from None
+    finally:
+        broken = any(not one.tally.is_clean for one in lived)
+        if not broken:
+            shutil.rmtree(home, ignore_errors=True)
+    _conclude(lived, as_json=as_json)
+    if broken:
+        raise RefusedError(f"a promise was broken; the log, the diary and what the processes said are in {home}")
+
+
+async def _live(home: Path, count: int, seed: int, seconds: float, as_json: bool, lived: list[Round]) -> None:
+    living = asyncio.current_task()
+    assert living is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, living.cancel)
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("rounds", total=count)
+        async with aclosing(rounds(home, count, seed, seconds)) as coming:
+            async for one in coming:
+                lived.append(one)
+                if as_json:
+                    json_line(one)
+                else:
+                    _complain(one, progress.console)
+                progress.advance(task)
+
+
+def _complain(one: Round, console: Console) -> None:
+    """Say what a round broke, as soon as it is known."""
+    for wrong in one.wrong:
+        console.print(f"round {one.number}: {wrong}", markup=False)
+
+
+def _conclude(lived: list[Round], *, as_json: bool) -> None:
+    """Say what all rounds came to."""
+    total, struck = Tally(), Counter[Strike]()
+    for one in lived:
+        total = total.plus(one.tally)
+        struck.update(one.struck)
+    if as_json:
+        json_line({"rounds": len(lived), "tally": total, "struck": struck})
+        return
+    rows = [(str(one.number), *_figures(one.tally)) for one in lived]
+    table(("round", *COLUMNS), [*rows, ("all", *_figures(total))])
+    line("")
+    for strike in Strike:
+        line(f"{struck[strike]:7,}  {strike}")
+
+
+def _figures(tally: Tally) -> list[str]:
+    return [f"{getattr(tally, name):,}" for name in Tally.__struct_fields__]

@@ -1,0 +1,143 @@
+"""Chaos on real processes: rounds of strikes against a throw-away cell, and what came of it.
+
+Each round strikes while signals come in, heals everything, waits until the cell has finished, and then counts.
+The strikes come from a seed; what they hit depends on the machine. What is reported was measured, never assumed:
+a promise that could not be checked counts as broken."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from pathlib import Path
+
+from msgspec import Struct
+
+from remediation_orchestrator.bus.jetstream import JetStreamLog
+
+from .chaos_account import Account, Tally
+from .chaos_cell import ChaosCell, Service, chaos_cell
+from .chaos_driver import Driver
+from .chaos_faults import Planned, Strike, plan
+
+# A killed executor's run is reported by another after `ack_wait`; a pull that went down with the broker is asked
+# again after five seconds; processes start slowly on a busy machine.
+SETTLE_SECONDS = 60.0
+LOOK_SECONDS = 0.1
+# From a restart to the tail of a long log.
+CATCH_UP_SECONDS = 20.0
+
+
+class Round(Struct, frozen=True):
+    """What a round has added, how often it struck, and which promises it broke, in words."""
+
+    number: int
+    seconds: float
+    tally: Tally
+    struck: dict[Strike, int]
+    wrong: list[str]
+
+
+class Chaos:
+    """A run of several rounds on one cell, whose log grows on."""
+
+    def __init__(self, cell: ChaosCell, log: JetStreamLog, seed: int, seconds: float) -> None:
+        self._cell = cell
+        self._log = log
+        self._seed = seed
+        self._seconds = seconds
+        self._driver = Driver(log, seed)
+        self._account = Account(cell.diary)
+        self._so_far = Tally()
+        self._forgotten = 0
+        self._stuck = 0
+
+    async def live(self, number: int) -> Round:
+        """One round, from its first signal to the counting."""
+        began = asyncio.get_running_loop().time()
+        struck: Counter[Strike] = Counter()
+        seen = len(self._account.findings)
+        tending = asyncio.create_task(self._tend())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._driver.publish(self._seconds))
+            for planned in plan(self._seed, number, self._seconds):
+                group.create_task(self._suffer(planned, struck))
+        wrong = await self._settle()
+        tending.cancel()
+        with suppress(asyncio.CancelledError):
+            await tending
+        wrong += await self._compare()
+        total = self._account.tally(self._driver.accepted, self._forgotten, self._stuck)
+        round_tally, self._so_far = total.minus(self._so_far), total
+        wrong += self._account.findings[seen:]
+        if not round_tally.is_clean:
+            wrong += self._account.contradictions()
+        seconds = asyncio.get_running_loop().time() - began
+        return Round(number, round(seconds, 3), round_tally, dict(struck), wrong)
+
+    def export(self, file: Path) -> None:
+        """Keep the log."""
+        self._account.export(file)
+
+    async def _suffer(self, planned: Planned, struck: Counter[Strike]) -> None:
+        await asyncio.sleep(planned.at)
+        if await self._cell.suffer(planned):
+            struck[planned.strike] += 1
+
+    async def _tend(self) -> None:
+        """Be the operator, for as long as it lasts: clear the target of each lost run as soon as it is known."""
+        while True:
+            await self._account.read_on(self._log)
+            for target in self._account.to_clear():
+                await self._driver.clear(target)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _settle(self) -> list[str]:
+        """Wait until everything accepted is decided and everything begun has ended."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SETTLE_SECONDS
+        while True:
+            left = self._account.unfinished(self._driver.accepted)
+            if not left:
+                return []
+            if loop.time() > deadline:
+                self._stuck += 1
+                return [f"not finished {SETTLE_SECONDS:g} s after the last strike: {', '.join(left)}"]
+            self._cell.revive()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _compare(self) -> list[str]:
+        """Hold the state of every live orchestrator against a fresh fold."""
+        found = [await self._difference(service) for service in self._cell.orchestrators]
+        wrong = [one for one in found if one]
+        self._forgotten += len(wrong)
+        return wrong
+
+    async def _difference(self, service: Service) -> str:
+        """What a live orchestrator does not know, or knows otherwise; asked again while it is still at work."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + CATCH_UP_SECONDS
+        while True:
+            await self._account.read_on(self._log)
+            live = await service.testify()
+            fresh = self._account.fresh(live) if live else None
+            if live and fresh and live.read == self._account.read and not live.differs_in(fresh):
+                return ""
+            if loop.time() > deadline:
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+        if live is None:
+            return f"{service.name} does not say what its state is"
+        if fresh is None or live.read != self._account.read:
+            return f"{service.name} has read up to {live.read} of {self._account.read}"
+        return f"{service.name} differs from a fresh fold in {', '.join(live.differs_in(fresh))}"
+
+
+async def rounds(home: Path, count: int, seed: int, seconds: float) -> AsyncGenerator[Round, None]:
+    """So many rounds in an empty folder, one after the other. Leaves the log there as `log.jsonl`."""
+    async with chaos_cell(home) as (cell, log):
+        chaos = Chaos(cell, log, seed, seconds)
+        try:
+            for number in range(1, count + 1):
+                yield await chaos.live(number)
+        finally:
+            chaos.export(home / "log.jsonl")

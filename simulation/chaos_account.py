@@ -1,0 +1,201 @@
+"""What came of it: the driver's account, the log and the scripts' diary held against each other.
+
+Every figure is counted here from the records themselves; no table of the orchestrator is believed."""
+
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from msgspec import Struct
+
+from remediation_orchestrator.bus.port import LogError, ReadableLog
+from remediation_orchestrator.events import (
+    Recorded,
+    RoutingDecided,
+    SignalReceived,
+    StoredMessage,
+    Target,
+    WorkflowCompleted,
+    WorkflowStarted,
+    decode,
+)
+from remediation_orchestrator.events.identity import position
+from remediation_orchestrator.events.stored import export_line
+from remediation_orchestrator.orchestrator.audit import HARMLESS, Auditor, Report
+from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.routing.projection import Projection
+from remediation_orchestrator.orchestrator.witness import Testimony, witness_of
+
+from .chaos_catalog import Line, read_diary
+
+
+class Tally(Struct, frozen=True):
+    """The figures of a round, or of all. From `decided_twice` on, zero is the promise."""
+
+    accepted: int = 0
+    decided: int = 0
+    run: int = 0
+    decided_twice: int = 0
+    run_twice: int = 0
+    two_at_once: int = 0
+    lost: int = 0
+    forgotten: int = 0
+    findings: int = 0
+
+    def minus(self, earlier: "Tally") -> "Tally":
+        """What has come since."""
+        return Tally(*(getattr(self, name) - getattr(earlier, name) for name in self.__struct_fields__))
+
+    def plus(self, other: "Tally") -> "Tally":
+        """Both together."""
+        return Tally(*(getattr(self, name) + getattr(other, name) for name in self.__struct_fields__))
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every promise was kept."""
+        return not any(getattr(self, name) for name in self.__struct_fields__[3:])
+
+
+class Account:
+    """Reads on in the log and the diary, and counts."""
+
+    def __init__(self, diary: Path) -> None:
+        self._diary = diary
+        self._messages: list[StoredMessage] = []
+        self._auditor = Auditor(Report())
+        self._verdicts: Counter[tuple[str, int]] = Counter()
+        self._stored: Counter[str] = Counter()
+        self._started: set[str] = set()
+        self._completed: set[str] = set()
+        self._looked_at = 0
+        self._cleared: set[str] = set()
+        self.findings: list[str] = []
+        """What audit found on the way, and where the diary and the log disagree."""
+
+    @property
+    def read(self) -> int:
+        """The sequence of the newest message read."""
+        return self._messages[-1].sequence if self._messages else 0
+
+    async def read_on(self, log: ReadableLog) -> bool:
+        """Read what is new; False where the log could not be asked."""
+        try:
+            async for message in log.read(self.read + 1):
+                self._take(message)
+        except LogError:
+            return False
+        return True
+
+    def _take(self, message: StoredMessage) -> None:
+        self._messages.append(message)
+        found = self._auditor.take(message)
+        self.findings += [
+            f"{one.position}: {one.drift}: {one.message}" for one in found if one.drift not in HARMLESS
+        ]
+        for record in decode(message):
+            if isinstance(record, Recorded):
+                match record.event:
+                    case RoutingDecided(signal=signal, attempt=attempt):
+                        self._verdicts[signal, attempt] += 1
+                    case SignalReceived(labels=labels):
+                        self._stored[labels.get("id", "")] += 1
+                    case WorkflowStarted(execution=execution):
+                        self._started.add(execution)
+                    case WorkflowCompleted(execution=execution):
+                        self._completed.add(execution)
+
+    # -- is it over? -----------------------------------------------------------------------------------
+
+    def unfinished(self, accepted: dict[str, int]) -> list[str]:
+        """What is still to come: no list is longer than a person reads."""
+        left = self._left(self._auditor.fold.view, accepted)
+        if left and self.read == self._looked_at:  # The facts behind the last frame may be all that is missing.
+            left = self._left(self._fresh(self.read).view, accepted)
+        self._looked_at = self.read
+        return left[:5]
+
+    def _left(self, view: Projection, accepted: dict[str, int]) -> list[str]:
+        undecided = [name for name, sequence in accepted.items() if not self._verdicts[position(sequence), 1]]
+        waiting = [str(key) for table in (view.unjudged, view.agenda, view.owed, view.runs) for key in table]
+        return [*undecided, *waiting, *(one.id for one in view.blocked())]
+
+    def to_clear(self) -> list[Target]:
+        """The targets that wait for an operator, of lost runs and of half-done ones; each cause is told once."""
+        view = self._auditor.fold.view
+        causes: dict[str, Target] = {run.execution: run.target for run in view.runs.values() if run.lost}
+        causes |= {one.remediation: target for (target, _), one in view.half_done.items()}
+        fresh = causes.keys() - self._cleared
+        self._cleared |= fresh
+        return list({causes[cause]: None for cause in sorted(fresh)})
+
+    def fresh(self, like: Testimony) -> Testimony | None:
+        """What a fresh fold of the same records says; None where they were not read yet."""
+        if like.read > self.read:
+            return None
+        # Whoever is active has folded the facts at the tail, whoever stands by has not.
+        return witness_of(self._fresh(like.read, tail=like.waiting == 0))
+
+    def _fresh(self, through: int, *, tail: bool = True) -> Fold:
+        fold = Fold()
+        for message in self._messages:
+            if message.sequence <= through:
+                fold.take(message)
+        if tail:
+            fold.fold_facts()
+        return fold
+
+    # -- counting --------------------------------------------------------------------------------------
+
+    def tally(self, accepted: dict[str, int], forgotten: int, stuck: int) -> Tally:
+        """Count everything from the first record on. What is forgotten or stuck, somebody else has asked."""
+        lines = read_diary(self._diary)
+        begun = Counter(one.execution for one in lines if one.word == "begin")
+        decided = [name for name, sequence in accepted.items() if self._verdicts[position(sequence), 1]]
+        kept = [name for name in decided if self._stored[name]]
+        stored_twice = sum(count - 1 for count in self._stored.values())
+        return Tally(
+            accepted=len(accepted),
+            decided=len(decided),
+            run=len(begun),
+            decided_twice=sum(count - 1 for count in self._verdicts.values()) + stored_twice,
+            run_twice=sum(count - 1 for count in begun.values()),
+            two_at_once=len(overlapping(lines)),
+            lost=len(accepted) - len(kept),
+            forgotten=forgotten,
+            findings=len(self.findings) + len(self.contradictions(lines)) + stuck,
+        )
+
+    def contradictions(self, lines: list[Line] | None = None) -> list[str]:
+        """What is open, and where diary and log disagree: a run without a claim, a success without an end."""
+        lines = read_diary(self._diary) if lines is None else lines
+        begun = {one.execution for one in lines if one.word == "begin"}
+        ended = {one.execution for one in lines if one.word == "end"}
+        return [
+            *(f"{one.position}: {one.drift}: {one.message}" for one in self._auditor.end()),
+            *(f"{one} began without a claim" for one in sorted(begun - self._started)),
+            *(
+                f"{one} is said to have completed and has written no end"
+                for one in sorted(self._completed - ended)
+            ),
+        ]
+
+    def export(self, file: Path) -> None:
+        """Keep the log as it was read, for `ro ... --log`."""
+        file.write_bytes(b"".join(export_line(one) + b"\n" for one in self._messages))
+
+
+def overlapping(lines: list[Line]) -> set[tuple[str, int]]:
+    """The runs that began while another run on their target had not ended.
+
+    Of a run that was killed nobody wrote the end; its lock says whether it was still there."""
+    ended = {(one.execution, one.pid): one.at for one in lines if one.word == "end"}
+    found = {(one.execution, one.pid) for one in lines if one.word == "begin" and not one.alone}
+    on_target: dict[str, list[Line]] = defaultdict(list)
+    for line in sorted((one for one in lines if one.word == "begin"), key=lambda one: one.at):
+        on_target[line.target].append(line)
+    for begins in on_target.values():
+        busy_until = 0
+        for line in begins:
+            if line.at < busy_until:
+                found.add((line.execution, line.pid))
+            busy_until = max(busy_until, ended.get((line.execution, line.pid), line.at))
+    return found

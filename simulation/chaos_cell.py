@@ -1,0 +1,211 @@
+"""A throw-away cell of real processes, to be hurt: a broker, orchestrators and executors, started as users start
+them. None outlives its cell, and none of them knows that it is a test."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from remediation_orchestrator.bus.connection import connected
+from remediation_orchestrator.bus.embedded import EmbeddedServer, dies_with_parent
+from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.events.identity import DEFAULT_CELL
+from remediation_orchestrator.orchestrator.witness import Testimony
+
+from .chaos_catalog import POLICY, write_catalog
+from .chaos_faults import ACK_WAIT, LEASE, Planned, Strike
+
+ORCHESTRATORS, EXECUTORS, SLOTS = 2, 2, 3
+# A busy machine needs a while to answer a signal.
+ANSWER_SECONDS = 2.0
+LOOK_SECONDS = 0.02
+
+
+def _begin() -> None:
+    """In a child: not to be ended by a question that comes before it can answer, nor to outlive us."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if _die_with_us is not None:
+        _die_with_us()
+
+
+_die_with_us = dies_with_parent(signal.SIGKILL) if sys.platform == "linux" else None
+
+
+class Service:
+    """One process that is started again and again, and writes what it logs into one file."""
+
+    def __init__(self, name: str, folder: Path, *arguments: str) -> None:
+        self.name = name
+        self.witness = folder / f"{name}.witness"
+        self._said = folder / f"{name}.log"
+        self._command = [str(Path(sys.executable).with_name("ro")), *arguments]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, url: str) -> None:
+        """Start it. It dies with this process where the kernel can see to that."""
+        with self._said.open("ab") as said:
+            self._process = subprocess.Popen(
+                self._command,
+                env={**os.environ, "NATS_URL": url},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                start_new_session=True,
+                preexec_fn=_begin,
+            )
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes] | None":
+        """The process, where it lives."""
+        return self._process if self._process is not None and self._process.poll() is None else None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, where it lives."""
+        return self.process.pid if self.process is not None else None
+
+    def end(self) -> None:
+        """Leave nothing of it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    async def testify(self) -> Testimony | None:
+        """Ask an orchestrator for its state; None where it does not answer."""
+        self.witness.unlink(missing_ok=True)
+        if self.process is None:
+            return None
+        self.process.send_signal(signal.SIGUSR1)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                while True:
+                    with contextlib.suppress(FileNotFoundError):
+                        return msgspec.json.decode(self.witness.read_bytes(), type=Testimony)
+                    await asyncio.sleep(LOOK_SECONDS)
+        return None
+
+
+class ChaosCell:
+    """The processes of one cell."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.diary = home / "diary"
+        write_catalog(home / "workflows", self.diary)
+        (home / "policy.yaml").write_text(POLICY)
+        self._server = EmbeddedServer(home / "data").start()
+        self.url = self._server.url
+        self._port = self._server.port
+        self._broker: int | None = self._server.pid
+        policy, workflows = str(home / "policy.yaml"), str(home / "workflows")
+        self.orchestrators = [
+            self._service("orchestrator", number, "--policy", policy, "--lease", f"{LEASE}")
+            for number in range(1, ORCHESTRATORS + 1)
+        ]
+        self.executors = [
+            self._service(
+                "executor", number, "--workflows", workflows, "--slots", f"{SLOTS}", "--ack-wait", f"{ACK_WAIT}"
+            )
+            for number in range(1, EXECUTORS + 1)
+        ]
+
+    def _service(self, verb: str, number: int, *options: str) -> Service:
+        name = f"{verb}-{number}"
+        witness = ("--witness", str(self.home / f"{name}.witness")) if verb == "orchestrator" else ()
+        return Service(name, self.home, verb, *options, *witness)
+
+    def start(self) -> None:
+        """Start every service."""
+        for service in (*self.orchestrators, *self.executors):
+            service.start(self.url)
+
+    def revive(self) -> None:
+        """Start again what has ended by itself, as whoever keeps services running does."""
+        for service in (*self.orchestrators, *self.executors):
+            if service.process is None:
+                service.start(self.url)
+
+    def end(self) -> None:
+        """End everything."""
+        for service in (*self.orchestrators, *self.executors):
+            service.end()
+        if self._broker is not None:
+            os.kill(self._broker, signal.SIGCONT)
+        self._server.stop()
+
+    async def suffer(self, planned: Planned) -> bool:
+        """Strike, wait, and heal; return whether anything was there to be struck."""
+        seconds = planned.seconds
+        orchestrator = self.orchestrators[planned.which % ORCHESTRATORS]
+        executor = self.executors[planned.which % EXECUTORS]
+        match planned.strike:
+            case Strike.BROKER_KILLED:
+                return await self._kill_broker(seconds)
+            case Strike.BROKER_FROZEN:
+                return await self._freeze(self._broker, seconds)
+            case Strike.ORCHESTRATOR_KILLED:
+                return await self._end(orchestrator, signal.SIGKILL, seconds)
+            case Strike.ORCHESTRATOR_STOPPED:
+                return await self._end(orchestrator, signal.SIGTERM, seconds)
+            case Strike.ORCHESTRATOR_FROZEN:
+                return await self._freeze(orchestrator.pid, seconds)
+            case Strike.EXECUTOR_KILLED:
+                return await self._end(executor, signal.SIGKILL, seconds)
+            case Strike.EXECUTOR_FROZEN | Strike.EXECUTOR_PAUSED:
+                return await self._freeze(executor.pid, seconds)
+            case Strike.EVERYTHING_KILLED:
+                services = (*self.orchestrators, *self.executors)
+                ends = [self._end(service, signal.SIGKILL, seconds) for service in services]
+                return any(await asyncio.gather(self._kill_broker(seconds), *ends))
+
+    async def _end(self, service: Service, number: int, seconds: float) -> bool:
+        """End a service, and start it again after a while."""
+        process = service.process
+        if process is None:
+            return False
+        process.send_signal(number)
+        await asyncio.to_thread(process.wait)
+        await asyncio.sleep(seconds)
+        if service.process is None:
+            service.start(self.url)
+        return True
+
+    async def _freeze(self, pid: int | None, seconds: float) -> bool:
+        if pid is None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            await asyncio.sleep(seconds)
+            os.kill(pid, signal.SIGCONT)
+        return True
+
+    async def _kill_broker(self, seconds: float) -> bool:
+        if self._broker is None:
+            return False
+        os.kill(self._broker, signal.SIGKILL)
+        self._broker = None
+        self._server.stop()
+        await asyncio.sleep(seconds)
+        self._server = EmbeddedServer(self.home / "data", port=self._port).start()
+        self._broker = self._server.pid
+        return True
+
+
+@asynccontextmanager
+async def chaos_cell(home: Path) -> AsyncIterator[tuple[ChaosCell, JetStreamLog]]:
+    """A cell in an empty folder, and its log. Everything has ended when the context has."""
+    cell = ChaosCell(home)
+    try:
+        async with connected(cell.url, name="chaos") as connection:
+            log = await JetStreamLog.ensure(connection, DEFAULT_CELL)
+            cell.start()
+            yield cell, log
+    finally:
+        cell.end()

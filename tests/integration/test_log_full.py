@@ -1,0 +1,125 @@
+"""A log at its limit, on the real server: signals are refused, what runs can end, and room opens it again."""
+
+import asyncio
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cell import PATIENCE_SECONDS, bare, findings, running, tell, wait_for
+from nats.aio.client import Client
+
+from remediation_orchestrator.bus.clock import BrokerClock
+from remediation_orchestrator.bus.embedded import EmbeddedServer
+from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.lease import JetStreamLease
+from remediation_orchestrator.bus.port import LogFullError
+from remediation_orchestrator.events import (
+    CellName,
+    CreateWorkflow,
+    ExecutionId,
+    PhaseChanged,
+    RoutingDecided,
+    WorkflowCompleted,
+    subjects,
+)
+from remediation_orchestrator.orchestrator.lead import Pace
+from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
+
+RO = Path(sys.executable).with_name("ro")
+LIMIT = 2_000_000
+# A tenth of the limit is far more than what comes between two looks.
+PACE = Pace(fill=0.02)
+
+
+@pytest.fixture
+async def log(connection: Client, cell: CellName) -> JetStreamLog:
+    """An empty log with a limit."""
+    return await JetStreamLog.ensure(connection, cell, max_bytes=LIMIT)
+
+
+async def watchful(connection: Client, log: JetStreamLog, name: str = "o1") -> Orchestrator:
+    """An orchestrator that looks often how full its log is, not running yet."""
+    lease = await JetStreamLease.open(connection, log.cell)
+    return Orchestrator(log, lease, BrokerClock(datetime.now(UTC)), Identity(name, "test"), pace=PACE)
+
+
+async def fill(log: JetStreamLog) -> LogFullError:
+    """Publish signals until they are refused; return how."""
+    note = {"annotations": {"note": "x" * 4_000}}
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            try:
+                await log.append(subjects.signal(log.cell, "test"), bare(target="busy", **note))
+            except LogFullError as refusal:
+                return refusal
+
+
+async def takes_signals(log: JetStreamLog, *, wanted: bool) -> None:
+    """Wait until the log is open, or shut."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await log.takes_signals() is not wanted:
+            pass  # Each question is a turn around the broker.
+
+
+async def ro(server: EmbeddedServer, cell: CellName, *arguments: str) -> tuple[int | None, str]:
+    """Run a verb; return its exit code and what it complained of."""
+    process = await asyncio.create_subprocess_exec(
+        RO,
+        *arguments,
+        env={**os.environ, "NATS_URL": server.url, "COLUMNS": "200"},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, complaint = await process.communicate()
+    return process.returncode, complaint.decode()
+
+
+async def test_at_its_limit_signals_are_refused_and_what_runs_can_end(
+    server: EmbeddedServer, connection: Client, log: JetStreamLog, cell: CellName
+) -> None:
+    """Publishers, `ro list` and readiness say so; a higher limit opens it again, and nothing was lost."""
+    async with running(await watchful(connection, log)) as active:
+        first = await log.append(subjects.signal(cell, "test"), bare(target="running"))
+        await wait_for(log, lambda event: isinstance(event, CreateWorkflow))
+        assert await active.why_not_ready() is None
+
+        assert "takes no signals at the moment, it is nearly full" in str(await fill(log))
+        assert 0.9 <= await log.fill() < 1.0
+        assert "it takes no signals until there is room" in str(await active.why_not_ready())
+        signal = ("signal", "--name", "N", "--target", "t", "--cell", cell)
+        code, complaint = await ro(server, cell, *signal)
+        assert (code, complaint.count("\n")) == (1, 1)
+        assert "the log takes no signals at the moment, it is nearly full" in complaint
+        code, complaint = await ro(server, cell, "list", "--cell", cell)
+        assert code == 0
+        assert "it takes no signals until there is room" in complaint
+
+        await tell(log, WorkflowCompleted(ExecutionId(f"wfe-{first}")), f"wfe-{first}")
+        await wait_for(log, lambda event: isinstance(event, PhaseChanged) and event.remediation == f"rr-{first}")
+
+        await JetStreamLog.ensure(connection, cell, max_bytes=2 * LIMIT)
+        await takes_signals(log, wanted=True)
+        assert await active.why_not_ready() is None
+        last = await log.append(subjects.signal(cell, "test"), bare(target="after"))
+        await wait_for(log, lambda event: isinstance(event, RoutingDecided) and event.signal == str(last))
+    assert await findings(log) == []
+
+
+async def test_the_log_stays_shut_between_the_two_limits_for_the_next_orchestrator_too(
+    connection: Client, log: JetStreamLog, cell: CellName
+) -> None:
+    """Below 90 % is not room enough: it opens below 80 %, whoever is active then."""
+    async with running(await watchful(connection, log)):
+        await fill(log)
+    stored = LIMIT * await log.fill()
+    await JetStreamLog.ensure(connection, cell, max_bytes=int(stored / 0.85))
+    async with running(await watchful(connection, log, "o2")):
+        # What is asked is whether it opened: an answer to what is allowed meanwhile, rounds later, says no.
+        for number in range(5):
+            await tell(log, WorkflowCompleted(ExecutionId(f"wfe-{number}")), f"wfe-{number}")
+            await asyncio.wait_for(log.last_sequence(), PATIENCE_SECONDS)
+            assert not await log.takes_signals()
+        await JetStreamLog.ensure(connection, cell, max_bytes=int(stored / 0.7))
+        await takes_signals(log, wanted=True)

@@ -1,0 +1,83 @@
+"""Chaos counts right: the rules by which its scripts and its log are added up, tried without processes."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cell import bare
+
+from remediation_orchestrator.events import StoredMessage
+from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.witness import witness_of
+from remediation_orchestrator.simulation.chaos_account import Tally, overlapping
+from remediation_orchestrator.simulation.chaos_catalog import Line, read_diary, write_catalog
+from remediation_orchestrator.simulation.chaos_faults import FREEZES, KILLS, plan
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def begin(execution: str, at: int, *, target: str = "t", alone: bool = True) -> Line:
+    """A run began."""
+    return Line("begin", execution, target, 1, alone, at)
+
+
+def end(execution: str, at: int, *, target: str = "t") -> Line:
+    """A run wrote its end."""
+    return Line("end", execution, target, 1, True, at)
+
+
+def test_two_runs_that_overlap_on_a_target_are_two_at_once() -> None:
+    """By the times that they wrote themselves."""
+    lines = [begin("a", 1), begin("b", 5), end("a", 6), end("b", 9)]
+    assert overlapping(lines) == {("b", 1)}
+
+
+def test_one_after_the_other_is_not_two_at_once() -> None:
+    """At the same instant, on another target, and after one that was killed too."""
+    lines = [begin("a", 1), end("a", 5), begin("b", 5), begin("c", 6, target="u"), begin("d", 7), end("d", 8)]
+    assert overlapping(lines) == set()
+
+
+def test_a_long_run_covers_all_that_begin_within_it() -> None:
+    """Not only the next one."""
+    lines = [begin("a", 1), end("a", 10), begin("b", 2), end("b", 3), begin("c", 4), end("c", 5)]
+    assert overlapping(lines) == {("b", 1), ("c", 1)}
+
+
+def test_a_run_that_wrote_no_end_is_told_by_its_lock() -> None:
+    """Of a killed run nobody knows the end; the kernel knows whether it is still there."""
+    assert overlapping([begin("a", 1), begin("b", 2, alone=False)]) == {("b", 1)}
+
+
+def test_a_plan_is_its_seeds_and_strikes_every_kind_of_process() -> None:
+    """The same again from the same seed, and another from another."""
+    assert plan(7, 3, 2.0) == plan(7, 3, 2.0) != plan(8, 3, 2.0)
+    for number in range(1, 101):
+        planned = plan(0, number, 2.0)
+        assert {one.strike for one in planned} >= {*KILLS, *FREEZES}
+        assert all(0 < one.at <= 2.0 for one in planned)
+
+
+def test_a_round_is_what_has_come_since_the_last() -> None:
+    """And clean only without any broken promise."""
+    earlier, later = Tally(accepted=3, decided=3, run=2), Tally(accepted=5, decided=5, run=4, lost=1)
+    assert later.minus(earlier) == Tally(accepted=2, decided=2, run=2, lost=1)
+    assert later.minus(earlier).plus(earlier) == later
+    assert (earlier.is_clean, later.is_clean) == (True, False)
+
+
+def test_a_diary_that_nobody_wrote_is_empty(tmp_path: Path) -> None:
+    """No run, no file."""
+    write_catalog(tmp_path / "workflows", tmp_path / "diary")
+    assert read_diary(tmp_path / "diary") == []
+
+
+def test_equal_folds_testify_alike_and_a_forgetful_one_is_found() -> None:
+    """By the name of what it forgot."""
+    folds = [Fold(), Fold()]
+    for fold in folds:
+        fold.take(StoredMessage(1, EPOCH, "ro.main.signal.test", bare()))
+        fold.fold_facts()
+    one, other = (witness_of(fold) for fold in folds)
+    assert one.differs_in(other) == []
+    folds[1].view.unjudged.clear()
+    assert one.differs_in(witness_of(folds[1])) == ["unjudged"]
