@@ -86,7 +86,7 @@ async def _live(home: Path, count: int, seed: int, seconds: float, as_json: bool
 def _complain(one: Round, console: Console) -> None:
     """Say what a round broke, as soon as it is known."""
     for wrong in one.wrong:
-        console.print(f"round {one.number}: {wrong}", markup=False)
+        console.print(f"round {one.number}: {wrong}", markup=False, soft_wrap=True)
 
 
 def _conclude(lived: list[Round], *, as_json: bool) -> None:

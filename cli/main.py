@@ -22,6 +22,7 @@ VERBS = {
     "up": "remediation_orchestrator.cli.up",
     "orchestrator": "remediation_orchestrator.cli.orchestrator",
     "executor": "remediation_orchestrator.cli.executor",
+    "gateway": "remediation_orchestrator.cli.gateway",
     "signal": "remediation_orchestrator.cli.signal",
     "list": "remediation_orchestrator.cli.list",
     "show": "remediation_orchestrator.cli.show",

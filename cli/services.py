@@ -6,10 +6,11 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -18,7 +19,7 @@ from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.lease import TTL, JetStreamLease
-from remediation_orchestrator.bus.port import LogUnreachableError
+from remediation_orchestrator.bus.port import EventLog, LogUnreachableError
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.orchestrator import policy_file
 from remediation_orchestrator.orchestrator.lead import PACE, Pace
@@ -30,6 +31,9 @@ from .health import Health
 from .log_options import AS_IT_IS, LogShape
 from .output import BadInputError
 from .records import log_to_stderr
+
+if TYPE_CHECKING:
+    from remediation_orchestrator.gateway.door import Door
 
 # A round and what it owes are sent within a second where a broker answers.
 ORCHESTRATOR_SECONDS = 10.0
@@ -130,6 +134,25 @@ async def run_executor(
         await service.run_executor(url, cell, settings, stopping, ask)
     except ConsumerGoneError as error:
         raise LogUnreachableError(str(error)) from error
+
+
+async def run_gateway(
+    url: str,
+    cell: CellName,
+    make: "Callable[[EventLog], Door]",
+    listening: socket.socket,
+    stopping: asyncio.Event,
+    opened: Callable[[], None] = lambda: None,
+) -> None:
+    """Be a door of a cell until `stopping`; `opened` is called when it takes bodies."""
+    # Only here: it brings an HTTP server, which no other verb should wait for.
+    from remediation_orchestrator.gateway.server import serve
+
+    async with connected(url, name="gateway") as client:
+        door = make(await JetStreamLog.ensure(client, cell))
+        await door.open()
+        opened()
+        await serve(door, listening, stopping)
 
 
 async def until_stopped(stopping: asyncio.Event, *services: Awaitable[None], within: float) -> None:

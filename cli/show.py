@@ -55,6 +55,8 @@ def _print(shown: RemediationView, runs: list[RunView], entries: list[Entry], fo
             ("signal", shown.name),
             ("target", str(shown.target)),
             ("severity", shown.severity),
+            ("environment", shown.environment),
+            ("priority", shown.priority),
             ("phase", shown.phase),
             ("reason", reason),
             ("until", moment(shown.until)),

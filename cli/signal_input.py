@@ -1,7 +1,7 @@
 """What people and monitoring systems hand over, as signals. All of it is checked before anything is published."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -15,13 +15,12 @@ from remediation_orchestrator.events import (
     decode,
 )
 from remediation_orchestrator.gateway.alertmanager import WebhookError, signals_of
+from remediation_orchestrator.gateway.items import FUTURE_MAX
 
 from .output import BadInputError
 
 AnySignal = SignalReceived | SignalResolved
 
-# What clocks may disagree by; whatever is dated later is a mistake.
-FUTURE_MAX = timedelta(minutes=2)
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 
 

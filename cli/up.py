@@ -2,17 +2,22 @@
 
 import asyncio
 import os
+import socket
 from pathlib import Path
 
 import click
 from msgspec import Struct
 
 from remediation_orchestrator.bus.connection import connected
-from remediation_orchestrator.bus.embedded import EmbeddedServer
+from remediation_orchestrator.bus.embedded import HOST, EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.port import LogUnreachableError
+from remediation_orchestrator.bus.port import EventLog, LogUnreachableError
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.events.identity import DEFAULT_CELL
+from remediation_orchestrator.gateway.access import Guard
+from remediation_orchestrator.gateway.door import Door
+from remediation_orchestrator.gateway.server import address_of, listen
+from remediation_orchestrator.gateway.sources import Rules, built_in
 from remediation_orchestrator.orchestrator.routing.policy import Policy
 
 from .connection import DATA_DIR, CellType
@@ -26,6 +31,7 @@ from .services import (
     Work,
     load_policy,
     run_executor,
+    run_gateway,
     run_orchestrator,
     stop_on_signals,
     until_stopped,
@@ -45,6 +51,9 @@ from .services import (
 )
 @click.option("--policy", "policy_path", metavar="FILE", type=click.Path(path_type=Path), help="For a new log.")
 @click.option("--port", type=click.IntRange(min=1, max=65_535), help="The broker's port.  [default: a free one]")
+@click.option(
+    "--gateway-port", type=click.IntRange(min=1, max=65_535), help="The HTTP door's port.  [default: a free one]"
+)
 @slots_option
 @limit_option
 @health_option
@@ -54,18 +63,20 @@ def verb(
     workflows: Path | None,
     policy_path: Path | None,
     port: int | None,
+    gateway_port: int | None,
     slots: int,
     log_max_bytes: int | None,
     address: tuple[str, int] | None,
     cell: CellName,
 ) -> None:
-    """Run a broker, an orchestrator, an executor and an analyser here, until Ctrl-C."""
+    """Run a broker, an orchestrator, an executor, an analyser and the HTTP door here, until Ctrl-C."""
     policy = load_policy(policy_path)
     catalog = workflows or data_dir / "workflows"
     catalog.mkdir(parents=True, exist_ok=True)
     log_to_stderr()
-    settings = Settings(catalog, policy, slots, cell, LogShape(max_bytes=log_max_bytes), address)
-    asyncio.run(_serve(EmbeddedServer(data_dir, port=port), settings))
+    with listen(HOST, gateway_port or 0) as listening:
+        settings = Settings(catalog, policy, slots, cell, LogShape(max_bytes=log_max_bytes), address)
+        asyncio.run(_serve(EmbeddedServer(data_dir, port=port), settings, listening))
 
 
 class Settings(Struct, frozen=True):
@@ -79,7 +90,7 @@ class Settings(Struct, frozen=True):
     health: tuple[str, int] | None
 
 
-async def _serve(embedded: EmbeddedServer, settings: Settings) -> None:
+async def _serve(embedded: EmbeddedServer, settings: Settings, listening: socket.socket) -> None:
     stopping, active = stop_on_signals(), asyncio.Event()
     health = Health("orchestrator", "executor")
     cell, shape = settings.cell, settings.shape
@@ -91,9 +102,15 @@ async def _serve(embedded: EmbeddedServer, settings: Settings) -> None:
             _until_ended(server.pid, stopping),
             run_orchestrator(server.url, cell, settings.policy, stopping, active, shape=shape, health=health),
             run_executor(server.url, cell, Work(settings.workflows, settings.slots), stopping, health=health),
-            _say_when_ready(server.url, cell, active, stopping),
+            run_gateway(server.url, cell, _door, listening, stopping),
+            _say_when_ready(server.url, cell, address_of(listening), active, stopping),
             within=EXECUTOR_SECONDS,
         )
+
+
+def _door(log: EventLog) -> Door:
+    """A door with nothing but its defaults: for rules, mappings and tokens there is `ro gateway`."""
+    return Door(log, built_in(), Rules(), Guard())
 
 
 async def _until_ended(server: int, stopping: asyncio.Event) -> None:
@@ -114,11 +131,14 @@ async def _until_ended(server: int, stopping: asyncio.Event) -> None:
     return None
 
 
-async def _say_when_ready(url: str, cell: CellName, active: asyncio.Event, stopping: asyncio.Event) -> None:
+async def _say_when_ready(
+    url: str, cell: CellName, door: str, active: asyncio.Event, stopping: asyncio.Event
+) -> None:
     """Say so once the orchestrator decides: from then on every signal ends in a decision."""
     await _first(active, stopping)
     if active.is_set():
         line(f"ready: cell {cell} at {url}")
+        line(f"webhooks: {door}/v1/alertmanager")
     await stopping.wait()
 
 

@@ -51,6 +51,8 @@ class Signal(Struct, frozen=True, omit_defaults=True, gc=False):
     fingerprint: Part = ""
     resolves: bool = False
     workflow: WorkflowRef | None = None
+    environment: Part = ""
+    priority: Part = ""
 
 
 class SignalReceived(Signal, frozen=True, omit_defaults=True, gc=False):

@@ -92,12 +92,12 @@ async def run_executor(
     following = asyncio.create_task(follow_cancels(broker.connection, cell, worker))
     watching = asyncio.create_task(watch_consumers(broker.connection, stream_name(cell), tuple(KINDS)))
     stopping = asyncio.create_task(stop.wait())
-    await broker.start()
-    _be_patient(broker)
-    if tell is not None:
-        tell(partial(why_no_work, broker.connection, stream_name(cell), tuple(KINDS)))
-    log.info("executor ready", extra={"executor": worker.executor, "cell": cell, "slots": settings.slots})
     try:
+        await broker.start()
+        _be_patient(broker)
+        if tell is not None:
+            tell(partial(why_no_work, broker.connection, stream_name(cell), tuple(KINDS)))
+        log.info("executor ready", extra={"executor": worker.executor, "cell": cell, "slots": settings.slots})
         await asyncio.wait({following, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         await _stop(broker, worker, settings.grace)
@@ -235,8 +235,20 @@ async def _as_it_is(message: StreamMessage[Any]) -> bytes:
 async def _stop(broker: NatsBroker, worker: Worker, grace: float) -> None:
     """Take nothing more; let runs end within the grace, then end them; report all; leave."""
     kill = asyncio.get_running_loop().call_later(grace, worker.cancel_all, "the executor stops")
-    try:
-        await asyncio.gather(*(subscriber.stop() for subscriber in broker.subscribers))
-        await broker.stop()
-    finally:
-        kill.cancel()
+    stops = [subscriber.stop() for subscriber in broker.subscribers]
+    ends = await asyncio.gather(*stops, return_exceptions=True)
+    _forget_tasks(broker)
+    ends += await asyncio.gather(broker.stop(), return_exceptions=True)
+    kill.cancel()
+    for error in filter(None, ends):
+        log.warning("not stopped cleanly", extra={"error": f"{type(error).__name__}: {error}"})
+
+
+def _forget_tasks(broker: NatsBroker) -> None:
+    """Where nobody answers, a subscriber cannot unsubscribe and keeps its tasks: FastStream begins each of those
+    again when it ends, also when the loop does, and the process would never be over."""
+    for subscriber in broker.subscribers:
+        if isinstance(subscriber, PullStreamSubscriber):
+            for task in subscriber.tasks:
+                task.cancel()
+            subscriber.tasks.clear()

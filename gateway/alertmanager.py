@@ -1,31 +1,19 @@
-"""Alertmanager's webhook bodies, version 4, into signals. Pure: bytes in, facts or clear lines out.
+"""Webhook bodies of Alertmanager (version 4) and of Grafana's alerting (version 1), into signals.
 
-An alert's target is the workload where its labels name one, so the alerts of its pods are one problem.
-Alertmanager's own fingerprint hashes every label, the pod's name too, and is not taken over: the signals
-go without one, and the log derives it from the target and the name."""
+Pure: bytes in, items or clear lines out. An alert's target is the workload where its labels name one, so the
+alerts of its pods are one problem. The sender's own fingerprint hashes every label, the pod's name too, and is
+not taken over: the signals go without one, and the log derives it from the target and the name."""
 
-import json
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
 
-from remediation_orchestrator.events import Severity, SignalReceived, SignalResolved, Target
-from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
+from remediation_orchestrator.events import Severity, SignalReceived, SignalResolved
 
-# The first of these that an alert carries is its target: who owns before who is owned. Prometheus often sets
-# `job` to the name of a scrape job, so it stands behind the workloads that run for ever.
-KINDS = {
-    "deployment": "Deployment",
-    "statefulset": "StatefulSet",
-    "daemonset": "DaemonSet",
-    "cronjob": "CronJob",
-    "job": "Job",
-    "node": "Node",
-    "persistentvolumeclaim": "PersistentVolumeClaim",
-    "service": "Service",
-    "pod": "Pod",
-}
+from .identity import DEFAULT, KINDS, Identity
+from .items import AnySignal, Found, Item, Refused, WebhookError, line_of, read_json, refused
+
+__all__ = ["KINDS", "WebhookError", "items_of", "severity_of", "signals_of"]
 
 # What alerting rules say, in the words of the field; any other word, and none, is `unknown`.
 SEVERITIES = {
@@ -34,14 +22,6 @@ SEVERITIES = {
     **dict.fromkeys(("warning", "warn", "medium", "minor"), Severity.WARNING),
     **dict.fromkeys(("info", "information", "informational", "notice", "low", "none"), Severity.INFO),
 }
-
-
-class WebhookError(ValueError):
-    """A body that cannot be taken: one line for each thing that is wrong, saying what and where."""
-
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
 
 
 def _only_text(value: object) -> object:
@@ -59,78 +39,55 @@ class _Alert(BaseModel):
 
 class _Body(BaseModel):
     version: Literal["4"]
-    alerts: list[_Alert]
+    alerts: list[object]
 
 
-def signals_of(body: bytes) -> list[SignalReceived | SignalResolved]:
+class _GrafanaBody(BaseModel):
+    version: Literal["1"]
+    alerts: list[object]
+
+
+def signals_of(body: bytes) -> list[AnySignal]:
     """Return one signal an alert, in their order. WebhookError names everything that is wrong."""
-    alerts = _parse(body).alerts
-    wrong = [line for index, alert in enumerate(alerts) for line in _objections(index, alert)]
+    items = items_of(body)
+    wrong = [line for item in items if isinstance(item, Refused) for line in item.lines]
     if wrong:
         raise WebhookError(wrong)
-    return [_signal(alert) for alert in alerts]
+    return [item.signal for item in items if isinstance(item, Found)]
 
 
-def _parse(body: bytes) -> _Body:
+def items_of(body: bytes, identity: Identity = DEFAULT, *, grafana: bool = False) -> list[Item]:
+    """Return one item an alert, in their order. WebhookError where it is no such body at all."""
     try:
-        return _Body.model_validate(json.loads(body))
-    except json.JSONDecodeError as error:
-        raise WebhookError([f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}"]) from error
+        alerts = (_GrafanaBody if grafana else _Body).model_validate(read_json(body)).alerts
     except ValidationError as error:
-        raise WebhookError([_line(one["loc"], one["msg"]) for one in error.errors(include_url=False)]) from error
-    except UnicodeDecodeError as error:
-        raise WebhookError([f"byte {error.start}: not UTF-8"]) from error
-    except RecursionError as error:
-        raise WebhookError(["body: nested too deeply"]) from error
-    except ValueError as error:  # A number of thousands of digits, which Python refuses to read.
-        raise WebhookError([f"body: {error}"]) from error
+        raise WebhookError([line_of(one["loc"], one["msg"]) for one in error.errors(include_url=False)]) from error
+    return [_item(f"alerts[{index}]", alert, identity) for index, alert in enumerate(alerts)]
 
 
-def _line(location: tuple[int | str, ...], message: str) -> str:
-    """Write `alerts[0].labels.pod: must be a valid string`."""
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    message = message.removeprefix("Value error, ")
-    if message.startswith("Input should be a valid dictionary"):
-        message = "must be a JSON object"
-    message = message.replace("Input should be a valid list", "must be a JSON array")
-    message = message.replace("Input should be", "must be")
-    return f"{path or 'body'}: {message[:1].lower()}{message[1:]}"
+def severity_of(word: str) -> Severity:
+    """A source's word for how bad it is, in the words of the field."""
+    return SEVERITIES.get(word.strip().lower(), Severity.UNKNOWN)
 
 
-def _objections(index: int, alert: _Alert) -> list[str]:
-    where, labels = f"alerts[{index}].labels", alert.labels
-    name = labels.get("alertname", "")
-    if not name:
-        return [f"{where}: no alertname"]
-    read = ["alertname", "namespace", "cluster"]
-    label = _target_label(labels)
-    if label is None:
-        return [f"{where}: {name[:100]!r} names no target: none of {', '.join(KINDS)}"]
-    long = [one for one in [*read, label] if len(labels.get(one, "")) > NAME_LENGTH_MAX]
-    return [f"{where}.{one}: longer than {NAME_LENGTH_MAX} characters" for one in long]
-
-
-def _target_label(labels: Mapping[str, str]) -> str | None:
-    return next((label for label in KINDS if labels.get(label)), None)
-
-
-def _signal(alert: _Alert) -> SignalReceived | SignalResolved:
-    labels = alert.labels
-    label = _target_label(labels)
-    assert label is not None  # _objections refused the others.
-    firing = alert.status == "firing"
-    return (SignalReceived if firing else SignalResolved)(
-        name=labels["alertname"],
-        target=Target(
-            cluster=labels.get("cluster", ""),
-            namespace=labels.get("namespace", ""),
-            kind=KINDS[label],
-            name=labels[label],
-        ),
+def _item(where: str, item: object, identity: Identity) -> Item:
+    try:
+        alert = _Alert.model_validate(item)
+    except ValidationError as error:
+        lines = [f"{where}.{line_of(one['loc'], one['msg'])}" for one in error.errors(include_url=False)]
+        return refused(where, [line.replace(f"{where}.body:", f"{where}:") for line in lines], item)
+    found = identity.identify(alert.labels, f"{where}.labels")
+    if isinstance(found, list):
+        return refused(where, found, item)
+    kind = SignalReceived if alert.status == "firing" else SignalResolved
+    signal = kind(
+        name=found.name,
+        target=found.target,
         status=alert.status,
-        severity=SEVERITIES.get(labels.get("severity", "").strip().lower(), Severity.UNKNOWN),
-        labels=labels,
+        severity=severity_of(alert.labels.get("severity", "")),
+        labels=alert.labels,
         annotations=alert.annotations,
         starts_at=alert.starts_at,
         resolves=True,
     )
+    return Found(where, signal, found.by)

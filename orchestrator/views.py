@@ -47,6 +47,8 @@ class RemediationView(Struct, frozen=True, kw_only=True):
     id: RemediationId
     name: str
     severity: str
+    environment: str
+    priority: str
     target: Target
     fingerprint: Fingerprint
     phase: Phase
@@ -139,6 +141,8 @@ def remediation_view(view: Projection, chronicle: Chronicle, one: Remediation) -
         id=one.id,
         name=one.name,
         severity=one.severity,
+        environment=one.environment,
+        priority=one.priority,
         target=one.target,
         fingerprint=one.fingerprint,
         phase=one.phase,

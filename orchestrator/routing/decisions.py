@@ -108,6 +108,8 @@ def open_remediation(occurrence: Unjudged, signal: SignalReceived) -> Remediatio
         target=signal.target,
         resolves=signal.resolves,
         workflow=signal.workflow,
+        environment=signal.environment,
+        priority=signal.priority,
         occurred_at=occurrence.recorded_at,
     )
 

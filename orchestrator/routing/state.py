@@ -77,6 +77,8 @@ class Remediation(Struct, frozen=True, kw_only=True, gc=False):
     queued_since: datetime | None = None
     until: datetime | None = None
     """In Blocked: when to judge again. In Analyzing, AwaitingApproval: the limit, at which it still lives."""
+    environment: str = ""
+    priority: str = ""
     resolved: bool = False
     """Its source said that it is over, and has not fired since."""
 

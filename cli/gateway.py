@@ -1,0 +1,138 @@
+"""`ro gateway`: the HTTP door of a cell. `ro gateway explain`: what a body would become, and by which rule."""
+
+import asyncio
+import ipaddress
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import msgspec
+
+from remediation_orchestrator.bus.port import EventLog
+from remediation_orchestrator.events.identity import fingerprint_of
+from remediation_orchestrator.gateway.access import OPEN, Guard, load_access
+from remediation_orchestrator.gateway.door import Door
+from remediation_orchestrator.gateway.items import Found, Item, WebhookError
+from remediation_orchestrator.gateway.rules_file import RulesFileError
+from remediation_orchestrator.gateway.server import address_of, listen
+from remediation_orchestrator.gateway.sources import Received, Rules, Source, items_for
+
+from .connection import Broker, broker_options, json_option
+from .door_options import rules_options
+from .output import BadInputError, RefusedError, fields, json_line, line
+from .services import begin, run_gateway
+
+PORT = 9095
+
+
+@click.group("gateway", invoke_without_command=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(min=0, max=65_535), default=PORT, show_default=True, help="0: a free one."
+)
+@click.option("--tokens", "tokens_file", metavar="FILE", type=click.Path(path_type=Path), help="Who may send.")
+@click.option("--open", "is_open", is_flag=True, help="Take bodies from anybody who reaches the address.")
+@click.option("--rate", type=click.FloatRange(min=0.001), metavar="N", help="Bodies a second, for each sender.")
+@rules_options
+@broker_options
+@click.pass_context
+def verb(
+    context: click.Context,
+    broker: Broker,
+    host: str,
+    port: int,
+    tokens_file: Path | None,
+    is_open: bool,
+    rate: float | None,
+    sources: dict[str, Source],
+    rules: Rules,
+) -> None:
+    """Take signals over HTTP: Alertmanager, Grafana, Kubernetes events, CloudEvents, and any JSON by a mapping."""
+    if context.invoked_subcommand is not None:
+        return
+    guard = _guard(host, tokens_file, is_open)
+    url = broker.url()
+
+    def make(log: EventLog) -> Door:
+        return Door(log, sources, rules, guard, rate)
+
+    async def serve() -> None:
+        stopping = await begin(url)
+        with listen(host, port) as listening:
+            ready = f"ready: {address_of(listening)}"
+            await run_gateway(url, broker.cell, make, listening, stopping, lambda: line(ready))
+
+    asyncio.run(serve())
+
+
+@verb.command("explain")
+@click.option("--file", "path", metavar="BODY", required=True, help="A body as it is sent; - for standard input.")
+@click.option("--source", "name", default="alertmanager", show_default=True, help="Whose body it is.")
+@click.option("--content-type", "media_type", default="application/json", show_default=True)
+@rules_options
+@json_option
+def explain(
+    path: str, name: str, media_type: str, sources: dict[str, Source], rules: Rules, as_json: bool
+) -> None:
+    """Show what a body would become, and by which rule; nothing is sent."""
+    source = sources.get(name)
+    if source is None:
+        raise click.BadParameter(f"one of {', '.join(sources)}, not {name!r}", param_hint="--source")
+    if media_type not in source.media_types:
+        raise click.BadParameter(f"one of {', '.join(sorted(source.media_types))}", param_hint="--content-type")
+    body = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    try:
+        items = items_for(source, Received(media_type, {}, body), rules, datetime.now(UTC))
+    except WebhookError as error:
+        shown = "standard input" if path == "-" else path
+        raise BadInputError("\n".join(f"{shown}: {one}" for one in error.lines)) from error
+    for item in items:
+        _show(item, as_json)
+    if not all(isinstance(item, Found) for item in items):
+        raise RefusedError("what is no signal would be stored, and rejected in the log by name")
+
+
+def _show(item: Item, as_json: bool) -> None:
+    if not isinstance(item, Found):
+        if as_json:
+            json_line({"where": item.where, "rejected": item.lines})
+        else:
+            line(f"{item.where}: no signal: {'; '.join(item.lines)}")
+        return
+    signal = item.signal
+    fingerprint = signal.fingerprint or fingerprint_of(signal.target, signal.name)
+    if as_json:
+        said = msgspec.to_builtins(msgspec.structs.replace(signal, fingerprint=fingerprint))
+        json_line({"where": item.where, "type": f"{type(signal).__name__}.v1", "signal": said, "by": item.by})
+        return
+    target = signal.target
+    line(f"{item.where}: {type(signal).__name__}.v1")
+    values = {"name": signal.name, "cluster": target.cluster, "namespace": target.namespace, "kind": target.kind}
+    values |= {"target": target.name, "severity": signal.severity}
+    values |= {"environment": signal.environment, "priority": signal.priority}
+    fields(
+        (f"  {part}", f"{value}  ({item.by[part]})" if part in item.by else value)
+        for part, value in values.items()
+        if value
+    )
+    fields([("  fingerprint", fingerprint)])
+
+
+def _guard(host: str, tokens_file: Path | None, is_open: bool) -> Guard:
+    """Who may send. Raises BadInputError where anybody could, and nobody has said that this is meant."""
+    if tokens_file is not None:
+        try:
+            return Guard(load_access(tokens_file))
+        except RulesFileError as error:
+            raise BadInputError(str(error)) from error
+    if not is_open and not _is_loopback(host):
+        raise BadInputError(f"whoever reaches {host} could start repairs: give --tokens FILE, or say --open")
+    return Guard(OPEN)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

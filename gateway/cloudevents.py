@@ -1,0 +1,64 @@
+"""CloudEvents 1.0 over HTTP: structured, binary and batch. What they carry is read as the log reads it. Pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import msgspec
+
+from remediation_orchestrator.events import (
+    Recorded,
+    SignalReceived,
+    SignalResolved,
+    StoredMessage,
+    decode,
+    subjects,
+)
+from remediation_orchestrator.events.codec import attributes_of
+from remediation_orchestrator.events.identity import DEFAULT_CELL
+
+from .items import Found, Item, WebhookError, read_json, refused
+
+STRUCTURED = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
+BINARY = "application/json"
+MEDIA_TYPES = frozenset({STRUCTURED, BATCH, BINARY})
+REQUIRED = ("specversion", "id", "source", "type")
+
+# Any will do: a signal is read alike on each of them.
+_SUBJECT = subjects.signal(DEFAULT_CELL, "cloudevents")
+
+
+def items_of(media_type: str, headers: Mapping[str, str], body: bytes) -> list[Item]:
+    """Return one item an event."""
+    read = read_json(body)
+    if media_type == BATCH:
+        if not isinstance(read, list):
+            raise WebhookError(["body: must be a JSON array"])
+        return [_item(f"[{index}]", item) for index, item in enumerate(read)]
+    if media_type == BINARY:
+        given = {name.removeprefix("ce-"): value for name, value in headers.items() if name.startswith("ce-")}
+        missing = [f"ce-{name}: missing" for name in REQUIRED if name not in given]
+        if missing:
+            raise WebhookError(missing)
+        read = {**given, "datacontenttype": BINARY, "data": read}
+    return [_item("event", read)]
+
+
+def _item(where: str, item: object) -> Item:
+    if not isinstance(item, dict):
+        return refused(where, [f"{where}: must be a JSON object"], item)
+    missing = [f"{where}.{name}: missing" for name in REQUIRED if not item.get(name)]
+    if missing:
+        return refused(where, missing, item)
+    try:
+        written = msgspec.json.encode({"time": datetime.now(UTC), **item})
+    except (UnicodeEncodeError, RecursionError):
+        return refused(where, [f"{where}: holds what UTF-8 cannot say"], item)
+    (found,) = decode(StoredMessage(1, datetime.now(UTC), _SUBJECT, written))
+    if not isinstance(found, Recorded):
+        return refused(where, [f"{where}: {found.message}"], item)
+    attributes = attributes_of(written)
+    if attributes is None:
+        return refused(where, [f"{where}: an attribute is not of its type"], item)
+    assert isinstance(found.event, SignalReceived | SignalResolved)  # The subject takes no other.
+    return Found(where, found.event, {"name": "data.name", "target": "data.target"}, attributes)

@@ -1,0 +1,258 @@
+"""The door itself, an ASGI application: a body in, stored before it is answered, or a problem that says why not.
+
+It never answers 2xx for what is not on disk, and asks nothing about whether to remediate."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from remediation_orchestrator.bus.port import EventLog, LogError, LogFullError, UnknownOutcomeError
+
+from . import metrics as metrics_page
+from .access import ANYONE, Guard, Rate
+from .delivery import DisconnectedError, Held, Incoming, Receive, check_encoding, unpacked
+from .frames import TooLargeError, body_of, digest_of
+from .intake import BusyError, Intake, Stored
+from .items import Found, Item, WebhookError
+from .metrics import Metrics
+from .openapi import document
+from .problems import CONTENT_TYPE as PROBLEM
+from .problems import Problem
+from .sources import Received, Rules, Source, items_for
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+PREFIX = "/v1/"
+JSON = "application/json"
+# A sender that waits longer has given up by itself; the same body sent again is stored once.
+STORE_SECONDS = 8.0
+# Requests at once; each holds little more than its body, and those have a bound of their own.
+REQUESTS_MAX = 4_000
+# A broker is back within seconds; a full log needs a person.
+RETRY_SECONDS, RETRY_FULL_SECONDS = 2, 60
+READY_SECONDS = 2.0
+# As the orchestrator sees it: from here on it takes signals off the log.
+FULL = 0.9
+
+
+class Answer(Struct, frozen=True):
+    """What goes back."""
+
+    status: HTTPStatus
+    body: bytes
+    content_type: str = JSON
+    headers: dict[str, str] = {}
+
+
+class Entry(Struct):
+    """What the access log says of a body, as far as it came."""
+
+    source: str = metrics_page.NO_SOURCE
+    sender: str = ""
+    bytes: int = 0
+    stored: str = ""
+    duplicate: bool = False
+
+
+class Door:
+    """Sources by their names, each with an intake of its own, behind one guard."""
+
+    def __init__(
+        self, log: EventLog, sources: Mapping[str, Source], rules: Rules, guard: Guard, rate: float | None = None
+    ) -> None:
+        self.intakes = {name: Intake(log, name) for name in sources}
+        self.metrics = Metrics(list(sources))
+        self._log = log
+        self._sources = sources
+        self._rules = rules
+        self._guard = guard
+        self._rate = Rate(rate)
+        self._held = Held(self.metrics.held_bytes)
+        self._requests = 0
+        self._document = msgspec.json.encode(document(sources, guarded=guard.names != [ANYONE]))
+
+    async def open(self) -> None:
+        """Read which bodies the log has already. Raises LogError."""
+        for intake in self.intakes.values():
+            await intake.catch_up()
+
+    async def run(self) -> None:
+        """Store what comes in, for ever."""
+        async with asyncio.TaskGroup() as group:
+            for intake in self.intakes.values():
+                group.create_task(intake.run())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        self._requests += 1
+        self.metrics.requests.set(self._requests)
+        try:
+            with contextlib.suppress(DisconnectedError):
+                await self._serve(scope, receive, send)
+        finally:
+            self._requests -= 1
+            self.metrics.requests.set(self._requests)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.monotonic()
+        path: str = scope["path"]
+        incoming = Incoming(receive, self._held)
+        entry = Entry()
+        try:
+            if path.startswith(PREFIX):
+                answer = await self._take(path.removeprefix(PREFIX), scope, incoming, entry)
+            else:
+                answer = await self._page(path, scope["method"])
+        except Problem as problem:
+            answer = Answer(problem.status, problem.body(), PROBLEM, problem.headers)
+            if not await incoming.drain():
+                answer = msgspec.structs.replace(answer, headers={**answer.headers, "connection": "close"})
+        finally:
+            incoming.release()
+        if path.startswith(PREFIX):
+            seconds = time.monotonic() - began
+            self.metrics.answered(entry.source, answer.status, seconds)
+            log.info(
+                "answered",
+                extra={
+                    **msgspec.structs.asdict(entry),
+                    "status": answer.status.value,
+                    "seconds": round(seconds, 6),
+                },
+            )
+        await _send(send, answer, head=scope["method"] == "HEAD")
+
+    async def _page(self, path: str, method: str) -> Answer:
+        """What operators and their machines read."""
+        if path not in ("/livez", "/readyz", "/metrics", "/openapi.json"):
+            raise Problem(HTTPStatus.NOT_FOUND, f"there is nothing at {path[:100]}")
+        if method not in ("GET", "HEAD"):
+            raise _not_allowed("GET, HEAD")
+        if path == "/metrics":
+            return Answer(HTTPStatus.OK, self.metrics.page(), metrics_page.CONTENT_TYPE)
+        if path == "/openapi.json":
+            return Answer(HTTPStatus.OK, self._document)
+        if path == "/readyz":
+            await self._check_ready()
+        return Answer(HTTPStatus.OK, b'{"status":"ok"}')
+
+    async def _check_ready(self) -> None:
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                full = await self._log.fill() >= FULL
+        except (LogError, TimeoutError) as error:
+            raise _unavailable("the log cannot be reached") from error
+        if full:
+            raise _unavailable("the log is nearly full", RETRY_FULL_SECONDS)
+
+    async def _take(self, name: str, scope: Scope, incoming: Incoming, entry: Entry) -> Answer:
+        """Take one body, in the order in which a refusal costs least."""
+        if self._requests > REQUESTS_MAX:
+            raise _unavailable("too many requests at once", 1)
+        source = self._sources.get(name)
+        if source is None:
+            raise Problem(HTTPStatus.NOT_FOUND, f"there is no source {name[:100]!r}")
+        entry.source = name
+        if scope["method"] != "POST":
+            raise _not_allowed("POST")
+        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+        sender = self._guard.by_headers(headers)
+        media_type = check_encoding(headers, source.media_types)
+        if sender is not None:
+            self._count(sender, entry)
+        raw = await incoming.read(headers)
+        entry.bytes = len(raw)
+        if sender is None:
+            self._count(self._guard.by_signature(headers, raw), entry)
+        return await self._store(source, Received(media_type, headers, unpacked(headers, raw)), entry)
+
+    def _count(self, sender: str, entry: Entry) -> None:
+        entry.sender = sender
+        self._rate.take(sender, time.monotonic())
+
+    async def _store(self, source: Source, received: Received, entry: Entry) -> Answer:
+        now = datetime.now(UTC)
+        try:
+            items = items_for(source, received, self._rules, now)
+            if not items:
+                return _accepted(None, items)
+            digest = digest_of(received.media_type.encode(), received.body, *_attributes(received.headers))
+            body = body_of(self._log.cell, source.name, digest, items, now)
+        except WebhookError as error:
+            raise Problem(HTTPStatus.BAD_REQUEST, error.lines[0], errors=error.lines) from error
+        except TooLargeError as error:
+            detail = "its signals fit in no message of the log: send fewer alerts at once"
+            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail) from error
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                stored = await self.intakes[source.name].store(body)
+        except (LogError, BusyError, TimeoutError) as error:
+            raise _not_stored(error) from error
+        positions = stored.place.positions()
+        entry.stored = positions[0] if len(positions) == 1 else f"{positions[0]}..{positions[-1]}"
+        entry.duplicate = stored.duplicate
+        signals = sum(isinstance(item, Found) for item in items)
+        if stored.duplicate:
+            self.metrics.stored(source.name, 0, 0, len(items))
+        else:
+            self.metrics.stored(source.name, signals, len(items) - signals, 0)
+        return _accepted(stored, items)
+
+
+def _accepted(stored: Stored | None, items: list[Item]) -> Answer:
+    """Where each item stands, and which are no signals: the orchestrator's log says so too."""
+    said: dict[str, object] = {"positions": stored.place.positions() if stored else []}
+    if stored is not None and stored.duplicate:
+        said["duplicate"] = True
+    wrong = [line for item in items if not isinstance(item, Found) for line in item.lines]
+    if wrong:
+        said["rejected"] = wrong
+    return Answer(HTTPStatus.OK, msgspec.json.encode(said))
+
+
+def _attributes(headers: Mapping[str, str]) -> list[bytes]:
+    """What a binary CloudEvent says outside its body."""
+    given = sorted(pair for pair in headers.items() if pair[0].startswith("ce-"))
+    return [part.encode() for pair in given for part in pair]
+
+
+def _not_stored(error: Exception) -> Problem:
+    match error:
+        case LogFullError():
+            return _unavailable("the log is full", RETRY_FULL_SECONDS)
+        case BusyError():
+            return _unavailable("too many bodies are waiting", 1)
+        case UnknownOutcomeError() | TimeoutError():
+            detail = "no answer of the log in time: send the same body again, it is stored once"
+            return _unavailable(detail)
+        case _:
+            log.warning("not stored", extra={"error": str(error)})
+            return _unavailable("the log cannot be reached")
+
+
+def _unavailable(detail: str, retry_after: int = RETRY_SECONDS) -> Problem:
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=retry_after)
+
+
+def _not_allowed(allowed: str) -> Problem:
+    return Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"only {allowed} is understood here", headers={"allow": allowed})
+
+
+async def _send(send: Send, answer: Answer, *, head: bool) -> None:
+    headers = {"content-type": answer.content_type, "content-length": str(len(answer.body)), **answer.headers}
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": answer.status.value, "headers": raw})
+    await send({"type": "http.response.body", "body": b"" if head else answer.body})

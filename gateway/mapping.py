@@ -1,0 +1,198 @@
+"""Any other JSON into signals, by a mapping that a user writes in ten lines. Pure: no code, only places and words.
+
+A value is text with places in braces: `{host.name}`, `{alerts[0].id}`; of `{a|b}` the first that holds something.
+Where a place goes on into text that is itself JSON, that is read too."""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Annotated
+
+from msgspec import Struct
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+from remediation_orchestrator.events import SignalReceived, SignalResolved, Target
+from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
+from remediation_orchestrator.events.subjects import TOKEN
+
+from .alertmanager import severity_of
+from .items import Found, Item, WebhookError, read_json, refused
+
+_PLACE = re.compile(r"\{([^{}]*)\}")
+_STEP = re.compile(r"[^.\[\]|]+|\[(\d{1,6})\]")
+_PATH = re.compile(r"([^.\[\]|]+|\[\d{1,6}\])(\.[^.\[\]|]+|\[\d{1,6}\])*")
+# Beyond the year 5000 in seconds: it is milliseconds.
+_MILLISECONDS_FROM = 1e11
+
+
+def _checked(template: str) -> str:
+    for place in _PLACE.findall(template):
+        for path in place.split("|"):
+            if _PATH.fullmatch(path.strip()) is None:
+                raise ValueError(f"{{{place}}} is no place: written as {{a.b[0]|c}}")
+    return template
+
+
+Template = Annotated[str, AfterValidator(_checked)]
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TargetMapping(_Input):
+    """Where the parts of a target are."""
+
+    name: Template
+    cluster: Template = ""
+    namespace: Template = ""
+    kind: Template = ""
+
+
+class Resolved(_Input):
+    """How a body says that a problem is over: this value is one of these words, whatever their case."""
+
+    value: Template
+    words: list[str] = Field(min_length=1)
+
+
+class Mapping(_Input):
+    """One vendor's bodies. `items` is the place of the list of its alerts, where it sends several at once."""
+
+    source: str
+    items: str | None = None
+    name: Template
+    target: TargetMapping
+    resolved: Resolved | None = None
+    severity: Template = ""
+    severities: dict[str, str] = {}
+    starts_at: Template = ""
+    labels: dict[str, Template] = {}
+    annotations: dict[str, Template] = {}
+
+    @field_validator("source")
+    @classmethod
+    def _one_word(cls, source: str) -> str:
+        if TOKEN.fullmatch(source) is None:
+            raise ValueError("1 to 128 of letters, digits, _ and -")
+        return source
+
+    @field_validator("items")
+    @classmethod
+    def _a_place(cls, items: str | None) -> str | None:
+        if items is not None and _PATH.fullmatch(items) is None:
+            raise ValueError("a place such as a.b[0]")
+        return items
+
+    def items_of(self, body: bytes) -> list[Item]:
+        """Return one item an alert of the body. Its places are looked up in the alert, then in the body."""
+        read = read_json(body)
+        if self.items is None:
+            return [self._item("body", _Places([read]))]
+        found = _look(read, self.items)
+        if not isinstance(found, list):
+            raise WebhookError([f"{self.items}: must be a JSON array"])
+        return [self._item(f"{self.items}[{index}]", _Places([one, read])) for index, one in enumerate(found)]
+
+    def _item(self, where: str, places: "_Places") -> Item:
+        target = Target(**{part: places.fill(text) for part, text in self.target.model_dump().items()})
+        name = places.fill(self.name)
+        wrong = [
+            f"{where}: no {part}: {text} holds nothing"
+            for part, text, value in (("name", self.name, name), ("target", self.target.name, target.name))
+            if not value
+        ]
+        parts = {"name": name, "target": target.name, "cluster": target.cluster}
+        parts |= {"namespace": target.namespace, "kind": target.kind}
+        wrong += [
+            f"{where}: the {part} is longer than {NAME_LENGTH_MAX} characters"
+            for part, value in parts.items()
+            if len(value) > NAME_LENGTH_MAX
+        ]
+        starts_at = _moment(places.fill(self.starts_at)) if self.starts_at else None
+        if isinstance(starts_at, str):
+            wrong.append(f"{where}.starts_at: {starts_at}")
+        if wrong or isinstance(starts_at, str):
+            return refused(where, wrong, places.objects[0])
+        over = self.resolved is not None and self._is_over(self.resolved, places)
+        word = places.fill(self.severity)
+        said = self.severities.get(word)
+        signal = (SignalResolved if over else SignalReceived)(
+            name=name,
+            target=target,
+            status="resolved" if over else "firing",
+            severity=severity_of(word if said is None else said),
+            labels={key: value for key, text in self.labels.items() if (value := places.fill(text))},
+            annotations={key: value for key, text in self.annotations.items() if (value := places.fill(text))},
+            starts_at=starts_at,
+            resolves=self.resolved is not None,
+        )
+        return Found(where, signal, {"name": self.name, "target": self.target.name})
+
+    @staticmethod
+    def _is_over(resolved: Resolved, places: "_Places") -> bool:
+        return places.fill(resolved.value).strip().lower() in {word.lower() for word in resolved.words}
+
+
+class _Places(Struct, frozen=True):
+    """What places are looked up in: the first object that has one counts."""
+
+    objects: list[object]
+
+    def fill(self, template: str) -> str:
+        """The template with its places filled; a place that holds nothing becomes nothing."""
+        return _PLACE.sub(lambda match: self._first(match[1]), template).strip()
+
+    def _first(self, place: str) -> str:
+        for path in place.split("|"):
+            for one in self.objects:
+                found = _text(_look(one, path.strip()))
+                if found:
+                    return found
+        return ""
+
+
+def _look(value: object, path: str) -> object:
+    """What stands at a place, or None."""
+    for step in _STEP.finditer(path):
+        if isinstance(value, str):
+            value = _unfolded(value)
+        if step[1] is not None:
+            index = int(step[1])
+            value = value[index] if isinstance(value, list) and index < len(value) else None
+        else:
+            value = value.get(step[0]) if isinstance(value, dict) else None
+    return value
+
+
+def _unfolded(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _text(value: object) -> str:
+    if value is None or isinstance(value, dict | list):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value)
+    return text.encode(errors="replace").decode()
+
+
+def _moment(text: str) -> datetime | str | None:
+    """Read RFC 3339, or seconds or milliseconds since 1970. None where nothing is, text where it is wrong."""
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = None
+    try:
+        if number is not None:
+            return datetime.fromtimestamp(number / 1000 if number >= _MILLISECONDS_FROM else number, UTC)
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError, OSError):
+        return f"{text[:100]!r} is no time"
+    return moment.astimezone(UTC) if moment.tzinfo else f"{text[:100]!r} has no time zone"

@@ -1,0 +1,127 @@
+"""The kinds of bodies that the door reads, each under a name of its own: `POST /v1/<name>`. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from . import alertmanager, cloudevents, kubernetes
+from .identity import DEFAULT, Identity
+from .items import Found, Item, WebhookError, not_from_the_future, refused
+from .mapping import Mapping as BodyMapping
+from .processing import NONE, Processing
+
+JSON = frozenset({"application/json"})
+
+
+class Received(Struct, frozen=True):
+    """A body, unpacked, and what its headers say of it."""
+
+    media_type: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Source(Struct, frozen=True):
+    """One kind of body. `date` is what its items call the time at which they began."""
+
+    name: str
+    title: str
+    convert: Callable[[Received, Identity], list[Item]]
+    media_types: frozenset[str] = JSON
+    date: str = "startsAt"
+
+
+class Rules(Struct, frozen=True):
+    """What a user has said of identities and of what signals mean."""
+
+    identity: Identity = DEFAULT
+    processing: Processing = NONE
+
+
+def items_for(source: Source, received: Received, rules: Rules, now: datetime) -> list[Item]:
+    """A body's items as they are to be stored. WebhookError where there is nothing in it but what is wrong."""
+    items = [
+        _processed(not_from_the_future(item, now, source.date), rules)
+        for item in source.convert(received, rules.identity)
+    ]
+    wrong = [line for item in items if not isinstance(item, Found) for line in item.lines]
+    if items and not any(isinstance(item, Found) for item in items):
+        raise WebhookError(wrong)
+    return items
+
+
+def built_in(mappings: Sequence[BodyMapping] = ()) -> dict[str, Source]:
+    """Every source by its name. ValueError where a mapping has a name that is taken."""
+    found = {
+        one.name: one
+        for one in (
+            Source("alertmanager", "Alertmanager's webhook, version 4", _alertmanager),
+            Source("grafana", "Grafana alerting's webhook", _grafana),
+            Source("kubernetes", "Kubernetes events, one or a list", _kubernetes, date="lastTimestamp"),
+            Source(
+                "cloudevents",
+                "CloudEvents 1.0: structured, binary and batch",
+                _cloudevents,
+                media_types=cloudevents.MEDIA_TYPES,
+                date="starts_at",
+            ),
+        )
+    }
+    for mapping in mappings:
+        if mapping.source in found:
+            raise ValueError(f"two sources are called {mapping.source!r}")
+        found[mapping.source] = Source(
+            mapping.source, f"{mapping.source}, by a mapping", _mapped(mapping), date="starts_at"
+        )
+    return found
+
+
+def _processed(item: Item, rules: Rules) -> Item:
+    if not isinstance(item, Found):
+        return item
+    signal, by = rules.processing.process(item.signal)
+    return msgspec.structs.replace(item, signal=signal, by=item.by | by)
+
+
+def _normalised(items: Sequence[Item], identity: Identity) -> list[Item]:
+    """Items whose source names the target itself, written as the rules want it."""
+    return [_normalise(item, identity) for item in items]
+
+
+def _normalise(item: Item, identity: Identity) -> Item:
+    if not isinstance(item, Found):
+        return item
+    signal = item.signal
+    found = identity.normalised(signal.name, signal.target, item.by, item.where)
+    if isinstance(found, list):
+        return refused(item.where, found, msgspec.to_builtins(signal))
+    if (found.name, found.target) == (signal.name, signal.target):
+        return item
+    signal = msgspec.structs.replace(signal, name=found.name, target=found.target)
+    return msgspec.structs.replace(item, signal=signal, by=found.by)
+
+
+def _alertmanager(received: Received, identity: Identity) -> list[Item]:
+    return alertmanager.items_of(received.body, identity)
+
+
+def _grafana(received: Received, identity: Identity) -> list[Item]:
+    return alertmanager.items_of(received.body, identity, grafana=True)
+
+
+def _kubernetes(received: Received, identity: Identity) -> list[Item]:
+    cluster = identity.defaults.get("cluster", "")
+    return _normalised(kubernetes.items_of(received.body, cluster), identity)
+
+
+def _cloudevents(received: Received, identity: Identity) -> list[Item]:
+    return cloudevents.items_of(received.media_type, received.headers, received.body)
+
+
+def _mapped(mapping: BodyMapping) -> Callable[[Received, Identity], list[Item]]:
+    def convert(received: Received, identity: Identity) -> list[Item]:
+        return _normalised(mapping.items_of(received.body), identity)
+
+    return convert

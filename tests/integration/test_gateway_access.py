@@ -1,0 +1,67 @@
+"""Whoever may not send is told so, clearly; whoever may is named in the log of accesses, and no token ever is."""
+
+import hashlib
+import hmac
+import logging
+
+import pytest
+from door import alert, opened, webhook
+
+from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.cli.records import JsonLines
+from remediation_orchestrator.gateway.access import Access
+
+PATH = "/v1/alertmanager"
+TOKEN, SECRET = "a-token-of-this-very-test", "a-secret-of-this-very-test"
+ACCESS = Access.model_validate(
+    {"tokens": [{"name": "am-2026", "token": TOKEN}], "signers": [{"name": "grafana", "secret": SECRET}]}
+)
+
+
+async def test_only_who_shows_a_token_or_a_signature_is_let_in(log: JetStreamLog) -> None:
+    """A refusal says what is missing; nothing of it is stored."""
+    body = webhook(alert())
+    signed = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    async with opened(log, access=ACCESS) as sender:
+        nobody = await sender.post(PATH, body)
+        wrong = await sender.post(PATH, body, headers={"authorization": "Bearer wrong-wrong-wrong-wrong"})
+        forged = await sender.post(PATH, body + b" ", headers={"x-signature-256": signed})
+        assert await log.last_sequence() == 0
+        known = await sender.post(PATH, body, headers={"authorization": f"Bearer {TOKEN}"})
+        grafana = await sender.post(PATH, body, headers={"x-signature-256": f"sha256={signed}"})
+    assert [one.status for one in (nobody, wrong, forged, known, grafana)] == [401, 401, 401, 200, 200]
+    assert nobody.headers["www-authenticate"] == 'Bearer realm="ro"'
+    assert nobody.said["detail"] == "a bearer token or a signature is missing"
+
+
+async def test_health_and_metrics_need_no_token(log: JetStreamLog) -> None:
+    """Those who ask for them are machines of one's own; they tell nothing of what was sent."""
+    async with opened(log, access=ACCESS) as sender:
+        pages = [await sender.get(path) for path in ("/livez", "/readyz", "/metrics", "/openapi.json")]
+    assert {page.status for page in pages} == {200}
+
+
+async def test_who_sends_more_than_its_rate_is_told_when_to_come_again(log: JetStreamLog) -> None:
+    """Per sender, and before its body is read."""
+    async with opened(log, rate=1.0) as sender:
+        replies = [await sender.post(PATH, webhook(alert(pod=str(number)))) for number in range(4)]
+    assert [one.status for one in replies[:3]] == [200, 200, 429]
+    assert int(replies[2].headers["retry-after"]) >= 1
+
+
+async def test_the_log_of_accesses_names_the_sender_and_the_positions(
+    log: JetStreamLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And never a token, whatever is sent."""
+    caplog.set_level(logging.INFO, logger="remediation_orchestrator.gateway.door")
+    body = webhook(alert(pod="a"), alert(pod="b"))
+    async with opened(log, access=ACCESS) as sender:
+        await sender.post(PATH, body, headers={"authorization": f"Bearer {TOKEN}"})
+        await sender.post(PATH, body, headers={"authorization": f"Bearer {TOKEN}x"})
+        await sender.post(PATH, b"{", headers={"authorization": f"Bearer {TOKEN}"})
+    lines = [JsonLines().format(record) for record in caplog.records if record.getMessage() == "answered"]
+    assert len(lines) == 3
+    assert '"sender":"am-2026"' in lines[0]
+    assert '"stored":"1-0..1-1"' in lines[0]
+    assert '"status":401' in lines[1]
+    assert all(TOKEN not in line for line in lines)
