@@ -24,7 +24,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	@set -e; for benchmark in decisions latency fold gateway; do $(BIN)/python -m benchmarks.$$benchmark; done
+	@set -e; for benchmark in decisions latency fold gateway evidence; do $(BIN)/python -m benchmarks.$$benchmark; done
 
 $(READY): pyproject.toml uv.lock | $(UV)
 	@$(UV) sync --locked --quiet

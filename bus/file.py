@@ -23,8 +23,11 @@ def messages(path: Path) -> Iterator[StoredMessage]:
     cell: CellName | None = None
     sequence = 0
     for number, line in _lines(path):
-        message = _message(path, number, line)
-        found = _cell(path, number, message)
+        try:
+            message = import_line(line)
+            found = parse(message.subject).cell
+        except ValueError as error:
+            raise _unreadable(path, number, str(error)) from error
         if cell is not None and found != cell:
             raise _unreadable(path, number, f"a record of the cell {found!r} in the log of {cell!r}")
         if message.sequence <= sequence:
@@ -87,7 +90,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
         with _open(path) as file:
             for number, line in enumerate(file, start=1):
-                if line.strip():
+                if not line.isspace():
                     yield number, line
     except (OSError, EOFError, zlib.error) as error:
         raise UnreadableLogError(f"{path}: {_reason(error)}{f' after line {number}' if number else ''}") from error
@@ -99,20 +102,6 @@ def _open(path: Path) -> BinaryIO:
 
 def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def _message(path: Path, number: int, line: bytes) -> StoredMessage:
-    try:
-        return import_line(line)
-    except ValueError as error:
-        raise _unreadable(path, number, str(error)) from error
-
-
-def _cell(path: Path, number: int, message: StoredMessage) -> CellName:
-    try:
-        return parse(message.subject).cell
-    except ValueError as error:
-        raise _unreadable(path, number, str(error)) from error
 
 
 def _unreadable(path: Path, number: int, what: str) -> UnreadableLogError:

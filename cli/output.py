@@ -2,9 +2,10 @@
 
 Whatever comes from the log is made plain before it reaches a terminal: a signal's name may hold anything."""
 
+import gc
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 
 import click
@@ -104,9 +105,17 @@ def span(duration: timedelta) -> str:
     return f"{hours}h{minutes % 60:02}m" if not days else f"{days}d{hours % 24:02}h"
 
 
-def reading(what: str) -> AbstractContextManager[object]:
-    """Show on a terminal that something takes its time; say nothing in a pipe."""
-    return Console(stderr=True).status(what) if sys.stderr.isatty() else nullcontext()
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Show on a terminal that something takes its time; say nothing in a pipe.
+
+    What is read and kept of a log has no cycles, so meanwhile nobody walks over all of it to look for some."""
+    gc.disable()
+    try:
+        with Console(stderr=True).status(what) if sys.stderr.isatty() else nullcontext():
+            yield
+    finally:
+        gc.enable()
 
 
 def _console() -> Console:

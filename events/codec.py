@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import accumulate
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypeVar, Union, get_args
 
 import msgspec
 from msgspec import Raw, Struct
@@ -16,11 +16,12 @@ from .decisions import Decision
 from .facts import Fact, Signal, SignalReceived, SignalResolved
 from .identity import CellName, Fingerprint, Position, WorkflowRef, fingerprint_of, position
 from .stored import MESSAGE_BYTES_MAX, StoredMessage
-from .subjects import FACTS, Family, parse
+from .subjects import FACTS, Family, Subject, parse
 
 T = TypeVar("T")
+Event = Fact | Decision | Command
 
-TYPES: dict[str, type] = {f"{one.__name__}.v1": one for one in get_args(Fact | Decision | Command)}
+TYPES: dict[str, type] = {f"{one.__name__}.v1": one for one in get_args(Event)}
 SPECVERSION = "1.0"
 CONTENT_TYPE = "application/json"
 # Far beyond any signal, and far within what the decoder's recursion bears: where that gives out depends on the
@@ -28,7 +29,10 @@ CONTENT_TYPE = "application/json"
 NESTING_MAX = 100
 # All that is no bracket: strings, brackets in them included, and whatever stands between brackets and strings.
 _FLAT = re.compile(rb'(?:[^"\[{\]}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))++', re.DOTALL)
+_OTHERS = bytes(set(range(256)) - set(b"[{]}"))
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+# A number of four characters may be written again with nineteen; nothing grows as much as this.
+GROWTH_MAX = 8
 # A message is a sentence. Whatever text went wrong is in the log itself.
 COMPLAINT_CHARACTERS_MAX = 500
 # Parameters go into a decision and its command; numbers may grow as they are written again, so that is bounded.
@@ -40,7 +44,7 @@ class Recorded(Struct, frozen=True, gc=False):
 
     position: Position
     recorded_at: datetime
-    event: Fact | Decision | Command
+    event: Event
 
 
 class Undecodable(Struct, frozen=True):
@@ -98,9 +102,16 @@ class _RefusedError(Exception):
         self.unknown_type = unknown_type
 
 
+_UNREAD = (msgspec.DecodeError, UnicodeDecodeError, _RefusedError)
 _encoder = msgspec.json.Encoder()
 _items = msgspec.json.Decoder(list[Raw])
 _probe = msgspec.json.Decoder(_Probe)
+_HOME: dict[Family, tuple[type, ...]] = {
+    **FACTS,
+    Family.DECISION: get_args(Decision),
+    Family.COMMAND: get_args(Command),
+}
+"""What may be said on the subjects of each family."""
 _VERBATIM = ("parameters", "policy")
 """What is somebody else's to read, nulls and all."""
 _CHOOSING = (Family.SIGNAL, Family.ANALYSIS)
@@ -108,12 +119,40 @@ _CHOOSING = (Family.SIGNAL, Family.ANALYSIS)
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {}
 
 
-def encode(event: Fact | Decision | Command, attributes: Attributes) -> bytes:
+class _Told(Protocol):
+    """A CloudEvent whose type has told how to read its data."""
+
+    data: Any
+
+
+def _told(family: Family) -> Any:
+    """The CloudEvents of a family as one union, so that type and data are read in one pass."""
+    version = ("specversion", Literal["1.0"])
+    return Union[  # noqa: UP007 - of a tuple
+        tuple(
+            msgspec.defstruct(
+                kind.__name__, [version, ("data", kind)], tag_field="type", tag=f"{kind.__name__}.v1", gc=False
+            )
+            for kind in _HOME[family]
+        )
+    ]
+
+
+_one: dict[Family, msgspec.json.Decoder[_Told]] = {
+    family: msgspec.json.Decoder(_told(family)) for family in Family
+}
+_many: dict[Family, msgspec.json.Decoder[list[_Told]]] = {
+    family: msgspec.json.Decoder(list[_told(family)])  # type: ignore[misc]
+    for family in Family
+}
+
+
+def encode(event: Event, attributes: Attributes) -> bytes:
     """Write one event as a CloudEvent."""
     return _encoder.encode(_envelope(event, attributes))
 
 
-def encode_frame(events: Iterable[tuple[Fact | Decision | Command, Attributes]]) -> bytes:
+def encode_frame(events: Iterable[tuple[Event, Attributes]]) -> bytes:
     """Write several events as one CloudEvents batch: stored together or not at all."""
     return _encoder.encode([_envelope(event, attributes) for event, attributes in events])
 
@@ -135,12 +174,18 @@ def decode(message: StoredMessage) -> list[Decoded]:
     if subject.family.is_fact and _nesting(message.payload) > NESTING_MAX:
         return [_undecodable(message, None, _RefusedError(f"nested deeper than {NESTING_MAX}"))]
     if message.payload.lstrip()[:1] != b"[":
-        return [_decode_item(message, None, message.payload, subject.family, subject.rest)]
+        return [_decode_item(message, None, message.payload, subject)]
+    if subject.family is not Family.SIGNAL:  # Bare signals have no type, so an array of signals has no union.
+        try:
+            told = _many[subject.family].decode(message.payload)
+            return [_recorded(message, index, one.data, subject) for index, one in enumerate(told)]
+        except _UNREAD:
+            pass  # One by one will show which, and what is wrong with it.
     try:
         items = _items.decode(message.payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return [_undecodable(message, None, _RefusedError(f"not JSON: {error}"))]
-    return [_decode_item(message, index, item, subject.family, subject.rest) for index, item in enumerate(items)]
+    return [_decode_item(message, index, item, subject) for index, item in enumerate(items)]
 
 
 def decode_signal(payload: bytes) -> SignalReceived | SignalResolved:
@@ -169,10 +214,12 @@ def _nesting(payload: bytes) -> int:
     """How deep arrays and objects stand in one another, or, where that is no concern, how many there are."""
     if (opened := payload.count(b"[") + payload.count(b"{")) <= NESTING_MAX:
         return opened
-    return max(accumulate(_STEPS[bracket] for bracket in _FLAT.sub(b"", payload)), default=0)
+    escaped = b"\\" in payload  # Where nothing is, every second quotation mark ends a string.
+    brackets = _FLAT.sub(b"", payload) if escaped else b"".join(payload.split(b'"')[::2]).translate(None, _OTHERS)
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
 
 
-def _envelope(event: Fact | Decision | Command, attributes: Attributes) -> _Envelope:
+def _envelope(event: Event, attributes: Attributes) -> _Envelope:
     return _Envelope(
         specversion=SPECVERSION,
         id=attributes.id,
@@ -188,14 +235,16 @@ def _envelope(event: Fact | Decision | Command, attributes: Attributes) -> _Enve
     )
 
 
-def _decode_item(
-    message: StoredMessage, index: int | None, item: bytes | Raw, family: Family, rest: str
-) -> Decoded:
+def _decode_item(message: StoredMessage, index: int | None, item: bytes | Raw, subject: Subject) -> Decoded:
     try:
-        event = _event(item, family)
-        _check_home(event, family, rest)
+        return _recorded(message, index, _event(item, subject.family), subject)
     except _RefusedError as refused:
         return _undecodable(message, index, refused)
+
+
+def _recorded(message: StoredMessage, index: int | None, event: Event, subject: Subject) -> Recorded:
+    if subject.family.is_fact:
+        _check_subject(event, subject, len(message.payload))
     return Recorded(position(message.sequence, index), message.recorded_at, event)
 
 
@@ -205,7 +254,18 @@ def _undecodable(message: StoredMessage, index: int | None, refused: _RefusedErr
     return Undecodable(place, message.recorded_at, "Undecodable", complaint, refused.unknown_type)
 
 
-def _event(item: bytes | Raw, family: Family) -> Fact | Decision | Command:
+def _event(item: bytes | Raw, family: Family) -> Event:
+    """Read one item: in one pass where it is as it should be, else step by step to say what it is or lacks."""
+    if family is Family.SIGNAL and b'"specversion"' not in bytes(item):
+        return _signal(item)
+    try:
+        event: Event = _one[family].decode(item).data
+    except _UNREAD:
+        return _event_by_steps(item, family)
+    return _settled(event) if isinstance(event, Signal) else event
+
+
+def _event_by_steps(item: bytes | Raw, family: Family) -> Event:
     probe = _read(_probe, item)
     if probe.specversion is None and family is Family.SIGNAL:
         return _signal(item)
@@ -218,40 +278,41 @@ def _event(item: bytes | Raw, family: Family) -> Fact | Decision | Command:
         raise _RefusedError(f"unknown event type {probe.type!r}", unknown_type=probe.type)
     if not probe.data:
         raise _RefusedError("the event has no `data`")
-    if issubclass(kind, Signal):
-        return _signal(probe.data, resolved=kind is SignalResolved)
-    event: Fact | Decision | Command = _read(_decoder(kind), probe.data, kind, "data")
-    return event
+    event: Event = _read(_decoder(kind), probe.data, kind, "data")
+    if not isinstance(event, _HOME[family]):
+        raise _RefusedError(f"{kind.__name__}.v1 does not belong on a subject of kind `{family}`")
+    return _settled(event) if isinstance(event, Signal) else event
 
 
-def _signal(item: bytes | Raw, *, resolved: bool = False) -> SignalReceived | SignalResolved:
-    """Decode a signal and settle its fingerprint; either its type or its status may say that it is over."""
-    signal: SignalReceived = _read(_decoder(SignalReceived), item, SignalReceived)
-    over = resolved or signal.status == "resolved"
+def _signal(item: bytes | Raw) -> SignalReceived | SignalResolved:
+    return _settled(_read(_decoder(SignalReceived), item, SignalReceived))
+
+
+def _settled(signal: Signal) -> SignalReceived | SignalResolved:
+    """Settle a signal's fingerprint; either its type or its status may say that it is over."""
     if not signal.fingerprint:
         signal = msgspec.structs.replace(signal, fingerprint=fingerprint_of(signal.target, signal.name))
-    if not over:
+    over = signal.status == "resolved"
+    if isinstance(signal, SignalResolved):
+        return signal if over else msgspec.structs.replace(signal, status="resolved")
+    if isinstance(signal, SignalReceived) and not over:
         return signal
     return SignalResolved(**{**msgspec.structs.asdict(signal), "status": "resolved"})
 
 
-def _check_home(event: Fact | Decision | Command, family: Family, rest: str) -> None:
-    """An event counts only where its writers may publish: permissions are by subject."""
-    if family.is_fact:
-        belongs = isinstance(event, FACTS[family])
-    else:
-        wanted = Decision if family is Family.DECISION else Command
-        belongs = isinstance(event, get_args(wanted))
-    if not belongs:
-        raise _RefusedError(f"{type(event).__name__}.v1 does not belong on a subject of kind `{family}`")
-    workflow: WorkflowRef | None = getattr(event, "workflow", None) if family in _CHOOSING else None
+def _check_subject(fact: Event, subject: Subject, size: int) -> None:
+    """A fact counts only on the subject of what it is about: permissions are by subject."""
+    if subject.family in (Family.EXECUTION, Family.ANALYSIS):
+        named = getattr(fact, "execution" if subject.family is Family.EXECUTION else "remediation")
+        if named != subject.rest:
+            raise _RefusedError(f"the event is about {named!r}, its subject about {subject.rest!r}")
+    if size * GROWTH_MAX <= PARAMETERS_BYTES_MAX or subject.family not in _CHOOSING:
+        return
+    workflow: WorkflowRef | None = getattr(fact, "workflow", None)
     if workflow is not None and workflow.parameters:
         size = len(_encoder.encode(workflow.parameters))
         if size > PARAMETERS_BYTES_MAX:
             raise _RefusedError(f"`workflow.parameters`: {size:,} bytes, of {PARAMETERS_BYTES_MAX:,} at most")
-    named = getattr(event, "execution" if family is Family.EXECUTION else "remediation", rest)
-    if family in (Family.EXECUTION, Family.ANALYSIS) and named != rest:
-        raise _RefusedError(f"the event is about {named!r}, its subject about {rest!r}")
 
 
 def _read(decoder: msgspec.json.Decoder[T], item: bytes | Raw, kind: Any = None, where: str = "") -> T:
@@ -291,7 +352,7 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return found
 
 
-def fingerprint_in(event: Fact | Decision | Command) -> Fingerprint | None:
+def fingerprint_in(event: Event) -> Fingerprint | None:
     """The fingerprint that an event carries itself, if it does."""
     found: Fingerprint | None = getattr(event, "fingerprint", None)
     return found

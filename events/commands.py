@@ -8,7 +8,7 @@ from .decisions import Outcome, Reason
 from .identity import ExecutionId, Fingerprint, Position, RemediationId, Target, WorkflowRef
 
 
-class CreateWorkflow(Struct, frozen=True):
+class CreateWorkflow(Struct, frozen=True, gc=False):
     """Run this workflow on this target: begin at `start_before` at the latest, end at `deadline`."""
 
     execution: ExecutionId
@@ -21,7 +21,7 @@ class CreateWorkflow(Struct, frozen=True):
     decided_at: Position
 
 
-class AnalyzeSignal(Struct, frozen=True):
+class AnalyzeSignal(Struct, frozen=True, gc=False):
     """Choose a workflow and its target for the signal at this position, by `deadline`."""
 
     analysis: str
@@ -35,7 +35,7 @@ class AnalyzeSignal(Struct, frozen=True):
     decided_at: Position
 
 
-class CancelWorkflow(Struct, frozen=True):
+class CancelWorkflow(Struct, frozen=True, gc=False):
     """End this run, whoever has it."""
 
     execution: ExecutionId
@@ -44,7 +44,7 @@ class CancelWorkflow(Struct, frozen=True):
     reason: str = ""
 
 
-class Notify(Struct, frozen=True):
+class Notify(Struct, frozen=True, gc=False):
     """Tell a person that a remediation needs one."""
 
     remediation: RemediationId

@@ -138,7 +138,7 @@ class Duplicate(Struct, frozen=True, tag="Duplicate", tag_field="kind", gc=False
 Verdict = Proceed | Block | Skip | Refuse | Duplicate
 
 
-class Situation(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Situation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """Every value that any check reads. A value that is not there means that its check was silent."""
 
     now: datetime
@@ -172,7 +172,7 @@ class Situation(Struct, frozen=True, omit_defaults=True, kw_only=True):
     queue_ahead: int = 0
 
 
-class DecisionFrame(Struct, frozen=True):
+class DecisionFrame(Struct, frozen=True, gc=False):
     """The head of every frame: how far its writer had read, and the chain up to here (SHA-256, hex)."""
 
     as_of: int
@@ -180,7 +180,7 @@ class DecisionFrame(Struct, frozen=True):
     previous: str
 
 
-class OrchestratorStarted(Struct, frozen=True):
+class OrchestratorStarted(Struct, frozen=True, gc=False):
     """An orchestrator became active. `policy` stands in full in a log's first one and is adopted by it."""
 
     orchestrator: str
@@ -191,7 +191,7 @@ class OrchestratorStarted(Struct, frozen=True):
     policy_digest: str | None = None
 
 
-class RoutingDecided(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class RoutingDecided(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """A verdict on a signal, with all that was known. From `name` on, what a Proceed lets happen."""
 
     signal: Position
@@ -211,7 +211,7 @@ class RoutingDecided(Struct, frozen=True, omit_defaults=True, kw_only=True):
     deadline: datetime | None = None
 
 
-class PhaseChanged(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class PhaseChanged(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """A remediation's phase that no verdict says. With `execution`, that run is to be ended."""
 
     remediation: RemediationId
@@ -227,7 +227,7 @@ class PhaseChanged(Struct, frozen=True, omit_defaults=True, kw_only=True):
     message: str = ""
 
 
-class TargetReleased(Struct, frozen=True):
+class TargetReleased(Struct, frozen=True, gc=False):
     """A target whose holder was lost is free again: its deadline and the grace have passed."""
 
     target: Target
@@ -235,7 +235,7 @@ class TargetReleased(Struct, frozen=True):
     now: datetime
 
 
-class SignalRejected(Struct, frozen=True):
+class SignalRejected(Struct, frozen=True, gc=False):
     """The record at this position could not be taken for an event: what is wrong, and where."""
 
     position: Position
@@ -243,7 +243,7 @@ class SignalRejected(Struct, frozen=True):
     message: str
 
 
-class PolicyRejected(Struct, frozen=True):
+class PolicyRejected(Struct, frozen=True, gc=False):
     """The policy of the record at this position cannot be adopted: what is wrong, and where."""
 
     position: Position

@@ -36,7 +36,7 @@ class FailureReason(StrEnum):
     UNKNOWN = "Unknown"
 
 
-class Signal(Struct, frozen=True, omit_defaults=True):
+class Signal(Struct, frozen=True, omit_defaults=True, gc=False):
     """What a signal says, on the wire and in the bare form that anyone can publish.
 
     An empty `fingerprint` is derived from the target and the name when the signal is decoded."""
@@ -55,15 +55,15 @@ class Signal(Struct, frozen=True, omit_defaults=True):
     priority: Part = ""
 
 
-class SignalReceived(Signal, frozen=True, omit_defaults=True):
+class SignalReceived(Signal, frozen=True, omit_defaults=True, gc=False):
     """A problem is there: its source fires."""
 
 
-class SignalResolved(Signal, frozen=True, omit_defaults=True):
+class SignalResolved(Signal, frozen=True, omit_defaults=True, gc=False):
     """A problem is over, says its source."""
 
 
-class AnalysisCompleted(Struct, frozen=True):
+class AnalysisCompleted(Struct, frozen=True, gc=False):
     """An analyser has chosen a workflow and its target, or found that none fits (`workflow` is null)."""
 
     remediation: RemediationId
@@ -73,7 +73,7 @@ class AnalysisCompleted(Struct, frozen=True):
     approval_required: bool = False
 
 
-class AnalysisFailed(Struct, frozen=True):
+class AnalysisFailed(Struct, frozen=True, gc=False):
     """An analyser could not answer."""
 
     remediation: RemediationId
@@ -81,7 +81,7 @@ class AnalysisFailed(Struct, frozen=True):
     message: str = ""
 
 
-class WorkflowStarted(Struct, frozen=True):
+class WorkflowStarted(Struct, frozen=True, gc=False):
     """The first record of an execution: this executor alone may run it. `digest` is of the workflow's file."""
 
     execution: ExecutionId
@@ -90,14 +90,14 @@ class WorkflowStarted(Struct, frozen=True):
     digest: str = ""
 
 
-class WorkflowCompleted(Struct, frozen=True):
+class WorkflowCompleted(Struct, frozen=True, gc=False):
     """A run ended well. `output` is the tail of what it printed."""
 
     execution: ExecutionId
     output: str = ""
 
 
-class WorkflowFailed(Struct, frozen=True):
+class WorkflowFailed(Struct, frozen=True, gc=False):
     """A run ended badly. `was_execution_failure`: it may have touched the target; if unsaid, it may have."""
 
     execution: ExecutionId
@@ -108,7 +108,7 @@ class WorkflowFailed(Struct, frozen=True):
     exit_code: int | None = None
 
 
-class WorkflowRevoked(Struct, frozen=True):
+class WorkflowRevoked(Struct, frozen=True, gc=False):
     """The orchestrator was first on the execution's subject: nobody may begin it any more."""
 
     execution: ExecutionId
@@ -119,7 +119,7 @@ RunFact = WorkflowStarted | WorkflowCompleted | WorkflowFailed | WorkflowRevoked
 """What is said on the subject of an execution."""
 
 
-class ApprovalGranted(Struct, frozen=True):
+class ApprovalGranted(Struct, frozen=True, gc=False):
     """A person allows a remediation to be judged for its run."""
 
     remediation: RemediationId
@@ -127,7 +127,7 @@ class ApprovalGranted(Struct, frozen=True):
     reason: str = ""
 
 
-class ApprovalRejected(Struct, frozen=True):
+class ApprovalRejected(Struct, frozen=True, gc=False):
     """A person refuses a remediation its run."""
 
     remediation: RemediationId
@@ -135,7 +135,7 @@ class ApprovalRejected(Struct, frozen=True):
     reason: str = ""
 
 
-class BlockCleared(Struct, frozen=True):
+class BlockCleared(Struct, frozen=True, gc=False):
     """An operator forgives: a fingerprint its failures, a target (of one workflow or all) its half-done runs."""
 
     fingerprint: Fingerprint | None = None
@@ -145,7 +145,7 @@ class BlockCleared(Struct, frozen=True):
     reason: str = ""
 
 
-class RemediationCancelled(Struct, frozen=True):
+class RemediationCancelled(Struct, frozen=True, gc=False):
     """An operator ends a remediation."""
 
     remediation: RemediationId
@@ -153,7 +153,7 @@ class RemediationCancelled(Struct, frozen=True):
     reason: str = ""
 
 
-class RetryRequested(Struct, frozen=True):
+class RetryRequested(Struct, frozen=True, gc=False):
     """An operator's new occurrence of a remediation's signal."""
 
     remediation: RemediationId
@@ -161,7 +161,7 @@ class RetryRequested(Struct, frozen=True):
     reason: str = ""
 
 
-class PolicyAdopted(Struct, frozen=True):
+class PolicyAdopted(Struct, frozen=True, gc=False):
     """An operator puts a policy in force. `replaces` is the digest of the one it was written against."""
 
     policy: dict[str, object]

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Annotated, NewType, TypeAlias
 
 import msgspec
@@ -37,7 +38,7 @@ class Target(Struct, frozen=True, order=True, gc=False):
         return "/".join(part for part in (self.cluster, self.namespace, self.kind, self.name) if part)
 
 
-class WorkflowRef(Struct, frozen=True):
+class WorkflowRef(Struct, frozen=True, gc=False):
     """A workflow of the catalog, by its id, and the values for its parameters."""
 
     id: Name
@@ -62,6 +63,8 @@ def position(sequence: int, index: int | None = None) -> Position:
     return Position(str(sequence) if index is None else f"{sequence}-{index}")
 
 
+# Asked for wherever a signal is judged, folded and looked at, one right after the other.
+@lru_cache(maxsize=4_096)
 def position_key(position: str) -> tuple[int, int]:
     """Return a position as (sequence, index), which sorts as the log does. ValueError where it is none."""
     if _POSITION.fullmatch(position) is None:

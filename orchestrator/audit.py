@@ -223,7 +223,7 @@ class Auditor:
             self._find_unreadable(record)
         elif owed is None or owed.position is None:
             self._find(place, Drift.COMMAND, f"no decision owes {'.'.join(key)}")
-        elif _plain(command_of(key[0], owed.decision, owed.position)) != _plain(record.event):
+        elif command_of(key[0], owed.decision, owed.position) != record.event:
             self._find(place, Drift.RECORD, f"{'.'.join(key)} does not say what its decision says")
 
     # -- the log ---------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ class HalfDone(Struct, frozen=True, gc=False):
     fingerprint: Fingerprint
 
 
-class Remediation(Struct, frozen=True, kw_only=True):
+class Remediation(Struct, frozen=True, kw_only=True, gc=False):
     """One problem being worked at, from its first signal to its end."""
 
     id: RemediationId
@@ -89,7 +89,7 @@ class Remediation(Struct, frozen=True, kw_only=True):
         return self.queued + max(now - max(self.queued_since, self.occurred_at), ZERO)
 
 
-class Run(Struct, frozen=True, kw_only=True):
+class Run(Struct, frozen=True, kw_only=True, gc=False):
     """One execution, as long as it holds its target."""
 
     execution: ExecutionId
@@ -121,27 +121,27 @@ class Unjudged(Struct, frozen=True, gc=False):
     event: SignalReceived | SignalResolved | RetryRequested
 
 
-class Judge(Struct, frozen=True):
+class Judge(Struct, frozen=True, gc=False):
     """A remediation is to be judged again."""
 
     remediation: RemediationId
     because: Because
 
 
-class Serve(Struct, frozen=True):
+class Serve(Struct, frozen=True, gc=False):
     """A target was released: its queue is to be judged, from the front."""
 
     target: Target
     because: Because
 
 
-class Tell(Struct, frozen=True):
+class Tell(Struct, frozen=True, gc=False):
     """A fact has changed a remediation's phase: readers are to be told."""
 
     change: PhaseChanged
 
 
-class Answer(Struct, frozen=True):
+class Answer(Struct, frozen=True, gc=False):
     """A record that could not be taken is to be answered; without a `reason` it is a policy."""
 
     position: Position
@@ -155,7 +155,7 @@ Task = Judge | Serve | Tell | Answer
 TaskKey = tuple[type[Task], str | Target]
 
 
-class Owed(Struct, frozen=True):
+class Owed(Struct, frozen=True, gc=False):
     """What a stored decision promises and the log does not show yet.
 
     `position` is the decision's; it is not known until its frame is stored."""

@@ -70,6 +70,20 @@ def test_a_line_that_a_person_has_spaced_out_is_read() -> None:
     assert import_line(line).payload == b'{"a":[1,2]}'
 
 
+@pytest.mark.parametrize(
+    ("message", "stored_as"),
+    [
+        (b'"\\u00e9"', b'"\xc3\xa9"'),
+        (b'{"a":"b, c"}', b'{"a":"b, c"}'),
+        (b'{"a":"\\n"}', b'{"a":"\\n"}'),
+    ],
+)
+def test_what_another_program_has_escaped_is_read_as_it_was_stored(message: bytes, stored_as: bytes) -> None:
+    """Also where the rest of the line is as we write it."""
+    line = b'{"sequence":1,"recorded_at":"2026-11-21T10:00:00Z","subject":"s","message":' + message + b"}"
+    assert import_line(line).payload == stored_as
+
+
 HEAD = b'{"sequence":1,"recorded_at":"2026-11-21T10:00:00Z","subject":"s"'
 
 
