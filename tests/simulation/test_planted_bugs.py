@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from remediation_orchestrator.bus.memory import MemoryLog
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events import Position, SignalResolved, StoredMessage, encode
 from remediation_orchestrator.executor.claim import Started, execution_of
@@ -205,14 +206,12 @@ def give_up_the_report(patch: pytest.MonkeyPatch) -> None:
 
 
 def believe_that_signals_are_taken(patch: pytest.MonkeyPatch) -> None:
-    """A new leader does not ask whether an earlier one has shut the log for signals."""
-    init = lead.Leader.__init__
+    """A leader does not ask whether the log has been shut for signals, by itself or by an earlier one."""
 
-    def trusting(self: lead.Leader, *arguments: Any) -> None:
-        init(self, *arguments)
-        self._takes_signals = True
+    async def trusting(self: MemoryLog) -> bool:
+        return True
 
-    patch.setattr(lead.Leader, "__init__", trusting)
+    patch.setattr(MemoryLog, "takes_signals", trusting)
 
 
 PLANTS: tuple[Plant, ...] = (
