@@ -2,8 +2,6 @@
 
 Everything here may be asked twice: a request that changes nothing when repeated, or that the caller fences."""
 
-import asyncio
-from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,14 +12,13 @@ from nats.errors import BadSubjectError, Error, MaxPayloadError, NoRespondersErr
 from nats.errors import TimeoutError as NatsTimeoutError
 
 from .port import LogError, LogUnreachableError
+from .waiting import LostError, answered
 
 T = TypeVar("T")
 
 API = "$JS.API"
 # A healthy server answers within milliseconds, an election takes up to seven seconds and is worth another try.
 ANSWER_SECONDS = 5.0
-# A lost connection is only seen by looking.
-LOOK_SECONDS = 0.1
 
 STREAM_NOT_FOUND = 10059
 MESSAGE_NOT_FOUND = 10037
@@ -117,9 +114,11 @@ async def request(
     if not connection.is_connected:
         raise LogUnreachableError("the broker cannot be reached: the connection is down")
     try:
-        return await _answered(
+        return await answered(
             connection, connection.request(subject, payload, timeout=seconds, headers=headers or None)
         )
+    except LostError as error:
+        raise NoAnswerError("the connection was lost before the answer came") from error
     except NatsTimeoutError as error:
         raise NoAnswerError(f"{subject}: no answer within {seconds:g} s") from error
     except (NoRespondersError, BadSubjectError) as error:
@@ -128,19 +127,6 @@ async def request(
         raise LogError(f"{subject}: {len(payload):,} bytes are more than the broker takes") from error
     except Error as error:
         raise LogUnreachableError(f"the broker cannot be reached: {error}") from error
-
-
-async def _answered(connection: Client, asking: Coroutine[None, None, Msg]) -> Msg:
-    """Wait for the answer, but not on a connection that was lost since: none comes any more."""
-    reconnects = connection.stats["reconnects"]
-    answer = asyncio.ensure_future(asking)
-    try:
-        while not (await asyncio.wait({answer}, timeout=LOOK_SECONDS))[0]:
-            if connection.stats["reconnects"] != reconnects or not connection.is_connected:
-                raise NoAnswerError("the connection was lost before the answer came")
-        return answer.result()
-    finally:
-        answer.cancel()
 
 
 async def call(connection: Client, verb: str, body: object, kind: type[T]) -> T:

@@ -21,6 +21,7 @@ from remediation_orchestrator.events import StoredMessage
 from . import api
 from .port import LogError, LogUnreachableError
 from .topology import NANOSECONDS
+from .waiting import LOOK_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ class Feed:
         """Yield what has arrived, an empty batch whenever a new consumer begins."""
         loop = asyncio.get_running_loop()
         failing_since: float | None = None
-        pause = api.LOOK_SECONDS
+        pause = LOOK_SECONDS
         try:
             while True:
                 try:
@@ -121,7 +122,7 @@ class Feed:
                     yield []
                     while True:
                         batch = await self._batch()
-                        failing_since, pause = None, api.LOOK_SECONDS
+                        failing_since, pause = None, LOOK_SECONDS
                         yield batch
                 except (_BrokenError, LogUnreachableError) as error:
                     now = loop.time()
@@ -236,7 +237,7 @@ class Feed:
             if loop.time() > deadline:
                 raise _BrokenError("the consumer is silent")
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(api.LOOK_SECONDS):
+                async with asyncio.timeout(LOOK_SECONDS):
                     await self._wake.wait()
 
     def _take(self, message: Msg, batch: list[StoredMessage]) -> None:
