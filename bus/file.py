@@ -1,16 +1,14 @@
 """An exported log, read without any broker. It reads only, and never accepts what could not have been a log."""
 
-import gzip
 import hashlib
-import zlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from remediation_orchestrator.events import CellName, StoredMessage
 from remediation_orchestrator.events.stored import import_line
 from remediation_orchestrator.events.subjects import parse
 
+from .packing import UNPACKING_ERRORS, read_packed
 from .port import LogError
 
 
@@ -88,16 +86,12 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The lines that say anything, numbered as an editor numbers them."""
     number = 0
     try:
-        with _open(path) as file:
+        with read_packed(path) as file:
             for number, line in enumerate(file, start=1):
                 if not line.isspace():
                     yield number, line
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, *UNPACKING_ERRORS) as error:
         raise UnreadableLogError(f"{path}: {_reason(error)}{f' after line {number}' if number else ''}") from error
-
-
-def _open(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
 def _reason(error: Exception) -> str:

@@ -1,15 +1,15 @@
 """`ro export`: the log as JSON Lines, one stored message a line, for `--log` and for safe keeping."""
 
 import asyncio
-import gzip
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import click
 
+from remediation_orchestrator.bus.packing import write_packed
 from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.events import RemediationId
 from remediation_orchestrator.events.stored import export_line
@@ -17,7 +17,7 @@ from remediation_orchestrator.orchestrator.case import Excerpt, Links
 from remediation_orchestrator.orchestrator.history import named_by
 
 from .connection import Broker, broker_options
-from .output import BadInputError, RefusedError, reading
+from .output import RefusedError, reading
 
 
 @click.command("export")
@@ -26,9 +26,7 @@ from .output import BadInputError, RefusedError, reading
 @click.option("--case", metavar="ID", help="Only what decided this remediation, as a test case.")
 @broker_options
 def verb(broker: Broker, path: str, since: int, case: str | None) -> None:
-    """Write the log to FILE, compressed where it ends in .gz; - for standard output."""
-    if path.endswith((".zst", ".zstd")):
-        raise BadInputError(f"{path}: zstd is not written here; name it .gz, or pipe - through zstd")
+    """Write the log to FILE, packed where it ends in .gz or .zst; - for standard output."""
     if case is not None and since != 1:
         raise click.UsageError("a test case begins where its remediation does: --since does not go with --case")
     asyncio.run(_export(broker, path, since) if case is None else _export_case(broker, path, case))
@@ -79,8 +77,8 @@ def _opened(path: str) -> Iterator[BinaryIO]:
     whole = Path(path)
     part = whole.with_name(f".{whole.name}.part")
     try:
-        with gzip.open(part, "wb") if whole.suffix == ".gz" else part.open("wb") as file:
-            yield cast(BinaryIO, file)
+        with write_packed(part, whole.suffix) as file:
+            yield file
         part.replace(whole)
     finally:
         part.unlink(missing_ok=True)

@@ -198,7 +198,7 @@ def test_an_exported_log_reads_like_the_live_one(up: Up, tmp_path: Path) -> None
     """Plain and compressed, and with no broker."""
     (sent,) = up.objects("signal", "--name", "Exported", "--target", "t", "--severity", "info")
     live = up.until(f"rr-{sent['position']}", lambda one: one["phase"] == "Completed")
-    for ending in ("jsonl", "jsonl.gz"):
+    for ending in ("jsonl", "jsonl.gz", "jsonl.zst"):
         path = tmp_path / f"log.{ending}"
         assert up.ro("export", path).returncode == 0
         (shown,) = up.objects("show", live["id"], "--log", path)

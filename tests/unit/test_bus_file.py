@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from remediation_orchestrator.bus.file import FileLog, UnreadableLogError, messages
 from remediation_orchestrator.bus.port import LogError, ReadableLog
@@ -25,11 +26,12 @@ RECORDS = [stored(1), stored(2, "ro.main.decision", b"[1]"), stored(4, payload=b
 def write(path: Path, records: list[StoredMessage]) -> Path:
     """Export them, compressed where the name says so."""
     content = b"".join(export_line(record) + b"\n" for record in records)
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    packers = {".gz": gzip.compress, ".zst": zstandard.compress}
+    path.write_bytes(packers.get(path.suffix, bytes)(content))
     return path
 
 
-@pytest.mark.parametrize("name", ["log.jsonl", "log.jsonl.gz"])
+@pytest.mark.parametrize("name", ["log.jsonl", "log.jsonl.gz", "log.jsonl.zst"])
 async def test_what_was_exported_is_read(tmp_path: Path, name: str) -> None:
     """By the same questions as any other log."""
     path = write(tmp_path / name, RECORDS)
@@ -88,14 +90,17 @@ def test_what_is_no_log_is_named_with_its_line(tmp_path: Path, content: bytes, c
 
 def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     """Missing, not compressed though it says so, and cut off in the middle."""
-    packed = gzip.compress(b"".join(export_line(stored(number)) + b"\n" for number in range(1, 999)))
-    for name, content, complaint in (
+    content = b"".join(export_line(stored(number)) + b"\n" for number in range(1, 9_999))
+    packed, zstd = gzip.compress(content), zstandard.compress(content)
+    for name, written, complaint in (
         ("missing", None, "No such file"),
         ("plain.gz", b"hello", "Not a gzipped file"),
         ("cut.gz", packed[: len(packed) // 2], "Compressed file ended"),
+        ("plain.zst", b"hello, this is no zstd", "Unknown frame descriptor"),
+        ("cut.zst", zstd[: len(zstd) // 2], "Compressed file ended"),
     ):
         path = tmp_path / name
-        if content is not None:
-            path.write_bytes(content)
+        if written is not None:
+            path.write_bytes(written)
         with pytest.raises(UnreadableLogError, match=f"{name}: .*{complaint}"):
             list(messages(path))
