@@ -1,7 +1,5 @@
 """Records that cannot be taken, and what of a record is never read or copied."""
 
-from datetime import timedelta
-
 import msgspec
 import pytest
 from story import CELL, CHECKOUT, Story, minute
@@ -20,20 +18,6 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 
 RR = RemediationId("rr-1")
-US = timedelta(microseconds=1)
-
-
-def analysing(severity: str = "warning") -> Story:
-    """A signal that names no workflow."""
-    story = Story()
-    body = {**story.body(workflow=None), "severity": severity}
-    story.several(0, body)
-    return story
-
-
-ONE = RemediationId("rr-1-0")
-
-# -- records that cannot be taken ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
