@@ -58,6 +58,8 @@ class Orchestrator:
         """Set while this orchestrator decides."""
         self.inbox = Inbox()
         self.fold = Fold()
+        self._ask_at = 0.0
+        """When to ask for the lease again, in the event loop's seconds."""
 
     def stop(self) -> None:
         """Ask it to end cleanly: it finishes its round and gives the lease back."""
@@ -105,7 +107,7 @@ class Orchestrator:
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[None]:
         """Read the log from its beginning into a fresh fold, as long as the context lasts."""
-        self.inbox, self.fold = Inbox(), Fold()
+        self.inbox, self.fold, self._ask_at = Inbox(), Fold(), 0.0
         tasks = [
             asyncio.create_task(self._read(self.inbox)),
             asyncio.create_task(self._watch_lease(self.inbox)),
@@ -131,13 +133,14 @@ class Orchestrator:
                 await self._lease.changed()
             except LogError:
                 await asyncio.sleep(self._pace.renew)
+            self._ask_at = 0.0
             inbox.wake()
 
     async def _stand_by(self) -> bool:
         """Fold along until the lease is ours and the fold is at the tail; False when told to stop."""
         while not self._stopping.is_set():
             await self._take()
-            if self.fold.unknown is None and not (await self._has_lease() and await self._at_tail()):
+            if self.fold.unknown is None and not await self._may_lead():
                 continue
             unknown = self.fold.needs_another(self._identity.version)
             if unknown is None:
@@ -160,6 +163,14 @@ class Orchestrator:
         with suppress(LogError):
             await self._lease.release(self._identity.name)
         await self._stopping.wait()
+
+    async def _may_lead(self) -> bool:
+        """Ask for the lease: when it may have become free, and now and then, but not for every message."""
+        now = asyncio.get_running_loop().time()
+        if now < self._ask_at:
+            return False
+        self._ask_at = now + self._pace.renew
+        return await self._has_lease() and await self._at_tail()
 
     async def _has_lease(self) -> bool:
         try:
