@@ -165,6 +165,13 @@ def join_frame(encoded: Sequence[bytes]) -> bytes:
 def decode(message: StoredMessage) -> list[Decoded]:
     """Read every event of a stored message. Never raises: what is wrong becomes an `Undecodable`."""
     try:
+        return _decode(message)
+    except RecursionError:  # No fact comes so far; of decisions and commands nobody counts the nesting.
+        return [_undecodable(message, None, _RefusedError("nested too deeply"))]
+
+
+def _decode(message: StoredMessage) -> list[Decoded]:
+    try:
         subject = parse(message.subject)
     except ValueError as error:
         return [_undecodable(message, None, _RefusedError(str(error)))]

@@ -2,7 +2,7 @@
 
 Nothing is written. Where a service would store a revocation, it takes effect at once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 
 from remediation_orchestrator.events import (
@@ -63,10 +63,3 @@ class Rehearsal:
 
     def _to_revoke(self) -> list[ExecutionId]:
         return [ExecutionId(name) for kind, name in self.view.owed if kind == "revoke"]
-
-
-def rehearse(facts: Iterable[StoredMessage], policy: Policy | None = None) -> Iterator[Decision]:
-    """Yield every decision that a log of facts alone would have led to."""
-    cell = Rehearsal(policy)
-    for fact in facts:
-        yield from cell.tell(fact)

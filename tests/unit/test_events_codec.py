@@ -268,6 +268,13 @@ def test_a_record_nested_too_deeply_is_answered_and_stops_nothing(depth: int, su
     assert isinstance(refusal(b"[" * depth, subject), Undecodable)
 
 
+@pytest.mark.parametrize("subject", ["ro.main.decision", "ro.main.command.workflow.wfe-1"])
+@pytest.mark.parametrize("payload", [b"[" * 60_000, b'{"a":' * 60_000, b'[{"a":' + b"[" * 60_000])
+def test_a_decision_or_a_command_nested_without_end_is_a_value_too(payload: bytes, subject: str) -> None:
+    """Whoever may write there could otherwise end everybody who reads the log."""
+    assert isinstance(refusal(payload, subject), Undecodable)
+
+
 @pytest.mark.parametrize(
     "payload", [b'"[' * 60_000, b'\\"[' * 60_000, b'["' + b"\\[" * 60_000, b"[]" * 60_000 + b'"\\']
 )
