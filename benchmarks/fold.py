@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 
 from msgspec import Struct, to_builtins
 
@@ -72,7 +73,9 @@ async def main() -> None:
 async def record(count: int) -> list[StoredMessage]:
     """Have a log made in which so many signals are decided and their runs complete."""
     cell = MemoryCell(CELL, _ticking())
-    orchestrator = Orchestrator(cell.log(), cell.lease(), BrokerClock(START), Identity("bench", "bench"))
+    orchestrator = Orchestrator(
+        cell.log(), cell.lease(), BrokerClock(START), Identity("bench", version("remediation-orchestrator"))
+    )
     drawn = signals(count, ONE_IN_TEN)
     async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
         tasks.create_task(orchestrator.run())

@@ -9,6 +9,7 @@ import itertools
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 
 import msgspec
 from msgspec import Struct
@@ -90,7 +91,9 @@ class History:
 
     def messages(self) -> Iterator[StoredMessage]:
         """Yield every message that is stored, in order, without end."""
-        first = OrchestratorStarted("bench", "0.1.0", "0badcafe", DEFAULT.document(), DEFAULT.digest)
+        first = OrchestratorStarted(
+            "bench", version("remediation-orchestrator"), "0badcafe", DEFAULT.document(), DEFAULT.digest
+        )
         yield self._frame([first], START)
         fold_decision(self._fold.view, first, None)
         arrival = START

@@ -5,6 +5,7 @@ import asyncio
 import os
 import sys
 import time
+from importlib.metadata import version
 
 from benchmarks.stage import said_to_go_on
 from remediation_orchestrator.bus.clock import BrokerClock
@@ -21,7 +22,7 @@ async def orchestrate(url: str, cell: str) -> None:
     async with connected(url, name="orchestrator") as connection:
         log = await JetStreamLog.ensure(connection, cell_name(cell))
         lease = await JetStreamLease.open(connection, log.cell)
-        identity = Identity(name=f"bench-{os.getpid()}", version="bench")
+        identity = Identity(name=f"bench-{os.getpid()}", version=version("remediation-orchestrator"))
         orchestrator = Orchestrator(log, lease, BrokerClock(EPOCH), identity)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(orchestrator.run())

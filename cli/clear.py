@@ -68,10 +68,10 @@ async def _clear(broker: Broker, asked: Asked, reason: str, by: str, as_json: bo
         view = (await read_log(log, chronicle)).fold.view
         remediation: RemediationId | None = None
         if asked.name is not None:
-            found = the_remediation(view, asked.name)
+            found = the_remediation(chronicle.known(view), asked.name)
             remediation, cleared = found.id, _what_refuses(view, chronicle, found)
         else:
-            cleared = _what_is_named(view, asked)
+            cleared = _what_is_named(view, chronicle, asked)
         fact = BlockCleared(cleared.fingerprint, cleared.target, cleared.workflow, by=by, reason=reason)
         await publish(log, fact, remediation or "", _follows(view, cleared, remediation), as_json=as_json)
 
@@ -92,17 +92,17 @@ def _what_refuses(view: Projection, chronicle: Chronicle, one: Remediation) -> C
     raise RefusedError(f"{one.id} is {one.phase} for {objection.reason}{of}, which no clear can change")
 
 
-def _what_is_named(view: Projection, asked: Asked) -> Cleared:
+def _what_is_named(view: Projection, chronicle: Chronicle, asked: Asked) -> Cleared:
     return Cleared(
-        the_fingerprint(view, asked.fingerprint) if asked.fingerprint is not None else None,
-        _the_target(view, asked.target) if asked.target is not None else None,
+        the_fingerprint(view, chronicle, asked.fingerprint) if asked.fingerprint is not None else None,
+        _the_target(view, chronicle, asked.target) if asked.target is not None else None,
         asked.workflow,
     )
 
 
-def _the_target(view: Projection, text: str) -> Target:
+def _the_target(view: Projection, chronicle: Chronicle, text: str) -> Target:
     """The target that is meant, as it is printed or as it is typed. Raises RefusedError where nobody knows it."""
-    known = {one.target for one in view.remediations.values()} | set(view.holders)
+    known = {one.target for one in chronicle.known(view).values()} | set(view.holders)
     printed = [one for one in known if str(one) == text]
     if len(printed) == 1:
         return printed[0]
@@ -129,7 +129,9 @@ def _follows(view: Projection, cleared: Cleared, remediation: RemediationId | No
         holder = view.holder(cleared.target)
         if holder is not None and holder.lost:
             said.append(f"{cleared.target} is released from {holder.execution}")
-    ended = remediation is not None and view.remediations[remediation].phase.ended
-    if ended:
+    known = view.remediations.get(remediation) if remediation is not None else None
+    if known is not None and known.phase.ended:
         said.append(f"`ro retry {remediation}` or its next signal has it judged again")
+    elif remediation is not None and known is None:
+        said.append("its next signal is judged anew")
     return "; ".join(said)

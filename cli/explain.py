@@ -9,8 +9,7 @@ import click
 from remediation_orchestrator.events import Position, Target
 from remediation_orchestrator.events.identity import position_key
 from remediation_orchestrator.orchestrator.explain import Answer, Explainer, Explanation, Line, why_not
-from remediation_orchestrator.orchestrator.routing.fold import Fold
-from remediation_orchestrator.orchestrator.views import near
+from remediation_orchestrator.orchestrator.views import Chronicle, near
 
 from .connection import Source, reading_options
 from .output import BadInputError, RefusedError, json_line, line, moment, table
@@ -47,11 +46,15 @@ async def _explain(source: Source, identifier: str | None, target: str | None) -
             explainer = Explainer(_signal_of(identifier))
             read = await read_into(explainer.fold, log)
             if not explainer.explanations:
-                raise RefusedError(f"{identifier}: no verdict on it{_near(near(read.fold.view, identifier))}")
+                raise RefusedError(
+                    f"{identifier}: no verdict on it{_near(near(read.fold.view.remediations, identifier))}"
+                )
             return explainer.explanations
-        fold = (await read_log(log)).fold
+        chronicle = Chronicle()
+        fold = (await read_log(log, chronicle)).fold
+        known = {one.target for one in chronicle.known(fold.view).values()}
         newest: list[Explanation] = []
-        for remediation in why_not(fold, _target_named(target or "", fold)):
+        for remediation in why_not(fold, _target_named(target or "", known)):
             explainer = Explainer(remediation.signal)
             await read_into(explainer.fold, log)
             newest += explainer.explanations[-1:]
@@ -67,8 +70,7 @@ def _signal_of(identifier: str) -> Position:
     return Position(bare)
 
 
-def _target_named(text: str, fold: Fold) -> Target:
-    targets = {one.target for one in fold.view.remediations.values()}
+def _target_named(text: str, targets: set[Target]) -> Target:
     fitting = [one for one in targets if text in (str(one), one.name)]
     if len(fitting) == 1:
         return fitting[0]

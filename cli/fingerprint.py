@@ -23,16 +23,18 @@ def verb(source: Source, text: str, as_json: bool) -> None:
     """Show a fingerprint's failures and its next allowed time; as much of it as is unique is enough."""
     chronicle = Chronicle()
     found = read(source, chronicle)
-    shown = fingerprint_view(found.fold.view, chronicle, the_fingerprint(found.fold.view, text), found.now)
+    shown = fingerprint_view(
+        found.fold.view, chronicle, the_fingerprint(found.fold.view, chronicle, text), found.now
+    )
     if as_json:
         json_line(shown)
     else:
         _print(shown, found)
 
 
-def the_fingerprint(view: Projection, text: str) -> Fingerprint:
+def the_fingerprint(view: Projection, chronicle: Chronicle, text: str) -> Fingerprint:
     """The one fingerprint that begins so. Raises RefusedError where there is none, or several."""
-    like = fingerprints_like(view, text) if text else []
+    like = fingerprints_like(view, text, chronicle) if text else []
     if not like:
         raise RefusedError(f"{text}: no such fingerprint")
     if len(like) > 1:

@@ -2,7 +2,8 @@
 
 import asyncio
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 import click
 
@@ -13,7 +14,7 @@ from remediation_orchestrator.events.subjects import OperatorFact
 from remediation_orchestrator.orchestrator.history import named_by
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
-from remediation_orchestrator.orchestrator.views import near
+from remediation_orchestrator.orchestrator.views import Chronicle, near
 
 from .connection import Broker, Verb, broker_options, json_option
 from .output import RefusedError, json_line, line
@@ -55,12 +56,12 @@ def operate(
     asyncio.run(_operate(broker, name, reason, by, as_json, fact, follows))
 
 
-def the_remediation(view: Projection, name: str) -> Remediation:
+def the_remediation(known: Mapping[RemediationId, Remediation], name: str) -> Remediation:
     """The remediation that is named. Raises RefusedError where there is none."""
     wanted = named_by(name)
-    found = view.remediations.get(wanted) if wanted else None
+    found = known.get(wanted) if wanted else None
     if found is None:
-        close = ", ".join(near(view, name))
+        close = ", ".join(near(known, name))
         raise RefusedError(f"{name}: no such remediation{f'; near it: {close}' if close else ''}")
     return found
 
@@ -82,7 +83,19 @@ async def _operate(
     broker: Broker, name: str, reason: str, by: str, as_json: bool, fact: Saying, follows: Following
 ) -> None:
     async with broker.log() as log:
-        view = (await read_log(log)).fold.view
-        remediation = the_remediation(view, name)
+        chronicle = Chronicle()
+        view = (await read_log(log, chronicle)).fold.view
+        remediation = the_remediation(chronicle.known(view), name)
+        if view.has_forgotten(remediation, datetime.now(UTC)):
+            raise RefusedError(f"{remediation.id} is {remediation.phase}, {_why_forgotten(view, remediation)}")
         text = follows(view, remediation)
         await publish(log, fact(remediation.id, by, reason), remediation.id, text, as_json=as_json)
+
+
+def _why_forgotten(view: Projection, one: Remediation) -> str:
+    """Why nothing can be said of a remediation any more, and what can be done instead."""
+    history = view.history(one.fingerprint)
+    newer = history.active or history.ended
+    if newer is not None and newer != one.id:
+        return f"and {newer} came after it on the same problem"
+    return "and so long ago that it is forgotten: its next signal is judged anew"

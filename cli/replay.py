@@ -18,8 +18,8 @@ from remediation_orchestrator.orchestrator.replay import (
     changes,
     state,
 )
+from remediation_orchestrator.orchestrator.routing.durations import EPOCH
 from remediation_orchestrator.orchestrator.routing.fold import Fold
-from remediation_orchestrator.orchestrator.routing.projection import EPOCH
 from remediation_orchestrator.orchestrator.views import Chronicle
 
 from .connection import Source, reading_options
@@ -56,7 +56,7 @@ async def _replay(
 
 async def state_at(log: ReadableLog, until: Moment | None, *, live: bool) -> State:
     """Fold a log up to a moment. Raises BadInputError where the log does not reach it."""
-    chronicle = Chronicle()
+    chronicle = Chronicle(keep=False)
     fold, newest = Fold(chronicle), EPOCH
     goes_on = False
     with reading(f"replaying the log of {log.cell}"):

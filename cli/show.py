@@ -22,10 +22,11 @@ def verb(source: Source, name: str, as_json: bool) -> None:
     history = History(wanted)
     found = read(source, history)
     view = found.fold.view
-    remediation = view.remediations.get(wanted)
+    known = history.chronicle.known(view)
+    remediation = known.get(wanted)
     if remediation is None:
         counted = f"; its signal was counted on {history.counted_on}" if history.counted_on else ""
-        close = ", ".join(near(view, wanted))
+        close = ", ".join(near(known, wanted))
         raise RefusedError(f"{name}: no such remediation{counted}{f'; near it: {close}' if close else ''}")
     shown = remediation_view(view, history.chronicle, remediation)
     runs = run_views(history.entries)
@@ -42,7 +43,7 @@ def _located(source: Source, name: str) -> RemediationId:
         raise click.BadParameter(f"{name!r} is no rr-..., wfe-... or position", param_hint="ID") from error
     found = read(source, locator)
     if locator.found is None:
-        close = ", ".join(near(found.fold.view, name))
+        close = ", ".join(near(locator.known(found.fold.view), name))
         raise RefusedError(f"{name}: no remediation has a record there{f'; near it: {close}' if close else ''}")
     return locator.found
 

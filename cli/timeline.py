@@ -11,7 +11,7 @@ from remediation_orchestrator.orchestrator.history import Locator, named_by
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 from remediation_orchestrator.orchestrator.timeline import Bar, Step, Timeline, bars
-from remediation_orchestrator.orchestrator.views import fingerprints_like, near
+from remediation_orchestrator.orchestrator.views import Chronicle, fingerprints_like, near
 
 from .connection import Source, reading_options
 from .fingerprint import the_fingerprint
@@ -38,8 +38,9 @@ def verb(source: Source, name: str, svg: Path | None, last: int, as_json: bool) 
     if svg is not None:
         check_drawable()
     locator = _locator(name)
-    found = read(source, locator)
-    wanted = _wanted(found.fold.view, name, locator.found if locator else None)[-last:]
+    chronicle = locator or Chronicle()
+    view = read(source, chronicle).fold.view
+    wanted = _wanted(view, chronicle, name, locator.found if locator else None)[-last:]
     timeline = Timeline(wanted)
     now = read(source, timeline).now
     steps = timeline.steps
@@ -61,23 +62,24 @@ def _locator(name: str) -> Locator | None:
     return Locator(name)
 
 
-def _wanted(view: Projection, name: str, located: RemediationId | None) -> list[Remediation]:
+def _wanted(view: Projection, chronicle: Chronicle, name: str, located: RemediationId | None) -> list[Remediation]:
     """The remediations that a name is about, the oldest first. Raises RefusedError where there is none."""
     one = located or named_by(name)
-    if one in view.remediations:
-        return [view.remediations[one]]
+    by_id = chronicle.known(view)
+    if one in by_id:
+        return [by_id[one]]
     if one is not None:
-        raise RefusedError(f"{name}: no such remediation; near it: {', '.join(near(view, name)) or 'none'}")
-    known = sorted(view.remediations.values(), key=lambda one: one.order)
+        raise RefusedError(f"{name}: no such remediation; near it: {', '.join(near(by_id, name)) or 'none'}")
+    known = sorted(by_id.values(), key=lambda one: one.order)
     about = [one for one in known if str(one.target) == name] or [one for one in known if one.target.name == name]
     targets = {str(one.target) for one in about}
     if len(targets) > 1:
         raise RefusedError(f"{name} may be any of {', '.join(sorted(targets))}")
     if about:
         return about
-    if not fingerprints_like(view, name):
+    if not fingerprints_like(view, name, chronicle):
         raise RefusedError(f"{name}: no such remediation, fingerprint or target")
-    fingerprint = the_fingerprint(view, name)
+    fingerprint = the_fingerprint(view, chronicle, name)
     return [one for one in known if one.fingerprint == fingerprint]
 
 

@@ -41,11 +41,11 @@ from remediation_orchestrator.events.identity import position, position_key, rem
 from .frames import FRAME_BYTES_MAX
 from .promises import Promises, moment_of
 from .routing.checks import decide
-from .routing.fold import Fold
+from .routing.durations import EPOCH
+from .routing.fold import Fold, Observer
 from .routing.judge import expected_end, verdict_again, verdict_on_signal
 from .routing.owed import command_of
 from .routing.policy import Policy, PolicyError, policy_of
-from .routing.projection import EPOCH
 from .routing.shadow import shadow_verdict
 from .routing.state import Answer, Judge, Serve, Task, Tell
 from .tasks import describe, place_of
@@ -101,7 +101,7 @@ def audit(messages: Iterable[StoredMessage], report: Report | None = None) -> It
     yield from auditor.end()
 
 
-class Auditor:
+class Auditor(Observer):
     """Looks on while a log is folded, and holds each record against what it should be."""
 
     def __init__(self, report: Report) -> None:

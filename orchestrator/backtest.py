@@ -186,7 +186,8 @@ class Backtest(Rehearsal):
     def _fold(self, record: Recorded | Undecodable) -> None:
         fold_fact(self.view, record)
         # A run that the log decided later than this policy would is early here, and nobody took its name.
-        self.view.spoilt.difference_update(self._known.decided)
+        for spoilt in self.view.spoilt.values():
+            spoilt.difference_update(self._known.decided)
 
     # -- time between two recorded rounds --------------------------------------------------------------
 
@@ -208,10 +209,11 @@ class Backtest(Rehearsal):
 
     def _goes_as_recorded(self, about: str) -> bool:
         run = self.view.runs.get(ExecutionId(about))
-        remediation = self.view.remediations[run.remediation if run else RemediationId(about)]
-        if remediation.phase is Phase.AWAITING_APPROVAL and self._pinned:
+        name = run.remediation if run else RemediationId(about)
+        remediation = self.view.remediations.get(name)
+        if remediation is not None and remediation.phase is Phase.AWAITING_APPROVAL and self._pinned:
             return False
-        return remediation.id not in self._apart
+        return name not in self._apart
 
     def _is_in_time(self, about: str) -> bool:
         """Whether the log knows that a run begins, or ends, as fast as this policy wants it after its decision."""

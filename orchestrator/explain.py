@@ -9,7 +9,6 @@ from enum import StrEnum
 from msgspec import Struct
 
 from remediation_orchestrator.events import (
-    DecisionFrame,
     Position,
     Recorded,
     RoutingDecided,
@@ -24,7 +23,7 @@ from .evidence import Evidence, Sources
 from .routing.backoff import backoff
 from .routing.checks import CHECKS, Check, failures
 from .routing.durations import format_duration
-from .routing.fold import Fold
+from .routing.fold import Fold, Observer
 from .routing.policy import Policy
 from .routing.state import Remediation
 
@@ -62,7 +61,7 @@ class Explanation(Struct, frozen=True):
     """When it would be allowed, or what would have to happen."""
 
 
-class Explainer:
+class Explainer(Observer):
     """Folds a log and keeps the verdicts on one remediation, with what stood behind them."""
 
     def __init__(self, signal: Position) -> None:
@@ -75,12 +74,6 @@ class Explainer:
         """A fact has been folded."""
         if fits and isinstance(record, Recorded):
             self._evidence.see_fact(self.fold.view, record)
-
-    def frame(self, message: StoredMessage, head: DecisionFrame | None) -> None:
-        """A frame is next."""
-
-    def command(self, message: StoredMessage, key: tuple[str, str]) -> None:
-        """A command is next."""
 
     def decision(self, record: Recorded | Undecodable) -> None:
         """A decision is next: explain it, if it is about the signal that is asked for."""

@@ -15,7 +15,6 @@ from remediation_orchestrator.events import (
     Block,
     BlockCleared,
     CreateWorkflow,
-    DecisionFrame,
     Duplicate,
     Event,
     ExecutionId,
@@ -42,6 +41,8 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.identity import position_key, remediation_id, signal_of
 
+from .routing.fold import Observer
+from .routing.state import Remediation
 from .views import Chronicle
 
 _EXECUTION = re.compile(r"wfe-([0-9]+(?:-[0-9]+)?)(?:-r[0-9]+)?")
@@ -74,7 +75,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     output: str | None = None
 
 
-class History:
+class History(Observer):
     """Gathers the records of one remediation."""
 
     def __init__(self, remediation: RemediationId) -> None:
@@ -99,9 +100,6 @@ class History:
             self._keep(record)
         elif self._concerns(record.event):
             self._keep(record)
-
-    def frame(self, message: StoredMessage, head: DecisionFrame | None) -> None:
-        """Nothing of a frame as such is kept."""
 
     def decision(self, record: Recorded | Undecodable) -> None:
         """Keep a decision on it."""
@@ -129,6 +127,11 @@ class History:
             if isinstance(record, Recorded) and getattr(record.event, "remediation", None) == self._remediation:
                 self._keep(record)
 
+    def forgotten(self, remediation: Remediation) -> None:
+        """Keep what the projection lets go of it."""
+        if remediation.id == self._remediation:
+            self.chronicle.forgotten(remediation)
+
     def _concerns(self, event: Event) -> bool:
         match event:
             case SignalReceived() | SignalResolved():
@@ -147,23 +150,23 @@ class History:
         self.entries.append(Entry(record.position, record.recorded_at, kind, says(record.event), record.event))
 
 
-class Locator:
+class Locator(Chronicle):
     """Finds the remediation that has a record at a position. ValueError where `place` is no position."""
 
     def __init__(self, place: str) -> None:
+        super().__init__()
         position_key(place)
         self._place = place
         self.found: RemediationId | None = None
 
     def fact(self, record: Recorded | Undecodable, *, fits: bool) -> None:
         """A fact may name it; a signal's verdict comes later."""
+        super().fact(record, fits=fits)
         self._look(record)
-
-    def frame(self, message: StoredMessage, head: DecisionFrame | None) -> None:
-        """A frame as such is nobody's."""
 
     def decision(self, record: Recorded | Undecodable) -> None:
         """A decision names its remediation, and the fact that caused it."""
+        super().decision(record)
         self._look(record)
         event = record.event if isinstance(record, Recorded) else None
         if isinstance(event, RoutingDecided | PhaseChanged) and self.found is None:

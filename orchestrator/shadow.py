@@ -5,17 +5,15 @@ It looks on while a log is folded; what is recorded is all that it counts."""
 from msgspec import Struct, field
 
 from remediation_orchestrator.events import (
-    DecisionFrame,
     Position,
     Recorded,
     RoutingDecided,
     ShadowDecided,
-    StoredMessage,
     Undecodable,
     Verdict,
 )
 
-from .routing.fold import Fold
+from .routing.fold import Fold, Observer
 
 
 class Difference(Struct):
@@ -40,7 +38,7 @@ class Shadow(Struct):
     differences: list[Difference] = field(default_factory=list)
 
 
-class Shadows:
+class Shadows(Observer):
     """Counts, for each time that a policy stood in shadow."""
 
     def __init__(self) -> None:
@@ -57,12 +55,6 @@ class Shadows:
             standing = None
         if standing is None and shadow is not None:
             self.found.append(Shadow(shadow.digest, record.position))
-
-    def frame(self, message: StoredMessage, head: DecisionFrame | None) -> None:
-        """Nothing of a frame as such is counted."""
-
-    def command(self, message: StoredMessage, key: tuple[str, str]) -> None:
-        """Commands follow from decisions: nothing is counted."""
 
     def decision(self, record: Recorded | Undecodable) -> None:
         """Count a verdict, and what is said otherwise of it."""

@@ -15,7 +15,6 @@ from remediation_orchestrator.events import (
     AnalysisFailed,
     Block,
     BlockCleared,
-    DecisionFrame,
     Duplicate,
     Event,
     Phase,
@@ -28,7 +27,6 @@ from remediation_orchestrator.events import (
     ShadowDecided,
     SignalReceived,
     SignalResolved,
-    StoredMessage,
     Undecodable,
     WorkflowCompleted,
     WorkflowFailed,
@@ -38,6 +36,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.identity import position_key, remediation_id
 
 from .history import named_by, says
+from .routing.fold import Observer
 from .routing.state import Remediation
 
 
@@ -74,7 +73,7 @@ class Bar(Struct, frozen=True, tag="bar", tag_field="kind"):
     outcome: str = ""
 
 
-class Timeline:
+class Timeline(Observer):
     """Gathers the records about some remediations, and about their problems and targets while these lived."""
 
     def __init__(self, wanted: Iterable[Remediation]) -> None:
@@ -106,9 +105,6 @@ class Timeline:
             case _:
                 self._keep_own(record)
 
-    def frame(self, message: StoredMessage, head: DecisionFrame | None) -> None:
-        """Nothing of a frame as such is kept."""
-
     def decision(self, record: Recorded | Undecodable) -> None:
         """Keep a decision about one of them."""
         match record:
@@ -118,9 +114,6 @@ class Timeline:
                 self._keep_own(record)
             case Undecodable():
                 pass
-
-    def command(self, message: StoredMessage, key: tuple[str, str]) -> None:
-        """Commands follow from decisions: none is kept."""
 
     def _keep_own(self, record: Recorded) -> None:
         name = getattr(record.event, "remediation", None) or getattr(record.event, "execution", None)

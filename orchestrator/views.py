@@ -3,7 +3,7 @@
 A verdict on what would happen next comes from the same checks that decide: there is no second judgement."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -14,6 +14,7 @@ from remediation_orchestrator.events import (
     Duplicate,
     ExecutionId,
     Fingerprint,
+    Outcome,
     Phase,
     PhaseChanged,
     Position,
@@ -24,17 +25,16 @@ from remediation_orchestrator.events import (
     SignalReceived,
     Situation,
     Skip,
-    StoredMessage,
     Target,
     Undecodable,
     Verdict,
 )
-from remediation_orchestrator.events.decisions import DecisionFrame
 from remediation_orchestrator.events.identity import position_key
 
 from .routing.backoff import counted
 from .routing.checks import decide
 from .routing.decisions import open_remediation
+from .routing.fold import Observer
 from .routing.projection import Projection
 from .routing.state import Remediation, Tell
 
@@ -85,14 +85,20 @@ class FingerprintView(Struct, frozen=True, kw_only=True):
     remediations: list[RemediationView]
 
 
-class Chronicle:
-    """Looks on while a log is folded, and keeps of each remediation what its projection does not."""
+class Chronicle(Observer):
+    """Looks on while a log is folded, and keeps of each remediation what its projection does not, or lets go."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep: bool = True) -> None:
+        self._keep = keep
+        """Whether what the projection forgets is kept here; else it is forgotten here, too."""
         self.verdicts: dict[RemediationId, RoutingDecided] = {}
         """The newest verdict on each that is not a duplicate's."""
         self.changes: dict[RemediationId, PhaseChanged] = {}
         self.opened: dict[RemediationId, datetime] = {}
+        self.completed: dict[Fingerprint, tuple[datetime, RemediationId]] = {}
+        """When each problem was last remediated, and by which."""
+        self.gone: dict[RemediationId, Remediation] = {}
+        """What the projection has forgotten, as it was in the end."""
         self._signals: dict[Position, datetime] = {}
 
     def fact(self, record: Recorded | Undecodable, *, fits: bool) -> None:
@@ -100,14 +106,13 @@ class Chronicle:
         if isinstance(record, Recorded) and isinstance(record.event, SignalReceived):
             self._signals[record.position] = record.recorded_at
 
-    def frame(self, message: StoredMessage, head: DecisionFrame | None) -> None:
-        """Nothing of a frame as such is kept."""
-
     def decision(self, record: Recorded | Undecodable) -> None:
         """Keep the newest verdict and the newest change."""
         event = record.event if isinstance(record, Recorded) else None
         if isinstance(event, PhaseChanged):
             self.changes[event.remediation] = event
+            if event.outcome is Outcome.REMEDIATED:
+                self.completed[event.fingerprint] = event.now, event.remediation
         elif isinstance(event, RoutingDecided):
             came = self._signals.pop(event.signal, None)
             if isinstance(event.verdict, Duplicate):
@@ -116,8 +121,17 @@ class Chronicle:
             if came is not None:
                 self.opened[event.remediation] = came
 
-    def command(self, message: StoredMessage, key: tuple[str, str]) -> None:
-        """Commands follow from decisions: nothing is kept."""
+    def forgotten(self, remediation: Remediation) -> None:
+        """Keep it for whoever asks, or let it go as well."""
+        if self._keep:
+            self.gone[remediation.id] = remediation
+            return
+        for table in (self.verdicts, self.changes, self.opened):
+            table.pop(remediation.id, None)
+
+    def known(self, view: Projection) -> dict[RemediationId, Remediation]:
+        """Every remediation that there was."""
+        return self.gone | view.remediations
 
     def objection(self, remediation: Remediation) -> Block | Skip | Refuse | None:
         """What the newest verdict had against a remediation that stands where it put it."""
@@ -130,7 +144,7 @@ class Chronicle:
 
 def remediations(view: Projection, chronicle: Chronicle) -> list[RemediationView]:
     """All remediations, the oldest first, and the signals at the tail that nobody has judged yet."""
-    known = sorted(view.remediations.values(), key=lambda one: one.order)
+    known = sorted(chronicle.known(view).values(), key=lambda one: one.order)
     return [remediation_view(view, chronicle, one) for one in [*known, *_unjudged(view)]]
 
 
@@ -148,7 +162,7 @@ def remediation_view(view: Projection, chronicle: Chronicle, one: Remediation) -
         phase=one.phase,
         reason=objection.reason if objection else _reason(view, chronicle, one),
         of=objection.of if objection else None,
-        until=one.until,
+        until=None if one.phase.ended else one.until,
         attempts=one.attempts,
         runs=one.runs,
         workflow=one.workflow.id if one.workflow else None,
@@ -158,15 +172,16 @@ def remediation_view(view: Projection, chronicle: Chronicle, one: Remediation) -
     )
 
 
-def fingerprints(view: Projection) -> list[Fingerprint]:
-    """Every fingerprint that was heard of."""
-    seen = dict.fromkeys(one.fingerprint for one in view.remediations.values())
+def fingerprints(view: Projection, chronicle: Chronicle | None = None) -> list[Fingerprint]:
+    """Every fingerprint that is remembered, or with a chronicle that was heard of."""
+    known = view.remediations if chronicle is None else chronicle.known(view)
+    seen = dict.fromkeys(one.fingerprint for one in known.values())
     return list(seen | dict.fromkeys(view.histories) | dict.fromkeys(one.fingerprint for one in _unjudged(view)))
 
 
-def fingerprints_like(view: Projection, text: str) -> list[Fingerprint]:
+def fingerprints_like(view: Projection, text: str, chronicle: Chronicle | None = None) -> list[Fingerprint]:
     """The fingerprint that is meant, or all that begin so."""
-    all_of_them = fingerprints(view)
+    all_of_them = fingerprints(view, chronicle)
     return [one for one in all_of_them if one == text] or [one for one in all_of_them if one.startswith(text)]
 
 
@@ -176,6 +191,10 @@ def fingerprint_view(
     """What a fingerprint has been through, as of now."""
     history = view.history(fingerprint)
     rows = [one for one in remediations(view, chronicle) if one.fingerprint == fingerprint]
+    forgotten = chronicle.completed.get(fingerprint, (None, None))
+    completed_at, completed_by = (
+        (history.completed_at, history.completed_by) if history.completed_at is not None else forgotten
+    )
     first = decide(_situation(view, fingerprint, rows[-1].target, now), view.policy) if rows else None
     return FingerprintView(
         fingerprint=fingerprint,
@@ -183,16 +202,16 @@ def fingerprint_view(
         last_failure_at=history.last_failure_at,
         next_allowed_at=allowed_at(view, fingerprint, rows[-1].target, now) if rows else now,
         objection=getattr(first, "reason", None),
-        completed_at=history.completed_at,
-        completed_by=history.completed_by,
+        completed_at=completed_at,
+        completed_by=completed_by,
         active=history.active,
         remediations=rows,
     )
 
 
-def near(view: Projection, text: str) -> list[RemediationId]:
+def near(known: Mapping[RemediationId, Remediation], text: str) -> list[RemediationId]:
     """Those whose place in the log is nearest to the one that was named, else the newest."""
-    orders = [(one.order, one.id) for one in view.remediations.values()]
+    orders = [(one.order, one.id) for one in known.values()]
     try:
         wanted = position_key(text.removeprefix("rr-").removeprefix("wfe-").split("-r")[0])[0]
     except ValueError:
@@ -231,7 +250,7 @@ def allowed_at(view: Projection, fingerprint: Fingerprint, target: Target, now: 
 
 def _situation(view: Projection, fingerprint: Fingerprint, target: Target, now: datetime) -> Situation:
     """What the fingerprint itself brings to a judgement: no workflow, no lock, nobody at it."""
-    history = view.history(fingerprint)
+    history = view.remembered(fingerprint, now)
     return Situation(
         now=now,
         policy=view.policy.digest,

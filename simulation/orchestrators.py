@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from importlib.metadata import version
 
 from remediation_orchestrator.bus.memory import MemoryLease, Moment
 from remediation_orchestrator.events import DecisionFrame, Recorded, decode, subjects
@@ -34,7 +35,9 @@ class OrchestratorProcess(Process):
         self.line = broker.log(self, Odds(0.004, self._at_step))
         lease = MemoryLease(broker.cell, TTL, self.line.step)
         clock = ProcessClock(self._clock)
-        self.service = Orchestrator(self.line, lease, clock, Identity(name, "simulated"), pace=PACE)
+        self.service = Orchestrator(
+            self.line, lease, clock, Identity(name, version("remediation-orchestrator")), pace=PACE
+        )
         self.task = asyncio.create_task(self.service.run())
         self.task.add_done_callback(self._ended)
 

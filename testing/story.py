@@ -192,7 +192,7 @@ class Story:
 
     def state(self) -> dict[str, object]:
         """Every table as it is now: a copy, because the projection hands out the live ones."""
-        return deepcopy(self.cell.fold.view.snapshot())
+        return deepcopy(self.cell.fold.view.tables())
 
     def history(self, name: str = "KubePodCrashLooping", target: Target = CHECKOUT) -> FingerprintHistory:
         """What a fingerprint has been through."""

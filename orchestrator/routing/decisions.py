@@ -35,28 +35,29 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.identity import (
     position,
-    position_key,
     remediation_id,
     run_number,
 )
 
 from .effects import count_failure, current_run, end, leave_half_done, occurred, resolve
+from .forgetting import FORGETS_SINCE
 from .policy import PolicyError, policy_of
 from .projection import Projection
 from .state import Answer, Judge, Owed, Remediation, Run, Tell, Unjudged, after
+from .version import newer
 
 
 def fold_decision(view: Projection, decision: Decision, at: Position | None) -> bool:
     """Let one decision take effect; False where it fits nothing. `at` is None until its frame is stored."""
     match decision:
         case RoutingDecided():
-            view.newest = max(view.newest, decision.situation.now)
+            view.reach(decision.situation.now)
             return _routing_decided(view, decision, at)
         case PhaseChanged():
-            view.newest = max(view.newest, decision.now)
+            view.reach(decision.now)
             return _phase_changed(view, decision, at)
         case TargetReleased():
-            view.newest = max(view.newest, decision.now)
+            view.reach(decision.now)
             return _target_released(view, decision)
         case SignalRejected() | PolicyRejected():
             view.drop(Answer, decision.position)
@@ -101,8 +102,6 @@ def open_remediation(occurrence: Unjudged, signal: SignalReceived) -> Remediatio
     """The remediation that a signal opens, before its first verdict."""
     return Remediation(
         id=remediation_id(occurrence.position),
-        signal=occurrence.position,
-        order=position_key(occurrence.position),
         fingerprint=occurrence.fingerprint,
         name=signal.name,
         severity=signal.severity,
@@ -152,9 +151,12 @@ def _count_occurrence(view: Projection, record: RoutingDecided, verdict: Duplica
     original = view.remediations.get(verdict.of)
     if original is not None:
         view.remediations[original.id] = occurred(original, occurrence.recorded_at)
-    retried = view.remediations.get(remediation_id(record.signal))
+    of = remediation_id(record.signal)
+    retried = view.remediations.get(of)
     if retried is not None:
-        view.remediations[retried.id] = replace(retried, attempts=record.attempt)
+        view.remediations[of] = replace(retried, attempts=record.attempt)
+    else:
+        view.spoilt.pop(of, None)  # It opens no remediation, so it has no runs.
 
 
 def _take_verdict(view: Projection, remediation: Remediation, record: RoutingDecided, at: Position | None) -> None:
@@ -238,7 +240,6 @@ def _run_of(
         execution=record.execution or following,
         remediation=remediation.id,
         fingerprint=remediation.fingerprint,
-        order=remediation.order,
         target=remediation.target,
         workflow=workflow.id,
         start_before=record.start_before or now,
@@ -284,6 +285,7 @@ def _target_released(view: Projection, record: TargetReleased) -> bool:
 
 
 def _orchestrator_started(view: Projection, record: OrchestratorStarted) -> bool:
+    view.let_forget(not newer(FORGETS_SINCE, record.version))
     if record.policy is None or view.adopted:
         return True
     try:

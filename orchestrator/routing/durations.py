@@ -1,10 +1,11 @@
 """Durations as people write them in a policy: `90s`, `5m`, `1h30m`."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 MICROSECOND = timedelta(microseconds=1)
 ZERO = timedelta(0)
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 _UNITS = {
     "d": timedelta(days=1),

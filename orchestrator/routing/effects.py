@@ -33,9 +33,10 @@ def current_run(view: Projection, remediation: Remediation) -> Run | None:
 
 def executing(view: Projection, run: Run) -> Remediation | None:
     """The remediation of a run, if it is still about this run."""
-    remediation = view.remediations[run.remediation]
-    at_it = remediation.phase is Phase.EXECUTING and remediation.execution == run.execution
-    return remediation if at_it else None
+    remediation = view.remediations.get(run.remediation)
+    if remediation is None or remediation.phase is not Phase.EXECUTING:
+        return None
+    return remediation if remediation.execution == run.execution else None
 
 
 def resolve(view: Projection, fingerprint: Fingerprint, position: Position, at: datetime) -> bool:
@@ -60,14 +61,14 @@ def count_failure(view: Projection, fingerprint: Fingerprint, at: datetime) -> N
     """Count one failure more, on those that still count."""
     history = view.history(fingerprint)
     before = counted(history.failures, history.last_failure_at, at, view.policy.routing)
-    view.histories[fingerprint] = replace(history, failures=before + 1, last_failure_at=at)
+    view.record(fingerprint, replace(history, failures=before + 1, last_failure_at=at))
 
 
 def forgive(view: Projection, fingerprint: Fingerprint) -> None:
     """Forget a fingerprint's failures."""
     history = view.histories.get(fingerprint)
     if history is not None:
-        view.histories[fingerprint] = replace(history, failures=0, last_failure_at=None)
+        view.record(fingerprint, replace(history, failures=0, last_failure_at=None))
 
 
 def end(view: Projection, remediation: Remediation, phase: Phase) -> None:
@@ -76,16 +77,15 @@ def end(view: Projection, remediation: Remediation, phase: Phase) -> None:
     view.drop(Judge, remediation.id)
     view.owed.pop(("analyze", analysis_id(remediation.id, remediation.analyses)), None)
     unapproved = remediation.phase is Phase.AWAITING_APPROVAL  # What nobody approved is not known any more.
-    view.remediations[remediation.id] = replace(
-        remediation,
-        phase=phase,
-        until=None,
-        queued_since=None,
-        workflow=None if unapproved else remediation.workflow,
+    view.retire(
+        replace(
+            remediation,
+            phase=phase,
+            until=view.newest + view.policy.memory,
+            queued_since=None,
+            workflow=None if unapproved else remediation.workflow,
+        )
     )
-    history = view.history(remediation.fingerprint)
-    if history.active == remediation.id:
-        view.histories[remediation.fingerprint] = replace(history, active=None)
 
 
 def end_and_tell(

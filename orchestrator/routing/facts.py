@@ -38,7 +38,7 @@ from remediation_orchestrator.events import (
     WorkflowStarted,
 )
 from remediation_orchestrator.events.codec import COMPLAINT_CHARACTERS_MAX
-from remediation_orchestrator.events.identity import remediation_of, run_number
+from remediation_orchestrator.events.identity import position_key, remediation_of, run_number, signal_of
 
 from .effects import (
     change_of,
@@ -54,12 +54,12 @@ from .effects import (
 )
 from .policy import PolicyError, policy_of
 from .projection import Projection
-from .state import Answer, Judge, Tell, Unjudged, WorkflowHistory, after
+from .state import Answer, Judge, Tell, Unjudged, after
 
 
 def fold_fact(view: Projection, record: Recorded | Undecodable) -> bool:
     """Let one fact take effect; False where it is a stray that fits nothing."""
-    view.newest = max(view.newest, record.recorded_at)
+    view.reach(record.recorded_at)
     if isinstance(record, Undecodable):
         view.ask(Answer(record.position, record.reason, record.message, record.unknown_type))
         return True
@@ -67,7 +67,7 @@ def fold_fact(view: Projection, record: Recorded | Undecodable) -> bool:
     if not fits and isinstance(
         record.event, WorkflowStarted | WorkflowCompleted | WorkflowFailed | WorkflowRevoked
     ):
-        _spoil(view, record.event.execution)
+        _spoil(view, record.event.execution, record.position)
     return fits
 
 
@@ -168,13 +168,15 @@ def _workflow_completed(view: Projection, fact: WorkflowCompleted, position: Pos
     run = view.runs.get(fact.execution)
     if run is None or run.lost:
         return False
-    view.workflows[run.target, run.workflow] = WorkflowHistory(at, run.remediation)
+    view.complete(run, at)
     view.half_done.pop((run.target, run.workflow), None)
     remediation = executing(view, run)
     if remediation is not None:
-        forgive(view, run.fingerprint)
         history = view.history(run.fingerprint)
-        view.histories[run.fingerprint] = replace(history, completed_at=at, completed_by=run.remediation)
+        view.record(
+            run.fingerprint,
+            replace(history, failures=0, last_failure_at=None, completed_at=at, completed_by=run.remediation),
+        )
         because = Because(Cause.COMPLETED, position)
         end_and_tell(view, remediation, Phase.COMPLETED, because, at, outcome=Outcome.REMEDIATED)
     let_go(view, run, position)
@@ -217,11 +219,23 @@ def _workflow_revoked(view: Projection, fact: WorkflowRevoked, position: Positio
     return True
 
 
-def _spoil(view: Projection, execution: ExecutionId) -> None:
+def _spoil(view: Projection, execution: ExecutionId, position: Position) -> None:
     """A run is spoken of that was never decided. Its subject is taken, so nobody could claim it: pass it over."""
-    remediation = view.remediations.get(remediation_of(execution))
-    if remediation is None or run_number(execution) > remediation.runs:
-        view.spoilt.add(execution)
+    of = remediation_of(execution)
+    remediation = view.remediations.get(of)
+    if remediation is not None:
+        to_come = run_number(execution) > remediation.runs
+    else:  # What has its verdict and is not known opens no run any more.
+        to_come = signal_of(of) in view.unjudged or _is_behind(signal_of(of), position)
+    if to_come:
+        view.spoilt.setdefault(of, set()).add(execution)
+
+
+def _is_behind(place: Position, position: Position) -> bool:
+    try:
+        return position_key(place) > position_key(position)
+    except ValueError:
+        return False
 
 
 # -- operators -----------------------------------------------------------------------------------------
@@ -261,7 +275,7 @@ def _remediation_cancelled(view: Projection, fact: RemediationCancelled, positio
 
 def _retry_requested(view: Projection, fact: RetryRequested, position: Position, at: datetime) -> bool:
     remediation = view.remediations.get(fact.remediation)
-    if remediation is None:
+    if remediation is None or view.has_forgotten(remediation, at):
         return False
     view.remediations[remediation.id] = occurred(remediation, at)
     view.await_verdict(Unjudged(position, at, remediation.fingerprint, fact))
@@ -282,7 +296,7 @@ def _policy_adopted(view: Projection, fact: PolicyAdopted, position: Position, a
 
 def _policy_shadowed(view: Projection, fact: PolicyShadowed, position: Position, at: datetime) -> bool:
     try:
-        view.shadow = None if fact.policy is None else policy_of(fact.policy)
+        view.cast(None if fact.policy is None else policy_of(fact.policy))
     except PolicyError as error:
         view.ask(Answer(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
     return True

@@ -5,7 +5,6 @@ the last frame are folded by the active orchestrator alone, as the first step of
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
 
 from remediation_orchestrator.events import (
     Decision,
@@ -22,11 +21,11 @@ from .chain import Chain
 from .decisions import confirm, fold_decision
 from .facts import fold_fact
 from .projection import Projection
-from .state import Answer
+from .state import Answer, Remediation
 from .version import newer
 
 
-class Observer(Protocol):
+class Observer:
     """Whoever asks questions of a log looks on while it is folded; nothing it does may change the fold."""
 
     def fact(self, record: Recorded | Undecodable, *, fits: bool) -> None:
@@ -41,13 +40,16 @@ class Observer(Protocol):
     def command(self, message: StoredMessage, key: tuple[str, str]) -> None:
         """A command is next."""
 
+    def forgotten(self, remediation: Remediation) -> None:
+        """The projection has let go of a remediation that has ended."""
+
 
 class Fold:
     """A projection and its place in the log."""
 
     def __init__(self, observer: Observer | None = None) -> None:
         self._observer = observer
-        self.view = Projection()
+        self.view = Projection(None if observer is None else observer.forgotten)
         self.chain = Chain()
         self.facts: deque[StoredMessage] = deque()
         """Read, and not folded yet."""

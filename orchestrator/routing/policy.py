@@ -88,6 +88,16 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         return _map_durations(document)
 
     @cached_property
+    def memory(self) -> timedelta:
+        """The longest of its durations: what is older can neither be waited for nor count."""
+        return max(
+            duration
+            for section in (self.routing, self.timeouts)
+            for duration in msgspec.structs.astuple(section)
+            if isinstance(duration, timedelta)
+        )
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256, in hex, of the document as compact JSON with sorted keys: the name of its meaning."""
         return hashlib.sha256(msgspec.json.encode(self.document(), order="sorted")).hexdigest()

@@ -5,8 +5,9 @@ What is worked off from the front is an OrderedDict: to find its first, a dict w
 Nothing here judges: `situation` only gathers what the checks will read."""
 
 import heapq
-from collections import OrderedDict, deque
-from datetime import UTC, datetime
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
+from datetime import datetime
 
 from remediation_orchestrator.events import (
     Because,
@@ -16,16 +17,16 @@ from remediation_orchestrator.events import (
     Phase,
     Position,
     RemediationId,
+    RetryRequested,
     SignalResolved,
     Situation,
     Target,
 )
 from remediation_orchestrator.events.identity import execution_id
 
-from .policy import DEFAULT, Policy
+from .memory import Memory
 from .state import (
     Answer,
-    FingerprintHistory,
     HalfDone,
     Judge,
     Owed,
@@ -36,47 +37,31 @@ from .state import (
     TaskKey,
     Tell,
     Unjudged,
-    WorkflowHistory,
     after,
 )
 
-NOTHING = FingerprintHistory()
-EPOCH = datetime.fromtimestamp(0, UTC)
 
-
-class Projection:
+class Projection(Memory):
     """The state of a cell at one place of its log."""
 
-    def __init__(self) -> None:
-        self.policy: Policy = DEFAULT
-        self.adopted = False
-        self.shadow: Policy | None = None
-        """What judges beside the policy in force, without effect."""
-        self.newest = EPOCH
-        """The latest moment of any record folded: a fact's stamp, a decision's `now`."""
-        self.histories: dict[Fingerprint, FingerprintHistory] = {}
-        self.remediations: dict[RemediationId, Remediation] = {}
+    def __init__(self, forgotten: Callable[[Remediation], None] | None = None) -> None:
+        super().__init__(forgotten)
         self.runs: dict[ExecutionId, Run] = {}
         self.holders: dict[Target, ExecutionId] = {}
         self.queues: dict[Target, OrderedDict[RemediationId, None]] = {}
-        self.workflows: dict[tuple[Target, str], WorkflowHistory] = {}
         self.half_done: dict[tuple[Target, str], HalfDone] = {}
         self.unjudged: OrderedDict[Position, Unjudged] = OrderedDict()
         self.waiting: dict[Fingerprint, deque[Position]] = {}
         """The unjudged of each fingerprint, in the order of the log."""
+        self.asked: Counter[RemediationId] = Counter()
+        """How many of the unjudged are retries of a remediation."""
         self.agenda: OrderedDict[TaskKey, Task] = OrderedDict()
         """What facts have made necessary and no record has answered yet, in their order."""
         self.owed: dict[tuple[str, str], Owed] = {}
         """Commands and revocations, by kind and id."""
-        self.spoilt: set[ExecutionId] = set()
-        """Runs that were spoken of before there was such a run: nobody could ever claim them."""
         self._timers: list[tuple[datetime, tuple[int, int], str]] = []
 
     # -- reading ---------------------------------------------------------------------------------------
-
-    def history(self, fingerprint: Fingerprint) -> FingerprintHistory:
-        """What a fingerprint has been through; nothing, if it was never heard of."""
-        return self.histories.get(fingerprint, NOTHING)
 
     def active(self, fingerprint: Fingerprint) -> Remediation | None:
         """The remediation that is at this problem."""
@@ -110,9 +95,9 @@ class Projection:
                 target=remediation.target,
                 active=active,
             )
-        history = self.history(remediation.fingerprint)
+        history = self.remembered(remediation.fingerprint, now)
         key = (remediation.target, remediation.workflow.id) if remediation.workflow else None
-        done = self.workflows.get(key) if key else None
+        done = self.remembered_of(key, now) if key else None
         half_done = self.half_done.get(key) if key else None
         holder = self.holder(remediation.target)
         first, before = self.ahead(remediation.id, remediation.target)
@@ -140,7 +125,8 @@ class Projection:
     def next_run(self, remediation: Remediation) -> ExecutionId:
         """The id of a remediation's next run, which nobody has spoken of yet."""
         number = remediation.runs + 1
-        while (execution := execution_id(remediation.signal, number)) in self.spoilt:
+        spoilt = self.spoilt.get(remediation.id, ())
+        while (execution := execution_id(remediation.signal, number)) in spoilt:
             number += 1
         return execution
 
@@ -169,10 +155,14 @@ class Projection:
         """Let an occurrence wait for its turn to be judged."""
         self.unjudged[occurrence.position] = occurrence
         self.waiting.setdefault(occurrence.fingerprint, deque()).append(occurrence.position)
+        if isinstance(occurrence.event, RetryRequested):
+            self.asked[occurrence.event.remediation] += 1
 
     def settle(self, occurrence: Unjudged) -> Unjudged | None:
         """An occurrence has its verdict. Return the resolution that waited right behind it, if one did."""
         del self.unjudged[occurrence.position]
+        if isinstance(occurrence.event, RetryRequested):
+            self.asked -= Counter([occurrence.event.remediation])
         line = self.waiting[occurrence.fingerprint]
         line.remove(occurrence.position)
         if not line:
@@ -180,13 +170,6 @@ class Projection:
             return None
         following = self.unjudged[line[0]]
         return following if isinstance(following.event, SignalResolved) else None
-
-    def adopt(self, policy: Policy) -> None:
-        """Put a policy in force; what is in force casts no shadow."""
-        if self.shadow is not None and self.shadow.digest == policy.digest:
-            self.shadow = None
-        self.policy = policy
-        self.adopted = True
 
     # -- targets ---------------------------------------------------------------------------------------
 
@@ -252,20 +235,29 @@ class Projection:
         if run is not None:
             return self._run_timer(run)
         remediation = self.remediations.get(RemediationId(about))
-        if remediation is None or remediation.until is None:
+        if remediation is None or remediation.until is None or remediation.phase.ended:
             return None
         return remediation.until if remediation.phase is Phase.BLOCKED else after(remediation.until)
 
     def _run_timer(self, run: Run) -> datetime | None:
         if run.lost:
             return run.released_at
-        remediation = self.remediations[run.remediation]
-        if remediation.phase is not Phase.EXECUTING or remediation.execution != run.execution:
+        remediation = self.remediations.get(run.remediation)
+        if (
+            remediation is None
+            or remediation.phase is not Phase.EXECUTING
+            or remediation.execution != run.execution
+        ):
             return None
         return after(run.deadline if run.started else run.start_before)
 
-    def snapshot(self) -> dict[str, object]:
+    def is_spoken_of(self, remediation: Remediation) -> bool:
+        """Whether something of a remediation that has ended is still to be judged or told."""
+        return remediation.id in self.asked or (Tell, remediation.id) in self.agenda
+
+    def tables(self) -> dict[str, object]:
         """Every table, to hold one projection against another; timers follow from them."""
+        self.forget()
         return {name: value for name, value in vars(self).items() if not name.startswith("_") and name != "newest"}
 
 

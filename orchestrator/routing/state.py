@@ -20,6 +20,7 @@ from remediation_orchestrator.events import (
     Target,
     WorkflowRef,
 )
+from remediation_orchestrator.events.identity import position_key, signal_of
 
 from .durations import MICROSECOND, ZERO
 
@@ -35,6 +36,8 @@ class FingerprintHistory(Struct, frozen=True, gc=False):
     completed_at: datetime | None = None
     completed_by: RemediationId | None = None
     active: RemediationId | None = None
+    ended: RemediationId | None = None
+    """The last of its remediations to end: the one that may be retried."""
 
 
 class WorkflowHistory(Struct, frozen=True, gc=False):
@@ -55,9 +58,6 @@ class Remediation(Struct, frozen=True, kw_only=True, gc=False):
     """One problem being worked at, from its first signal to its end."""
 
     id: RemediationId
-    signal: Position
-    order: tuple[int, int]
-    """Its first signal's place in the log: the smaller, the older."""
     fingerprint: Fingerprint
     name: str
     severity: str
@@ -76,11 +76,22 @@ class Remediation(Struct, frozen=True, kw_only=True, gc=False):
     """Time in a target's queue since then, stays that are over."""
     queued_since: datetime | None = None
     until: datetime | None = None
-    """In Blocked: when to judge again. In Analyzing, AwaitingApproval: the limit, at which it still lives."""
+    """In Blocked: when to judge again. In Analyzing, AwaitingApproval: the limit, at which it still lives.
+    Once it has ended: until when it may be retried."""
     environment: str = ""
     priority: str = ""
     resolved: bool = False
     """Its source said that it is over, and has not fired since."""
+
+    @property
+    def signal(self) -> Position:
+        """The position of its first signal."""
+        return signal_of(self.id)
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Its first signal's place in the log: the smaller, the older."""
+        return position_key(self.signal)
 
     def waited(self, now: datetime) -> timedelta:
         """Time in a target's queue since the newest occurrence, up to now."""
@@ -95,7 +106,6 @@ class Run(Struct, frozen=True, kw_only=True, gc=False):
     execution: ExecutionId
     remediation: RemediationId
     fingerprint: Fingerprint
-    order: tuple[int, int]
     target: Target
     workflow: str
     start_before: datetime
@@ -105,6 +115,11 @@ class Run(Struct, frozen=True, kw_only=True, gc=False):
     """Its executor was lost: nobody knows whether it still touches the target."""
     ending: bool = False
     """Its remediation is over and it is to be revoked or cancelled."""
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """The place in the log of its remediation's first signal: the smaller, the older."""
+        return position_key(signal_of(self.remediation))
 
     @property
     def released_at(self) -> datetime:

@@ -23,10 +23,11 @@ def _lines(view: Projection) -> Iterator[str]:
         yield f"shadow {view.shadow.digest}"
     for one in sorted(view.remediations.values(), key=lambda one: one.order):
         workflow = one.workflow.id if one.workflow else "-"
+        until = None if one.phase.ended else one.until
         yield (
             f"remediation {one.id} {one.phase} of {one.name} on {one.target} by {workflow}"
             f" attempts {one.attempts} runs {one.runs} analyses {one.analyses}"
-            f" occurred {_moment(one.occurred_at)} until {_moment(one.until)} fingerprint {one.fingerprint}"
+            f" occurred {_moment(one.occurred_at)} until {_moment(until)} fingerprint {one.fingerprint}"
         )
     for fingerprint, history in sorted(view.histories.items()):
         yield (

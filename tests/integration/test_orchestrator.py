@@ -80,9 +80,9 @@ async def test_after_a_restart_the_state_is_the_same_and_nothing_is_decided_agai
         for number in range(20):
             last = await log.append(source(cell), bare(target=f"t{number % 7}", name=f"n{number % 3}"))
         await wait_for(log, lambda event: isinstance(event, RoutingDecided) and event.signal == str(last))
-    before = active.fold.view.snapshot()
+    before = active.fold.view.tables()
     async with running(await orchestrator(connection, cell, "o2")) as second:
-        assert second.fold.view.snapshot() == before == (await folded(log)).view.snapshot()
+        assert second.fold.view.tables() == before == (await folded(log)).view.tables()
     verdicts = [(one.signal, one.attempt) for one in await events_of(log) if isinstance(one, RoutingDecided)]
     assert len(verdicts) == len(set(verdicts)) == 20
     assert await findings(log) == []

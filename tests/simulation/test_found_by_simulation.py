@@ -82,7 +82,7 @@ def test_a_cancel_stands_behind_the_frame_that_folds_the_start_it_answers() -> N
         for message in stage.cell.messages:
             restarted.take(message)
         assert ("cancel", execution) not in restarted.view.owed
-        assert restarted.view.snapshot() == stage.service.fold.view.snapshot()
+        assert restarted.view.tables() == stage.service.fold.view.tables()
         assert cancel.sequence == len(stage.cell.messages)
         assert list(audit(stage.cell.messages)) == []
 

@@ -126,9 +126,23 @@ def test_a_retry_while_another_is_at_the_problem_is_that_ones_duplicate() -> Non
     record = story.last
     assert record.verdict == Duplicate(RemediationId("rr-3"))
     assert (record.signal, record.remediation, record.attempt) == ("1", "rr-3", 2)
-    story.completed(5, "wfe-3")
+    story.operator(5, RetryRequested(RemediationId("rr-1")))
+    assert (story.last.verdict, story.last.attempt) == (record.verdict, 3)
+
+
+def test_of_one_problem_the_last_remediation_to_end_is_the_one_to_retry() -> None:
+    """Else a storm of signals that are skipped would leave a remediation each behind, for a day."""
+    story = Story(policy_of(STEADY))
+    story.signal(0, resolves=False)
+    story.failed(1, "wfe-1")
+    story.signal(3)
+    story.completed(4, "wfe-3")
+    decided = len(story.decisions)
     story.operator(20, RetryRequested(RemediationId("rr-1")))
-    assert (story.last.verdict, story.last.attempt) == (Proceed(), 3)
+    assert len(story.decisions) == decided
+    assert "rr-1" not in story.cell.fold.view.remediations
+    story.operator(21, RetryRequested(RemediationId("rr-3")))
+    assert (story.last.verdict, story.last.attempt) == (Proceed(), 2)
 
 
 def test_a_retry_is_judged_by_the_whole_list() -> None:

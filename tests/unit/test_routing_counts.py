@@ -16,6 +16,7 @@ from remediation_orchestrator.events import (
     WorkflowRevoked,
     subjects,
 )
+from remediation_orchestrator.events.identity import remediation_of
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 
 RR = RemediationId("rr-1")
@@ -258,7 +259,10 @@ def test_a_timed_out_run_has_left_its_target_half_changed_until_it_says_otherwis
 def test_an_event_of_an_unknown_run_changes_nothing(execution: str) -> None:
     """Audit shows it."""
     story = running()
-    before = {**story.state(), "spoilt": {execution}}  # Only the name can be given to no run any more.
+    before = {
+        **story.state(),
+        "spoilt": {remediation_of(ExecutionId(execution)): {execution}},
+    }  # Only the name can be given to no run any more.
     story.started(1, execution)
     story.completed(2, execution)
     story.failed(3, execution)

@@ -1,0 +1,91 @@
+"""How long what has happened can still change a verdict, and what has to be looked at when that is over.
+
+Nothing here forgets: the projection does. What it has forgotten late is not seen either: a situation is
+gathered through `remembered`, so that forgetting is a matter of memory alone and of no verdict."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from heapq import heappop, heappush
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from remediation_orchestrator.events import Fingerprint, RemediationId, Target
+
+from .durations import EPOCH, ZERO
+from .policy import Policy
+from .state import FingerprintHistory, WorkflowHistory
+
+FORGETS_SINCE = "0.2"
+"""The first version that forgets: a log is folded as the orchestrators that decided in it have folded it."""
+
+MINUTE = timedelta(minutes=1)
+
+Key = Fingerprint | RemediationId | tuple[Target, str]
+
+
+class Windows(Struct, frozen=True, gc=False):
+    """How long after it a failure, a completion, and a workflow's completion on a target can change a verdict."""
+
+    failure: timedelta | None
+    """None: for ever."""
+    completion: timedelta
+    workflow: timedelta
+
+    @classmethod
+    def of(cls, policy: Policy, shadow: Policy | None) -> "Windows":
+        """The longer windows of the policy in force and of the one in shadow: both judge every situation."""
+        judging = [one.routing for one in (policy, shadow) if one is not None]
+        memories = [one.failure_memory for one in judging]
+        return cls(
+            failure=None if None in memories else max(one for one in memories if one is not None),
+            completion=max(one.signal_cooldown or ZERO for one in judging),
+            workflow=max(one.workflow_cooldown or ZERO for one in judging),
+        )
+
+    def remembered(self, history: FingerprintHistory, now: datetime) -> FingerprintHistory:
+        """A history without what can change no verdict from now on."""
+        if history.last_failure_at is not None and _over(history.last_failure_at, self.failure, now):
+            history = replace(history, failures=0, last_failure_at=None)
+        if history.completed_at is not None and _over(history.completed_at, self.completion, now):
+            history = replace(history, completed_at=None, completed_by=None)
+        return history
+
+    def remembers(self, done: WorkflowHistory, now: datetime) -> bool:
+        """Whether a workflow's completion can still change a verdict."""
+        return not _over(done.completed_at, self.workflow, now)
+
+
+def _over(at: datetime, window: timedelta | None, now: datetime) -> bool:
+    return window is not None and now - at > window
+
+
+class Diary:
+    """What is to be looked at, by the minute after which its time is over: a reference for each, and no more."""
+
+    def __init__(self) -> None:
+        self._pages: dict[int, list[Key]] = {}
+        self._minutes: list[int] = []
+        self.next_at: datetime | None = None
+        """When the first page is over."""
+
+    def note(self, at: datetime, key: Key) -> None:
+        """Look at this once a moment has passed."""
+        minute = (at - EPOCH) // MINUTE
+        page = self._pages.get(minute)
+        if page is None:
+            self._pages[minute] = page = []
+            heappush(self._minutes, minute)
+            self.next_at = EPOCH + (self._minutes[0] + 1) * MINUTE
+        page.append(key)
+
+    def due(self, now: datetime, most: int | None) -> Iterator[Key]:
+        """Take what is to be looked at by now, so many at most."""
+        while self.next_at is not None and self.next_at <= now and most != 0:
+            page = self._pages[self._minutes[0]]
+            while page and most != 0:
+                most = None if most is None else most - 1
+                yield page.pop()
+            if not page:
+                del self._pages[heappop(self._minutes)]
+                self.next_at = EPOCH + (self._minutes[0] + 1) * MINUTE if self._minutes else None

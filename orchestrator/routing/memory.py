@@ -1,0 +1,191 @@
+"""What a cell remembers of what is over, and for how long: no longer than it can change a verdict.
+
+Everything here can be asked for at any moment as if it had been forgotten to the microsecond; when it really
+goes is a matter of room, and is spread over the records that follow."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from remediation_orchestrator.events import ExecutionId, Fingerprint, RemediationId, Target
+
+from .durations import EPOCH, ZERO
+from .forgetting import Diary, Key, Windows
+from .policy import DEFAULT, Policy
+from .state import FingerprintHistory, Remediation, Run, WorkflowHistory
+
+NOTHING = FingerprintHistory()
+# What one record may have to pay for.
+LOOKS = 8
+
+
+class Memory:
+    """The tables of what has been. `forgotten` is told of every remediation that is let go."""
+
+    def __init__(self, forgotten: Callable[[Remediation], None] | None = None) -> None:
+        self.policy: Policy = DEFAULT
+        self.adopted = False
+        self.shadow: Policy | None = None
+        """What judges beside the policy in force, without effect."""
+        self.newest = EPOCH
+        """The latest moment of any record folded: a fact's stamp, a decision's `now`."""
+        self.forgets = True
+        """Whether who decides here forgets what can change no verdict any more: the first versions did not."""
+        self.histories: dict[Fingerprint, FingerprintHistory] = {}
+        self.workflows: dict[tuple[Target, str], WorkflowHistory] = {}
+        self.remediations: dict[RemediationId, Remediation] = {}
+        """All that have not ended, and of each fingerprint the last that has."""
+        self.spoilt: dict[RemediationId, set[ExecutionId]] = {}
+        """Runs that were spoken of before there was such a run: nobody could ever claim them."""
+        self._windows = Windows.of(self.policy, None)
+        self._diary = Diary()
+        self._forgotten = forgotten
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def history(self, fingerprint: Fingerprint) -> FingerprintHistory:
+        """What a fingerprint has been through; nothing, if it was never heard of."""
+        return self.histories.get(fingerprint, NOTHING)
+
+    def remembered(self, fingerprint: Fingerprint, now: datetime) -> FingerprintHistory:
+        """What of it can change a verdict now."""
+        history = self.history(fingerprint)
+        return self._windows.remembered(history, now) if self.forgets else history
+
+    def remembered_of(self, key: tuple[Target, str], now: datetime) -> WorkflowHistory | None:
+        """What a workflow last did on a target, as far as it can change a verdict now."""
+        done = self.workflows.get(key)
+        return done if done is None or not self.forgets or self._windows.remembers(done, now) else None
+
+    def is_spoken_of(self, remediation: Remediation) -> bool:
+        """Whether something of a remediation that has ended is still to be judged or told."""
+        raise NotImplementedError
+
+    # -- policy ----------------------------------------------------------------------------------------
+
+    def adopt(self, policy: Policy) -> None:
+        """Put a policy in force; what is in force casts no shadow."""
+        shadow = None if self.shadow is not None and self.shadow.digest == policy.digest else self.shadow
+        self._judge_by(policy, shadow)
+        self.adopted = True
+
+    def cast(self, shadow: Policy | None) -> None:
+        """Put a policy in shadow, or take it away."""
+        self._judge_by(self.policy, shadow)
+
+    def _judge_by(self, policy: Policy, shadow: Policy | None) -> None:
+        """What nobody has remembered until now, a policy that remembers longer does not bring back."""
+        self.forget()
+        self.policy, self.shadow = policy, shadow
+        self.plan_forgetting()
+
+    # -- what is over ----------------------------------------------------------------------------------
+
+    def reach(self, moment: datetime) -> None:
+        """A record of this moment is being folded: let go what can change no verdict after it."""
+        self.newest = max(self.newest, moment)
+        if self._diary.next_at is not None and self._diary.next_at <= self.newest:
+            self._look_up(LOOKS)
+
+    def record(self, fingerprint: Fingerprint, history: FingerprintHistory) -> None:
+        """Know this of a fingerprint from now on; where it is nothing, the fingerprint is not known any more."""
+        if history == NOTHING and self.forgets:
+            self.histories.pop(fingerprint, None)
+            return
+        before = self.history(fingerprint)
+        self.histories[fingerprint] = history
+        if history.last_failure_at is not before.last_failure_at:
+            self._note(history.last_failure_at, self._windows.failure, fingerprint)
+        if history.completed_at is not before.completed_at:
+            self._note(history.completed_at, self._windows.completion, fingerprint)
+
+    def complete(self, run: Run, at: datetime) -> None:
+        """A workflow has completed on its target."""
+        self.workflows[run.target, run.workflow] = WorkflowHistory(at, run.remediation)
+        self._note(at, self._windows.workflow, (run.target, run.workflow))
+
+    def retire(self, remediation: Remediation) -> None:
+        """A remediation has ended: it may be retried until it is too old, or the next of its fingerprint has."""
+        history = self.history(remediation.fingerprint)
+        self.remediations[remediation.id] = remediation
+        if history.active == remediation.id:
+            history = replace(history, active=None)
+            self.record(remediation.fingerprint, history)
+        if self.forgets:
+            self.record(remediation.fingerprint, replace(history, ended=remediation.id))
+            self._note(remediation.until, ZERO, remediation.id)
+            if history.ended is not None and history.ended != remediation.id:
+                self._let_go(history.ended)
+
+    def let_forget(self, forgets: bool) -> None:
+        """Whoever decides from here on forgets, or does not."""
+        if forgets != self.forgets:
+            self.forgets = forgets
+            self.plan_forgetting()
+
+    def has_forgotten(self, remediation: Remediation, now: datetime) -> bool:
+        """Whether a remediation has ended too long ago to be retried, or another of its fingerprint has since."""
+        if not self.forgets or not remediation.phase.ended:
+            return False
+        old = remediation.until is not None and remediation.until < now
+        return old or self.history(remediation.fingerprint).ended not in (None, remediation.id)
+
+    def forget(self) -> None:
+        """Let go all that can change no verdict any more, to the last."""
+        self._look_up(None)
+        if self.forgets:
+            keys: list[Key] = [*self.workflows, *self.histories, *self.remediations]
+            for key in keys:
+                self._look_at(key)
+
+    def plan_forgetting(self) -> None:
+        """Write down anew when everything that is known is to be looked at."""
+        self._windows, self._diary = Windows.of(self.policy, self.shadow), Diary()
+        for fingerprint, history in self.histories.items():
+            self._note(history.last_failure_at, self._windows.failure, fingerprint)
+            self._note(history.completed_at, self._windows.completion, fingerprint)
+        for key, done in self.workflows.items():
+            self._note(done.completed_at, self._windows.workflow, key)
+        for remediation in self.remediations.values():
+            if remediation.phase.ended:
+                self._note(remediation.until, ZERO, remediation.id)
+
+    def _note(self, at: datetime | None, window: timedelta | None, key: Key) -> None:
+        if at is not None and window is not None:
+            self._diary.note(at + window, key)
+
+    def _look_up(self, most: int | None) -> None:
+        for key in self._diary.due(self.newest, most):
+            if self.forgets:
+                self._look_at(key)
+
+    def _look_at(self, key: Key) -> None:
+        """Let go of what has this key. Somebody's fingerprint may look like a remediation's id."""
+        if isinstance(key, tuple):
+            done = self.workflows.get(key)
+            if done is not None and not self._windows.remembers(done, self.newest):
+                del self.workflows[key]
+            return
+        remediation = self.remediations.get(RemediationId(key))
+        if remediation is not None and self.has_forgotten(remediation, self.newest):
+            self._let_go(remediation.id)
+        history = self.histories.get(Fingerprint(key))
+        if history is not None:
+            self.record(Fingerprint(key), self._windows.remembered(history, self.newest))
+
+    def _let_go(self, name: RemediationId) -> None:
+        """Forget a remediation that has ended, unless something of it is still to be said."""
+        remediation = self.remediations.get(name)
+        if not self.forgets or remediation is None or not remediation.phase.ended:
+            return
+        if self.is_spoken_of(remediation):
+            self._diary.note(self.newest, name)
+            return
+        del self.remediations[name]
+        self.spoilt.pop(name, None)
+        history = self.history(remediation.fingerprint)
+        if history.ended == name:
+            self.record(remediation.fingerprint, replace(history, ended=None))
+        if self._forgotten is not None:
+            self._forgotten(remediation)
