@@ -29,7 +29,7 @@ from remediation_orchestrator.events import (
     Undecodable,
     Verdict,
 )
-from remediation_orchestrator.events.identity import position_key
+from remediation_orchestrator.events.identity import position_key, signal_of
 
 from .routing.backoff import counted
 from .routing.checks import decide
@@ -211,12 +211,12 @@ def fingerprint_view(
 
 def near(known: Mapping[RemediationId, Remediation], text: str) -> list[RemediationId]:
     """Those whose place in the log is nearest to the one that was named, else the newest."""
-    orders = [(one.order, one.id) for one in known.values()]
+    places = [(position_key(signal_of(name)), name) for name in known]
     try:
         wanted = position_key(text.removeprefix("rr-").removeprefix("wfe-").split("-r")[0])[0]
     except ValueError:
-        return [name for _, name in heapq.nlargest(NEAR_MAX, orders)]
-    return [name for _, name in heapq.nsmallest(NEAR_MAX, orders, key=lambda one: abs(one[0][0] - wanted))]
+        return [name for _, name in heapq.nlargest(NEAR_MAX, places)]
+    return [name for _, name in heapq.nsmallest(NEAR_MAX, places, key=lambda one: abs(one[0][0] - wanted))]
 
 
 def _unjudged(view: Projection) -> Iterator[Remediation]:

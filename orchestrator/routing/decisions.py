@@ -43,7 +43,19 @@ from .effects import count_failure, current_run, end, leave_half_done, occurred,
 from .forgetting import FORGETS_SINCE
 from .policy import PolicyError, policy_of
 from .projection import Projection
-from .state import Answer, Judge, Owed, Remediation, Run, Tell, Unjudged, after
+from .state import (
+    Answer,
+    Judge,
+    Owed,
+    Remediation,
+    Run,
+    Tell,
+    Unjudged,
+    after,
+    shared_target,
+    shared_text,
+    shared_workflow,
+)
 from .version import newer
 
 
@@ -103,13 +115,13 @@ def open_remediation(occurrence: Unjudged, signal: SignalReceived) -> Remediatio
     return Remediation(
         id=remediation_id(occurrence.position),
         fingerprint=occurrence.fingerprint,
-        name=signal.name,
-        severity=signal.severity,
-        target=signal.target,
+        name=shared_text(signal.name),
+        severity=shared_text(signal.severity),
+        target=shared_target(signal.target),
         resolves=signal.resolves,
-        workflow=signal.workflow,
-        environment=signal.environment,
-        priority=signal.priority,
+        workflow=shared_workflow(signal.workflow),
+        environment=shared_text(signal.environment),
+        priority=shared_text(signal.priority),
         occurred_at=occurrence.recorded_at,
     )
 
@@ -226,7 +238,6 @@ def _proceed(view: Projection, remediation: Remediation, record: RoutingDecided,
             phase=Phase.EXECUTING,
             until=None,
             runs=max(remediation.runs + 1, run_number(run.execution)),
-            execution=run.execution,
         )
         view.claim(run)
     _owe(view, record, at)

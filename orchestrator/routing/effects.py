@@ -20,6 +20,7 @@ from remediation_orchestrator.events.identity import analysis_id
 
 from .backoff import counted
 from .durations import ZERO
+from .forgetting import minute_after
 from .projection import Projection
 from .state import HalfDone, Judge, Remediation, Run, Tell
 
@@ -81,7 +82,7 @@ def end(view: Projection, remediation: Remediation, phase: Phase) -> None:
         replace(
             remediation,
             phase=phase,
-            until=view.newest + view.policy.memory,
+            until=minute_after(view.newest + view.policy.memory),
             queued_since=None,
             workflow=None if unapproved else remediation.workflow,
         )

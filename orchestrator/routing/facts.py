@@ -54,7 +54,7 @@ from .effects import (
 )
 from .policy import PolicyError, policy_of
 from .projection import Projection
-from .state import Answer, Judge, Tell, Unjudged, after
+from .state import Answer, Judge, Tell, Unjudged, after, shared_target, shared_workflow
 
 
 def fold_fact(view: Projection, record: Recorded | Undecodable) -> bool:
@@ -106,8 +106,8 @@ def _analysis_completed(view: Projection, fact: AnalysisCompleted, position: Pos
         return True
     known = replace(
         remediation,
-        target=fact.target or remediation.target,
-        workflow=fact.workflow,
+        target=shared_target(fact.target or remediation.target),
+        workflow=shared_workflow(fact.workflow),
         phase=Phase.AWAITING_APPROVAL if fact.approval_required else Phase.PENDING,
         until=at + view.policy.timeouts.approval if fact.approval_required else None,
     )

@@ -5,6 +5,7 @@ gathered through `remembered`, so that forgetting is a matter of memory alone an
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import lru_cache
 from heapq import heappop, heappush
 
 from msgspec import Struct
@@ -58,6 +59,16 @@ class Windows(Struct, frozen=True, gc=False):
 
 def _over(at: datetime, window: timedelta | None, now: datetime) -> bool:
     return window is not None and now - at > window
+
+
+def minute_after(at: datetime) -> datetime:
+    """The end of a moment's minute: one value for all that happens in it."""
+    return _minute((at - EPOCH) // MINUTE + 1)
+
+
+@lru_cache(maxsize=16)
+def _minute(number: int) -> datetime:
+    return EPOCH + number * MINUTE
 
 
 class Diary:

@@ -59,7 +59,7 @@ class Projection(Memory):
         """What facts have made necessary and no record has answered yet, in their order."""
         self.owed: dict[tuple[str, str], Owed] = {}
         """Commands and revocations, by kind and id."""
-        self._timers: list[tuple[datetime, tuple[int, int], str]] = []
+        self._timers: list[tuple[datetime, int, str]] = []
 
     # -- reading ---------------------------------------------------------------------------------------
 
@@ -204,7 +204,7 @@ class Projection(Memory):
 
     # -- time ------------------------------------------------------------------------------------------
 
-    def wake(self, at: datetime, order: tuple[int, int], about: RemediationId | ExecutionId) -> None:
+    def wake(self, at: datetime, order: int, about: RemediationId | ExecutionId) -> None:
         """Remember to look at a remediation or a run at a moment."""
         heapq.heappush(self._timers, (at, order, about))
 

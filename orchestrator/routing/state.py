@@ -1,6 +1,8 @@
 """The frozen values of the projection: what is known of one fingerprint, one remediation, one run."""
 
 from datetime import datetime, timedelta
+from functools import lru_cache
+from sys import intern
 from typing import Literal
 
 from msgspec import Struct
@@ -20,10 +22,12 @@ from remediation_orchestrator.events import (
     Target,
     WorkflowRef,
 )
-from remediation_orchestrator.events.identity import position_key, signal_of
+from remediation_orchestrator.events.identity import execution_id, position_key, signal_of
 
 from .durations import MICROSECOND, ZERO
 
+# A position's index has nine digits at most.
+_INDEX_BITS = 30
 # A lost run's own supervisor ends it at its deadline; this is what two clocks may disagree by, and more.
 RELEASE_GRACE = timedelta(seconds=30)
 
@@ -68,8 +72,6 @@ class Remediation(Struct, frozen=True, kw_only=True, gc=False):
     attempts: int = 0
     analyses: int = 0
     runs: int = 0
-    execution: ExecutionId | None = None
-    """Its newest run."""
     occurred_at: datetime
     """When its newest occurrence was recorded."""
     queued: timedelta = ZERO
@@ -77,7 +79,7 @@ class Remediation(Struct, frozen=True, kw_only=True, gc=False):
     queued_since: datetime | None = None
     until: datetime | None = None
     """In Blocked: when to judge again. In Analyzing, AwaitingApproval: the limit, at which it still lives.
-    Once it has ended: until when it may be retried."""
+    Once it has ended: the minute until which it may be retried."""
     environment: str = ""
     priority: str = ""
     resolved: bool = False
@@ -89,9 +91,14 @@ class Remediation(Struct, frozen=True, kw_only=True, gc=False):
         return signal_of(self.id)
 
     @property
-    def order(self) -> tuple[int, int]:
-        """Its first signal's place in the log: the smaller, the older."""
-        return position_key(self.signal)
+    def execution(self) -> ExecutionId | None:
+        """Its newest run."""
+        return execution_id(self.signal, self.runs) if self.runs else None
+
+    @property
+    def order(self) -> int:
+        """Its first signal's place in the log as one number: the smaller, the older."""
+        return _order(self.signal)
 
     def waited(self, now: datetime) -> timedelta:
         """Time in a target's queue since the newest occurrence, up to now."""
@@ -117,9 +124,9 @@ class Run(Struct, frozen=True, kw_only=True, gc=False):
     """Its remediation is over and it is to be revoked or cancelled."""
 
     @property
-    def order(self) -> tuple[int, int]:
-        """The place in the log of its remediation's first signal: the smaller, the older."""
-        return position_key(signal_of(self.remediation))
+    def order(self) -> int:
+        """The place in the log of its remediation's first signal as one number: the smaller, the older."""
+        return _order(signal_of(self.remediation))
 
     @property
     def released_at(self) -> datetime:
@@ -177,6 +184,33 @@ class Owed(Struct, frozen=True, gc=False):
 
     decision: RoutingDecided | PhaseChanged
     position: Position | None
+
+
+def _order(signal: Position) -> int:
+    sequence, index = position_key(signal)
+    return sequence << _INDEX_BITS | index
+
+
+def shared_text(text: str) -> str:
+    """The same text; one value for all that say it."""
+    return intern(str(text))
+
+
+def shared_target(target: Target) -> Target:
+    """The same target, of parts that many targets share."""
+    return Target(
+        target.name, shared_text(target.cluster), shared_text(target.namespace), shared_text(target.kind)
+    )
+
+
+def shared_workflow(workflow: WorkflowRef | None) -> WorkflowRef | None:
+    """The same workflow; without parameters it is one value for all."""
+    return workflow if workflow is None or workflow.parameters else _plain_workflow(workflow.id)
+
+
+@lru_cache(maxsize=4_096)
+def _plain_workflow(name: str) -> WorkflowRef:
+    return WorkflowRef(name)
 
 
 def after(limit: datetime) -> datetime:

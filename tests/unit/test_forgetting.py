@@ -94,7 +94,7 @@ def test_a_late_retry_is_a_stray_however_much_room_there_is() -> None:
     story.signal(0, resolves=False)
     story.failed(1, "wfe-1")
     decided = len(story.decisions)
-    story.operator(DAY + 2, RetryRequested(RR))
+    story.operator(DAY + 3, RetryRequested(RR))
     assert len(story.decisions) == decided
 
 
