@@ -13,7 +13,7 @@ from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.lease import JetStreamLease
 from remediation_orchestrator.events.identity import cell_name
-from remediation_orchestrator.orchestrator.routing.projection import EPOCH
+from remediation_orchestrator.orchestrator.routing.durations import EPOCH
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
 

@@ -153,8 +153,17 @@ async def stream_info(connection: Client, stream: str) -> StreamInfo | None:
 
 async def last_message(connection: Client, stream: str, subject: str) -> FoundMessage | None:
     """The newest message on a literal subject, from the stream's leader: a direct get may be stale."""
+    return await _message(connection, stream, {"last_by_subj": subject})
+
+
+async def message_at(connection: Client, stream: str, sequence: int) -> FoundMessage | None:
+    """The message of a sequence, from the stream's leader."""
+    return await _message(connection, stream, {"seq": sequence})
+
+
+async def _message(connection: Client, stream: str, which: dict[str, Any]) -> FoundMessage | None:
     try:
-        found = await call(connection, f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject}, Found)
+        found = await call(connection, f"STREAM.MSG.GET.{stream}", which, Found)
     except ApiError as error:
         if error.err_code == MESSAGE_NOT_FOUND:
             return None

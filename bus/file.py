@@ -10,6 +10,7 @@ from remediation_orchestrator.events.subjects import parse
 
 from .packing import UNPACKING_ERRORS, read_packed
 from .port import LogError
+from .snapshots import FileSnapshots
 
 
 class UnreadableLogError(LogError):
@@ -57,6 +58,11 @@ class FileLog:
         """Eight hex digits from its first record: a file does not carry those of the stream."""
         return self._identity
 
+    @property
+    def snapshots(self) -> FileSnapshots:
+        """The snapshot beside it."""
+        return FileSnapshots(self._path)
+
     async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
         """Yield every message from sequence `start` on. A file does not grow, so it cannot be followed."""
         if follow:
@@ -72,6 +78,10 @@ class FileLog:
             if message.subject == subject:
                 found = message
         return found
+
+    async def at(self, sequence: int) -> StoredMessage | None:
+        """The message of this sequence."""
+        return next((message for message in messages(self._path) if message.sequence == sequence), None)
 
     async def last_sequence(self) -> int:
         """The sequence of the newest message."""

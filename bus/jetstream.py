@@ -7,6 +7,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +20,9 @@ from . import api, topology
 from .feed import Feed
 from .imported import restored
 from .port import LogError, LogFullError, LogUnreachableError, StaleWriteError, UnknownOutcomeError
+
+if TYPE_CHECKING:
+    from .snapshots import JetStreamSnapshots
 
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 MESSAGE_ID = "Nats-Msg-Id"
@@ -54,12 +58,13 @@ _stored = msgspec.json.Decoder(_Stored)
 class JetStreamLog:
     """One cell's log on a connection, our own or anybody's (FastStream's `broker.connection`)."""
 
-    def __init__(self, connection: Client, cell: CellName, created: str, *, imported: bool = False) -> None:
-        self._imported = imported
+    def __init__(self, connection: Client, cell: CellName, info: api.StreamInfo) -> None:
+        self._imported = topology.is_imported(info.config)
         self._connection = connection
         self._cell = cell
         self._stream = topology.stream_name(cell)
-        self._created = created
+        self._created = info.created
+        self._replicas: int = info.config.get("num_replicas", 1)
 
     @classmethod
     async def open(cls, connection: Client, cell: CellName) -> "JetStreamLog":
@@ -67,7 +72,7 @@ class JetStreamLog:
         info = await api.stream_info(connection, topology.stream_name(cell))
         if info is None:
             raise LogUnreachableError(f"the broker has no log of the cell {cell!r}")
-        return cls(connection, cell, info.created, imported=topology.is_imported(info.config))
+        return cls(connection, cell, info)
 
     @classmethod
     async def ensure(
@@ -75,7 +80,7 @@ class JetStreamLog:
     ) -> "JetStreamLog":
         """Open the cell's log, and make it first if there is none."""
         info = await topology.ensure_stream(connection, cell, replicas=replicas, max_bytes=max_bytes)
-        return cls(connection, cell, info.created)
+        return cls(connection, cell, info)
 
     @property
     def cell(self) -> CellName:
@@ -86,6 +91,13 @@ class JetStreamLog:
     def identity(self) -> str:
         """Eight hex digits that name this stream's life."""
         return topology.identity_of(self._stream, self._created)
+
+    @property
+    def snapshots(self) -> "JetStreamSnapshots":
+        """The cell's snapshots, beside its log, on as many servers."""
+        from .snapshots import JetStreamSnapshots  # Only here: it stores by what is below.
+
+        return JetStreamSnapshots(self._connection, self._cell, replicas=self._replicas)
 
     async def append(
         self, subject: str, payload: bytes, *, expect: int | None = None, message_id: str | None = None
@@ -119,12 +131,11 @@ class JetStreamLog:
 
     async def last(self, subject: str) -> StoredMessage | None:
         """The newest message on a literal subject, asked of the stream's leader."""
-        found = await api.last_message(self._connection, self._stream, subject)
-        if found is None:
-            return None
-        headers = parse_headers(found.hdrs)
-        message = StoredMessage(found.seq, _moment(found.time), found.subject, found.data, headers)
-        return restored(message) if self._imported else message
+        return self._found(await api.last_message(self._connection, self._stream, subject))
+
+    async def at(self, sequence: int) -> StoredMessage | None:
+        """The message of this sequence, asked of the stream's leader."""
+        return self._found(await api.message_at(self._connection, self._stream, sequence))
 
     async def last_sequence(self) -> int:
         """The sequence of the newest message of the log; 0 where it is empty."""
@@ -155,6 +166,13 @@ class JetStreamLog:
         wanted = subjects.bound_subjects(self._cell, signals=enabled)
         if set(info.config["subjects"]) != set(wanted):
             await topology.update_stream(self._connection, info, {"subjects": wanted})
+
+    def _found(self, found: api.FoundMessage | None) -> StoredMessage | None:
+        if found is None:
+            return None
+        headers = parse_headers(found.hdrs)
+        message = StoredMessage(found.seq, _moment(found.time), found.subject, found.data, headers)
+        return restored(message) if self._imported else message
 
     async def _info(self) -> api.StreamInfo:
         info = await api.stream_info(self._connection, self._stream)

@@ -13,6 +13,7 @@ from remediation_orchestrator.events import CellName, StoredMessage, subjects
 from .jetstream import EXPECTED, MESSAGE_ID, matches, not_taken
 from .lease import TTL
 from .port import LogFullError, StaleWriteError
+from .snapshots import MemorySnapshots
 from .topology import DUPLICATE_WINDOW, identity_of, stream_name
 
 # What the file store of the server needs for a record beside its subject and payload.
@@ -47,7 +48,7 @@ class _Handle:
         """Let this handle never store nor answer again, as for a crashed process. Waiting calls wait for ever."""
         self._severed = True
 
-    async def at(self, moment: Moment, subject: str) -> None:
+    async def strike(self, moment: Moment, subject: str) -> None:
         if self._faults is not None and not self._severed:
             await self._faults(moment, subject)
         if self._severed:
@@ -70,6 +71,7 @@ class MemoryCell:
         self._news = asyncio.Event()
         self._holder: tuple[str, datetime] | None = None
         self._lease_news = asyncio.Event()
+        self.snapshots = MemorySnapshots()
 
     def log(self, faults: Faults | None = None) -> "MemoryLog":
         """A handle on the log."""
@@ -182,13 +184,18 @@ class MemoryLog(_Handle):
         """Eight hex digits that name this log's life."""
         return self._store.identity
 
+    @property
+    def snapshots(self) -> MemorySnapshots:
+        """The cell's snapshots."""
+        return self._store.snapshots
+
     async def append(
         self, subject: str, payload: bytes, *, expect: int | None = None, message_id: str | None = None
     ) -> int:
         """Store one message and return its sequence."""
-        await self.at(Moment.STORE, subject)
+        await self.strike(Moment.STORE, subject)
         sequence = self._store.store(subject, payload, expect, message_id)
-        await self.at(Moment.ANSWER, subject)
+        await self.strike(Moment.ANSWER, subject)
         return sequence
 
     async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
@@ -198,38 +205,43 @@ class MemoryLog(_Handle):
         while end is None or following <= end:
             await self._store.beyond(following - 1)
             message = self._store.messages[following - 1]
-            await self.at(Moment.DELIVER, message.subject)
+            await self.strike(Moment.DELIVER, message.subject)
             yield message
             following += 1
 
     async def last(self, subject: str) -> StoredMessage | None:
         """The newest message on a literal subject."""
-        await self.at(Moment.ASK, subject)
+        await self.strike(Moment.ASK, subject)
         return self._store.newest(subject)
+
+    async def at(self, sequence: int) -> StoredMessage | None:
+        """The message of this sequence."""
+        await self.strike(Moment.ASK, "")
+        return self._store.messages[sequence - 1] if 0 < sequence <= len(self._store.messages) else None
 
     async def last_sequence(self) -> int:
         """The sequence of the newest message of the log; 0 where it is empty."""
-        await self.at(Moment.ASK, "")
+        await self.strike(Moment.ASK, "")
         return len(self._store.messages)
 
     async def first_sequence(self) -> int:
         """The sequence of the oldest message of the log."""
-        await self.at(Moment.ASK, "")
+        await self.strike(Moment.ASK, "")
         return 1
 
     async def fill(self) -> float:
         """The share of the log's limit that is used; 0.0 where it has none."""
-        await self.at(Moment.ASK, "")
+        await self.strike(Moment.ASK, "")
         return self._store.fill()
 
     async def takes_signals(self) -> bool:
         """Whether the log is open for signals."""
-        await self.at(Moment.ASK, "")
+        await self.strike(Moment.ASK, "")
         return self._store.takes_signals()
 
     async def take_signals(self, *, enabled: bool) -> None:
         """Open or shut the log for signals."""
-        await self.at(Moment.ASK, "")
+        await self.strike(Moment.ASK, "")
         self._store.take_signals(enabled=enabled)
 
 
@@ -245,7 +257,7 @@ class MemoryLease(_Handle):
 
     async def acquire(self, holder: str) -> bool:
         """Become the holder if nobody is; True where `holder` has it now."""
-        await self.at(Moment.ASK, holder)
+        await self.strike(Moment.ASK, holder)
         if self._store.holder() not in (None, holder):
             return False
         self._store.hold(holder, self._ttl)
@@ -253,7 +265,7 @@ class MemoryLease(_Handle):
 
     async def renew(self, holder: str) -> bool:
         """Hold it for its time-to-live again; False where it was lost."""
-        await self.at(Moment.ASK, holder)
+        await self.strike(Moment.ASK, holder)
         if self._store.holder() != holder:
             return False
         self._store.hold(holder, self._ttl)
@@ -261,21 +273,21 @@ class MemoryLease(_Handle):
 
     async def release(self, holder: str) -> None:
         """Give it back, so that another can take over at once."""
-        await self.at(Moment.ASK, holder)
+        await self.strike(Moment.ASK, holder)
         if self._store.holder() == holder:
             self._store.hold(holder, None)
 
     async def holder(self) -> str | None:
         """Who holds it now."""
-        await self.at(Moment.ASK, "")
+        await self.strike(Moment.ASK, "")
         return self._store.holder()
 
     async def changed(self) -> None:
         """Return when the holder may have changed since the last call here; the first call returns at once."""
-        await self.at(Moment.ASK, "")
+        await self.strike(Moment.ASK, "")
         while self._watching and self._store.holder() == self._seen:
             await self._store.lease_news()
-            await self.at(Moment.ASK, "")
+            await self.strike(Moment.ASK, "")
         self._watching = True
         self._seen = self._store.holder()
 

@@ -3,7 +3,7 @@
 A log promises: what `append` returned is on disk; messages are read in the order of their sequences,
 each once; an expectation is judged by whoever stores, never by the reader's idea of the log."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 from typing import Protocol
 
@@ -44,8 +44,24 @@ class OccupiedError(LogError):
     """The cell has a log already: nothing is brought in on top of it."""
 
 
+class SnapshotStore(Protocol):
+    """Where a cell keeps its newest snapshot: a cache, which may be lost at any moment."""
+
+    async def newest(self) -> tuple[bytes, Iterable[bytes]] | None:
+        """The newest whole snapshot, its head and its parts in their order; None where there is none."""
+
+    async def save(self, parts: Iterable[bytes], head: Callable[[str], bytes]) -> None:
+        """Keep a snapshot in place of those before it. `head` is told the SHA-256, in hex, over all parts.
+
+        Until its last byte is stored, the one before it stays the newest."""
+
+
 class ReadableLog(Protocol):
     """One cell's log, for whoever only reads: a live one or an exported file."""
+
+    @property
+    def snapshots(self) -> SnapshotStore:
+        """Where the snapshots of this log are kept."""
 
     @property
     def cell(self) -> CellName:
@@ -63,6 +79,9 @@ class ReadableLog(Protocol):
 
     async def last(self, subject: str) -> StoredMessage | None:
         """The newest message on a literal subject, asked of the one who stores; None where there is none."""
+
+    async def at(self, sequence: int) -> StoredMessage | None:
+        """The message of this sequence; None where there is none."""
 
     async def last_sequence(self) -> int:
         """The sequence of the newest message of the log; 0 where it is empty."""

@@ -24,6 +24,7 @@ DUPLICATE_WINDOW = timedelta(minutes=10)
 IMPORTED = "ro-imported"
 """The mark, in a stream's metadata, of a log that was brought in from a file."""
 
+SNAPSHOT_STREAM = "RO_SNAPSHOTS"
 LEASE_STREAM = "KV_RO_LEASES"
 # A marker only has to outlive the readers that were away when its key lapsed; they ask again when they are back.
 MARKER_TTL = timedelta(minutes=5)
@@ -62,6 +63,26 @@ def stream_config(cell: CellName, *, replicas: int = 1, max_bytes: int | None = 
         "num_replicas": replicas,
         "allow_direct": True,
         "duplicate_window": int(DUPLICATE_WINDOW.total_seconds()) * NANOSECONDS,
+    }
+
+
+def snapshot_subject(cell: CellName, name: str) -> str:
+    """Where a cell's snapshot of this name stands: beside the subjects of its log, and not among them."""
+    return f"ro.{cell}.snapshot.{name}"
+
+
+def snapshot_config(*, replicas: int = 1) -> dict[str, Any]:
+    """The stream of all cells' snapshots: caches, which whoever writes the next one takes away."""
+    return {
+        "name": SNAPSHOT_STREAM,
+        "subjects": ["ro.*.snapshot.*"],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "new",
+        "max_age": 0,
+        "max_bytes": -1,
+        "num_replicas": replicas,
+        "allow_direct": False,
     }
 
 
@@ -111,6 +132,15 @@ async def ensure_leases(connection: Client, *, replicas: int = 1) -> api.StreamI
     found = await api.stream_info(connection, LEASE_STREAM)
     if found is None:
         found = await _create(connection, lease_config(replicas=replicas))
+    changes = missing_replicas(found, replicas)
+    return await update_stream(connection, found, changes) if changes else found
+
+
+async def ensure_snapshots(connection: Client, *, replicas: int = 1) -> api.StreamInfo:
+    """Make the stream of snapshots if there is none."""
+    found = await api.stream_info(connection, SNAPSHOT_STREAM)
+    if found is None:
+        found = await _create(connection, snapshot_config(replicas=replicas))
     changes = missing_replicas(found, replicas)
     return await update_stream(connection, found, changes) if changes else found
 

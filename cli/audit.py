@@ -1,11 +1,16 @@
 """`ro audit`: derive every decision again, and say where the log does not hold."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import click
 
-from remediation_orchestrator.orchestrator.audit import HARMLESS, Auditor, Finding, Report
+from remediation_orchestrator.bus.port import LogError, SnapshotStore
+from remediation_orchestrator.events import StoredMessage
+from remediation_orchestrator.events.identity import position
+from remediation_orchestrator.orchestrator.audit import HARMLESS, Auditor, Drift, Finding, Report
+from remediation_orchestrator.orchestrator.routing.snapshot import SnapshotError
+from remediation_orchestrator.orchestrator.snapshots import Comparison
 
 from .connection import Source, reading_options
 from .output import BadInputError, fields, json_line, line, reading, table
@@ -16,27 +21,62 @@ SHOWN_MAX = 20
 
 
 @click.command("audit")
+@click.option("--snapshots", is_flag=True, help="Hold the snapshot that is kept against the whole log, too.")
 @reading_options
-def verb(source: Source, as_json: bool) -> None:
+def verb(source: Source, snapshots: bool, as_json: bool) -> None:
     """Derive every decision of the log again. Exit 0: equal; 1: it does not hold; 2: it cannot be read."""
-    if asyncio.run(_audit(source, as_json)):
+    if asyncio.run(_audit(source, snapshots, as_json)):
         raise click.exceptions.Exit(NO)
 
 
-async def _audit(source: Source, as_json: bool) -> int:
+async def _audit(source: Source, snapshots: bool, as_json: bool) -> int:
     """Audit and tell; return how many findings count against the log."""
     auditor, telling = Auditor(Report()), Telling(as_json)
     async with source.log() as log:
+        comparison = await _comparison(log.snapshots) if snapshots else None
         with reading(f"auditing the log of {log.cell}"):
             async for message in log.read():
                 telling.take(auditor.take(message))
                 if auditor.newer is not None:
                     raise BadInputError(auditor.newer)
+                if comparison is not None:
+                    telling.take(_compare(comparison, auditor, message))
         telling.take(auditor.end())
         if auditor.newer is not None:
             raise BadInputError(auditor.newer)
-        telling.sum_up(log.cell, auditor)
+        telling.sum_up(log.cell, auditor, _said(comparison) if snapshots else None)
     return telling.drift
+
+
+async def _comparison(store: SnapshotStore) -> Comparison | None:
+    """The snapshot that is kept; None where there is none. Raises BadInputError where it cannot be read."""
+    try:
+        newest = await store.newest()
+        return None if newest is None else Comparison(*newest)
+    except (LogError, SnapshotError) as error:
+        raise BadInputError(f"the snapshot cannot be read: {error}") from error
+
+
+def _compare(comparison: Comparison, auditor: Auditor, message: StoredMessage) -> Iterator[Finding]:
+    """What is wrong with the snapshot, where this is its frame."""
+    place = position(comparison.head.sequence)
+    try:
+        comparison.take(auditor.fold, message)
+    except SnapshotError as error:
+        yield Finding(place, Drift.SNAPSHOT, str(error))
+        return
+    if message.sequence == comparison.head.sequence and comparison.differs:
+        yield Finding(place, Drift.SNAPSHOT, f"it is not what the log gives: {', '.join(comparison.differs)}")
+
+
+def _said(comparison: Comparison | None) -> str:
+    if comparison is None:
+        return "none is kept"
+    if comparison.differs is None:
+        return f"at {comparison.head.sequence}: the log has no such frame, nobody would begin from it"
+    said = "differs" if comparison.differs else "equal"
+    ours = "" if comparison.is_ours else ", of other code: nobody would begin from it"
+    return f"at {comparison.head.sequence}: {said}{ours}"
 
 
 class Telling:
@@ -62,13 +102,15 @@ class Telling:
             elif len(self._shown) < SHOWN_MAX or finding is self._first:
                 self._shown.append(finding)
 
-    def sum_up(self, cell: str, auditor: Auditor) -> None:
+    def sum_up(self, cell: str, auditor: Auditor, snapshot: str | None) -> None:
         """Say what was read, and what came of it."""
         summary = _summary(cell, auditor) | {
             "findings": self.drift,
             "strays": self._strays,
             "first": self._first.position if self._first else None,
         }
+        if snapshot is not None:
+            summary["snapshot"] = snapshot
         if self._as_json:
             json_line({"kind": "summary", **summary})
             return

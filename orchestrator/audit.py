@@ -66,6 +66,7 @@ class Drift(StrEnum):
     OVERLAP = "two runs on one target"
     STRAY = "stray"
     UNREADABLE = "unreadable"
+    SNAPSHOT = "snapshot"
 
 
 # A stray execution event is somebody else's mistake: shown, and no fault of the log.

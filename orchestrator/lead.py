@@ -27,6 +27,7 @@ from .inbox import Inbox
 from .routing.decisions import fold_decision
 from .routing.fold import Fold
 from .routing.judge import judge
+from .snapshots import Keeper
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +38,14 @@ FULL, ROOM = 0.90, 0.80
 
 
 class Pace(Struct, frozen=True):
-    """How often an orchestrator looks up although nothing has called it, in seconds."""
+    """How often an orchestrator does what nothing has called for, in seconds where it does not say otherwise."""
 
     renew: float = 1.0
     """To renew its lease, which lasts five: a lost answer or two cost nobody the lead."""
     fill: float = 5.0
     """To see how full the log is."""
+    snapshot: int = 10_000
+    """To write a snapshot: messages of the log since the one before, at least."""
 
 
 PACE = Pace()
@@ -56,7 +59,14 @@ class Leader:
     """The active orchestrator, from its first append to its last."""
 
     def __init__(
-        self, log: EventLog, clock: Clock, fold: Fold, inbox: Inbox, name: str, pace: Pace = PACE
+        self,
+        log: EventLog,
+        clock: Clock,
+        fold: Fold,
+        inbox: Inbox,
+        name: str,
+        pace: Pace = PACE,
+        keeper: Keeper | None = None,
     ) -> None:
         self._log = log
         self._clock = clock
@@ -64,6 +74,7 @@ class Leader:
         self._inbox = inbox
         self._name = name
         self._pace = pace
+        self._keeper = keeper
         self._source = source(log.cell, f"orchestrator/{name}")
         self._subject = subjects.decision(log.cell)
         self._dispatcher = Dispatcher(log, self._source)
@@ -110,6 +121,8 @@ class Leader:
     async def close(self) -> None:
         """Let what is under way arrive."""
         await self._dispatcher.close()
+        if self._keeper is not None:
+            await self._keeper.close()
 
     async def _wait(self) -> None:
         """Until there is something to do: a message, a wake-up, or the end."""
@@ -139,8 +152,11 @@ class Leader:
         fold.fold_facts(most=ROUND_MESSAGES_MAX)
         now = self._now()
         result = judge(fold.view, now)
+        frame = b""
         for batch in batches(result.decisions, self._source, now):
-            await self._store(batch.decisions, now, batch.encoded)
+            frame = await self._store(batch.decisions, now, batch.encoded)
+        if frame and self._keeper is not None:
+            self._keeper.consider(fold, frame)
         if not result.decisions and self._dispatcher.has_new_cancel(fold.view):
             await self._store([], now)  # A fact alone asks for it, and must stand folded in the log before it.
         for execution in result.overdue:
@@ -152,8 +168,8 @@ class Leader:
         """The broker's clock, never earlier than any fact folded."""
         return max(self._clock.now(), self._fold.view.newest)
 
-    async def _store(self, decisions: list[Decision], now: datetime, encoded: list[bytes] | None = None) -> None:
-        """Store one frame. Raises StaleWriteError where it is not the next of the chain."""
+    async def _store(self, decisions: list[Decision], now: datetime, encoded: list[bytes] | None = None) -> bytes:
+        """Store one frame and return its bytes. Raises StaleWriteError where it is not the next of the chain."""
         chain = self._fold.chain
         head = DecisionFrame(as_of=chain.as_of, orchestrator=self._name, previous=chain.previous())
         items = encoded or [encode(one, decision_attributes(one, self._source, now)) for one in decisions]
@@ -162,6 +178,7 @@ class Leader:
         self.unstored = None
         self._own[sequence] = asyncio.get_running_loop().time()
         self._fold.stored(sequence, [head, *decisions], payload)
+        return payload
 
     async def _append(self, payload: bytes, *, expect: int) -> int:
         """Append a frame, whatever becomes of the answers: the same expectation admits it once."""

@@ -17,6 +17,7 @@ from .inbox import Inbox
 from .lead import PACE, FencedError, Leader, Pace
 from .routing.fold import Fold
 from .routing.policy import DEFAULT, Policy
+from .snapshots import Keeper, begin
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class Orchestrator:
         """Set while this orchestrator decides."""
         self.inbox = Inbox()
         self.fold = Fold()
+        self._begun_at = 0
+        """Where the snapshot stands that it went on from; 0 where it was none."""
         self._ask_at = 0.0
         """When to ask for the lease again, in the event loop's seconds."""
 
@@ -106,8 +109,10 @@ class Orchestrator:
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[None]:
-        """Read the log from its beginning into a fresh fold, as long as the context lasts."""
-        self.inbox, self.fold, self._ask_at = Inbox(), Fold(), 0.0
+        """Read the log into a fresh fold, from a snapshot on if there is one, as long as the context lasts."""
+        self.inbox, self._ask_at = Inbox(), 0.0
+        self.fold = await begin(self._log)
+        self._begun_at = self.fold.chain.head
         tasks = [
             asyncio.create_task(self._read(self.inbox)),
             asyncio.create_task(self._watch_lease(self.inbox)),
@@ -121,7 +126,7 @@ class Orchestrator:
 
     async def _read(self, inbox: Inbox) -> None:
         try:
-            async for message in self._log.read(follow=True):
+            async for message in self._log.read(self.fold.read + 1, follow=True):
                 await inbox.put(message)
         except LogError as error:
             inbox.fail(error)
@@ -196,7 +201,8 @@ class Orchestrator:
             return True  # Nobody can be asked: the fence keeps this safe.
 
     async def _lead(self) -> None:
-        leader = Leader(self._log, self._clock, self.fold, self.inbox, self._identity.name, self._pace)
+        keeper = Keeper(self._log.snapshots, self._begun_at, self._pace.snapshot)
+        leader = Leader(self._log, self._clock, self.fold, self.inbox, self._identity.name, self._pace, keeper)
         self._leader = leader
         keeping = asyncio.create_task(self._keep_lease(leader))
         try:

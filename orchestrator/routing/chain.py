@@ -15,6 +15,10 @@ class Chain:
         """Sequence of the newest record on the decision subject; what the next append expects."""
         self.as_of = 0
         """Sequence of the last fact folded."""
+        self.covered = 0
+        """How far the newest frame covers the facts."""
+        self.stated = ""
+        """What the newest frame says of all before it."""
         self._digest = hashlib.sha256()
 
     def fact(self, sequence: int, stored: bytes) -> None:
@@ -28,6 +32,11 @@ class Chain:
 
     def frame(self, sequence: int, previous: str, stored: bytes) -> None:
         """Cover a stored frame, which said `previous` itself."""
-        self.head = sequence
+        self.head, self.covered, self.stated = sequence, self.as_of, previous
         self._digest = hashlib.sha256(previous.encode())
         self._digest.update(stored)
+
+    def resume(self, sequence: int, as_of: int, previous: str, stored: bytes) -> None:
+        """Stand behind a frame, as if everything up to it had been covered here."""
+        self.as_of = as_of
+        self.frame(sequence, previous, stored)

@@ -68,7 +68,8 @@ class Fold:
         if subject.family.is_fact:
             self.facts.append(message)
         elif subject.family is Family.DECISION:
-            self._take_frame(message)
+            if message.sequence > self.chain.head:  # Else a snapshot was taken behind it.
+                self._take_frame(message)
         else:
             kind, _, name = subject.rest.partition(".")
             if self._observer is not None:

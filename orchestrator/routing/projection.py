@@ -251,6 +251,22 @@ class Projection(Memory):
             return None
         return after(run.deadline if run.started else run.start_before)
 
+    def resume(self, newest: datetime) -> None:
+        """The tables have been filled from a snapshot: set the clocks that follow from them."""
+        self.newest = newest
+        self.plan_forgetting()
+        self._timers = []
+        for run in self.runs.values():
+            self._resume_timer(run.execution, run.order)
+        for remediation in self.remediations.values():
+            self._resume_timer(remediation.id, remediation.order)
+        heapq.heapify(self._timers)
+
+    def _resume_timer(self, about: str, order: int) -> None:
+        at = self._timer(about)
+        if at is not None:
+            self._timers.append((at, order, about))
+
     def is_spoken_of(self, remediation: Remediation) -> bool:
         """Whether something of a remediation that has ended is still to be judged or told."""
         return remediation.id in self.asked or (Tell, remediation.id) in self.agenda

@@ -32,7 +32,7 @@ _INDEX_BITS = 30
 RELEASE_GRACE = timedelta(seconds=30)
 
 
-class FingerprintHistory(Struct, frozen=True, gc=False):
+class FingerprintHistory(Struct, frozen=True, omit_defaults=True, gc=False):
     """What a fingerprint has been through: the one failure count there is, and who is at it now."""
 
     failures: int = 0
@@ -58,7 +58,7 @@ class HalfDone(Struct, frozen=True, gc=False):
     fingerprint: Fingerprint
 
 
-class Remediation(Struct, frozen=True, kw_only=True, gc=False):
+class Remediation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One problem being worked at, from its first signal to its end."""
 
     id: RemediationId
@@ -107,7 +107,7 @@ class Remediation(Struct, frozen=True, kw_only=True, gc=False):
         return self.queued + max(now - max(self.queued_since, self.occurred_at), ZERO)
 
 
-class Run(Struct, frozen=True, kw_only=True, gc=False):
+class Run(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One execution, as long as it holds its target."""
 
     execution: ExecutionId

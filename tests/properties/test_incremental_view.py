@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import msgspec
 from hypothesis import settings
@@ -47,11 +48,13 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.orchestrator.rehearsal import Rehearsal
 from remediation_orchestrator.orchestrator.routing.checks import decide
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.judge import judge
 from remediation_orchestrator.orchestrator.routing.policy import Policy, policy_of
+from remediation_orchestrator.orchestrator.routing.snapshot import Head, Image, SnapshotError, restored
 
 MAIN = CellName("main")
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -336,6 +339,7 @@ class Cell(RuleBasedStateMachine):
         self.decisions_are_those_of_a_plain_rehearsal()
         self.every_verdict_can_be_derived_again()
         self.a_replay_gives_the_same_view()
+        self.a_snapshot_gives_the_same_view()
 
     def decisions_are_those_of_a_plain_rehearsal(self) -> None:
         """Whose revocations have no position, because they are not stored."""
@@ -355,6 +359,33 @@ class Cell(RuleBasedStateMachine):
         for message in self.cell.log:
             replay.take(message)
         replay.fold_facts()
+        self.is_the_same(replay)
+
+    def a_snapshot_gives_the_same_view(self) -> None:
+        """Taken behind a frame somewhere in the log, written down, read again, and gone on from."""
+        frames = [one for one in self.cell.log if parse(one.subject).family is Family.DECISION]
+        if not frames:
+            return
+        frame = frames[len(self.cell.log) % len(frames)]
+        fold = Fold()
+        fold.view.adopt(policy_of(POLICIES[0]))
+        for message in self.cell.log[: frame.sequence]:
+            fold.take(message)
+        try:
+            image = Image(fold, frame.payload, self.now, code="x")
+        except SnapshotError:  # Of a round in several frames this is not the last.
+            return
+        parts = list(image.parts())
+        head = replace(image.head, digest=sha256(b"".join(parts)).hexdigest())
+        head = msgspec.json.decode(msgspec.json.encode(head), type=Head)
+        resumed = restored(head, frame, parts)
+        for message in self.cell.log[head.as_of :]:
+            resumed.take(message)
+        resumed.fold_facts()
+        self.is_the_same(resumed)
+
+    def is_the_same(self, replay: Fold) -> None:
+        """A fold that has read all of the log knows what the live one does."""
         live = self.cell.fold
         replayed, lived = replay.view.tables(), live.view.tables()
         for name in lived:

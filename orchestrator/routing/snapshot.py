@@ -1,0 +1,257 @@
+"""A fold at one frame of its log, written down so that a fold can go on from there: a cache, and never the truth.
+
+It is taken right behind a frame of one's own, when every fact that the frame covers is folded and everything is
+judged: so nothing waits for a verdict, and the chain goes on from the frame's own bytes. The tables are written in
+parts, each a JSON object {"table", "rows"}; their values are frozen, so a copy of the tables is a copy of all."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from remediation_orchestrator.events import (
+    ExecutionId,
+    Fingerprint,
+    PhaseChanged,
+    Position,
+    RemediationId,
+    RoutingDecided,
+    StoredMessage,
+    Target,
+)
+
+from .fold import Fold, Observer
+from .policy import PolicyError, policy_of
+from .projection import Projection
+from .state import (
+    FingerprintHistory,
+    HalfDone,
+    Owed,
+    Remediation,
+    Run,
+    WorkflowHistory,
+    shared_target,
+    shared_text,
+    shared_workflow,
+)
+
+SCHEMA = 1
+"""Of the parts and the head; a snapshot of another schema is not read."""
+# A part is written in one go, while nobody decides.
+ROWS = 100
+
+
+class SnapshotError(ValueError):
+    """Something in a snapshot does not match. The message says what."""
+
+
+class Head(Struct, frozen=True):
+    """Where a snapshot stands, and what it takes to trust it."""
+
+    schema: int
+    code: str
+    """Digest of the sources that fold and judge: a snapshot of other code is not used."""
+    sequence: int
+    """Of the frame behind which it was taken."""
+    frame: str
+    """SHA-256, in hex, of that frame's stored bytes: they tell of every fact and frame before it."""
+    previous: str
+    """What that frame says of all that came before it."""
+    as_of: int
+    """Sequence of the last fact folded."""
+    read: int
+    """Sequence of the newest message read: commands behind it may still be owed here."""
+    newest: datetime
+    recorded_at: datetime
+    version: str
+    unknown: str | None
+    forgets: bool
+    adopted: bool
+    policy: dict[str, object]
+    shadow: dict[str, object] | None
+    digest: str = ""
+    """SHA-256, in hex, over all its parts."""
+
+
+class Part(Struct, frozen=True):
+    """Some rows of one table."""
+
+    table: str
+    rows: msgspec.Raw
+
+
+_ROWS: dict[str, msgspec.json.Decoder[Any]] = {
+    table: msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
+    for table, row in {
+        "histories": tuple[Fingerprint, FingerprintHistory],
+        "remediations": Remediation,
+        "runs": Run,
+        "holders": ExecutionId,
+        "queues": tuple[Target, list[RemediationId]],
+        "workflows": tuple[Target, str, WorkflowHistory],
+        "half_done": tuple[Target, str, HalfDone],
+        "spoilt": tuple[RemediationId, list[ExecutionId]],
+        "owed_verdicts": tuple[str, str, Position, RoutingDecided],
+        "owed_changes": tuple[str, str, Position, PhaseChanged],
+    }.items()
+}
+_part = msgspec.json.Decoder(Part)
+_encoder = msgspec.json.Encoder()
+
+
+class Image:
+    """A fold's tables as they are now: they may be written down later, whatever the fold does meanwhile."""
+
+    def __init__(self, fold: Fold, frame: bytes, at: datetime, *, code: str) -> None:
+        """Copy the tables of a fold that has just stored, or folded, this frame. Raises SnapshotError."""
+        view = fold.view
+        if view.agenda or view.unjudged or fold.chain.as_of != fold.chain.covered:
+            raise SnapshotError("something waits for its verdict")
+        owed = [(*key, one.position, one.decision) for key, one in view.owed.items()]
+        workflows, half_done = view.workflows.copy(), view.half_done.copy()
+        self._tables: dict[str, Iterator[object]] = {
+            "remediations": iter(view.remediations.copy().values()),
+            "histories": iter(view.histories.copy().items()),
+            "runs": iter(view.runs.copy().values()),
+            "holders": iter(view.holders.copy().values()),
+            "queues": iter([(target, list(queue)) for target, queue in view.queues.items()]),
+            "workflows": ((*key, done) for key, done in workflows.items()),
+            "half_done": ((*key, left) for key, left in half_done.items()),
+            "spoilt": iter([(of, sorted(names)) for of, names in view.spoilt.items()]),
+            "owed_verdicts": iter([row for row in owed if isinstance(row[-1], RoutingDecided)]),
+            "owed_changes": iter([row for row in owed if isinstance(row[-1], PhaseChanged)]),
+        }
+        self.head = Head(
+            schema=SCHEMA,
+            code=code,
+            sequence=fold.chain.head,
+            frame=hashlib.sha256(frame).hexdigest(),
+            previous=fold.chain.stated,
+            as_of=fold.chain.as_of,
+            read=fold.read,
+            newest=view.newest,
+            recorded_at=at,
+            version=fold.version,
+            unknown=fold.unknown,
+            forgets=view.forgets,
+            adopted=view.adopted,
+            policy=view.policy.document(),
+            shadow=None if view.shadow is None else view.shadow.document(),
+        )
+
+    def parts(self) -> Iterator[bytes]:
+        """Write the tables down, some rows at a time; once."""
+        for table, rows in self._tables.items():
+            while some := list(islice(rows, ROWS)):
+                yield _encoder.encode({"table": table, "rows": some})
+
+
+def restored(head: Head, frame: StoredMessage, parts: Iterable[bytes], observer: Observer | None = None) -> Fold:
+    """Go on from a snapshot: a fold that has to be given every message behind `head.as_of`.
+
+    Raises SnapshotError where anything does not match."""
+    if frame.sequence != head.sequence or hashlib.sha256(frame.payload).hexdigest() != head.frame:
+        raise SnapshotError(f"the log has another frame at {head.sequence}")
+    fold = Fold(observer)
+    digest = hashlib.sha256()
+    try:
+        reader = _Reader(fold.view)
+        for part in parts:
+            digest.update(part)
+            reader.take(_part.decode(part))
+        _put_in_force(fold.view, head)
+    except (msgspec.DecodeError, PolicyError, KeyError) as error:
+        raise SnapshotError(f"it cannot be read: {error}") from error
+    if digest.hexdigest() != head.digest:
+        raise SnapshotError("its parts are not those that were written")
+    fold.version, fold.unknown, fold.read = head.version, head.unknown, head.as_of
+    fold.view.resume(head.newest)
+    fold.chain.resume(head.sequence, head.as_of, head.previous, frame.payload)
+    return fold
+
+
+def _put_in_force(view: Projection, head: Head) -> None:
+    view.policy = policy_of(head.policy)
+    view.shadow = None if head.shadow is None else policy_of(head.shadow)
+    view.adopted, view.forgets = head.adopted, head.forgets
+
+
+class _Reader:
+    """Fills the tables of a projection; what many rows say is one value again."""
+
+    def __init__(self, view: Projection) -> None:
+        self._view = view
+        self._fingerprints: dict[str, Fingerprint] = {}
+        self._names: dict[str, RemediationId] = {}
+
+    def take(self, part: Part) -> None:
+        """Take the rows of one part."""
+        getattr(self, f"_{part.table}")(_ROWS[part.table].decode(part.rows))
+
+    def _remediations(self, rows: list[Remediation]) -> None:
+        for one in rows:
+            _set(one, "fingerprint", self._fingerprints.setdefault(one.fingerprint, one.fingerprint))
+            for field in ("name", "severity", "environment", "priority"):
+                _set(one, field, shared_text(getattr(one, field)))
+            _set(one, "target", shared_target(one.target))
+            _set(one, "workflow", shared_workflow(one.workflow))
+            self._names[one.id] = one.id
+            self._view.remediations[one.id] = one
+
+    def _histories(self, rows: list[tuple[Fingerprint, FingerprintHistory]]) -> None:
+        for fingerprint, history in rows:
+            self._view.histories[self._fingerprints.get(fingerprint, fingerprint)] = history
+            for field in ("active", "ended", "completed_by"):
+                name = getattr(history, field)
+                if name is not None:
+                    _set(history, field, self._names.get(name, name))
+
+    def _runs(self, rows: list[Run]) -> None:
+        for run in rows:
+            remediation = self._view.remediations.get(run.remediation)
+            if remediation is not None:
+                _set(run, "remediation", remediation.id)
+                _set(run, "fingerprint", remediation.fingerprint)
+            _set(run, "workflow", shared_text(run.workflow))
+            _set(run, "target", shared_target(run.target))
+            self._view.runs[run.execution] = run
+
+    def _holders(self, rows: list[ExecutionId]) -> None:
+        for execution in rows:
+            run = self._view.runs[execution]
+            self._view.holders[run.target] = run.execution
+
+    def _queues(self, rows: list[tuple[Target, list[RemediationId]]]) -> None:
+        for target, queue in rows:
+            self._view.queues[target] = OrderedDict.fromkeys(queue)
+
+    def _workflows(self, rows: list[tuple[Target, str, WorkflowHistory]]) -> None:
+        for target, workflow, done in rows:
+            self._view.workflows[target, workflow] = done
+
+    def _half_done(self, rows: list[tuple[Target, str, HalfDone]]) -> None:
+        for target, workflow, left in rows:
+            self._view.half_done[target, workflow] = left
+
+    def _spoilt(self, rows: list[tuple[RemediationId, list[ExecutionId]]]) -> None:
+        for of, names in rows:
+            self._view.spoilt[of] = set(names)
+
+    def _owed_verdicts(self, rows: list[tuple[str, str, Position, RoutingDecided]]) -> None:
+        self._owe(rows)
+
+    def _owed_changes(self, rows: list[tuple[str, str, Position, PhaseChanged]]) -> None:
+        self._owe(rows)
+
+    def _owe(self, rows: Iterable[tuple[str, str, Position, RoutingDecided | PhaseChanged]]) -> None:
+        for kind, name, position, decision in rows:
+            self._view.owed[kind, name] = Owed(decision, position)
+
+
+# The values are not yet anybody's: nothing has seen them unshared.
+_set = msgspec.structs.force_setattr

@@ -1,0 +1,154 @@
+"""Snapshots of the fold, in the service: when one is written, and when one is good enough to begin from.
+
+A snapshot is a cache. One that does not match in anything is ignored, and the log is folded from its beginning."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+
+import msgspec
+from msgspec.structs import replace
+
+from remediation_orchestrator.bus.port import LogError, ReadableLog, SnapshotStore
+from remediation_orchestrator.events import StoredMessage
+from remediation_orchestrator.events.subjects import Family, parse
+
+from .routing.fold import Fold, Observer
+from .routing.snapshot import SCHEMA, Head, Image, SnapshotError, restored
+
+log = logging.getLogger(__name__)
+
+_head = msgspec.json.Decoder(Head)
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256, in hex, of the sources that read, fold and judge: other sources may fold otherwise."""
+    digest = hashlib.sha256()
+    for package in ("events", "orchestrator.routing"):
+        folder = resources.files(f"remediation_orchestrator.{package}")
+        for source in sorted(folder.iterdir(), key=lambda one: one.name):
+            if source.name.endswith(".py"):
+                digest.update(f"{package}/{source.name}\n".encode() + source.read_bytes())
+    return digest.hexdigest()
+
+
+def image_of(fold: Fold, frame: bytes) -> Image:
+    """Take the image of a fold behind its newest frame. Raises SnapshotError where something waits."""
+    return Image(fold, frame, datetime.now(UTC), code=code_digest())
+
+
+async def keep(store: SnapshotStore, image: Image) -> None:
+    """Write an image down. Raises LogError."""
+    await store.save(image.parts(), lambda digest: msgspec.json.encode(replace(image.head, digest=digest)))
+
+
+async def begin(log_: ReadableLog, observer: Observer | None = None) -> Fold:
+    """Begin from the newest snapshot of a log if it can be trusted, else from nothing."""
+    try:
+        found = await resume(log_, observer)
+    except (LogError, SnapshotError) as error:
+        log.warning("a snapshot is ignored", extra={"why": str(error)})
+        found = None
+    return found or Fold(observer)
+
+
+async def resume(log_: ReadableLog, observer: Observer | None = None) -> Fold | None:
+    """Go on from the newest snapshot; None where there is none. Raises SnapshotError, or LogError."""
+    newest = await log_.snapshots.newest()
+    if newest is None:
+        return None
+    head, parts = read_head(newest[0]), newest[1]
+    for what, is_, wanted in (("schema", head.schema, SCHEMA), ("code", head.code, code_digest())):
+        if is_ != wanted:
+            raise SnapshotError(f"its {what} is {is_}, and {wanted} is wanted")
+    frame = await log_.at(head.sequence)
+    if frame is None:
+        raise SnapshotError(f"the log has no frame at {head.sequence}")
+    return restored(head, frame, parts, observer)
+
+
+def read_head(written: bytes) -> Head:
+    """Read the head of a snapshot. Raises SnapshotError."""
+    try:
+        return _head.decode(written)
+    except msgspec.DecodeError as error:
+        raise SnapshotError(f"its head cannot be read: {error}") from error
+
+
+class Comparison:
+    """Holds a snapshot against a fold of everything, once that comes by its frame."""
+
+    def __init__(self, written: bytes, parts: Iterable[bytes]) -> None:
+        """Raises SnapshotError where it cannot be read."""
+        self.head = read_head(written)
+        if self.head.schema != SCHEMA:
+            raise SnapshotError(f"its schema is {self.head.schema}, and {SCHEMA} is wanted")
+        self._parts = parts
+        self._sent: set[tuple[str, str]] = set()
+        self.differs: list[str] | None = None
+        """The names of the tables that are not equal; None as long as its frame has not come by."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the sources that wrote it are ours, so that one would begin from it."""
+        return self.head.code == code_digest()
+
+    def take(self, fold: Fold, message: StoredMessage) -> None:
+        """The fold has taken this message. Raises SnapshotError where the snapshot is none of this log."""
+        if self.head.read < message.sequence < self.head.sequence:
+            subject = parse(message.subject)
+            if subject.family is Family.COMMAND:
+                kind, _, name = subject.rest.partition(".")
+                self._sent.add((kind, name))
+        elif message.sequence == self.head.sequence:
+            found = restored(self.head, message, self._parts)
+            for key in self._sent:  # Sent, and not read yet when it was taken.
+                found.view.owed.pop(key, None)
+            whole, kept = fold.view.tables(), found.view.tables()
+            self.differs = [name for name in whole if whole[name] != kept[name]]
+            if found.chain.previous() != fold.chain.previous():
+                self.differs.append("chain")
+
+
+class Keeper:
+    """Writes a snapshot now and then, behind a frame just stored, in the background of deciding."""
+
+    def __init__(self, store: SnapshotStore, newest: int, every: int) -> None:
+        """`newest` is where the snapshot stands from which one began, or 0; `every` is in messages."""
+        self._store = store
+        self._every = every
+        self._after = newest + every
+        """No snapshot up to this sequence."""
+        self._writing: asyncio.Task[None] | None = None
+
+    def consider(self, fold: Fold, frame: bytes) -> None:
+        """Write one if it is time: it costs as much as is alive, so the more that is, the rarer it comes."""
+        writing = self._writing is not None and not self._writing.done()
+        if writing or fold.chain.head < self._after:
+            return
+        alive = len(fold.view.remediations) + len(fold.view.histories)
+        self._after = fold.chain.head + max(self._every, alive)
+        try:
+            image = image_of(fold, frame)
+        except SnapshotError:
+            return
+        self._writing = asyncio.create_task(self._write(image))
+
+    async def close(self) -> None:
+        """Leave what is not whole: the one before it stays."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
+
+    async def _write(self, image: Image) -> None:
+        try:
+            await keep(self._store, image)
+        except LogError as error:
+            log.warning("no snapshot was kept", extra={"why": str(error)})
+        else:
+            log.info("snapshot", extra={"sequence": image.head.sequence})

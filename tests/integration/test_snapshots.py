@@ -1,0 +1,208 @@
+"""Snapshots on the real server: used when everything matches, and ignored when anything does not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+from cell import bare, findings, folded, orchestrator, running, tell, wait_for
+from msgspec.structs import replace
+from nats.aio.client import Client
+
+from remediation_orchestrator.bus import api, topology
+from remediation_orchestrator.bus.clock import BrokerClock
+from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.lease import JetStreamLease
+from remediation_orchestrator.bus.port import EventLog, LogError, SnapshotStore
+from remediation_orchestrator.bus.snapshots import FileSnapshots, JetStreamSnapshots, MemorySnapshots
+from remediation_orchestrator.events import (
+    CellName,
+    CreateWorkflow,
+    Duplicate,
+    ExecutionId,
+    RoutingDecided,
+    StoredMessage,
+    WorkflowFailed,
+    WorkflowStarted,
+    subjects,
+)
+from remediation_orchestrator.orchestrator.lead import Pace
+from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.routing.snapshot import SnapshotError
+from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
+from remediation_orchestrator.orchestrator.snapshots import begin, image_of, keep, read_head, resume
+
+
+async def lived(log: JetStreamLog, connection: Client) -> None:
+    """A log with something of everything that a projection keeps for long."""
+    async with running(await orchestrator(connection, log.cell)):
+        place = await log.append(subjects.signal(log.cell, "test"), bare(resolves=True))
+        await wait_for(log, lambda event: isinstance(event, CreateWorkflow))
+        run = ExecutionId(f"wfe-{place}")
+        await tell(log, WorkflowStarted(run), run)
+        await tell(log, WorkflowFailed(run, reason="TaskFailed", idempotent=True), run)
+        for number in range(30):
+            last = await log.append(
+                subjects.signal(log.cell, "test"), bare(target=f"t{number % 7}", name=f"n{number % 11}")
+            )
+        await wait_for(log, lambda event: isinstance(event, RoutingDecided) and event.signal == str(last))
+
+
+async def snapshot_in(store: SnapshotStore, log: JetStreamLog) -> Fold:
+    """Keep a snapshot behind the log's newest frame."""
+    fold = Fold()
+    newest = await log.last(subjects.decision(log.cell))
+    assert newest is not None
+    async for message in log.read():
+        if message.sequence <= newest.sequence:
+            fold.take(message)
+    await keep(store, image_of(fold, newest.payload))
+    return fold
+
+
+async def gone_on(fold: Fold, log: JetStreamLog) -> Fold:
+    """Read what is behind a fold."""
+    async for message in log.read(fold.read + 1):
+        fold.take(message)
+    return fold
+
+
+@pytest.fixture(params=["broker", "memory", "file"])
+def store(request: pytest.FixtureRequest, connection: Client, cell: CellName, tmp_path: Path) -> SnapshotStore:
+    """Each place in which a snapshot may be kept."""
+    match request.param:
+        case "broker":
+            return JetStreamSnapshots(connection, cell)
+        case "memory":
+            return MemorySnapshots()
+        case _:
+            return FileSnapshots(tmp_path / "log.jsonl")
+
+
+async def test_a_fold_goes_on_from_a_snapshot_as_if_it_had_read_everything(
+    log: JetStreamLog, connection: Client, store: SnapshotStore
+) -> None:
+    """Every table, the chain, and what wakes it next."""
+    assert await store.newest() is None
+    await lived(log, connection)
+    await snapshot_in(store, log)
+    resumed = await resume(Kept(log, store))
+    assert resumed is not None
+    assert resumed.read > 30
+    whole = await folded(log)
+    await gone_on(resumed, log)
+    assert resumed.view.tables() == whole.view.tables()
+    assert resumed.view.next_wakeup() == whole.view.next_wakeup()
+    assert resumed.chain.previous() == whole.chain.previous()
+
+
+async def test_an_orchestrator_writes_snapshots_while_it_decides_and_the_next_one_begins_from_them(
+    log: JetStreamLog, connection: Client, cell: CellName
+) -> None:
+    """It reads what is behind the snapshot and nothing before, and what it decides audits clean."""
+    store = JetStreamSnapshots(connection, cell)
+    lease = await JetStreamLease.open(connection, cell)
+
+    def service(name: str, log: EventLog) -> Orchestrator:
+        identity = Identity(name, version("remediation-orchestrator"))
+        clock = BrokerClock(datetime.now(UTC))
+        return Orchestrator(log, lease, clock, identity, pace=Pace(snapshot=10))
+
+    async with running(service("o1", log)):
+        for number in range(60):
+            last = await log.append(subjects.signal(cell, "test"), bare(target=f"t{number}"))
+            await asyncio.sleep(0.002)
+        await wait_for(log, lambda event: isinstance(event, RoutingDecided) and event.signal == str(last))
+        async with asyncio.timeout(5):
+            while await store.newest() is None:  # noqa: ASYNC110 - nobody tells when it is there
+                await asyncio.sleep(0.01)
+    reading = Kept(log, store)
+    second = service("o2", cast(EventLog, reading))
+    async with running(second):
+        await log.append(subjects.signal(cell, "test"), bare(target="t1"))
+        await wait_for(
+            log, lambda event: isinstance(event, RoutingDecided) and isinstance(event.verdict, Duplicate)
+        )
+        assert second.fold.view.tables() == (await folded(log)).view.tables()
+    assert reading.starts[0] > 10
+    assert await findings(log) == []
+
+
+@pytest.mark.parametrize("what", ["schema", "code", "frame", "sequence", "digest"])
+async def test_a_snapshot_of_which_anything_does_not_match_is_ignored(
+    log: JetStreamLog, connection: Client, what: str
+) -> None:
+    """The log is folded from its beginning instead."""
+    await lived(log, connection)
+    store = MemorySnapshots()
+    await snapshot_in(store, log)
+    newest = await store.newest()
+    assert newest is not None
+    head = read_head(newest[0])
+    wrong = {"schema": 99, "sequence": 1}.get(what, "f" * 64)
+    store._newest = msgspec.json.encode(replace(head, **{what: wrong})), list(newest[1])
+    with pytest.raises(SnapshotError):
+        await resume(Kept(log, store))
+    assert (await begin(Kept(log, store))).read == 0
+
+
+async def test_what_is_cut_short_or_no_snapshot_at_all_is_ignored(log: JetStreamLog, tmp_path: Path) -> None:
+    """In a file as on the broker."""
+    store = FileSnapshots(tmp_path / "log.jsonl")
+    for written in (b"", b"no zstd", b"\x28\xb5\x2f\xfd"):
+        store.path.write_bytes(written)
+        with pytest.raises(LogError):
+            await store.newest()
+        assert (await begin(Kept(log, store))).read == 0
+
+
+async def test_a_broker_that_lost_some_of_it_has_no_snapshot(
+    log: JetStreamLog, connection: Client, cell: CellName
+) -> None:
+    """Another writer's purge may come in between."""
+    store = JetStreamSnapshots(connection, cell)
+    await lived(log, connection)
+    await snapshot_in(store, log)
+    info = await api.stream_info(connection, topology.SNAPSHOT_STREAM)
+    assert info is not None
+    await api.call(connection, f"STREAM.PURGE.{topology.SNAPSHOT_STREAM}", {"seq": info.state.last_seq}, api.Done)
+    assert (await begin(Kept(log, store))).read == 0
+
+
+async def test_the_newest_snapshot_takes_the_place_of_those_before_it(
+    log: JetStreamLog, connection: Client, cell: CellName
+) -> None:
+    """And leaves those of other cells alone."""
+    store = JetStreamSnapshots(connection, cell)
+    other = JetStreamSnapshots(connection, CellName(f"{cell[:20]}-other"))
+    await lived(log, connection)
+    await snapshot_in(other, log)
+    for _ in range(3):
+        await snapshot_in(store, log)
+    info = await api.stream_info(connection, topology.SNAPSHOT_STREAM)
+    assert info is not None
+    assert await other.newest() is not None
+    assert info.state.messages <= 4 or info.state.last_seq > 8  # Other tests keep snapshots here, too.
+    assert await resume(Kept(log, store)) is not None
+
+
+class Kept:
+    """A log with its snapshots where we want them, of which we see where it is read from."""
+
+    def __init__(self, log: JetStreamLog, store: SnapshotStore) -> None:
+        self._log = log
+        self.snapshots = store
+        self.starts: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
+        """Yield every message from there on."""
+        self.starts.append(start)
+        async for message in self._log.read(start, follow=follow):
+            yield message
