@@ -1,7 +1,7 @@
 """The incremental projection against a naive recount of the whole log, whatever happens in whichever order."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 import msgspec
@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from msgspec.structs import replace
+from recorder import AROUND, MAIN, START, Recorder
 from recount import ENDED, Recount
 
 from remediation_orchestrator.events import (
@@ -19,9 +20,7 @@ from remediation_orchestrator.events import (
     Because,
     BlockCleared,
     Cause,
-    CellName,
     Decision,
-    DecisionFrame,
     ExecutionId,
     Fact,
     Fingerprint,
@@ -34,31 +33,23 @@ from remediation_orchestrator.events import (
     RoutingDecided,
     SignalReceived,
     SignalResolved,
-    StoredMessage,
     Target,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowRef,
-    WorkflowRevoked,
     WorkflowStarted,
     decode,
     encode,
-    encode_frame,
     fingerprint_of,
     subjects,
 )
-from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.orchestrator.rehearsal import Rehearsal
 from remediation_orchestrator.orchestrator.routing.checks import decide
 from remediation_orchestrator.orchestrator.routing.fold import Fold
-from remediation_orchestrator.orchestrator.routing.judge import judge
-from remediation_orchestrator.orchestrator.routing.policy import Policy, policy_of
+from remediation_orchestrator.orchestrator.routing.policy import policy_of
 from remediation_orchestrator.orchestrator.routing.snapshot import Head, Image, SnapshotError, restored
 
-MAIN = CellName("main")
-START = datetime(2026, 11, 21, 10, tzinfo=UTC)
-AROUND = Attributes(id="1", source="/test", time=START)
 MEMORY = timedelta(hours=3)
 COOLDOWN = timedelta(minutes=5)
 JUDGES = (PolicyAdopted, PolicyShadowed)
@@ -88,46 +79,6 @@ fingerprints = st.sampled_from(["", "", "", "shared"])
 workflows = st.sampled_from(["w", "v", None])
 minutes = st.sampled_from([0.0, 0.0, 0.25, 1.0, 3.0, 6.0, 11.0, 31.0, 61.0])
 picks = st.integers(min_value=0, max_value=5)
-
-
-class Recorder(Rehearsal):
-    """A rehearsal that writes its log: a frame for each round, and its revocations as facts."""
-
-    def __init__(self, policy: Policy) -> None:
-        super().__init__(policy)
-        self.log: list[StoredMessage] = []
-        self.decided: list[Decision] = []
-
-    def store(self, at: datetime, subject: str, payload: bytes) -> StoredMessage:
-        """Write the next message."""
-        message = StoredMessage(len(self.log) + 1, at, subject, payload)
-        self.log.append(message)
-        return message
-
-    def round(self, now: datetime) -> Iterator[Decision]:
-        """Judge as a rehearsal does, and write down all of it."""
-        view = self.fold.view
-        now = max(now, view.newest)
-        while True:
-            result = judge(view, now)
-            if result.decisions:
-                self._frame(result.decisions, now)
-            yield from result.decisions
-            owed = [ExecutionId(name) for kind, name in view.owed if kind == "revoke"]
-            if not result.overdue and not owed:
-                return
-            for execution in [*result.overdue, *owed]:
-                revoked = encode(WorkflowRevoked(execution), AROUND)
-                self.fold.take(self.store(now, subjects.execution(MAIN, execution), revoked))
-                self.fold.fold_facts()
-
-    def _frame(self, decisions: list[Decision], now: datetime) -> None:
-        chain = self.fold.chain
-        frame = [DecisionFrame(chain.as_of, "o1", chain.previous()), *decisions]
-        payload = encode_frame((decision, AROUND) for decision in frame)
-        message = self.store(now, subjects.decision(MAIN), payload)
-        self.fold.stored(message.sequence, frame, payload)
-        self.fold.skip(message)
 
 
 class Cell(RuleBasedStateMachine):
