@@ -10,7 +10,7 @@ from remediation_orchestrator.events.subjects import parse
 
 from .packing import UNPACKING_ERRORS, read_packed
 from .port import LogError
-from .snapshots import FileSnapshots
+from .snapshots import BEFORE_ENDING, FileSnapshots
 
 
 class UnreadableLogError(LogError):
@@ -37,11 +37,21 @@ def messages(path: Path) -> Iterator[StoredMessage]:
         raise UnreadableLogError(f"{path}: an empty file is no log")
 
 
-class FileLog:
-    """An exported log as a log to read."""
+def segment_digest(path: Path) -> tuple[int, str]:
+    """The last sequence of an exported log, and the SHA-256, in hex, over its lines. Raises UnreadableLogError."""
+    digest, last = hashlib.sha256(), b""
+    for _, line in _lines(path):
+        digest.update(line)
+        last = line
+    return import_line(last).sequence, digest.hexdigest()
 
-    def __init__(self, path: Path) -> None:
+
+class FileLog:
+    """An exported log as a log to read; of several files each goes on where the one before it ends."""
+
+    def __init__(self, path: Path, *following: Path) -> None:
         self._path = path
+        self._paths = (path, *following)
         first = next(messages(path))
         self._first = first.sequence
         self._cell = parse(first.subject).cell
@@ -63,33 +73,57 @@ class FileLog:
         """The snapshot beside it."""
         return FileSnapshots(self._path)
 
+    @property
+    def archive(self) -> FileSnapshots:
+        """What it goes on from, where it lacks its beginning."""
+        return FileSnapshots(self._path, BEFORE_ENDING)
+
     async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
         """Yield every message from sequence `start` on. A file does not grow, so it cannot be followed."""
         if follow:
             raise LogError(f"{self._path}: an exported log cannot be followed")
-        for message in messages(self._path):
+        for message in self._messages():
             if message.sequence >= start:
                 yield message
 
     async def last(self, subject: str) -> StoredMessage | None:
         """The newest message on a literal subject."""
         found = None
-        for message in messages(self._path):
+        for message in self._messages():
             if message.subject == subject:
                 found = message
         return found
 
     async def at(self, sequence: int) -> StoredMessage | None:
         """The message of this sequence."""
-        return next((message for message in messages(self._path) if message.sequence == sequence), None)
+        return next((message for message in self._messages() if message.sequence == sequence), None)
 
     async def last_sequence(self) -> int:
         """The sequence of the newest message."""
-        return max(message.sequence for message in messages(self._path))
+        return max(message.sequence for message in self._messages())
 
     async def first_sequence(self) -> int:
         """The sequence of the oldest message."""
         return self._first
+
+    def _messages(self) -> Iterator[StoredMessage]:
+        message: StoredMessage | None = None
+        for path in self._paths:
+            last, first = message, True
+            for message in messages(path):
+                if first and last is not None:
+                    self._check_following(path, last.sequence, message)
+                first = False
+                yield message
+
+    def _check_following(self, path: Path, last: int, message: StoredMessage) -> None:
+        """Raise UnreadableLogError where a segment does not go on where the one before it ends."""
+        if parse(message.subject).cell != self._cell:
+            raise UnreadableLogError(f"{path}: a log of another cell than {self._cell!r}")
+        if message.sequence != last + 1:
+            raise UnreadableLogError(
+                f"{path}: begins at {message.sequence}, and the file before it ends at {last}"
+            )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

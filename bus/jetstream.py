@@ -99,6 +99,17 @@ class JetStreamLog:
 
         return JetStreamSnapshots(self._connection, self._cell, replicas=self._replicas)
 
+    @property
+    def archive(self) -> "JetStreamSnapshots":
+        """What the log goes on from, where its beginning was archived."""
+        from .snapshots import JetStreamSnapshots  # Only here: as above.
+
+        return JetStreamSnapshots(self._connection, self._cell, topology.ARCHIVES, replicas=self._replicas)
+
+    async def purge(self, below: int) -> None:
+        """Take away every record below a sequence: for what is archived, and for nothing else."""
+        await api.call(self._connection, f"STREAM.PURGE.{self._stream}", {"seq": below}, api.Done)
+
     async def append(
         self, subject: str, payload: bytes, *, expect: int | None = None, message_id: str | None = None
     ) -> int:

@@ -189,6 +189,11 @@ class MemoryLog(_Handle):
         """The cell's snapshots."""
         return self._store.snapshots
 
+    @property
+    def archive(self) -> MemorySnapshots:
+        """Nothing is archived here."""
+        return MemorySnapshots()
+
     async def append(
         self, subject: str, payload: bytes, *, expect: int | None = None, message_id: str | None = None
     ) -> int:

@@ -45,7 +45,7 @@ class OccupiedError(LogError):
 
 
 class SnapshotStore(Protocol):
-    """Where a cell keeps its newest snapshot: a cache, which may be lost at any moment."""
+    """Where a cell keeps a projection that was written down, the newest alone."""
 
     async def newest(self) -> tuple[bytes, Iterable[bytes]] | None:
         """The newest whole snapshot, its head and its parts in their order; None where there is none."""
@@ -62,6 +62,10 @@ class ReadableLog(Protocol):
     @property
     def snapshots(self) -> SnapshotStore:
         """Where the snapshots of this log are kept."""
+
+    @property
+    def archive(self) -> SnapshotStore:
+        """Where the projection is kept that a log goes on from whose beginning was archived."""
 
     @property
     def cell(self) -> CellName:

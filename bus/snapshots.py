@@ -22,8 +22,8 @@ from .jetstream import store
 from .packing import UNPACKING_ERRORS, read_packed, write_packed
 from .port import LogError
 
-ENDING = ".snapshot.zst"
-"""What the snapshot of an exported log is called, behind the log's own name."""
+SNAPSHOT_ENDING, BEFORE_ENDING, AFTER_ENDING = ".snapshot.zst", ".before.zst", ".after.zst"
+"""What may stand beside an exported log: a cache, what it goes on from, and where it leads."""
 # The server takes messages of up to 1 MiB.
 CHUNK_BYTES = 256 * 1024
 # Writing works for so long at a time, and for so much of the time, so that deciding has the rest.
@@ -44,20 +44,28 @@ class _Newest(Struct):
 
 
 class JetStreamSnapshots:
-    """The snapshots of a cell on its broker."""
+    """What a cell keeps on one of the broker's shelves."""
 
-    def __init__(self, connection: Client, cell: CellName, *, replicas: int = 1) -> None:
+    def __init__(
+        self,
+        connection: Client,
+        cell: CellName,
+        shelf: topology.Shelf = topology.SNAPSHOTS,
+        *,
+        replicas: int = 1,
+    ) -> None:
         self._connection = connection
         self._cell = cell
+        self._shelf = shelf
         self._replicas = replicas
 
     async def newest(self) -> tuple[bytes, Iterable[bytes]] | None:
         """The newest whole snapshot; None where there is none. Raises LogError where it cannot be read."""
-        info = await api.stream_info(self._connection, topology.SNAPSHOT_STREAM)
+        info = await api.stream_info(self._connection, self._shelf.stream)
         if info is None:
             return None
-        subject = topology.snapshot_subject(self._cell, "newest")
-        found = await api.last_message(self._connection, topology.SNAPSHOT_STREAM, subject)
+        subject = self._shelf.subject(self._cell, "newest")
+        found = await api.last_message(self._connection, self._shelf.stream, subject)
         if found is None:
             return None
         newest = msgspec.json.decode(found.data, type=_Newest)
@@ -66,8 +74,8 @@ class JetStreamSnapshots:
 
     async def save(self, parts: Iterable[bytes], head: Callable[[str], bytes]) -> None:
         """Keep a snapshot in place of those before it, at a pace that leaves most of the time to others."""
-        await topology.ensure_snapshots(self._connection, replicas=self._replicas)
-        subject = topology.snapshot_subject(self._cell, secrets.token_hex(8))
+        await topology.ensure_shelf(self._connection, self._shelf, replicas=self._replicas)
+        subject = self._shelf.subject(self._cell, secrets.token_hex(8))
         digest = hashlib.sha256()
         first = messages = 0
         loop = asyncio.get_running_loop()
@@ -80,7 +88,7 @@ class JetStreamSnapshots:
                 await asyncio.sleep((loop.time() - began) * (1 / SHARE - 1))
                 began = loop.time()
         newest = _Newest(msgspec.Raw(head(digest.hexdigest())), subject, first, messages)
-        last = await self._store(topology.snapshot_subject(self._cell, "newest"), msgspec.json.encode(newest))
+        last = await self._store(self._shelf.subject(self._cell, "newest"), msgspec.json.encode(newest))
         await self._purge(first or last)
 
     async def _store(self, subject: str, payload: bytes) -> int:
@@ -88,13 +96,13 @@ class JetStreamSnapshots:
 
     async def _purge(self, before: int) -> None:
         """Take away what is older: nobody's newest any more."""
-        body = {"filter": topology.snapshot_subject(self._cell, "*"), "seq": before}
-        await api.call(self._connection, f"STREAM.PURGE.{topology.SNAPSHOT_STREAM}", body, api.Done)
+        body = {"filter": self._shelf.subject(self._cell, "*"), "seq": before}
+        await api.call(self._connection, f"STREAM.PURGE.{self._shelf.stream}", body, api.Done)
 
     async def _chunks(self, newest: _Newest, created: str) -> list[bytes]:
         feed = Feed(
             self._connection,
-            topology.SNAPSHOT_STREAM,
+            self._shelf.stream,
             created,
             start=newest.first,
             subject=newest.subject,
@@ -132,10 +140,10 @@ class MemorySnapshots:
 
 
 class FileSnapshots:
-    """The one snapshot beside an exported log: its head a line, and each of its parts."""
+    """A snapshot beside an exported log: its head a line, and each of its parts."""
 
-    def __init__(self, log: Path) -> None:
-        self.path = log.with_name(log.name + ENDING)
+    def __init__(self, log: Path, ending: str = SNAPSHOT_ENDING) -> None:
+        self.path = log.with_name(log.name + ending)
 
     async def newest(self) -> tuple[bytes, Iterable[bytes]] | None:
         """The snapshot; None where there is none. Raises LogError where it cannot be read."""

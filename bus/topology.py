@@ -7,6 +7,7 @@ import logging
 from datetime import timedelta
 from typing import Any
 
+from msgspec import Struct
 from nats.aio.client import Client
 
 from remediation_orchestrator.events import CellName, subjects
@@ -24,7 +25,6 @@ DUPLICATE_WINDOW = timedelta(minutes=10)
 IMPORTED = "ro-imported"
 """The mark, in a stream's metadata, of a log that was brought in from a file."""
 
-SNAPSHOT_STREAM = "RO_SNAPSHOTS"
 LEASE_STREAM = "KV_RO_LEASES"
 # A marker only has to outlive the readers that were away when its key lapsed; they ask again when they are back.
 MARKER_TTL = timedelta(minutes=5)
@@ -66,16 +66,28 @@ def stream_config(cell: CellName, *, replicas: int = 1, max_bytes: int | None = 
     }
 
 
-def snapshot_subject(cell: CellName, name: str) -> str:
-    """Where a cell's snapshot of this name stands: beside the subjects of its log, and not among them."""
-    return f"ro.{cell}.snapshot.{name}"
+class Shelf(Struct, frozen=True):
+    """A stream in which every cell keeps one projection that was written down, beside its log."""
+
+    stream: str
+    word: str
+
+    def subject(self, cell: CellName, name: str) -> str:
+        """Where a cell's projection of this name stands: beside the subjects of its log, and not among them."""
+        return f"ro.{cell}.{self.word}.{name}"
 
 
-def snapshot_config(*, replicas: int = 1) -> dict[str, Any]:
-    """The stream of all cells' snapshots: caches, which whoever writes the next one takes away."""
+SNAPSHOTS = Shelf("RO_SNAPSHOTS", "snapshot")
+"""Caches, which may be lost."""
+ARCHIVES = Shelf("RO_ARCHIVES", "archive")
+"""From which logs go on whose beginning was archived: not to be lost."""
+
+
+def shelf_config(shelf: Shelf, *, replicas: int = 1) -> dict[str, Any]:
+    """The stream of a shelf; whoever writes the next projection of a cell takes away the one before."""
     return {
-        "name": SNAPSHOT_STREAM,
-        "subjects": ["ro.*.snapshot.*"],
+        "name": shelf.stream,
+        "subjects": [shelf.subject(CellName("*"), "*")],
         "storage": "file",
         "retention": "limits",
         "discard": "new",
@@ -136,11 +148,11 @@ async def ensure_leases(connection: Client, *, replicas: int = 1) -> api.StreamI
     return await update_stream(connection, found, changes) if changes else found
 
 
-async def ensure_snapshots(connection: Client, *, replicas: int = 1) -> api.StreamInfo:
-    """Make the stream of snapshots if there is none."""
-    found = await api.stream_info(connection, SNAPSHOT_STREAM)
+async def ensure_shelf(connection: Client, shelf: Shelf, *, replicas: int = 1) -> api.StreamInfo:
+    """Make the stream of a shelf if there is none."""
+    found = await api.stream_info(connection, shelf.stream)
     if found is None:
-        found = await _create(connection, snapshot_config(replicas=replicas))
+        found = await _create(connection, shelf_config(shelf, replicas=replicas))
     changes = missing_replicas(found, replicas)
     return await update_stream(connection, found, changes) if changes else found
 

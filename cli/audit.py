@@ -1,16 +1,20 @@
 """`ro audit`: derive every decision again, and say where the log does not hold."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import click
 
-from remediation_orchestrator.bus.port import LogError, SnapshotStore
+from remediation_orchestrator.bus.file import segment_digest
+from remediation_orchestrator.bus.port import LogError, ReadableLog
+from remediation_orchestrator.bus.snapshots import AFTER_ENDING, FileSnapshots
 from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.identity import position
-from remediation_orchestrator.orchestrator.audit import HARMLESS, Auditor, Drift, Finding, Report
+from remediation_orchestrator.orchestrator.audit import Auditor
+from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift, Finding, Report
 from remediation_orchestrator.orchestrator.routing.snapshot import SnapshotError
-from remediation_orchestrator.orchestrator.snapshots import Comparison
+from remediation_orchestrator.orchestrator.snapshots import Comparison, Origin, from_beginning
 
 from .connection import Source, reading_options
 from .output import BadInputError, fields, json_line, line, reading, table
@@ -33,28 +37,44 @@ async def _audit(source: Source, snapshots: bool, as_json: bool) -> int:
     """Audit and tell; return how many findings count against the log."""
     auditor, telling = Auditor(Report()), Telling(as_json)
     async with source.log() as log:
-        comparison = await _comparison(log.snapshots) if snapshots else None
+        origin = await from_beginning(auditor.fold, log)
+        if origin is not None:
+            auditor.resume(origin)
+        comparisons = [one async for one in _comparisons(source, log)] if snapshots else None
         with reading(f"auditing the log of {log.cell}"):
-            async for message in log.read():
+            async for message in log.read(auditor.fold.read + 1):
                 telling.take(auditor.take(message))
                 if auditor.newer is not None:
                     raise BadInputError(auditor.newer)
-                if comparison is not None:
-                    telling.take(_compare(comparison, auditor, message))
+                for comparison in comparisons or ():
+                    if comparison.begins <= message.sequence <= comparison.head.sequence:
+                        telling.take(_compare(comparison, auditor, message))
         telling.take(auditor.end())
+        telling.take(_segments(source.files, auditor))
         if auditor.newer is not None:
             raise BadInputError(auditor.newer)
-        telling.sum_up(log.cell, auditor, _said(comparison) if snapshots else None)
+        telling.sum_up(log.cell, auditor, comparisons, origin)
     return telling.drift
 
 
-async def _comparison(store: SnapshotStore) -> Comparison | None:
-    """The snapshot that is kept; None where there is none. Raises BadInputError where it cannot be read."""
-    try:
-        newest = await store.newest()
-        return None if newest is None else Comparison(*newest)
-    except (LogError, SnapshotError) as error:
-        raise BadInputError(f"the snapshot cannot be read: {error}") from error
+async def _comparisons(source: Source, log: ReadableLog) -> AsyncIterator[Comparison]:
+    """The snapshots that are kept. Raises BadInputError where one cannot be read."""
+    for store in (log.snapshots, *(FileSnapshots(path, AFTER_ENDING) for path in source.files)):
+        try:
+            newest = await store.newest()
+            if newest is not None:
+                yield Comparison(*newest)
+        except (LogError, SnapshotError) as error:
+            raise BadInputError(f"a snapshot cannot be read: {error}") from error
+
+
+def _segments(files: Sequence[Path], auditor: Auditor) -> Iterator[Finding]:
+    """Segments that are not what the chain says was archived."""
+    archived = {one.through: one for one in auditor.archived}
+    for path in files if archived else ():
+        last, digest = segment_digest(path)
+        if last in archived and archived[last].segment != digest:
+            yield Finding(position(last), Drift.ARCHIVE, f"{path} is not the segment that the chain names")
 
 
 def _compare(comparison: Comparison, auditor: Auditor, message: StoredMessage) -> Iterator[Finding]:
@@ -69,14 +89,12 @@ def _compare(comparison: Comparison, auditor: Auditor, message: StoredMessage) -
         yield Finding(place, Drift.SNAPSHOT, f"it is not what the log gives: {', '.join(comparison.differs)}")
 
 
-def _said(comparison: Comparison | None) -> str:
-    if comparison is None:
-        return "none is kept"
+def _said(comparison: Comparison) -> str:
     if comparison.differs is None:
-        return f"at {comparison.head.sequence}: the log has no such frame, nobody would begin from it"
-    said = "differs" if comparison.differs else "equal"
-    ours = "" if comparison.is_ours else ", of other code: nobody would begin from it"
-    return f"at {comparison.head.sequence}: {said}{ours}"
+        return "not of this log"
+    if comparison.differs:
+        return "differs"
+    return "equal" if comparison.is_ours else "equal, and of other sources: nobody would begin from it"
 
 
 class Telling:
@@ -102,17 +120,21 @@ class Telling:
             elif len(self._shown) < SHOWN_MAX or finding is self._first:
                 self._shown.append(finding)
 
-    def sum_up(self, cell: str, auditor: Auditor, snapshot: str | None) -> None:
+    def sum_up(
+        self, cell: str, auditor: Auditor, comparisons: list[Comparison] | None, origin: Origin | None
+    ) -> None:
         """Say what was read, and what came of it."""
         summary = _summary(cell, auditor) | {
             "findings": self.drift,
             "strays": self._strays,
             "first": self._first.position if self._first else None,
         }
-        if snapshot is not None:
-            summary["snapshot"] = snapshot
+        if origin is not None:
+            summary["archived_through"] = origin.head.as_of
+            summary["archived_projection"] = origin.digest
+        told = [{"sequence": one.head.sequence, "says": _said(one)} for one in comparisons or ()]
         if self._as_json:
-            json_line({"kind": "summary", **summary})
+            json_line({"kind": "summary", **summary} | ({} if comparisons is None else {"snapshots": told}))
             return
         if self._shown:
             table(("POSITION", "FINDING", "WHAT"), [(one.position, one.drift, one.message) for one in self._shown])
@@ -124,6 +146,10 @@ class Telling:
             for name, value in summary.items()
             if name not in ("findings", "strays", "first")
         )
+        for one in told:
+            line(f"snapshot at {one['sequence']}: {one['says']}")
+        if comparisons == []:
+            line("no snapshot is kept")
         line(self._verdict())
 
     def _verdict(self) -> str:

@@ -67,16 +67,22 @@ class Source(Struct, frozen=True):
     nats: str | None
     data_dir: Path
     cell: CellName | None
-    file: Path | None
+    files: tuple[Path, ...] = ()
+    """Segments of one log, in their order."""
+
+    @property
+    def file(self) -> Path | None:
+        """The first of them."""
+        return self.files[0] if self.files else None
 
     @asynccontextmanager
     async def log(self) -> AsyncIterator[ReadableLog]:
         """The log, to read."""
-        if self.file is None:
+        if not self.files:
             async with Broker(self.nats, self.data_dir, self.cell or DEFAULT_CELL).log() as log:
                 yield log
             return
-        found = await asyncio.to_thread(FileLog, self.file)
+        found = await asyncio.to_thread(FileLog, *self.files)
         if self.cell not in (None, found.cell):
             raise BadInputError(f"{self.file}: the log of the cell {found.cell!r}, not of {self.cell!r}")
         yield found
@@ -98,10 +104,11 @@ _DATA_DIR = click.option(
 )
 _LOG = click.option(
     "--log",
-    "file",
+    "segments",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Read an exported log, and no broker.",
+    multiple=True,
+    help="Read an exported log, and no broker; given again, its segments in their order.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, and nothing else.")
 
@@ -120,8 +127,10 @@ def reading_options(verb: Verb) -> Verb:
     """Give a verb the options that find a log to read, and `as_json`; it takes a `Source` first."""
 
     @functools.wraps(verb)
-    def wired(nats: str | None, data_dir: Path, cell: CellName | None, file: Path | None, **rest: object) -> None:
-        verb(Source(nats, data_dir, cell, file), **rest)
+    def wired(
+        nats: str | None, data_dir: Path, cell: CellName | None, segments: tuple[Path, ...], **rest: object
+    ) -> None:
+        verb(Source(nats, data_dir, cell, segments), **rest)
 
     return _NATS(_DATA_DIR(_cell_option(None)(_LOG(_JSON(wired)))))
 

@@ -4,13 +4,16 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
+from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.packing import write_packed
 from remediation_orchestrator.bus.port import ReadableLog
+from remediation_orchestrator.bus.snapshots import BEFORE_ENDING, SNAPSHOT_ENDING, FileSnapshots
 from remediation_orchestrator.events import RemediationId
 from remediation_orchestrator.events.stored import export_line
 from remediation_orchestrator.orchestrator.case import Excerpt, Links
@@ -35,6 +38,8 @@ def verb(broker: Broker, path: str, since: int, case: str | None) -> None:
 async def _export(broker: Broker, path: str, since: int) -> None:
     async with broker.log() as log:
         await write(log, path, since)
+        if path != "-" and since <= await log.first_sequence():
+            await copy_beside(log, Path(path))
 
 
 async def write(log: ReadableLog, path: str, since: int = 1) -> None:
@@ -42,6 +47,19 @@ async def write(log: ReadableLog, path: str, since: int = 1) -> None:
     with _opened(path) as file, reading(f"exporting the log of {log.cell}"):
         async for message in log.read(since):
             file.write(export_line(message) + b"\n")
+
+
+async def copy_beside(log: JetStreamLog, path: Path) -> None:
+    """Put beside an exported log what it goes on from, where it lacks its beginning, and its newest snapshot."""
+    for store, ending in ((log.archive, BEFORE_ENDING), (log.snapshots, SNAPSHOT_ENDING)):
+        kept = await store.newest()
+        if kept is not None:
+            await FileSnapshots(path, ending).save(kept[1], partial(_head_of, kept[0]))
+
+
+def _head_of(head: bytes, _digest: str) -> bytes:
+    """A head that is written already."""
+    return head
 
 
 async def _export_case(broker: Broker, path: str, name: str) -> None:

@@ -40,6 +40,7 @@ VERBS = {
     "backtest": "remediation_orchestrator.cli.backtest",
     "replay": "remediation_orchestrator.cli.replay",
     "export": "remediation_orchestrator.cli.export",
+    "archive": "remediation_orchestrator.cli.archive",
     "import": "remediation_orchestrator.cli.import_log",
     "asyncapi": "remediation_orchestrator.cli.asyncapi",
     "chaos": "remediation_orchestrator.cli.chaos",

@@ -8,6 +8,7 @@ from msgspec import Struct
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
+from remediation_orchestrator.orchestrator.snapshots import from_beginning
 
 from .connection import Source
 from .output import reading
@@ -41,7 +42,8 @@ async def read_into(fold: Fold, log: ReadableLog, *, live: bool = True) -> Read:
     """Read an open log to its end into a fold whose observer asks it questions on the way."""
     newest = datetime.fromtimestamp(0, UTC)
     with reading(f"reading the log of {log.cell}"):
-        async for message in log.read():
+        await from_beginning(fold, log)
+        async for message in log.read(fold.read + 1):
             fold.take(message)
             newest = max(newest, message.recorded_at)
     fold.fold_facts()

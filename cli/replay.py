@@ -20,6 +20,8 @@ from remediation_orchestrator.orchestrator.replay import (
 )
 from remediation_orchestrator.orchestrator.routing.durations import EPOCH
 from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.routing.snapshot import Head
+from remediation_orchestrator.orchestrator.snapshots import from_beginning
 from remediation_orchestrator.orchestrator.views import Chronicle
 
 from .connection import Source, reading_options
@@ -60,7 +62,10 @@ async def state_at(log: ReadableLog, until: Moment | None, *, live: bool) -> Sta
     fold, newest = Fold(chronicle), EPOCH
     goes_on = False
     with reading(f"replaying the log of {log.cell}"):
-        async for message in log.read():
+        origin = await from_beginning(fold, log)
+        if origin is not None and until is not None:
+            _check_begun(until, origin.head)
+        async for message in log.read(fold.read + 1):
             goes_on = is_after(message, until)
             if goes_on:
                 break
@@ -73,6 +78,13 @@ async def state_at(log: ReadableLog, until: Moment | None, *, live: bool) -> Sta
         _check_reached(until, fold.read, now)
     at = until if isinstance(until, datetime) else (newest if until is not None else now)
     return state(fold.view, chronicle, fold.read, at)
+
+
+def _check_begun(until: Moment, head: Head) -> None:
+    archived = until < head.recorded_at if isinstance(until, datetime) else until < head.sequence
+    if archived:
+        what = f"what was through {head.as_of} is archived: give its file, and the rest's, by --log each"
+        raise BadInputError(f"the state is known from the frame {head.sequence} on; {what}")
 
 
 def _check_reached(until: Moment, last: int, now: datetime) -> None:

@@ -250,6 +250,15 @@ class PolicyRejected(Struct, frozen=True, gc=False):
     message: str
 
 
+class LogArchived(Struct, frozen=True, gc=False):
+    """A segment of the log is in a file, as the request at this position says, and may be taken off."""
+
+    position: Position
+    through: int
+    segment: str
+    projection: str
+
+
 class ShadowDecided(Struct, frozen=True):
     """What the policy in shadow says of the situation of the verdict just before, where it says something else."""
 
@@ -269,4 +278,5 @@ Decision = (
     | TargetReleased
     | SignalRejected
     | PolicyRejected
+    | LogArchived
 )

@@ -178,6 +178,19 @@ class PolicyShadowed(Struct, frozen=True):
     reason: str = ""
 
 
+class ArchiveRequested(Struct, frozen=True):
+    """An operator has a segment of the log in a file, and asks for a record of it before it is taken off."""
+
+    through: Annotated[int, Meta(ge=1)]
+    """Sequence of the segment's last message."""
+    segment: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    """SHA-256, in hex, of the segment's lines as they are exported."""
+    projection: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    """SHA-256, in hex, of the head of the projection from which the rest goes on."""
+    by: str = ""
+    reason: str = ""
+
+
 Fact = (
     SignalReceived
     | SignalResolved
@@ -194,4 +207,5 @@ Fact = (
     | RetryRequested
     | PolicyAdopted
     | PolicyShadowed
+    | ArchiveRequested
 )

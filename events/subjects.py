@@ -12,6 +12,7 @@ from .facts import (
     AnalysisFailed,
     ApprovalGranted,
     ApprovalRejected,
+    ArchiveRequested,
     BlockCleared,
     PolicyAdopted,
     PolicyShadowed,
@@ -37,6 +38,7 @@ OperatorFact = (
     | RetryRequested
     | PolicyAdopted
     | PolicyShadowed
+    | ArchiveRequested
 )
 _VERBS: dict[type, str] = {
     ApprovalGranted: "approve",
@@ -46,6 +48,7 @@ _VERBS: dict[type, str] = {
     RetryRequested: "retry",
     PolicyAdopted: "adopt",
     PolicyShadowed: "shadow",
+    ArchiveRequested: "archive",
 }
 
 

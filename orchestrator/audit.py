@@ -6,7 +6,6 @@ every decision its cause, every fact its decision, every command its decision, e
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +15,7 @@ from remediation_orchestrator.events import (
     Cause,
     DecisionFrame,
     ExecutionId,
+    LogArchived,
     OrchestratorStarted,
     PhaseChanged,
     PolicyRejected,
@@ -38,6 +38,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.identity import position, position_key, remediation_id, signal_of
 
+from .findings import Drift, Finding, Report
 from .frames import FRAME_BYTES_MAX
 from .promises import Promises, moment_of
 from .routing.checks import decide
@@ -47,51 +48,12 @@ from .routing.judge import expected_end, verdict_again, verdict_on_signal
 from .routing.owed import command_of
 from .routing.policy import Policy, PolicyError, policy_of
 from .routing.shadow import shadow_verdict
-from .routing.state import Answer, Judge, Serve, Task, Tell
+from .routing.state import Answer, Archive, Judge, Serve, Task, Tell
+from .snapshots import Origin
 from .tasks import describe, place_of
 
-
-class Drift(StrEnum):
-    """What can be wrong with a log."""
-
-    GAP = "gap"
-    CHAIN = "chain"
-    PROJECTION = "projection"
-    JUDGEMENT = "judgement"
-    RECORD = "record"
-    CAUSE = "no cause"
-    UNANSWERED = "no decision"
-    COMMAND = "no such command owed"
-    EXECUTION = "no command"
-    OVERLAP = "two runs on one target"
-    STRAY = "stray"
-    UNREADABLE = "unreadable"
-    SNAPSHOT = "snapshot"
-
-
-# A stray execution event is somebody else's mistake: shown, and no fault of the log.
-HARMLESS = frozenset({Drift.STRAY})
 # An append is answered within five seconds or tried again: twice that after its decision a command is late.
 COMMAND_GRACE = timedelta(seconds=10)
-
-
-class Finding(Struct, frozen=True):
-    """One place where a log does not hold."""
-
-    position: Position
-    drift: Drift
-    message: str
-
-
-class Report(Struct):
-    """What an audit has seen."""
-
-    messages: int = 0
-    facts: int = 0
-    decisions: int = 0
-    commands: int = 0
-    first: int = 0
-    last: int = 0
 
 
 def audit(messages: Iterable[StoredMessage], report: Report | None = None) -> Iterator[Finding]:
@@ -110,8 +72,12 @@ class Auditor(Observer):
         self.fold = Fold(self)
         self.newer: str | None = None
         """A record of a type that this version does not know, and that the log does not reject either."""
+        self.archived: list[LogArchived] = []
+        """What was archived, as the log says."""
         self._policies: dict[str, Policy] = {}
         self._promises = Promises()
+        self._origin: Origin | None = None
+        """The projection from which the log goes on, where its beginning is archived."""
         self._unknown: dict[Position, str] = {}
         self._findings: list[Finding] = []
         self._identity = ""
@@ -120,6 +86,13 @@ class Auditor(Observer):
         """What has to stand behind the verdict just read."""
         self._now = EPOCH
         """The latest moment of any decision."""
+
+    def resume(self, origin: Origin) -> None:
+        """The fold goes on from an archived projection: nothing before it is looked at."""
+        self._origin = origin
+        self.report.last = origin.head.as_of
+        self._now = origin.head.newest
+        self._promises.resume(self.fold.view, origin.head.as_of)
 
     def take(self, message: StoredMessage) -> list[Finding]:
         """Read the next message; return what is wrong up to it."""
@@ -144,6 +117,7 @@ class Auditor(Observer):
             if position_key(place)[0] <= covered:
                 self._find(place, Drift.UNANSWERED, "no decision answers this signal")
         self._find_overdue()
+        self._check_origin()
         for key, place in self._promises.late(self.fold.view.owed, self._frame.recorded_at - COMMAND_GRACE):
             self._find(place, Drift.UNANSWERED, f"the command {'.'.join(key)} that it owes never came")
         return self._findings
@@ -206,6 +180,11 @@ class Auditor(Observer):
                 task = self.fold.view.agenda.get((Answer, answer.position))
                 if not isinstance(task, Answer) or task.message != answer.message:
                     self._find(record.position, Drift.CAUSE, f"nothing at {answer.position} is to be rejected so")
+            case LogArchived() as archived:
+                task = self.fold.view.agenda.get((Archive, archived.position))
+                if not isinstance(task, Archive) or task.record != archived:
+                    self._find(record.position, Drift.CAUSE, f"nothing at {archived.position} asks for it")
+                self.archived.append(archived)
             case OrchestratorStarted() as started:
                 self._check_start(record.position, started)
             case _:
@@ -214,6 +193,8 @@ class Auditor(Observer):
     def command(self, message: StoredMessage, key: tuple[str, str]) -> None:
         """A command is next: it must be owed, and say what its decision says."""
         self.report.commands += 1
+        if self._origin is not None and message.sequence < self._origin.head.sequence:
+            return  # Its decision is archived.
         place = position(message.sequence)
         owed = self._promises.keep(key, message.sequence)
         records = decode(message)
@@ -228,6 +209,16 @@ class Auditor(Observer):
             self._find(place, Drift.RECORD, f"{'.'.join(key)} does not say what its decision says")
 
     # -- the log ---------------------------------------------------------------------------------------
+
+    def _check_origin(self) -> None:
+        """The projection from which the log goes on has to be the one that the chain names."""
+        if self._origin is None:
+            return
+        through = self._origin.head.as_of
+        named = [one.projection for one in self.archived if one.through == through]
+        if self._origin.digest not in named:
+            what = "is not the one that the chain names" if named else "is named nowhere in the chain"
+            self._find(position(through), Drift.ARCHIVE, f"the projection behind {through} {what}")
 
     def _find_gap(self, sequence: int) -> None:
         missing = self.report.last + 1

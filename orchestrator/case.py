@@ -45,7 +45,8 @@ from remediation_orchestrator.events.codec import join_frame
 from remediation_orchestrator.events.identity import position_key
 from remediation_orchestrator.events.subjects import Family, parse
 
-from .audit import Drift, Finding, audit
+from .audit import audit
+from .findings import Drift, Finding
 from .history import named_by
 
 HEADER = "Ro-Case"

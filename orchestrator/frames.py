@@ -9,6 +9,7 @@ from remediation_orchestrator.events import (
     Command,
     Decision,
     DecisionFrame,
+    LogArchived,
     OrchestratorStarted,
     PhaseChanged,
     PolicyRejected,
@@ -78,6 +79,10 @@ def decision_attributes(decision: Decision, source: str, now: datetime) -> Attri
             return Attributes(id=f"{decision.orchestrator}.started", source=source, time=now)
         case TargetReleased():
             return Attributes(id=f"{decision.execution}.released", source=source, time=now)
+        case LogArchived():
+            return Attributes(
+                id=f"{decision.position}.archived", source=source, time=now, causationid=decision.position
+            )
         case SignalRejected() | PolicyRejected():
             return Attributes(
                 id=f"{decision.position}.rejected", source=source, time=now, causationid=decision.position

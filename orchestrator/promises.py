@@ -15,6 +15,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.identity import position_key
 
 from .routing.decisions import promises
+from .routing.projection import Projection
 from .routing.state import Owed
 
 
@@ -31,6 +32,11 @@ class Promises:
         for key in promises(decision):
             if key[0] != "revoke":
                 self._owed[key] = Owed(decision, place)
+
+    def resume(self, view: Projection, sequence: int) -> None:
+        """Begin where a projection stands: what it owes is owed, and of every other run the command was sent."""
+        self._owed = {key: owed for key, owed in view.owed.items() if key[0] != "revoke"}
+        self._sent = {run: sequence for run in view.runs if ("workflow", run) not in self._owed}
 
     def keep(self, key: tuple[str, str], sequence: int) -> Owed | None:
         """A command is there: return what owed it."""

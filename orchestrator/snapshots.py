@@ -11,16 +11,19 @@ from functools import cache
 from importlib import resources
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from remediation_orchestrator.bus.port import LogError, ReadableLog, SnapshotStore
 from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.subjects import Family, parse
 
-from .routing.fold import Fold, Observer
-from .routing.snapshot import SCHEMA, Head, Image, SnapshotError, restored
+from .routing.fold import Fold
+from .routing.snapshot import Head, Image, SnapshotError, restore
 
 log = logging.getLogger(__name__)
+
+MISSING = "the projection that goes before is not kept: `ro archive --restore FILE` brings it back"
 
 _head = msgspec.json.Decoder(Head)
 
@@ -47,29 +50,70 @@ async def keep(store: SnapshotStore, image: Image) -> None:
     await store.save(image.parts(), lambda digest: msgspec.json.encode(replace(image.head, digest=digest)))
 
 
-async def begin(log_: ReadableLog, observer: Observer | None = None) -> Fold:
-    """Begin from the newest snapshot of a log if it can be trusted, else from nothing."""
+async def begin(log_: ReadableLog) -> Fold:
+    """Begin from the newest snapshot of a log if it can be trusted, else from where the log begins.
+
+    Raises LogError where neither can be had."""
     try:
-        found = await resume(log_, observer)
+        found = await resume(log_)
     except (LogError, SnapshotError) as error:
         log.warning("a snapshot is ignored", extra={"why": str(error)})
         found = None
-    return found or Fold(observer)
+    if found is not None:
+        return found
+    fold = Fold()
+    await from_beginning(fold, log_, strict=True)
+    return fold
 
 
-async def resume(log_: ReadableLog, observer: Observer | None = None) -> Fold | None:
+async def resume(log_: ReadableLog) -> Fold | None:
     """Go on from the newest snapshot; None where there is none. Raises SnapshotError, or LogError."""
     newest = await log_.snapshots.newest()
     if newest is None:
         return None
-    head, parts = read_head(newest[0]), newest[1]
-    for what, is_, wanted in (("schema", head.schema, SCHEMA), ("code", head.code, code_digest())):
-        if is_ != wanted:
-            raise SnapshotError(f"its {what} is {is_}, and {wanted} is wanted")
+    fold = Fold()
+    head = read_head(newest[0])
+    if head.code != code_digest():
+        raise SnapshotError("other sources wrote it")
+    await _restore(fold, log_, head, newest[1])
+    return fold
+
+
+class Origin(Struct, frozen=True):
+    """The projection from which a log goes on whose beginning was archived."""
+
+    head: Head
+    digest: str
+    """SHA-256, in hex, of its head as it is kept: what the log's own record of the archive says."""
+
+
+async def from_beginning(fold: Fold, log_: ReadableLog, *, strict: bool = False) -> Origin | None:
+    """Prepare a fresh fold for the first record of a log: where those before it are archived, from what is kept.
+
+    Without that, who only reads may read on, and audit says what is missing. Raises LogError."""
+    first = await log_.first_sequence()
+    if first == 1:
+        return None
+    kept = await log_.archive.newest()
+    if kept is None and strict:
+        raise LogError(f"the log of {log_.cell} begins at {first}, and {MISSING}")
+    if kept is None:
+        return None
+    try:
+        head = read_head(kept[0])
+        if head.as_of < first - 1:
+            raise SnapshotError(f"it ends at {head.as_of}, and the log begins at {first}")
+        await _restore(fold, log_, head, kept[1])
+    except SnapshotError as error:
+        raise LogError(f"the projection kept beside the log of {log_.cell} is of no use: {error}") from error
+    return Origin(head, hashlib.sha256(kept[0]).hexdigest())
+
+
+async def _restore(fold: Fold, log_: ReadableLog, head: Head, parts: Iterable[bytes]) -> None:
     frame = await log_.at(head.sequence)
     if frame is None:
         raise SnapshotError(f"the log has no frame at {head.sequence}")
-    return restored(head, frame, parts, observer)
+    restore(fold, head, frame, parts)
 
 
 def read_head(written: bytes) -> Head:
@@ -86,8 +130,8 @@ class Comparison:
     def __init__(self, written: bytes, parts: Iterable[bytes]) -> None:
         """Raises SnapshotError where it cannot be read."""
         self.head = read_head(written)
-        if self.head.schema != SCHEMA:
-            raise SnapshotError(f"its schema is {self.head.schema}, and {SCHEMA} is wanted")
+        self.begins = min(self.head.read + 1, self.head.sequence)
+        """The sequence of the first message that it has to see."""
         self._parts = parts
         self._sent: set[tuple[str, str]] = set()
         self.differs: list[str] | None = None
@@ -95,18 +139,19 @@ class Comparison:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the sources that wrote it are ours, so that one would begin from it."""
-        return self.head.code == code_digest()
+        """Whether one would begin from it: our sources wrote it, or it is what an archive leads to."""
+        return self.head.code in ("", code_digest())
 
     def take(self, fold: Fold, message: StoredMessage) -> None:
         """The fold has taken this message. Raises SnapshotError where the snapshot is none of this log."""
-        if self.head.read < message.sequence < self.head.sequence:
+        if message.sequence < self.head.sequence:
             subject = parse(message.subject)
             if subject.family is Family.COMMAND:
                 kind, _, name = subject.rest.partition(".")
                 self._sent.add((kind, name))
         elif message.sequence == self.head.sequence:
-            found = restored(self.head, message, self._parts)
+            found = Fold()
+            restore(found, self.head, message, self._parts)
             for key in self._sent:  # Sent, and not read yet when it was taken.
                 found.view.owed.pop(key, None)
             whole, kept = fold.view.tables(), found.view.tables()

@@ -2,7 +2,7 @@
 
 from remediation_orchestrator.events import Position
 
-from .routing.state import Answer, Judge, Serve, Task, Tell
+from .routing.state import Answer, Archive, Judge, Serve, Task, Tell
 
 
 def place_of(task: Task) -> Position:
@@ -10,6 +10,8 @@ def place_of(task: Task) -> Position:
     match task:
         case Answer():
             return task.position
+        case Archive():
+            return task.record.position
         case Tell():
             return task.change.because.position or Position("0")
         case _:
@@ -21,6 +23,8 @@ def describe(task: Task) -> str:
     match task:
         case Answer():
             return "a rejection"
+        case Archive():
+            return f"the archive of all through {task.record.through}"
         case Tell():
             return f"{task.change.remediation} {task.change.phase}"
         case Judge():

@@ -20,7 +20,8 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.events.stored import export_line
-from remediation_orchestrator.orchestrator.audit import HARMLESS, Auditor, Report
+from remediation_orchestrator.orchestrator.audit import Auditor
+from remediation_orchestrator.orchestrator.findings import HARMLESS, Report
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.witness import Testimony, witness_of

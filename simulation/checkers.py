@@ -20,7 +20,8 @@ from remediation_orchestrator.events import (
     StoredMessage,
     decode,
 )
-from remediation_orchestrator.orchestrator.audit import HARMLESS, audit
+from remediation_orchestrator.orchestrator.audit import audit
+from remediation_orchestrator.orchestrator.findings import HARMLESS
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 

@@ -15,6 +15,7 @@ from remediation_orchestrator.events import (
     Duplicate,
     ExecutionId,
     FailurePhase,
+    LogArchived,
     OrchestratorStarted,
     Outcome,
     Phase,
@@ -45,6 +46,7 @@ from .policy import PolicyError, policy_of
 from .projection import Projection
 from .state import (
     Answer,
+    Archive,
     Judge,
     Owed,
     Remediation,
@@ -73,6 +75,9 @@ def fold_decision(view: Projection, decision: Decision, at: Position | None) -> 
             return _target_released(view, decision)
         case SignalRejected() | PolicyRejected():
             view.drop(Answer, decision.position)
+            return True
+        case LogArchived():
+            view.drop(Archive, decision.position)
             return True
         case OrchestratorStarted():
             return _orchestrator_started(view, decision)

@@ -12,6 +12,7 @@ from remediation_orchestrator.events import (
     AnalysisFailed,
     ApprovalGranted,
     ApprovalRejected,
+    ArchiveRequested,
     Because,
     BlockCleared,
     Cause,
@@ -19,6 +20,7 @@ from remediation_orchestrator.events import (
     FailurePhase,
     FailureReason,
     Fingerprint,
+    LogArchived,
     Outcome,
     Phase,
     PolicyAdopted,
@@ -54,7 +56,7 @@ from .effects import (
 )
 from .policy import PolicyError, policy_of
 from .projection import Projection
-from .state import Answer, Judge, Tell, Unjudged, after, shared_target, shared_workflow
+from .state import Answer, Archive, Judge, Tell, Unjudged, after, shared_target, shared_workflow
 
 
 def fold_fact(view: Projection, record: Recorded | Undecodable) -> bool:
@@ -302,6 +304,11 @@ def _policy_shadowed(view: Projection, fact: PolicyShadowed, position: Position,
     return True
 
 
+def _archive_requested(view: Projection, fact: ArchiveRequested, position: Position, at: datetime) -> bool:
+    view.ask(Archive(LogArchived(position, fact.through, fact.segment, fact.projection)))
+    return True
+
+
 _FOLDS: dict[type, Callable[..., bool]] = {
     SignalReceived: _signal_received,
     SignalResolved: _signal_resolved,
@@ -318,4 +325,5 @@ _FOLDS: dict[type, Callable[..., bool]] = {
     RetryRequested: _retry_requested,
     PolicyAdopted: _policy_adopted,
     PolicyShadowed: _policy_shadowed,
+    ArchiveRequested: _archive_requested,
 }

@@ -17,6 +17,7 @@ from remediation_orchestrator.events import (
     Duplicate,
     ExecutionId,
     FailurePhase,
+    LogArchived,
     Phase,
     PhaseChanged,
     PolicyRejected,
@@ -36,7 +37,7 @@ from .decisions import fold_decision, open_remediation
 from .effects import current_run
 from .projection import Projection
 from .shadow import with_shadow
-from .state import Answer, Judge, Remediation, Run, Serve, Task, Tell, Unjudged
+from .state import Answer, Archive, Judge, Remediation, Run, Serve, Task, Tell, Unjudged
 
 _TIMED = {
     Phase.ANALYZING: FailurePhase.AI_ANALYSIS,
@@ -45,7 +46,7 @@ _TIMED = {
 }
 """The phases that have a limit, and in which phase a remediation fails that stays too long."""
 
-Judged = RoutingDecided | PhaseChanged | TargetReleased | SignalRejected | PolicyRejected
+Judged = RoutingDecided | PhaseChanged | TargetReleased | SignalRejected | PolicyRejected | LogArchived
 
 
 class Round(Struct, frozen=True):
@@ -109,6 +110,8 @@ def _do(view: Projection, task: Task, now: datetime) -> Judged:
             return verdict_again(view, view.remediations[first], task.because, now)
         case Tell():
             return replace(task.change, now=now)
+        case Archive():
+            return task.record
         case Answer(reason=reason):
             if reason is None:
                 return PolicyRejected(task.position, task.message)

@@ -27,6 +27,7 @@ from remediation_orchestrator.events.identity import execution_id
 from .memory import Memory
 from .state import (
     Answer,
+    Archive,
     HalfDone,
     Judge,
     Owed,
@@ -288,3 +289,5 @@ def task_key(task: Task) -> TaskKey:
             return Tell, task.change.remediation
         case Answer():
             return Answer, task.position
+        case Archive():
+            return Archive, task.record.position

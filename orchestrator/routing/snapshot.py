@@ -25,7 +25,7 @@ from remediation_orchestrator.events import (
     Target,
 )
 
-from .fold import Fold, Observer
+from .fold import Fold
 from .policy import PolicyError, policy_of
 from .projection import Projection
 from .state import (
@@ -108,7 +108,9 @@ class Image:
     """A fold's tables as they are now: they may be written down later, whatever the fold does meanwhile."""
 
     def __init__(self, fold: Fold, frame: bytes, at: datetime, *, code: str) -> None:
-        """Copy the tables of a fold that has just stored, or folded, this frame. Raises SnapshotError."""
+        """Copy the tables of a fold that has just stored, or folded, this frame. Raises SnapshotError.
+
+        `at` is when it is taken, `code` the digest of the sources that fold and judge."""
         view = fold.view
         if view.agenda or view.unjudged or fold.chain.as_of != fold.chain.covered:
             raise SnapshotError("something waits for its verdict")
@@ -144,20 +146,23 @@ class Image:
             shadow=None if view.shadow is None else view.shadow.document(),
         )
 
-    def parts(self) -> Iterator[bytes]:
-        """Write the tables down, some rows at a time; once."""
+    def parts(self, *, ordered: bool = False) -> Iterator[bytes]:
+        """Write the tables down, some rows at a time; once. `ordered`: each in the order of what its rows say."""
         for table, rows in self._tables.items():
+            if ordered:
+                rows = iter(sorted(rows, key=_encoder.encode))
             while some := list(islice(rows, ROWS)):
                 yield _encoder.encode({"table": table, "rows": some})
 
 
-def restored(head: Head, frame: StoredMessage, parts: Iterable[bytes], observer: Observer | None = None) -> Fold:
-    """Go on from a snapshot: a fold that has to be given every message behind `head.as_of`.
+def restore(fold: Fold, head: Head, frame: StoredMessage, parts: Iterable[bytes]) -> None:
+    """Have a fresh fold go on from a snapshot: it has to be given every message behind `head.as_of`.
 
-    Raises SnapshotError where anything does not match."""
+    Raises SnapshotError where anything does not match; the fold is of no use then."""
+    if head.schema != SCHEMA:
+        raise SnapshotError(f"its schema is {head.schema}, and {SCHEMA} is wanted")
     if frame.sequence != head.sequence or hashlib.sha256(frame.payload).hexdigest() != head.frame:
         raise SnapshotError(f"the log has another frame at {head.sequence}")
-    fold = Fold(observer)
     digest = hashlib.sha256()
     try:
         reader = _Reader(fold.view)
@@ -172,7 +177,6 @@ def restored(head: Head, frame: StoredMessage, parts: Iterable[bytes], observer:
     fold.version, fold.unknown, fold.read = head.version, head.unknown, head.as_of
     fold.view.resume(head.newest)
     fold.chain.resume(head.sequence, head.as_of, head.previous, frame.payload)
-    return fold
 
 
 def _put_in_force(view: Projection, head: Head) -> None:

@@ -11,6 +11,7 @@ from remediation_orchestrator.events import (
     Because,
     ExecutionId,
     Fingerprint,
+    LogArchived,
     Phase,
     PhaseChanged,
     Position,
@@ -173,7 +174,13 @@ class Answer(Struct, frozen=True, gc=False):
     """Where it is of a type that this version does not know."""
 
 
-Task = Judge | Serve | Tell | Answer
+class Archive(Struct, frozen=True, gc=False):
+    """A segment of the log is to be recorded as archived."""
+
+    record: LogArchived
+
+
+Task = Judge | Serve | Tell | Answer | Archive
 TaskKey = tuple[type[Task], str | Target]
 
 

@@ -167,9 +167,9 @@ async def test_a_broker_that_lost_some_of_it_has_no_snapshot(
     store = JetStreamSnapshots(connection, cell)
     await lived(log, connection)
     await snapshot_in(store, log)
-    info = await api.stream_info(connection, topology.SNAPSHOT_STREAM)
+    info = await api.stream_info(connection, topology.SNAPSHOTS.stream)
     assert info is not None
-    await api.call(connection, f"STREAM.PURGE.{topology.SNAPSHOT_STREAM}", {"seq": info.state.last_seq}, api.Done)
+    await api.call(connection, f"STREAM.PURGE.{topology.SNAPSHOTS.stream}", {"seq": info.state.last_seq}, api.Done)
     assert (await begin(Kept(log, store))).read == 0
 
 
@@ -183,7 +183,7 @@ async def test_the_newest_snapshot_takes_the_place_of_those_before_it(
     await snapshot_in(other, log)
     for _ in range(3):
         await snapshot_in(store, log)
-    info = await api.stream_info(connection, topology.SNAPSHOT_STREAM)
+    info = await api.stream_info(connection, topology.SNAPSHOTS.stream)
     assert info is not None
     assert await other.newest() is not None
     assert info.state.messages <= 4 or info.state.last_seq > 8  # Other tests keep snapshots here, too.

@@ -48,7 +48,7 @@ from remediation_orchestrator.orchestrator.rehearsal import Rehearsal
 from remediation_orchestrator.orchestrator.routing.checks import decide
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
-from remediation_orchestrator.orchestrator.routing.snapshot import Head, Image, SnapshotError, restored
+from remediation_orchestrator.orchestrator.routing.snapshot import Head, Image, SnapshotError, restore
 
 MEMORY = timedelta(hours=3)
 COOLDOWN = timedelta(minutes=5)
@@ -329,7 +329,8 @@ class Cell(RuleBasedStateMachine):
         parts = list(image.parts())
         head = replace(image.head, digest=sha256(b"".join(parts)).hexdigest())
         head = msgspec.json.decode(msgspec.json.encode(head), type=Head)
-        resumed = restored(head, frame, parts)
+        resumed = Fold()
+        restore(resumed, head, frame, parts)
         for message in self.cell.log[head.as_of :]:
             resumed.take(message)
         resumed.fold_facts()

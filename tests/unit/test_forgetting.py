@@ -155,7 +155,7 @@ def test_a_log_of_a_version_that_did_not_forget_is_folded_without_forgetting() -
 
 
 @pytest.mark.parametrize("resolves", [True, False])
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     steps=st.lists(
         st.tuples(

@@ -1,0 +1,131 @@
+"""How much of a log may be archived, and the projection from which the rest goes on.
+
+What goes is older than anything that a policy waits for, or that is still at work, and ends before the newest
+decision. So nothing that is alive is explained by records that are not there."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from remediation_orchestrator.bus.port import ReadableLog
+from remediation_orchestrator.events import StoredMessage
+from remediation_orchestrator.events.identity import position_key, signal_of
+from remediation_orchestrator.events.stored import export_line
+
+from .routing.durations import EPOCH
+from .routing.fold import Fold
+from .routing.snapshot import Image
+from .snapshots import from_beginning
+
+
+class Cut(Struct, frozen=True):
+    """Where a log may be cut."""
+
+    first: int
+    """Sequence of the oldest record."""
+    through: int
+    """Sequence of the last that goes."""
+    frame: int
+    """Sequence of the frame behind which the projection is taken."""
+
+
+class Base(Struct, frozen=True):
+    """A projection that was written down, as it is kept."""
+
+    head: bytes
+    parts: list[bytes]
+
+    def its_head(self, _digest: str) -> bytes:
+        """Return its head, for whoever keeps it."""
+        return self.head
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, of the head, which names the digest of the parts: what the chain says of it."""
+        return hashlib.sha256(self.head).hexdigest()
+
+
+async def where_to_cut(log: ReadableLog) -> Cut | None:
+    """Where a log may be cut; None where nothing of it may go. Reads it to its end."""
+    fold = Fold()
+    await from_beginning(fold, log)
+    first, newest = fold.read + 1, EPOCH
+    places: list[tuple[int, int, datetime]] = []
+    async for message in log.read(first):
+        before = fold.chain.head
+        fold.take(message)
+        newest = max(newest, message.recorded_at)
+        if fold.chain.head > before and is_between_rounds(fold):
+            places.append((fold.chain.head, fold.chain.as_of, message.recorded_at))
+    fold.fold_facts()
+    young, needed = newest - memory(fold), oldest_needed(fold)
+    may_go = [
+        (frame, as_of)
+        for frame, as_of, at in places
+        if first <= as_of < needed and at < young and frame < fold.chain.head
+    ]
+    return Cut(first, may_go[-1][1], may_go[-1][0]) if may_go else None
+
+
+def is_between_rounds(fold: Fold) -> bool:
+    """Whether everything that was folded is judged, and nothing is folded behind the newest frame."""
+    return not fold.view.agenda and not fold.view.unjudged and fold.chain.as_of == fold.chain.covered
+
+
+def memory(fold: Fold) -> timedelta:
+    """The longest duration of the policies that judge."""
+    view = fold.view
+    return max(policy.memory for policy in (view.policy, view.shadow) if policy is not None)
+
+
+def oldest_needed(fold: Fold) -> int:
+    """The sequence of the oldest record of what has not ended."""
+    view = fold.view
+    alive = [one.id for one in view.remediations.values() if not one.phase.ended]
+    alive += [run.remediation for run in view.runs.values()]
+    waiting = [position_key(place)[0] for place in view.unjudged]
+    return min([position_key(signal_of(one))[0] for one in alive] + waiting, default=fold.read + 1)
+
+
+class Segment:
+    """Goes through a log up to a cut: the lines of what goes, and the projection where they lead."""
+
+    def __init__(self, log: ReadableLog, cut: Cut) -> None:
+        self._log = log
+        self._cut = cut
+        self._digest = hashlib.sha256()
+        self.base: Base | None = None
+        """Known when every line was taken."""
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """Yield the segment as it is exported, a line a message."""
+        fold = Fold()
+        await from_beginning(fold, self._log)
+        async for message in self._log.read(self._cut.first):
+            fold.take(message)
+            if message.sequence <= self._cut.through:
+                line = export_line(message) + b"\n"
+                self._digest.update(line)
+                yield line
+            if message.sequence == self._cut.frame:
+                self.base = base_of(fold, message)
+                return
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, of its lines."""
+        return self._digest.hexdigest()
+
+
+def base_of(fold: Fold, frame: StoredMessage) -> Base:
+    """Write down the projection behind the frame that was folded last; the same log gives the same bytes."""
+    fold.view.forget()
+    image = Image(fold, frame.payload, frame.recorded_at, code="")
+    parts = list(image.parts(ordered=True))
+    digest = hashlib.sha256(b"".join(parts)).hexdigest()
+    head = replace(image.head, read=image.head.sequence, digest=digest)
+    return Base(msgspec.json.encode(head), parts)

@@ -1,0 +1,49 @@
+"""What an audit says: where a log does not hold, and how much of it was seen."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from remediation_orchestrator.events import Position
+
+
+class Drift(StrEnum):
+    """What can be wrong with a log."""
+
+    GAP = "gap"
+    CHAIN = "chain"
+    PROJECTION = "projection"
+    JUDGEMENT = "judgement"
+    RECORD = "record"
+    CAUSE = "no cause"
+    UNANSWERED = "no decision"
+    COMMAND = "no such command owed"
+    EXECUTION = "no command"
+    OVERLAP = "two runs on one target"
+    STRAY = "stray"
+    UNREADABLE = "unreadable"
+    SNAPSHOT = "snapshot"
+    ARCHIVE = "archive"
+
+
+# A stray execution event is somebody else's mistake: shown, and no fault of the log.
+HARMLESS = frozenset({Drift.STRAY})
+
+
+class Finding(Struct, frozen=True):
+    """One place where a log does not hold."""
+
+    position: Position
+    drift: Drift
+    message: str
+
+
+class Report(Struct):
+    """What an audit has seen."""
+
+    messages: int = 0
+    facts: int = 0
+    decisions: int = 0
+    commands: int = 0
+    first: int = 0
+    last: int = 0

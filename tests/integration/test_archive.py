@@ -1,0 +1,201 @@
+"""Archiving on the real server: old records leave a log into a file, and what is left explains itself."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from cell import bare, events_of, orchestrator, running, tell, wait_for
+from click.testing import CliRunner, Result
+from nats.aio.client import Client
+
+from remediation_orchestrator.bus import api, topology
+from remediation_orchestrator.bus.embedded import EmbeddedServer
+from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.port import LogError
+from remediation_orchestrator.cli.main import main
+from remediation_orchestrator.events import (
+    CellName,
+    CreateWorkflow,
+    ExecutionId,
+    LogArchived,
+    PhaseChanged,
+    RoutingDecided,
+    WorkflowFailed,
+    WorkflowStarted,
+    subjects,
+)
+from remediation_orchestrator.orchestrator.routing.policy import policy_of
+
+BRIEF = policy_of(
+    {
+        "routing": {
+            "retry_limit": 5,
+            "failure_memory": "1s",
+            "backoff_base": "100ms",
+            "backoff_cap": "1s",
+            "signal_cooldown": "1s",
+            "workflow_cooldown": "1s",
+        },
+        "timeouts": dict.fromkeys(("starting", "analyzing", "executing", "approval", "verifying"), "1s"),
+    }
+)
+"""Everything is old after a second."""
+
+
+async def ro(*arguments: object) -> Result:
+    """Run a verb, beside this event loop."""
+    return await asyncio.to_thread(CliRunner().invoke, main, [str(one) for one in arguments])
+
+
+async def failed_half_way(log: JetStreamLog, target: str) -> str:
+    """A run leaves its target half-changed: only a person can forget that."""
+    place = await log.append(subjects.signal(log.cell, "test"), bare(target=target))
+    run = f"wfe-{place}"
+    await wait_for(log, lambda event: isinstance(event, CreateWorkflow) and event.execution == run)
+    await tell(log, WorkflowStarted(ExecutionId(run)), run)
+    await tell(log, WorkflowFailed(ExecutionId(run), reason="TaskFailed", was_execution_failure=True), run)
+    await wait_for(log, lambda event: isinstance(event, PhaseChanged) and event.remediation == f"rr-{place}")
+    return f"rr-{place}"
+
+
+@pytest.fixture
+async def there(server: EmbeddedServer, cell: CellName) -> list[str]:
+    """The options by which a verb finds this test's log."""
+    return ["--nats", server.url, "--cell", cell]
+
+
+async def aged(log: JetStreamLog, targets: int = 3, name: str = "t") -> None:
+    """Some problems, and then a while."""
+    for number in range(targets):
+        await failed_half_way(log, f"{name}{number}")
+    await asyncio.sleep(1.5)
+    await failed_half_way(log, f"{name}-late")
+
+
+async def test_what_is_archived_is_gone_from_the_log_and_the_rest_knows_all_of_it(
+    connection: Client, log: JetStreamLog, cell: CellName, there: list[str], tmp_path: Path
+) -> None:
+    """A half-changed target stays refused, through a purge and a restart; the parts audit clean, and together."""
+    whole, segment, rest = tmp_path / "whole.jsonl", tmp_path / "old.jsonl.zst", tmp_path / "rest.jsonl"
+    async with running(await orchestrator(connection, cell, policy=BRIEF)):
+        await aged(log)
+        assert (await ro("export", whole, *there)).exit_code == 0
+        result = await ro("archive", segment, "--reason", "room", "--json", *there)
+        assert result.exit_code == 0, result.stderr
+        said = json.loads(result.stdout)
+        assert said["first"] == 1
+        assert await log.first_sequence() == said["through"] + 1
+    assert [one.through for one in await events_of(log) if isinstance(one, LogArchived)] == [said["through"]]
+    async with running(await orchestrator(connection, cell, "o2")):
+        again = await log.append(subjects.signal(cell, "test"), bare(target="t0"))
+        found = await wait_for(log, lambda event: getattr(event, "signal", None) == str(again), again)
+    assert isinstance(found.event, RoutingDecided)
+    assert getattr(found.event.verdict, "reason", None) == "PreviousExecutionFailed"
+    assert (await ro("export", rest, *there)).exit_code == 0
+    audits = (["--log", rest], there, ["--log", segment, "--log", rest, "--snapshots"], ["--log", segment])
+    results = [await ro("audit", "--json", *options) for options in audits]
+    for result in results:
+        assert result.exit_code == 0, result.stdout + result.stderr
+    summaries = [json.loads(result.stdout.splitlines()[-1]) for result in results]
+    assert [one.get("archived_through") for one in summaries] == [said["through"], said["through"], None, None]
+    assert summaries[0]["chain_digest"] == summaries[1]["chain_digest"] == summaries[2]["chain_digest"]
+    assert summaries[2]["messages"] == await log.last_sequence()
+    assert summaries[2]["snapshots"] == [{"sequence": said["frame"], "says": "equal"}]
+
+
+async def test_a_segment_that_was_changed_is_named(
+    connection: Client, log: JetStreamLog, cell: CellName, there: list[str], tmp_path: Path
+) -> None:
+    """The chain knows the digest of its lines, and of the projection behind them."""
+    segment, rest = tmp_path / "old.jsonl", tmp_path / "rest.jsonl"
+    async with running(await orchestrator(connection, cell, policy=BRIEF)):
+        await aged(log)
+        assert (await ro("archive", segment, "--reason", "room", *there)).exit_code == 0
+    assert (await ro("export", rest, *there)).exit_code == 0
+    segment.write_bytes(segment.read_bytes().replace(b"KubePod", b"KubePot", 1))
+    result = await ro("audit", "--json", "--log", segment, "--log", rest)
+    assert result.exit_code == 1
+    assert "segment" in result.stdout
+
+
+async def test_nothing_young_and_nothing_at_work_is_archived(
+    connection: Client, log: JetStreamLog, cell: CellName, there: list[str], tmp_path: Path
+) -> None:
+    """Under the default policy everything of the last day is kept; then, what has not ended."""
+    async with running(await orchestrator(connection, cell)):
+        await failed_half_way(log, "t0")
+        result = await ro("archive", tmp_path / "old", "--dry-run", *there)
+    assert (result.exit_code, "nothing may go yet" in result.stderr) == (1, True)
+    assert not (tmp_path / "old").exists()
+
+
+async def test_what_is_at_work_stays_in_the_log_however_old_it_is(
+    connection: Client, log: JetStreamLog, cell: CellName, there: list[str], tmp_path: Path
+) -> None:
+    """Its first record is where the cut ends."""
+    slow = policy_of({"routing": {"failure_memory": "1s"}, "timeouts": {"executing": "2s"}})
+    async with running(await orchestrator(connection, cell, policy=slow)):
+        await failed_half_way(log, "t0")
+        place = await log.append(subjects.signal(cell, "test"), bare(target="long"))
+        run = f"wfe-{place}"
+        await wait_for(log, lambda event: isinstance(event, CreateWorkflow) and event.execution == run)
+        await tell(log, WorkflowStarted(ExecutionId(run)), run)
+        await tell(log, WorkflowFailed(ExecutionId(run), reason="ExecutorLost", was_execution_failure=True), run)
+        await asyncio.sleep(0.1)
+        result = await ro("archive", tmp_path / "old", "--dry-run", "--json", *there)
+    found = json.loads(result.stdout) if result.exit_code == 0 else {"through": 0}
+    assert found["through"] < place
+
+
+async def test_without_an_orchestrator_nothing_is_purged(
+    connection: Client,
+    log: JetStreamLog,
+    cell: CellName,
+    there: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the active one may write into the chain."""
+    monkeypatch.setattr("remediation_orchestrator.cli.archive.ANSWER_SECONDS", 0.3)
+    async with running(await orchestrator(connection, cell, policy=BRIEF)):
+        await aged(log)
+    result = await ro("archive", tmp_path / "old", "--reason", "room", *there)
+    assert (result.exit_code, "nothing was purged" in result.stderr) == (1, True)
+    assert await log.first_sequence() == 1
+
+
+async def test_a_lost_projection_is_brought_back_from_beside_its_segment(
+    connection: Client, log: JetStreamLog, cell: CellName, there: list[str], tmp_path: Path
+) -> None:
+    """Without it nobody begins to decide: the log alone does not say what was before."""
+    segment = tmp_path / "old.jsonl"
+    async with running(await orchestrator(connection, cell, policy=BRIEF)):
+        await aged(log)
+        assert (await ro("archive", segment, "--reason", "room", *there)).exit_code == 0
+    filter_ = {"filter": topology.ARCHIVES.subject(cell, "*")}
+    await api.call(connection, f"STREAM.PURGE.{topology.ARCHIVES.stream}", filter_, api.Done)
+    with pytest.raises(LogError, match="--restore"):
+        await (await orchestrator(connection, cell, "o2")).run()
+    assert (await ro("archive", segment, "--restore", *there)).exit_code == 0
+    async with running(await orchestrator(connection, cell, "o3")):
+        pass
+
+
+async def test_a_log_is_archived_again_and_again(
+    connection: Client, log: JetStreamLog, cell: CellName, there: list[str], tmp_path: Path
+) -> None:
+    """Each segment is audited by itself, from what stands beside it, and all of them together."""
+    files = [tmp_path / f"segment-{number}.jsonl" for number in range(2)]
+    rest = tmp_path / "rest.jsonl"
+    async with running(await orchestrator(connection, cell, policy=BRIEF)):
+        for path in files:
+            await aged(log, 2, path.name)
+            result = await ro("archive", path, "--reason", "room", *there)
+            assert result.exit_code == 0, result.stderr
+    assert (await ro("export", rest, *there)).exit_code == 0
+    for options in (["--log", files[0], "--log", files[1], "--log", rest], ["--log", files[1]], ["--log", rest]):
+        result = await ro("audit", *options)
+        assert result.exit_code == 0, result.stdout + result.stderr
+    shown = await ro("list", "--log", files[0], "--log", files[1], "--log", rest)
+    assert shown.stdout.count("rr-") >= 6
