@@ -31,7 +31,7 @@ CONTENT_TYPE = "application/json"
 NESTING_MAX = 100
 # All that is no bracket: strings, brackets in them included, and whatever stands between brackets and strings.
 _FLAT = re.compile(rb'(?:[^"\[{\]}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))++', re.DOTALL)
-_OTHERS = bytes(set(range(256)) - set(b"[{]}"))
+_OTHERS = bytes(set(range(256)) - set(b'"[{]}'))
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 # A number of four characters may be written again with nineteen; nothing grows as much as this.
 GROWTH_MAX = 8
@@ -147,6 +147,7 @@ _many: dict[Family, msgspec.json.Decoder[list[_Told]]] = {
     family: msgspec.json.Decoder(list[_told(family)])  # type: ignore[misc]
     for family in Family
 }
+_bare = msgspec.json.Decoder(list[SignalReceived])
 
 
 def encode(event: Written, attributes: Attributes) -> bytes:
@@ -184,21 +185,34 @@ def _decode(message: StoredMessage) -> list[Decoded]:
         return [_undecodable(message, None, _RefusedError(f"nested deeper than {NESTING_MAX}"))]
     if message.payload.lstrip()[:1] != b"[":
         return _decode_item(message, None, message.payload, subject)
-    if subject.family is not Family.SIGNAL:  # Bare signals have no type, so an array of signals has no union.
-        try:
-            told = _many[subject.family].decode(message.payload)
-            return [
-                _recorded(message, index, event, subject)
-                for index, one in enumerate(told)
-                for event in _singly(one.data)
-            ]
-        except _UNREAD:
-            pass  # One by one will show which, and what is wrong with it.
+    try:
+        return _decode_at_once(message, subject)
+    except _UNREAD:
+        pass  # One by one will show which, and what is wrong with it.
     try:
         items = _items.decode(message.payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return [_undecodable(message, None, _RefusedError(f"not JSON: {error}"))]
     return [one for index, item in enumerate(items) for one in _decode_item(message, index, item, subject)]
+
+
+def _decode_at_once(message: StoredMessage, subject: Subject) -> list[Decoded]:
+    """Read an array in one pass. Raises where an item is not as it should be, or cannot be told without a look."""
+    payload = message.payload
+    events: list[Written]
+    if subject.family is not Family.SIGNAL:
+        events = [one.data for one in _many[subject.family].decode(payload)]
+    elif b'"specversion"' not in payload:
+        events = [_settled(signal) for signal in _bare.decode(payload)]
+    elif b"\\" not in payload:  # An item that writes the word with an escape is taken for a bare signal.
+        events = [_settled(one.data) for one in _many[subject.family].decode(payload)]
+    else:
+        raise _RefusedError("bare signals or CloudEvents")
+    return [
+        _recorded(message, index, event, subject)
+        for index, written in enumerate(events)
+        for event in _singly(written)
+    ]
 
 
 def decode_signal(payload: bytes) -> SignalReceived | SignalResolved:
@@ -227,8 +241,11 @@ def _nesting(payload: bytes) -> int:
     """How deep arrays and objects stand in one another, or, where that is no concern, how many there are."""
     if (opened := payload.count(b"[") + payload.count(b"{")) <= NESTING_MAX:
         return opened
-    escaped = b"\\" in payload  # Where nothing is, every second quotation mark ends a string.
-    brackets = _FLAT.sub(b"", payload) if escaped else b"".join(payload.split(b'"')[::2]).translate(None, _OTHERS)
+    if b"\\" in payload:
+        brackets = _FLAT.sub(b"", payload)
+    else:  # Every second quotation mark ends a string, and in nearly all of them there is no bracket.
+        marks = payload.translate(None, _OTHERS).replace(b'""', b"")
+        brackets = b"".join(marks.split(b'"')[::2])
     return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
 
 
