@@ -31,7 +31,7 @@ CONTENT_TYPE = "application/json"
 NESTING_MAX = 100
 # All that is no bracket: strings, brackets in them included, and whatever stands between brackets and strings.
 _FLAT = re.compile(rb'(?:[^"\[{\]}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))++', re.DOTALL)
-_OTHERS = bytes(set(range(256)) - set(b'"[{]}'))
+_OTHERS = bytes(set(range(256)) - set(b'"[{]}\\'))
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 # A number of four characters may be written again with nineteen; nothing grows as much as this.
 GROWTH_MAX = 8
@@ -204,7 +204,7 @@ def _decode_at_once(message: StoredMessage, subject: Subject) -> list[Decoded]:
         events = [one.data for one in _many[subject.family].decode(payload)]
     elif b'"specversion"' not in payload:
         events = [_settled(signal) for signal in _bare.decode(payload)]
-    elif b"\\" not in payload:  # An item that writes the word with an escape is taken for a bare signal.
+    elif b"\\u" not in payload:  # An item that writes the word with an escape is taken for a bare signal.
         events = [_settled(one.data) for one in _many[subject.family].decode(payload)]
     else:
         raise _RefusedError("bare signals or CloudEvents")
@@ -241,11 +241,12 @@ def _nesting(payload: bytes) -> int:
     """How deep arrays and objects stand in one another, or, where that is no concern, how many there are."""
     if (opened := payload.count(b"[") + payload.count(b"{")) <= NESTING_MAX:
         return opened
-    if b"\\" in payload:
+    escapes = payload.replace(b"\\\\", b"\\_").replace(b'\\"', b"\\_") if b"\\" in payload else payload
+    # Every second quotation mark that is left ends a string, and in nearly all of them there is no bracket.
+    marks = escapes.translate(None, _OTHERS).replace(b'""', b"")
+    brackets = b"".join(marks.split(b'"')[::2])
+    if b"\\" in brackets:  # No JSON: out there nothing is escaped.
         brackets = _FLAT.sub(b"", payload)
-    else:  # Every second quotation mark ends a string, and in nearly all of them there is no bracket.
-        marks = payload.translate(None, _OTHERS).replace(b'""', b"")
-        brackets = b"".join(marks.split(b'"')[::2])
     return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
 
 

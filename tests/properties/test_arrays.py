@@ -10,6 +10,7 @@ from remediation_orchestrator.events import (
     SignalReceived,
     StoredMessage,
     Target,
+    Undecodable,
     decode,
     encode,
 )
@@ -77,3 +78,30 @@ def depth(value: object) -> int:
     if isinstance(value, dict):
         return 1 + max(map(depth, value.values()), default=0)
     return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
+
+
+pieces = st.sampled_from([b'"', b"\\", b"[", b"]", b"{", b"}", b"n", b"_", b'"a"', b'\\"', b"\\\\"])
+
+
+@given(st.lists(pieces, max_size=25).map(b"".join), st.integers(min_value=NESTING_MAX - 5, max_value=NESTING_MAX))
+def test_nesting_is_counted_in_what_is_no_json_too(rubbish: bytes, more: int) -> None:
+    """It decides of what a record is accused, so it may never change."""
+    payload = b"[" * more + b"[]" * NESTING_MAX + rubbish
+    (read,) = decode(StoredMessage(1, EPOCH, "ro.main.operator.clear", payload))
+    assert isinstance(read, Undecodable)
+    assert (read.message == f"nested deeper than {NESTING_MAX}") is (deepest(payload) > NESTING_MAX)
+
+
+def deepest(payload: bytes) -> int:
+    """How deep brackets stand in one another, read byte by byte; an escape is one within a string only."""
+    deep = most = 0
+    in_string = escaped = False
+    for byte in map(chr, payload):
+        if in_string:
+            in_string = escaped or byte != '"'
+            escaped = not escaped and byte == "\\"
+        else:
+            in_string = byte == '"'
+            deep += (byte in "[{") - (byte in "]}")
+            most = max(most, deep)
+    return most
