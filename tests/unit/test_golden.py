@@ -28,6 +28,7 @@ THEMES = {
     "queue",
     "revoked",
     "shadow",
+    "storm",
     "takeover",
 }
 
