@@ -1,5 +1,7 @@
 """Whatever an array holds: it is read in one pass where it can be, and always as each item would be read alone."""
 
+from datetime import UTC, datetime
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,11 +17,11 @@ from remediation_orchestrator.events import (
     encode,
 )
 from remediation_orchestrator.events.codec import NESTING_MAX, Attributes, join_frame
-from remediation_orchestrator.orchestrator.routing.projection import EPOCH
 
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
 SIGNAL = SignalReceived(name="Crash", target=Target("checkout"))
 BARE = b'{"name":"Crash","target":{"name":"checkout"}}'
-CLOUD_EVENT = encode(SIGNAL, Attributes(id="1", source="/test", time=EPOCH))
+CLOUD_EVENT = encode(SIGNAL, Attributes(id="1", source="/test", time=NOW))
 ITEMS = [
     BARE,
     CLOUD_EVENT,
@@ -43,8 +45,8 @@ ITEMS = [
 @given(st.lists(st.sampled_from(ITEMS), max_size=6))
 def test_an_array_is_read_as_each_of_its_items_is_alone(items: list[bytes]) -> None:
     """Bare signals, CloudEvents, and what is neither, in any mixture."""
-    together = decode(StoredMessage(1, EPOCH, "ro.main.signal.test", join_frame(items)))
-    alone = [one for item in items for one in decode(StoredMessage(1, EPOCH, "ro.main.signal.test", item))]
+    together = decode(StoredMessage(1, NOW, "ro.main.signal.test", join_frame(items)))
+    alone = [one for item in items for one in decode(StoredMessage(1, NOW, "ro.main.signal.test", item))]
     assert [one.position for one in together] == [f"1-{index}" for index in range(len(items))]
     assert list(map(said, together)) == list(map(said, alone))
 
@@ -69,7 +71,7 @@ def test_nesting_is_counted_outside_of_strings(value: object, more: int, in_list
     for _ in range(more):
         value = [value] if in_list else {"[": value}
     body = {"name": "Crash", "target": {"name": "checkout"}, "junk": value}
-    (read,) = decode(StoredMessage(1, EPOCH, "ro.main.signal.test", msgspec.json.encode(body)))
+    (read,) = decode(StoredMessage(1, NOW, "ro.main.signal.test", msgspec.json.encode(body)))
     assert isinstance(read, Recorded) is (depth(body) <= NESTING_MAX)
 
 
@@ -87,7 +89,7 @@ pieces = st.sampled_from([b'"', b"\\", b"[", b"]", b"{", b"}", b"n", b"_", b'"a"
 def test_nesting_is_counted_in_what_is_no_json_too(rubbish: bytes, more: int) -> None:
     """It decides of what a record is accused, so it may never change."""
     payload = b"[" * more + b"[]" * NESTING_MAX + rubbish
-    (read,) = decode(StoredMessage(1, EPOCH, "ro.main.operator.clear", payload))
+    (read,) = decode(StoredMessage(1, NOW, "ro.main.operator.clear", payload))
     assert isinstance(read, Undecodable)
     assert (read.message == f"nested deeper than {NESTING_MAX}") is (deepest(payload) > NESTING_MAX)
 
