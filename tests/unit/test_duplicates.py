@@ -39,6 +39,7 @@ from remediation_orchestrator.orchestrator.backtest import backtest
 from remediation_orchestrator.orchestrator.explain import explanations
 from remediation_orchestrator.orchestrator.frames import FRAME_BYTES_MAX, Batch, batches, decision_attributes
 from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.witness import witness_of
 
 AROUND = Attributes(id="1", source="/test", time=minute(0))
 CART = Target("cart", "eu-1", "shop", "Deployment")
@@ -121,12 +122,12 @@ def explained(log: list[StoredMessage], signal: Position) -> list[object]:
     return [*sources, *((one.decided, line.check, line.answer, line.read) for one in found for line in one.lines)]
 
 
-def folded(log: list[StoredMessage]) -> dict[str, object]:
-    """All that is known at the end of a log."""
+def folded(log: list[StoredMessage]) -> dict[str, str]:
+    """What is known at the end of a log."""
     fold = Fold()
     for message in log:
         fold.take(message)
-    return fold.view.snapshot()
+    return witness_of(fold).tables
 
 
 def test_a_storm_takes_a_small_part_of_the_bytes() -> None:
