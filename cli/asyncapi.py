@@ -7,8 +7,9 @@ import click
 import msgspec
 import yaml
 
-from remediation_orchestrator.events import Command, Decision, SignalReceived
+from remediation_orchestrator.events import Command, SignalReceived
 from remediation_orchestrator.events.codec import CONTENT_TYPE, SPECVERSION, TYPES
+from remediation_orchestrator.events.duplicates import StoredDecision
 from remediation_orchestrator.events.subjects import FACTS, Family
 
 from .connection import json_option
@@ -76,7 +77,7 @@ def events_of(family: Family) -> list[str]:
     if family.is_fact:
         kinds: tuple[type, ...] = FACTS[family]
     else:
-        kinds = get_args(Decision if family is Family.DECISION else Command)
+        kinds = get_args(StoredDecision if family is Family.DECISION else Command)
     return [f"{kind.__name__}.v1" for kind in kinds]
 
 

@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 
 from .commands import Command
 from .decisions import Decision
+from .duplicates import DuplicatesDecided, StoredDecision
 from .facts import Fact, Signal, SignalReceived, SignalResolved
 from .identity import CellName, Fingerprint, Position, WorkflowRef, fingerprint_of, position
 from .stored import MESSAGE_BYTES_MAX, StoredMessage
@@ -20,8 +21,9 @@ from .subjects import FACTS, Family, Subject, parse
 
 T = TypeVar("T")
 Event = Fact | Decision | Command
+Written = Event | DuplicatesDecided
 
-TYPES: dict[str, type] = {f"{one.__name__}.v1": one for one in get_args(Event)}
+TYPES: dict[str, type] = {f"{one.__name__}.v1": one for one in get_args(Written)}
 SPECVERSION = "1.0"
 CONTENT_TYPE = "application/json"
 # Far beyond any signal, and far within what the decoder's recursion bears: where that gives out depends on the
@@ -29,7 +31,7 @@ CONTENT_TYPE = "application/json"
 NESTING_MAX = 100
 # All that is no bracket: strings, brackets in them included, and whatever stands between brackets and strings.
 _FLAT = re.compile(rb'(?:[^"\[{\]}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))++', re.DOTALL)
-_OTHERS = bytes(set(range(256)) - set(b"[{]}"))
+_OTHERS = bytes(set(range(256)) - set(b'"[{]}\\'))
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 # A number of four characters may be written again with nineteen; nothing grows as much as this.
 GROWTH_MAX = 8
@@ -108,7 +110,7 @@ _items = msgspec.json.Decoder(list[Raw])
 _probe = msgspec.json.Decoder(_Probe)
 _HOME: dict[Family, tuple[type, ...]] = {
     **FACTS,
-    Family.DECISION: get_args(Decision),
+    Family.DECISION: get_args(StoredDecision),
     Family.COMMAND: get_args(Command),
 }
 """What may be said on the subjects of each family."""
@@ -145,9 +147,10 @@ _many: dict[Family, msgspec.json.Decoder[list[_Told]]] = {
     family: msgspec.json.Decoder(list[_told(family)])  # type: ignore[misc]
     for family in Family
 }
+_bare = msgspec.json.Decoder(list[SignalReceived])
 
 
-def encode(event: Event, attributes: Attributes) -> bytes:
+def encode(event: Written, attributes: Attributes) -> bytes:
     """Write one event as a CloudEvent."""
     return _encoder.encode(_envelope(event, attributes))
 
@@ -181,18 +184,35 @@ def _decode(message: StoredMessage) -> list[Decoded]:
     if subject.family.is_fact and _nesting(message.payload) > NESTING_MAX:
         return [_undecodable(message, None, _RefusedError(f"nested deeper than {NESTING_MAX}"))]
     if message.payload.lstrip()[:1] != b"[":
-        return [_decode_item(message, None, message.payload, subject)]
-    if subject.family is not Family.SIGNAL:  # Bare signals have no type, so an array of signals has no union.
-        try:
-            told = _many[subject.family].decode(message.payload)
-            return [_recorded(message, index, one.data, subject) for index, one in enumerate(told)]
-        except _UNREAD:
-            pass  # One by one will show which, and what is wrong with it.
+        return _decode_item(message, None, message.payload, subject)
+    try:
+        return _decode_at_once(message, subject)
+    except _UNREAD:
+        pass  # One by one will show which, and what is wrong with it.
     try:
         items = _items.decode(message.payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return [_undecodable(message, None, _RefusedError(f"not JSON: {error}"))]
-    return [_decode_item(message, index, item, subject) for index, item in enumerate(items)]
+    return [one for index, item in enumerate(items) for one in _decode_item(message, index, item, subject)]
+
+
+def _decode_at_once(message: StoredMessage, subject: Subject) -> list[Decoded]:
+    """Read an array in one pass. Raises where an item is not as it should be, or cannot be told without a look."""
+    payload = message.payload
+    events: list[Written]
+    if subject.family is not Family.SIGNAL:
+        events = [one.data for one in _many[subject.family].decode(payload)]
+    elif b'"specversion"' not in payload:
+        events = [_settled(signal) for signal in _bare.decode(payload)]
+    elif b"\\u" not in payload:  # An item that writes the word with an escape is taken for a bare signal.
+        events = [_settled(one.data) for one in _many[subject.family].decode(payload)]
+    else:
+        raise _RefusedError("bare signals or CloudEvents")
+    return [
+        _recorded(message, index, event, subject)
+        for index, written in enumerate(events)
+        for event in _singly(written)
+    ]
 
 
 def decode_signal(payload: bytes) -> SignalReceived | SignalResolved:
@@ -221,12 +241,16 @@ def _nesting(payload: bytes) -> int:
     """How deep arrays and objects stand in one another, or, where that is no concern, how many there are."""
     if (opened := payload.count(b"[") + payload.count(b"{")) <= NESTING_MAX:
         return opened
-    escaped = b"\\" in payload  # Where nothing is, every second quotation mark ends a string.
-    brackets = _FLAT.sub(b"", payload) if escaped else b"".join(payload.split(b'"')[::2]).translate(None, _OTHERS)
+    escapes = payload.replace(b"\\\\", b"\\_").replace(b'\\"', b"\\_") if b"\\" in payload else payload
+    # Every second quotation mark that is left ends a string, and in nearly all of them there is no bracket.
+    marks = escapes.translate(None, _OTHERS).replace(b'""', b"")
+    brackets = b"".join(marks.split(b'"')[::2])
+    if b"\\" in brackets:  # No JSON: out there nothing is escaped.
+        brackets = _FLAT.sub(b"", payload)
     return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
 
 
-def _envelope(event: Event, attributes: Attributes) -> _Envelope:
+def _envelope(event: Written, attributes: Attributes) -> _Envelope:
     return _Envelope(
         specversion=SPECVERSION,
         id=attributes.id,
@@ -242,11 +266,16 @@ def _envelope(event: Event, attributes: Attributes) -> _Envelope:
     )
 
 
-def _decode_item(message: StoredMessage, index: int | None, item: bytes | Raw, subject: Subject) -> Decoded:
+def _singly(event: Written) -> Iterable[Event]:
+    """What a record says: one event, or each of the verdicts that it gathers."""
+    return event.singly() if isinstance(event, DuplicatesDecided) else (event,)
+
+
+def _decode_item(message: StoredMessage, index: int | None, item: bytes | Raw, subject: Subject) -> list[Decoded]:
     try:
-        return _recorded(message, index, _event(item, subject.family), subject)
+        return [_recorded(message, index, event, subject) for event in _singly(_event(item, subject.family))]
     except _RefusedError as refused:
-        return _undecodable(message, index, refused)
+        return [_undecodable(message, index, refused)]
 
 
 def _recorded(message: StoredMessage, index: int | None, event: Event, subject: Subject) -> Recorded:
@@ -261,18 +290,18 @@ def _undecodable(message: StoredMessage, index: int | None, refused: _RefusedErr
     return Undecodable(place, message.recorded_at, "Undecodable", complaint, refused.unknown_type)
 
 
-def _event(item: bytes | Raw, family: Family) -> Event:
+def _event(item: bytes | Raw, family: Family) -> Written:
     """Read one item: in one pass where it is as it should be, else step by step to say what it is or lacks."""
     if family is Family.SIGNAL and b'"specversion"' not in bytes(item):
         return _signal(item)
     try:
-        event: Event = _one[family].decode(item).data
+        event: Written = _one[family].decode(item).data
     except _UNREAD:
         return _event_by_steps(item, family)
     return _settled(event) if isinstance(event, Signal) else event
 
 
-def _event_by_steps(item: bytes | Raw, family: Family) -> Event:
+def _event_by_steps(item: bytes | Raw, family: Family) -> Written:
     probe = _read(_probe, item)
     if probe.specversion is None and family is Family.SIGNAL:
         return _signal(item)
@@ -285,7 +314,7 @@ def _event_by_steps(item: bytes | Raw, family: Family) -> Event:
         raise _RefusedError(f"unknown event type {probe.type!r}", unknown_type=probe.type)
     if not probe.data:
         raise _RefusedError("the event has no `data`")
-    event: Event = _read(_decoder(kind), probe.data, kind, "data")
+    event: Written = _read(_decoder(kind), probe.data, kind, "data")
     if not isinstance(event, _HOME[family]):
         raise _RefusedError(f"{kind.__name__}.v1 does not belong on a subject of kind `{family}`")
     return _settled(event) if isinstance(event, Signal) else event

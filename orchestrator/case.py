@@ -5,6 +5,7 @@ whatever shares one with them; the rest of the log could not have made a differe
 with gaps: its decisions are the expected ones, its first frame has the policy, a header names the remediation.
 It keeps no chain and no commands; whether a log was tampered with is asked of the whole log, never of a case."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -40,6 +41,7 @@ from remediation_orchestrator.events import (
     WorkflowRevoked,
     WorkflowStarted,
     decode,
+    encode,
 )
 from remediation_orchestrator.events.codec import join_frame
 from remediation_orchestrator.events.identity import position_key
@@ -47,10 +49,13 @@ from remediation_orchestrator.events.subjects import Family, parse
 
 from .audit import audit
 from .findings import Drift, Finding
+from .frames import decision_attributes
 from .history import named_by
 
 HEADER = "Ro-Case"
 """On the first message of a case: the remediation that it is about."""
+SOURCE = "/ro/case"
+"""Of a verdict that the case has written anew."""
 
 JUDGED = frozenset({Drift.PROJECTION, Drift.JUDGEMENT, Drift.RECORD, Drift.CAUSE, Drift.OVERLAP})
 """What an audit can find in a decision itself; the rest is about the log around it, which a case does not have."""
@@ -154,13 +159,13 @@ class Excerpt:
         records = decode(message)
         if len(records) < 2 or not isinstance(records[0], Recorded):
             return None
+        kept = [record for record in records if isinstance(record, Recorded) and self._belongs(record.event)]
+        if not kept:
+            return None
         items = msgspec.json.decode(message.payload, type=list[Raw])
-        kept = [
-            bytes(item)
-            for item, record in zip(items, records, strict=True)
-            if isinstance(record, Recorded) and self._belongs(record.event)
-        ]
-        return replace(message, payload=join_frame([bytes(items[0]), *kept])) if kept else None
+        sharing = Counter(record.position for record in records)
+        singly = [_singly(record, items, sharing[record.position]) for record in kept]
+        return replace(message, payload=join_frame([bytes(items[0]), *singly]))
 
     def _belongs(self, event: Event) -> bool:
         match event:
@@ -184,6 +189,13 @@ class Excerpt:
             case _:
                 about = _remediation(event)
                 return about is not None and self._fingerprints.get(about) in self._keys
+
+
+def _singly(record: Recorded, items: list[Raw], sharing: int) -> bytes:
+    """A decision as it is stored, or, where others are stored in one record with it, written by itself."""
+    if isinstance(record.event, RoutingDecided) and sharing > 1:
+        return encode(record.event, decision_attributes(record.event, SOURCE, record.recorded_at))
+    return bytes(items[position_key(record.position)[1]])
 
 
 def _remediation(event: Event) -> RemediationId | None:

@@ -20,6 +20,7 @@ from remediation_orchestrator.events import (
     encode,
 )
 from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.events.duplicates import DuplicatesDecided, StoredDecision, together
 from remediation_orchestrator.events.subjects import command_id
 
 # The server takes messages of up to 1 MiB. One decision stays below half of that: a fact has at most 256 KiB.
@@ -27,7 +28,7 @@ FRAME_BYTES_MAX = 512 * 1024
 
 
 class Batch(Struct, frozen=True):
-    """Decisions that are stored together, and their bytes."""
+    """What is stored together: the decision that stands at each place, or is the first there, and the bytes."""
 
     decisions: list[Decision]
     encoded: list[bytes]
@@ -37,8 +38,8 @@ def batches(decisions: Iterable[Decision], source: str, now: datetime) -> Iterat
     """Encode decisions, and part them so that each batch fits into a frame."""
     batch = Batch([], [])
     size = 0
-    for decision in decisions:
-        encoded = encode(decision, decision_attributes(decision, source, now))
+    for decision, stored in together(decisions):
+        encoded = encode(stored, decision_attributes(stored, source, now))
         apart = not isinstance(decision, ShadowDecided)  # It stands behind its verdict, in the same frame.
         if batch.decisions and apart and size + len(encoded) > FRAME_BYTES_MAX:
             yield batch
@@ -50,7 +51,7 @@ def batches(decisions: Iterable[Decision], source: str, now: datetime) -> Iterat
         yield batch
 
 
-def decision_attributes(decision: Decision, source: str, now: datetime) -> Attributes:
+def decision_attributes(decision: StoredDecision, source: str, now: datetime) -> Attributes:
     """The attributes around a decision; its id follows from its cause."""
     match decision:
         case RoutingDecided():
@@ -62,6 +63,9 @@ def decision_attributes(decision: Decision, source: str, now: datetime) -> Attri
                 causationid=decision.because.position or "",
                 correlationid=decision.remediation,
             )
+        case DuplicatesDecided():
+            first, _ = decision.signals[0]
+            return Attributes(id=f"{first}.duplicates", source=source, time=now, causationid=first)
         case PhaseChanged():
             return Attributes(
                 id=f"{decision.remediation}.{decision.attempt}.{decision.phase}",

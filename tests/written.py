@@ -1,6 +1,6 @@
 """A log as a cell would have written it: facts at given minutes, frames and commands as they follow, no broker."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes, join_frame
 from remediation_orchestrator.events.stored import export_line
-from remediation_orchestrator.orchestrator.frames import batches, command_attributes, decision_attributes
+from remediation_orchestrator.orchestrator.frames import Batch, batches, command_attributes, decision_attributes
 from remediation_orchestrator.orchestrator.routing.decisions import fold_decision
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.judge import judge
@@ -78,7 +78,7 @@ class WrittenLog:
         """A round: its frame, and the commands that it owes."""
         self._fold.fold_facts()
         now = minute(at)
-        for batch in batches(judge(self._fold.view, now).decisions, SOURCE, now):
+        for batch in self.batches(judge(self._fold.view, now).decisions, now):
             self._store_frame(now, batch.decisions, batch.encoded)
         for (kind, _), owed in list(self._fold.view.owed.items()):
             if kind != "revoke" and owed.position is not None:
@@ -86,6 +86,10 @@ class WrittenLog:
                 self.store(
                     at, subjects.command(CELL, command), encode(command, command_attributes(command, SOURCE, now))
                 )
+
+    def batches(self, decisions: list[Decision], now: datetime) -> Iterator[Batch]:
+        """How decisions are written."""
+        return batches(decisions, SOURCE, now)
 
     def export(self, path: Path) -> Path:
         """Write it as `ro export` does."""

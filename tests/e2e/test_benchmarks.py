@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
     ("benchmark", "options", "rows"),
     [
         ("decisions", ("--count", "300", "--rounds", "1"), 3),
+        ("storm", ("--count", "1100", "--rounds", "1"), 3),
         ("latency", ("--count", "100", "--rounds", "1"), 2),
         ("fold", ("--count", "300", "--rounds", "1"), 3),
         ("evidence", ("--count", "300", "--rounds", "1"), 6),

@@ -125,6 +125,27 @@ async def duplicates(cell: Cell, url: str) -> None:
         await reaches(cell, second, Phase.FAILED)
 
 
+async def storm(cell: Cell, url: str) -> None:
+    """Problems repeat themselves in an array, mixed; in their midst one waits for its target, another proceeds."""
+    async with cell.orchestrated(POLICY):
+        first = await cell.signal(resolves=True)
+        await proceeds(cell, first)
+        await starts(cell, first)
+        crash, slow = (
+            {"name": name, "target": {"name": "checkout"}, "resolves": True, "workflow": {"id": "restart"}}
+            for name in ("KubePodCrashLooping", "HighLatency")
+        )
+        other = {**crash, "target": {"name": "cart"}}
+        bodies = [crash, crash, slow, crash, slow, slow, other, other, slow, crash]
+        array = await cell.publish(subjects.signal(cell.name, "test"), msgspec.json.encode(bodies))
+        await objects(cell, Position(f"{array}-9"), 1, Duplicate, Reason.DUPLICATE_IN_PROGRESS)
+        await proceeds(cell, Position(f"{array}-6"))
+        await cell.tell(WorkflowFailed(execution_id(first, 1), reason="TaskFailed", idempotent=True))
+        await objects(cell, first, 2, Block, Reason.EXPONENTIAL_BACKOFF)
+        await proceeds(cell, Position(f"{array}-2"), 2)
+        await completes(cell, Position(f"{array}-6"))
+
+
 async def revoked(cell: Cell, url: str) -> None:
     """Cancelled before the start and after it, nobody starts in time, and one that runs too long."""
     async with cell.orchestrated(POLICY):
@@ -295,6 +316,7 @@ THEMES: dict[str, Theme] = {
     "queue": queue,
     "cooldowns": cooldowns,
     "duplicates": duplicates,
+    "storm": storm,
     "revoked": revoked,
     "executor-lost": lost,
     "analysis": analysis,

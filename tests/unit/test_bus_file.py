@@ -104,3 +104,27 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
             path.write_bytes(written)
         with pytest.raises(UnreadableLogError, match=f"{name}: .*{complaint}"):
             list(messages(path))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "complaint"),
+    [
+        (slice(0, 2), slice(1, 3), "begins at 2, and the file before it ends at 2"),
+        (slice(0, 1), slice(2, 3), "begins at 4, and the file before it ends at 1"),
+    ],
+)
+async def test_segments_that_do_not_follow_one_another_are_refused(
+    tmp_path: Path, first: slice, second: slice, complaint: str
+) -> None:
+    """Neither one too many nor one too few."""
+    files = write(tmp_path / "a", RECORDS[first]), write(tmp_path / "b", RECORDS[second])
+    with pytest.raises(UnreadableLogError, match=complaint):
+        async for _ in FileLog(*files).read():
+            pass
+
+
+async def test_segments_are_read_as_one_log(tmp_path: Path) -> None:
+    """In the order in which they are given."""
+    files = write(tmp_path / "a", RECORDS[:1]), write(tmp_path / "b", RECORDS[1:])
+    together = [message.sequence async for message in FileLog(*files).read()]
+    assert together == [message.sequence async for message in FileLog(write(tmp_path / "c", RECORDS)).read()]

@@ -11,10 +11,10 @@ from remediation_orchestrator.cli.main import VERBS
 from remediation_orchestrator.events import (
     ApprovalGranted,
     ApprovalRejected,
+    ArchiveRequested,
     BlockCleared,
     Cause,
     Command,
-    Decision,
     Fact,
     FailurePhase,
     FailureReason,
@@ -31,6 +31,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import TYPES
+from remediation_orchestrator.events.duplicates import SIGNALS_MAX, StoredDecision
 from remediation_orchestrator.events.facts import Severity
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX, CellName
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
@@ -49,6 +50,7 @@ OPERATOR_FACTS: tuple[subjects.OperatorFact, ...] = (
     RetryRequested(RR),
     PolicyAdopted({}),
     PolicyShadowed(),
+    ArchiveRequested(1, "0" * 64, "0" * 64),
 )
 
 
@@ -80,7 +82,7 @@ EVENTS = {
 
 def test_every_event_has_its_row() -> None:
     """And no other."""
-    assert set(EVENTS) == {kind.__name__ for kind in get_args(Fact | Decision | Command)}
+    assert set(EVENTS) == {kind.__name__ for kind in get_args(Fact | StoredDecision | Command)}
 
 
 @pytest.mark.parametrize("name", [name for name in EVENTS if name not in ("RoutingDecided", "SignalResolved")])
@@ -108,7 +110,7 @@ def test_every_subject_is_named() -> None:
         verb = subjects.operator(CellName("c"), fact).rpartition(".")[2]
         assert f"`{verb}`: `{type(fact).__name__}.v1`" in text
     assert {type(fact) for fact in OPERATOR_FACTS} == set(get_args(subjects.OperatorFact))
-    for kind in set(TYPES) - {f"{one.__name__}.v1" for one in get_args(Decision)}:
+    for kind in set(TYPES) - {f"{one.__name__}.v1" for one in get_args(StoredDecision)}:
         assert f"`{kind}`" in text
 
 
@@ -153,6 +155,7 @@ def test_every_number_is_the_codes() -> None:
     """Bounds that users may meet."""
     assert f"{MESSAGE_BYTES_MAX:,} bytes" in PAGE
     assert f"{NAME_LENGTH_MAX:,} characters" in PAGE
+    assert f"1 to {SIGNALS_MAX:,} signals" in PAGE
     assert f"{RELEASE_GRACE.total_seconds():.0f} s" in PAGE
 
 

@@ -29,6 +29,7 @@ THEMES = {
     "queue",
     "revoked",
     "shadow",
+    "storm",
     "takeover",
 }
 
