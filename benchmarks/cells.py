@@ -18,6 +18,7 @@ from benchmarks import latency, report, rounds, stage
 from benchmarks.memory import resident_mb
 from benchmarks.rounds import Drawing, Result
 from remediation_orchestrator.bus.connection import connected
+from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.events import CellName
 
@@ -62,21 +63,21 @@ async def main() -> None:
     async with stage.server() as server, connected(server.url, name="bench") as connection:
         for _ in range(options.rounds):
             for outcome in outcomes.values():
-                await measure(connection, server.url, names, outcome, options.count)
+                await measure(connection, server, names, outcome, options.count)
     say(list(outcomes.values()), as_json=options.json)
 
 
 async def measure(
-    connection: Client, url: str, names: Iterator[CellName], outcome: Outcome, count: int | None
+    connection: Client, server: EmbeddedServer, names: Iterator[CellName], outcome: Outcome, count: int | None
 ) -> None:
     """Take one round: store alone, then decide singles, frames, and a steady trickle."""
-    cells = outcome.cells
+    url, cells = server.url, outcome.cells
     singles, frames = (Drawing((count or one) // cells, size) for one, size in ((SINGLES, 1), (IN_FRAMES, FRAME)))
     outcome.stored.append(await rounds.stored(url, await _fresh(connection, names, cells), singles))
     for drawing, results in ((singles, outcome.singles), (frames, outcome.frames)):
         logs = await _fresh(connection, names, cells)
         async with _led(url, logs) as leaders:
-            results.append(await rounds.decided(url, logs, leaders, drawing))
+            results.append(await rounds.decided(url, logs, leaders, drawing, server.pid))
             outcome.resident_mb = sum(map(resident_mb, leaders))
     logs = await _fresh(connection, names, cells)
     async with _led(url, logs):
@@ -111,12 +112,14 @@ def say(outcomes: list[Outcome], *, as_json: bool) -> None:
         "cells",
         "stored/s",
         "singles/s",
-        "of stored",
+        "of it",
         "busy µs",
+        "server",
         "frames/s",
         "busy µs",
-        "p50",
-        "p99 ms",
+        "server",
+        "p50 ms",
+        "p99",
         "MB",
     )
     rows = [
@@ -126,8 +129,10 @@ def say(outcomes: list[Outcome], *, as_json: bool) -> None:
             f"{_middle(one.singles):,.0f}",
             f"{report.median(one.ratios):.2f}",
             f"{report.median([run.busy_microseconds for run in one.singles]):.0f}",
+            f"{report.median([run.server_microseconds for run in one.singles]):.0f}",
             f"{_middle(one.frames):,.0f}",
             f"{report.median([run.busy_microseconds for run in one.frames]):.0f}",
+            f"{report.median([run.server_microseconds for run in one.frames]):.0f}",
             f"{report.median(one.p50_ms):.2f}",
             f"{report.median(one.p99_ms):.2f}",
             f"{one.resident_mb:,.0f}",

@@ -62,6 +62,8 @@ class Result(Struct, frozen=True):
     per_second: float
     busy_microseconds: float
     """Of a processor, by the orchestrators, for a signal; 0 where none was at work."""
+    server_microseconds: float = 0.0
+    """By the server, where it was asked for."""
 
 
 class _Stamps(Struct):
@@ -80,19 +82,24 @@ async def stored(url: str, logs: list[JetStreamLog], drawing: Drawing) -> Result
     return Result(_per_second(stamps, [one.last_signal for one in stamps]), 0.0)
 
 
-async def decided(url: str, logs: list[JetStreamLog], orchestrators: list[int], drawing: Drawing) -> Result:
-    """Have signals decided by orchestrators, whose process ids are given, and that follow the log."""
+async def decided(
+    url: str, logs: list[JetStreamLog], orchestrators: list[int], drawing: Drawing, server: int | None = None
+) -> Result:
+    """Have signals decided by orchestrators that follow the logs; they and the server are process ids."""
     before = [await log.last_sequence() for log in logs]
-    busy = sum(map(_busy_seconds, orchestrators))
+    busy = sum(map(busy_seconds, orchestrators))
+    serving = busy_seconds(server) if server else 0.0
     await _published(url, logs, drawing)
     for log in logs:
         await _decided_through(log, await _last_signal(log))
+    serving = busy_seconds(server) - serving if server else 0.0
+    busy = sum(map(busy_seconds, orchestrators)) - busy
     stamps = [await _stamps(log, since) for log, since in zip(logs, before, strict=True)]
-    busy = sum(map(_busy_seconds, orchestrators)) - busy
     signals_in_all, verdicts = (sum(getattr(one, name) for one in stamps) for name in ("signals", "verdicts"))
     if verdicts != signals_in_all:
         raise RuntimeError(f"{signals_in_all} signals, and {verdicts} verdicts on them")
-    return Result(_per_second(stamps, [one.last_verdict for one in stamps]), 1_000_000 * busy / signals_in_all)
+    per_second = _per_second(stamps, [one.last_verdict for one in stamps])
+    return Result(per_second, 1_000_000 * busy / signals_in_all, 1_000_000 * serving / signals_in_all)
 
 
 async def _published(url: str, logs: list[JetStreamLog], drawing: Drawing) -> None:
@@ -164,7 +171,7 @@ def _per_second(stamps: list[_Stamps], ends: list[datetime | None]) -> float:
     return sum(one.signals for one in stamps) / (last - first).total_seconds()
 
 
-def _busy_seconds(pid: int) -> float:
+def busy_seconds(pid: int) -> float:
     """What a process has taken of a processor so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND

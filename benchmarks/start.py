@@ -3,7 +3,8 @@
 Each log is a cell's life as in `benchmarks.history`, poured into a server that syncs nothing. Then the embedded
 server runs on that store, and an orchestrator once, which settles what has become due meanwhile. In every round
 each cell gets a signal, and then an orchestrator in a process of its own, wired as `ro orchestrator` is. Its time
-runs from the moment in which it connects, by this machine's clock, to the stamp of the frame with the verdict."""
+runs from the moment in which it connects, by this machine's clock, to the stamp of the frame with the verdict.
+Where snapshots are kept, every log is begun without one, by a whole fold, and with one; a short log has none."""
 
 import argparse
 import asyncio
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct, field, to_builtins
+from nats.aio.client import Client
 
 from benchmarks import report, stage
 from benchmarks.live import fill
@@ -33,7 +35,11 @@ EVENTS = (10_000, 100_000, 1_000_000)
 AIMS = {1_000_000: "0.5 s, twice that of 10,000"}
 # A fold of a million events; snapshots need less.
 START_SECONDS = 300.0
-LOOK_SECONDS, QUIET_SECONDS = 0.02, 1.0
+LOOK_SECONDS, QUIET_SECONDS = 0.1, 1.0
+# Where this version keeps snapshots, if it does, and the log from which on it writes one.
+SNAPSHOTS: str | None = getattr(topology, "SNAPSHOT_STREAM", None)
+SNAPSHOT_MESSAGES = 10_000
+WAYS = ("fold",) if SNAPSHOTS is None else ("fold", "snapshot")
 
 
 class Start(Struct, frozen=True):
@@ -47,9 +53,10 @@ class Start(Struct, frozen=True):
 
 
 class Outcome(Struct):
-    """What one log came to, a value for each round."""
+    """What one way to begin on one log came to, a value for each round."""
 
     events: int
+    way: str
     messages: int = 0
     log_mb: float = 0.0
     seconds: list[float] = field(default_factory=list)
@@ -76,26 +83,55 @@ async def main() -> None:
 
 
 async def measure(folder: Path, lengths: list[int], turns: int) -> list[Outcome]:
-    """Take the logs in turn, round after round."""
+    """Take the logs in turn, round after round, first without snapshots and then with them."""
     stage.READY_SECONDS = START_SECONDS
-    outcomes = {events: Outcome(events) for events in lengths}
+    outcomes = []
     async with EmbeddedServer(folder) as server, connected(server.url, name="bench") as connection:
         logs = {events: await JetStreamLog.open(connection, _cell(events)) for events in lengths}
-        for events, log in logs.items():
+        for log in logs.values():
             async with stage.child("benchmarks.start", "--lead", server.url, log.cell):
                 await _quiet(log)
-            found = await api.stream_info(connection, topology.stream_name(log.cell))
-            assert found is not None
-            outcomes[events].messages = found.state.messages
-            outcomes[events].log_mb = found.state.bytes / 1_000_000
-        for turn in range(turns):
-            for events, log in logs.items():
-                await _start(server.url, log, outcomes[events], turn)
-    return list(outcomes.values())
+        for way in WAYS:
+            found = {events: await _described(connection, log, events, way) for events, log in logs.items()}
+            outcomes += found.values()
+            for turn in range(turns):
+                for events, log in logs.items():
+                    await _prepare(connection, server.url, log, way)
+                    await _start(server.url, log, found[events], f"{way}-{turn}")
+    return outcomes
 
 
 def _cell(events: int) -> CellName:
     return CellName(f"life-{events}")
+
+
+async def _described(connection: Client, log: JetStreamLog, events: int, way: str) -> Outcome:
+    info = await api.stream_info(connection, topology.stream_name(log.cell))
+    assert info is not None
+    return Outcome(events, way, info.state.messages, info.state.bytes / 1_000_000)
+
+
+async def _prepare(connection: Client, url: str, log: JetStreamLog, way: str) -> None:
+    """Take all snapshots away, or have one made if this log is long enough to get one."""
+    if SNAPSHOTS is None:
+        return
+    if way == "fold":
+        if await api.stream_info(connection, SNAPSHOTS) is not None:
+            await api.call(connection, f"STREAM.DELETE.{SNAPSHOTS}", {}, api.Done)
+        return
+    if await _has_snapshot(connection, log) or await log.last_sequence() < SNAPSHOT_MESSAGES:
+        return
+    async with stage.child("benchmarks.start", "--lead", url, log.cell), asyncio.timeout(START_SECONDS):
+        await log.append(subjects.signal(log.cell, "bench"), fresh(0, prefix="before"))
+        while not await _has_snapshot(connection, log):  # noqa: ASYNC110 - it is written in the background
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _has_snapshot(connection: Client, log: JetStreamLog) -> bool:
+    if SNAPSHOTS is None or await api.stream_info(connection, SNAPSHOTS) is None:
+        return False
+    newest = topology.snapshot_subject(log.cell, "newest")
+    return await api.last_message(connection, SNAPSHOTS, newest) is not None
 
 
 async def _quiet(log: JetStreamLog) -> None:
@@ -106,9 +142,9 @@ async def _quiet(log: JetStreamLog) -> None:
         await asyncio.sleep(QUIET_SECONDS)
 
 
-async def _start(url: str, log: JetStreamLog, outcome: Outcome, turn: int) -> None:
+async def _start(url: str, log: JetStreamLog, outcome: Outcome, turn: str) -> None:
     """Let one process begin, and see how long a waiting signal has to wait for it."""
-    waiting = await log.append(subjects.signal(log.cell, "bench"), fresh(turn, prefix="waiting"))
+    waiting = await log.append(subjects.signal(log.cell, "bench"), fresh(0, prefix=f"waiting-{turn}"))
     async with stage.child("benchmarks.start", "--lead", url, log.cell) as leader:
         decided_at = await _verdict(log, waiting)
     assert leader.stdout is not None
@@ -152,28 +188,17 @@ async def lead(url: str, cell: str) -> None:
 
 def say(outcomes: list[Outcome], *, as_json: bool) -> None:
     """Print what was measured."""
-    first = outcomes[0]
-    columns = (
-        "events",
-        "messages",
-        "log MB",
-        "to the verdict s",
-        "from–to",
-        "of first",
-        "active s",
-        "busy s",
-        "peak MB",
-        "aim",
-    )
+    first = {one.way: one for one in reversed(outcomes)}
+    columns = ("events", "by", "messages", "log MB", "seconds", "from–to", "of first", "busy s", "peak MB", "aim")
     rows = [
         (
             f"{one.events:,}",
+            one.way,
             f"{one.messages:,}",
             f"{one.log_mb:,.0f}",
             f"{report.median(one.seconds):.2f}",
             report.spread(one.seconds),
-            f"{report.median(one.seconds) / report.median(first.seconds):.1f}",
-            f"{report.median(one.active_seconds):.2f}",
+            f"{report.median(one.seconds) / report.median(first[one.way].seconds):.1f}",
             f"{report.median(one.busy_seconds):.2f}",
             f"{max(one.peak_mb):,.0f}",
             AIMS.get(one.events, ""),
