@@ -23,7 +23,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 FOLDER = Path(__file__).parents[1] / "docs" / "figures"
 BLUE, ORANGE, GREEN, GREY = "#1f6fb4", "#d1660f", "#2a8c4a", "#777777"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -20,7 +20,7 @@ from pathlib import Path
 from msgspec import Struct, field, to_builtins
 
 from benchmarks import latency, report, rounds, stage
-from benchmarks.live import Population, fill
+from benchmarks.live import Population, fill, patient
 from benchmarks.memory import resident_mb
 from benchmarks.rounds import Drawing, Result
 from remediation_orchestrator.bus.connection import connected
@@ -127,7 +127,7 @@ def _cell(live: int) -> CellName:
 def core(live: int, turns: int, count: int) -> CoreOutcome:
     """Bring so many to life in this process, and decide signals on top of them."""
     began = time.process_time()
-    cell = Population(datetime.now(UTC))
+    cell = Population(datetime.now(UTC), patient())
     for _ in cell.live(live, SHAPE):
         pass
     outcome = CoreOutcome(live, live / (time.process_time() - began))

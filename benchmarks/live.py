@@ -62,6 +62,9 @@ SHAPES = {
 }
 """One letter a fingerprint, over and over: e is executing, b waits for the target of the e before it, the run of
 f has failed and that of c completed, both ended and still counting."""
+OPEN = "eb"
+# Of the failed runs one in so many has left its target half-changed; a prime, so that every shape has its share.
+HALF_WAY = 11
 
 
 def patient() -> Policy:
@@ -73,9 +76,10 @@ def patient() -> Policy:
 class Population(history.History):
     """A cell with so many live fingerprints, and what becomes of signals on top of them."""
 
-    def __init__(self, start: datetime) -> None:
+    def __init__(self, start: datetime, policy: Policy = DEFAULT) -> None:
         super().__init__(problems=1)
         self._now = start
+        self._policy = policy
         self._told: list[tuple[str, bytes, int]] = []
 
     @property
@@ -83,15 +87,18 @@ class Population(history.History):
         """What routing knows."""
         return self._fold.view
 
-    def live(self, count: int, shape: str) -> Iterator[StoredMessage]:
-        """Yield the log that brings so many fingerprints to life."""
-        policy = patient()
-        first = OrchestratorStarted("bench", "bench", "0badcafe", policy.document(), policy.digest)
+    def live(self, count: int, shape: str, over: timedelta = timedelta()) -> Iterator[StoredMessage]:
+        """Yield the log that brings so many fingerprints to life: first, in this time, those that have ended."""
+        first = OrchestratorStarted("bench", "bench", "0badcafe", self._policy.document(), self._policy.digest)
         yield self._frame([first], self._now)
         fold_decision(self.view, first, None)
-        letters = itertools.islice(itertools.cycle(SHAPES[shape]), count)
-        drawn = (msgspec.json.encode(_signal(number, shape, kind)) for number, kind in enumerate(letters))
-        while bodies := list(itertools.islice(drawn, AT_ONCE)):
+        kinds = list(itertools.islice(itertools.cycle(SHAPES[shape]), count))
+        numbers = sorted(range(count), key=lambda number: kinds[number] in OPEN)
+        ended = sum(kind not in OPEN for kind in kinds)
+        for start in range(0, count, AT_ONCE):
+            together = numbers[start : start + AT_ONCE]
+            bodies = [msgspec.json.encode(_signal(number, shape, kinds[number])) for number in together]
+            self._now += over * (AT_ONCE / ended) if start < ended else timedelta()
             yield from self.arrive([join_frame(bodies)], len(bodies))
             told, self._told = self._told, []
             for subject, payload, events in told:
@@ -112,7 +119,9 @@ class Population(history.History):
         run = command.execution
         facts: list[bytes] = [self._event(WorkflowStarted(run, executor="bench"), now)]
         if command.fingerprint.startswith("f"):
-            facts.append(self._event(WorkflowFailed(run, "TaskFailed", "exit code 1", exit_code=1), now))
+            safe = int(command.fingerprint[1:], 16) % HALF_WAY != 0
+            failed = WorkflowFailed(run, "TaskFailed", "exit code 1", idempotent=safe, exit_code=1)
+            facts.append(self._event(failed, now))
         elif command.fingerprint.startswith("c"):
             facts.append(self._event(WorkflowCompleted(run, output="restarted"), now))
         elif not command.fingerprint.startswith("e"):
@@ -123,7 +132,7 @@ class Population(history.History):
 def _signal(number: int, shape: str, kind: str) -> SignalReceived:
     """Its fingerprint begins with what becomes of it."""
     pattern = SHAPES[shape]
-    first = number - number % len(pattern) if kind in "eb" else number
+    first = number - number % len(pattern) if kind in OPEN else number
     workload_name = f"workload-{first}"
     return SignalReceived(
         name="KubePodCrashLooping",
@@ -144,7 +153,7 @@ def on_top(count: int, live: int, shape: str, turn: int) -> list[bytes]:
     Whatever is live, the verdicts on them are the same; only what has to be looked up lies in a larger heap."""
     chance = random.Random(f"{workload.SEED}.{turn}")
     pattern = SHAPES[shape]
-    still_open = [place for place, kind in enumerate(pattern) if kind in "eb"]
+    still_open = [place for place, kind in enumerate(pattern) if kind in OPEN]
     assert still_open, f"{shape} leaves nothing open"
     known = count * KNOWN // OF_TEN
     fresh = workload.signals(count - known, ON_TOP, seed=chance.getrandbits(32), prefix=f"turn-{turn}-")
@@ -244,7 +253,7 @@ async def _child(what: str, url: str, cell: str, *arguments: str) -> None:
     async with connected(url, name="bench") as connection:
         match what:
             case "live":
-                made = Population(datetime.now(UTC)).live(int(arguments[0]), arguments[1])
+                made = Population(datetime.now(UTC), patient()).live(int(arguments[0]), arguments[1])
                 await pour(connection, cell_name(cell), made)
             case "life":
                 await pour(connection, cell_name(cell), life(int(arguments[0])))

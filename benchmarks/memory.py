@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +25,9 @@ from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 
 COUNTS = (100_000, 1_000_000)
+# What has ended still counts: for most of a day after a failure, for minutes after a success.
+DAY = timedelta(hours=20)
+OVER = {"completed": timedelta(minutes=4)}
 AIMS = {(100_000, "mixed"): "120 MB", (1_000_000, "mixed"): "700 MB"}
 SAYS = {
     "mixed": "1 executing, 3 waiting behind it, 6 failed within a day",
@@ -96,8 +99,9 @@ def _in_a_process(count: int, kind: str) -> Outcome:
 
 
 def make(count: int, kind: str, out: IO[bytes]) -> None:
-    """Write a log, each message behind its length."""
-    for message in Population(datetime.now(UTC)).live(count, kind):
+    """Write a log that ends now, each message behind its length."""
+    over = OVER.get(kind, DAY)
+    for message in Population(datetime.now(UTC) - over).live(count, kind, over):
         packed = msgspec.msgpack.encode(message)
         out.write(_LENGTH.pack(len(packed)))
         out.write(packed)
@@ -114,6 +118,7 @@ def fold(count: int, kind: str) -> Outcome:
     messages = 0
     for message in _messages(making.stdout):
         folded.take(message)
+        folded.view.next_wakeup()  # As a round does, which drops the timers of what has ended.
         messages += 1
     folded.fold_facts()
     busy = time.process_time() - busy

@@ -85,7 +85,7 @@ async def main() -> None:
 async def measure(folder: Path, lengths: list[int], turns: int) -> list[Outcome]:
     """Take the logs in turn, round after round, first without snapshots and then with them."""
     stage.READY_SECONDS = START_SECONDS
-    outcomes = []
+    outcomes: list[Outcome] = []
     async with EmbeddedServer(folder) as server, connected(server.url, name="bench") as connection:
         logs = {events: await JetStreamLog.open(connection, _cell(events)) for events in lengths}
         for log in logs.values():
