@@ -1,6 +1,6 @@
 """Draw the curves of docs/scaling.md from what the benchmarks said in JSON:
 
-    python -m benchmarks.growth --json > docs/figures/growth.json    (and cells, memory, start, in the same way)
+    python -m benchmarks.growth --json > docs/figures/scaling/growth.json    (and cells, memory, start likewise)
     python -m benchmarks.curves
 
 A figure whose JSON is not there is left out."""
@@ -21,7 +21,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-FOLDER = Path(__file__).parents[1] / "docs" / "figures"
+FOLDER = Path(__file__).parents[1] / "docs" / "figures" / "scaling"
 BLUE, ORANGE, GREEN, GREY = "#1f6fb4", "#d1660f", "#2a8c4a", "#777777"
 STYLE: dict[Any, Any] = {
     "font.size": 10,

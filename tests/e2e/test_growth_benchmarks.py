@@ -39,7 +39,7 @@ def test_all_that_was_made_to_be_live_is_still_known_when_its_memory_is_measured
 
 def test_the_curves_are_drawn_from_what_was_said(tmp_path: Path) -> None:
     """From the figures that are kept with the pictures."""
-    figures = ROOT / "docs" / "figures"
+    figures = ROOT / "docs" / "figures" / "scaling"
     for kept in figures.glob("*.json"):
         (tmp_path / kept.name).write_bytes(kept.read_bytes())
     subprocess.run([sys.executable, "-m", "benchmarks.curves", "--folder", tmp_path], cwd=ROOT, check=True)
