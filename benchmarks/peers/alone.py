@@ -64,6 +64,7 @@ class Alone(Struct, frozen=True):
             async with self._run(Path(name), drawn, "--rate", str(rate)) as (_, result):
                 kept = result["latencies"][int(rate * WARM_UP_SECONDS) // PROCEEDING :]
         cuts = statistics.quantiles(kept, n=100, method="inclusive")
+        figures.rate = rate
         figures.commands += len(kept)
         figures.p50.append(cuts[49])
         figures.p99.append(cuts[98])

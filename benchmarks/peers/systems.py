@@ -38,14 +38,14 @@ SYSTEMS = {
             "eventsourcing, SQLite",
             "eventsourcing",
             "event_sourced.py",
-            "synced by SQLite (write-ahead log, synchronous=FULL)",
+            "synced by SQLite",
         ),
         System(
             "faststream",
             "FastStream, JetStream",
             "faststream",
             "faststream_jetstream.py",
-            "decisions synced by the broker, its state in memory",
+            "decisions synced, state in memory",
             on_stream=True,
         ),
         System(
@@ -53,7 +53,7 @@ SYSTEMS = {
             "DBOS, SQLite",
             "dbos",
             "dbos_workflows.py",
-            "synced by SQLite (write-ahead log, synchronous=FULL)",
+            "synced by SQLite",
             store="wal",
         ),
         System(
@@ -61,7 +61,7 @@ SYSTEMS = {
             "ansible-rulebook, H2",
             "ansible-rulebook",
             "rulebook_cli.py",
-            "written by H2 at each commit, not synced",
+            "written by H2, not synced",
             store="h2-each",
             frames=False,
         ),
@@ -70,7 +70,7 @@ SYSTEMS = {
             "ansible-rulebook, memory",
             "ansible-rulebook",
             "rulebook_cli.py",
-            "nothing",
+            "not kept",
             store="memory",
             frames=False,
         ),
@@ -89,6 +89,8 @@ class Figures(Struct):
     """Single signals a second, until the last decision is durable."""
     in_frames: list[float] = []
     """The same, where fifty arrive as one."""
+    rate: int = 0
+    """Signals a second, for what follows: milliseconds from a signal's time to its command."""
     p50: list[float] = []
     p99: list[float] = []
     commands: int = 0

@@ -15,6 +15,9 @@ from rules import Memory, Signal
 
 # A request's messages are handled at once, each by itself. They begin in order, and a verdict is made first.
 FETCHED = 100
+# FastStream's own half a second is over now and then on a busy disk. Then the handler fails, the signal comes
+# again, and the memory takes it for a duplicate: its command is never published.
+PUBLISH_SECONDS = 30.0
 
 
 def app(url: str, cell: str) -> FastStream:
@@ -22,6 +25,9 @@ def app(url: str, cell: str) -> FastStream:
     broker = NatsBroker(url, logger=None)
     stream = JStream(f"RO_{cell}", declare=False)
     memory = Memory()
+
+    async def publish(body: Any, subject: str) -> None:
+        await broker.publish(body, subject, stream=stream.name, timeout=PUBLISH_SECONDS)
 
     @broker.subscriber(
         f"ro.{cell}.signal.*",
@@ -33,11 +39,10 @@ def app(url: str, cell: str) -> FastStream:
     async def on_signal(body: Any) -> None:
         signals: list[Signal] = body if isinstance(body, list) else [body]
         decided = [(one, memory.decide(one, time.time())) for one in signals]
-        await broker.publish([decision(*one) for one in decided], f"ro.{cell}.decision", stream=stream.name)
+        await publish([decision(*one) for one in decided], f"ro.{cell}.decision")
         for one, verdict in decided:
             if verdict == "Proceed":
-                subject = f"ro.{cell}.command.workflow.{one['fingerprint']}"
-                await broker.publish(command(one), subject, stream=stream.name)
+                await publish(command(one), f"ro.{cell}.command.workflow.{one['fingerprint']}")
 
     application = FastStream(broker, logger=None)
 
