@@ -1,7 +1,8 @@
 """The same signals for us and for others that can be installed, side by side in one run.
 
 Systems take turns round by round, so that what disturbs the machine disturbs all. Each peer is installed into an
-environment of its own, with locked versions; one that cannot be had is skipped with a line that says why."""
+environment of its own, with locked versions; one that cannot be had is skipped with a line that says why, and one
+that fails or decides otherwise is left out with another."""
 
 import argparse
 import asyncio
@@ -30,11 +31,17 @@ async def main() -> None:
     """Measure those who are named, or all."""
     options = arguments()
     known = [SYSTEMS[key] for key in options.systems or SYSTEMS]
-    taking_part = [one for system in known if (one := ready(system, options)) is not None]
+    taking_part = {system.key: one for system in known if (one := ready(system, options)) is not None}
     for _ in range(options.rounds):
-        for routes, figures in taking_part:
-            await measure(routes, figures, options)
-    say([figures for _, figures in taking_part], as_json=options.json)
+        for key, (routes, figures) in list(taking_part.items()):
+            try:
+                await measure(routes, figures, options)
+            except (RuntimeError, TimeoutError) as why:
+                if key == OURS:
+                    raise
+                print(f"left out {routes.system.name}: {why or 'it took too long'}", file=sys.stderr)
+                del taking_part[key]
+    say([figures for _, figures in taking_part.values()], as_json=options.json)
 
 
 def arguments() -> argparse.Namespace:
@@ -44,7 +51,10 @@ def arguments() -> argparse.Namespace:
         "systems", nargs="*", metavar="SYSTEM", help=f"of {', '.join(SYSTEMS)}; all, if none is named"
     )
     parser.add_argument(
-        "--count", type=int, default=COUNT, help=f"signals of one run, {COUNT:,} if nothing is said"
+        "--count",
+        type=int,
+        default=COUNT,
+        help=f"signals of one run, a multiple of {FRAME}; {COUNT:,} if nothing is said",
     )
     parser.add_argument("--rate", type=int, default=RATE, help="signals a second, for the latency")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long to keep that rate")
