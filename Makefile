@@ -23,8 +23,9 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# All of it, or some: make bench PART="decisions peers". Figures and charts go to docs/figures.
 bench: $(READY)
-	@set -e; for benchmark in decisions latency fold gateway evidence; do $(BIN)/python -m benchmarks.$$benchmark; done
+	@UV=$(UV) $(BIN)/python -m benchmarks.suite $(PART)
 
 $(READY): pyproject.toml uv.lock | $(UV)
 	@$(UV) sync --locked --quiet

@@ -41,16 +41,28 @@ def spread(values: Sequence[float]) -> str:
 
 
 def say(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], data: object, *, as_json: bool) -> None:
-    """Print the table, or the data as one JSON object."""
+    """Print the table, or it and the data as one JSON object."""
     if as_json:
-        print(json.dumps({"benchmark": title, "machine": machine(), "results": data}))
-        return
+        shown = {"columns": columns, "rows": rows}
+        print(json.dumps({"benchmark": title, "machine": machine(), "results": data, "table": shown}))
+    else:
+        tell(title, columns, rows)
+
+
+def tell(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table."""
     table = Table(title=title)
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right")
     for row in rows:
         table.add_row(*row)
     Console(width=None if os.isatty(1) else 110).print(table)
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same table for a page of the documentation."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _cpu() -> str:

@@ -37,6 +37,26 @@ def test_a_table_for_people_fits_the_page() -> None:
     assert "events/s" in ran.stdout.decode()
 
 
+def test_the_suite_keeps_what_every_part_says(tmp_path: Path) -> None:
+    """Each with its command and machine; a part that is measured again leaves the others as they are."""
+    ours_alone = ("--quick", "--rounds", "1", "--no-install", "--figures", str(tmp_path))
+    for part in ("fold", "gateway"):
+        subprocess.run(_command("suite", part, *ours_alone), cwd=ROOT, capture_output=True, check=True)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert set(results) == {"fold", "gateway"}
+    for part, found in results.items():
+        assert found["command"].startswith(f"python -m benchmarks.{part}")
+        assert found["machine"]["cores"]
+        assert found["results"]
+
+
+def test_a_part_that_does_not_exist_is_named() -> None:
+    """Before anything is measured."""
+    ran = subprocess.run(_command("suite", "speed"), cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert "no such part: speed" in ran.stderr
+
+
 def _run(benchmark: str, *options: str) -> Any:
     ran = subprocess.run(_command(benchmark, *options), cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
