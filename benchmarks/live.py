@@ -11,6 +11,7 @@ import random
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -89,7 +90,9 @@ class Population(history.History):
 
     def live(self, count: int, shape: str, over: timedelta = timedelta()) -> Iterator[StoredMessage]:
         """Yield the log that brings so many fingerprints to life: first, in this time, those that have ended."""
-        first = OrchestratorStarted("bench", "bench", "0badcafe", self._policy.document(), self._policy.digest)
+        first = OrchestratorStarted(
+            "bench", version("remediation-orchestrator"), "0badcafe", self._policy.document(), self._policy.digest
+        )
         yield self._frame([first], self._now)
         fold_decision(self.view, first, None)
         kinds = list(itertools.islice(itertools.cycle(SHAPES[shape]), count))

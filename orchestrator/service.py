@@ -4,6 +4,7 @@ At any moment at most one orchestrator of a cell is active: the others fold alon
 who should try; the expectation of every append on the decision subject says who succeeds."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -201,6 +202,8 @@ class Orchestrator:
             return True  # Nobody can be asked: the fence keeps this safe.
 
     async def _lead(self) -> None:
+        gc.collect()
+        gc.freeze()  # The tables are for good: to walk over them would cost more the more is known.
         keeper = Keeper(self._log.snapshots, self._begun_at, self._pace.snapshot)
         leader = Leader(self._log, self._clock, self.fold, self.inbox, self._identity.name, self._pace, keeper)
         self._leader = leader

@@ -153,10 +153,10 @@ def remediation_view(view: Projection, chronicle: Chronicle, one: Remediation) -
     objection = chronicle.objection(one)
     return RemediationView(
         id=one.id,
-        name=one.name,
-        severity=one.severity,
-        environment=one.environment,
-        priority=one.priority,
+        name=one.kind.name,
+        severity=one.kind.severity,
+        environment=one.kind.environment,
+        priority=one.kind.priority,
         target=one.target,
         fingerprint=one.fingerprint,
         phase=one.phase,

@@ -54,8 +54,8 @@ from .state import (
     Tell,
     Unjudged,
     after,
+    shared_kind,
     shared_target,
-    shared_text,
     shared_workflow,
 )
 from .version import newer
@@ -120,13 +120,9 @@ def open_remediation(occurrence: Unjudged, signal: SignalReceived) -> Remediatio
     return Remediation(
         id=remediation_id(occurrence.position),
         fingerprint=occurrence.fingerprint,
-        name=shared_text(signal.name),
-        severity=shared_text(signal.severity),
+        kind=shared_kind(signal.name, signal.severity, signal.resolves, signal.environment, signal.priority),
         target=shared_target(signal.target),
-        resolves=signal.resolves,
         workflow=shared_workflow(signal.workflow),
-        environment=shared_text(signal.environment),
-        priority=shared_text(signal.priority),
         occurred_at=occurrence.recorded_at,
     )
 

@@ -102,7 +102,7 @@ def _analysis_completed(view: Projection, fact: AnalysisCompleted, position: Pos
         return False
     because = Because(Cause.ANALYSED, position)
     if fact.workflow is None:
-        critical = remediation.severity == Severity.CRITICAL
+        critical = remediation.kind.severity == Severity.CRITICAL
         outcome = Outcome.MANUAL_REVIEW_REQUIRED if critical else Outcome.NO_ACTION_REQUIRED
         end_and_tell(view, remediation, Phase.COMPLETED, because, at, outcome=outcome)
         return True
@@ -195,7 +195,7 @@ def _workflow_failed(view: Projection, fact: WorkflowFailed, position: Position,
     if remediation is not None:
         count_failure(view, run.fingerprint, at)
         because = Because(Cause.FAILED, position)
-        if remediation.resolves and not remediation.resolved:
+        if remediation.kind.resolves and not remediation.resolved:
             view.remediations[remediation.id] = replace(remediation, phase=Phase.PENDING)
             view.ask(Judge(remediation.id, because))
         else:

@@ -206,8 +206,8 @@ def _with_consequence(
     if remediation.workflow is None:
         return replace(
             record,
-            name=remediation.name,
-            severity=remediation.severity,
+            name=remediation.kind.name,
+            severity=remediation.kind.severity,
             analysis=analysis_id(remediation.id, remediation.analyses + 1),
             deadline=now + limits.analyzing,
         )

@@ -24,7 +24,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.identity import execution_id
 
-from .memory import Memory
+from .memory import LOOKS, Memory
 from .state import (
     Answer,
     Archive,
@@ -108,7 +108,7 @@ class Projection(Memory):
             fingerprint=remediation.fingerprint,
             target=remediation.target,
             workflow=key[1] if key else None,
-            resolves=remediation.resolves,
+            resolves=remediation.kind.resolves,
             occurred_at=remediation.occurred_at,
             queued=remediation.waited(now),
             previous_failure=half_done.remediation if half_done else None,
@@ -209,6 +209,14 @@ class Projection(Memory):
         """Remember to look at a remediation or a run at a moment."""
         heapq.heappush(self._timers, (at, order, about))
 
+    def reach(self, moment: datetime) -> None:
+        """A record of this moment is being folded: let go what is over, moments that nobody waits for among it."""
+        super().reach(moment)
+        for _ in range(LOOKS):
+            if not self._timers or self._timers[0][0] > self.newest or self._waits(*self._timers[0]):
+                return
+            heapq.heappop(self._timers)
+
     def next_wakeup(self) -> datetime | None:
         """When something becomes due that no fact will tell; None where nothing waits for time to pass."""
         due = self.next_due()
@@ -217,9 +225,8 @@ class Projection(Memory):
     def next_due(self) -> tuple[datetime, str] | None:
         """What becomes due next, and when: the earlier first, then the older."""
         while self._timers:
-            at, _, about = self._timers[0]
-            if self._timer(about) == at:
-                return at, about
+            if self._waits(*self._timers[0]):
+                return self._timers[0][0], self._timers[0][2]
             heapq.heappop(self._timers)
         return None
 
@@ -230,6 +237,9 @@ class Projection(Memory):
             return None
         heapq.heappop(self._timers)
         return due[1]
+
+    def _waits(self, at: datetime, _order: int, about: str) -> bool:
+        return self._timer(about) == at
 
     def _timer(self, about: str) -> datetime | None:
         run = self.runs.get(ExecutionId(about))

@@ -35,6 +35,7 @@ from .state import (
     Remediation,
     Run,
     WorkflowHistory,
+    shared_kind,
     shared_target,
     shared_text,
     shared_workflow,
@@ -200,8 +201,7 @@ class _Reader:
     def _remediations(self, rows: list[Remediation]) -> None:
         for one in rows:
             _set(one, "fingerprint", self._fingerprints.setdefault(one.fingerprint, one.fingerprint))
-            for field in ("name", "severity", "environment", "priority"):
-                _set(one, field, shared_text(getattr(one, field)))
+            _set(one, "kind", shared_kind(*msgspec.structs.astuple(one.kind)))
             _set(one, "target", shared_target(one.target))
             _set(one, "workflow", shared_workflow(one.workflow))
             self._names[one.id] = one.id

@@ -6,6 +6,7 @@ from sys import intern
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.json import decode, encode
 
 from remediation_orchestrator.events import (
     Because,
@@ -59,15 +60,23 @@ class HalfDone(Struct, frozen=True, gc=False):
     fingerprint: Fingerprint
 
 
+class Kind(Struct, frozen=True, omit_defaults=True, gc=False):
+    """What many signals say alike: one value for all of them."""
+
+    name: str
+    severity: str
+    resolves: bool
+    environment: str = ""
+    priority: str = ""
+
+
 class Remediation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One problem being worked at, from its first signal to its end."""
 
     id: RemediationId
     fingerprint: Fingerprint
-    name: str
-    severity: str
+    kind: Kind
     target: Target
-    resolves: bool
     workflow: WorkflowRef | None
     phase: Phase = Phase.PENDING
     attempts: int = 0
@@ -81,8 +90,6 @@ class Remediation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     until: datetime | None = None
     """In Blocked: when to judge again. In Analyzing, AwaitingApproval: the limit, at which it still lives.
     Once it has ended: the minute until which it may be retried."""
-    environment: str = ""
-    priority: str = ""
     resolved: bool = False
     """Its source said that it is over, and has not fired since."""
 
@@ -203,6 +210,12 @@ def shared_text(text: str) -> str:
     return intern(str(text))
 
 
+@lru_cache(maxsize=4_096)
+def shared_kind(name: str, severity: str, resolves: bool, environment: str, priority: str) -> Kind:
+    """What a signal says, as every signal that says the same."""
+    return Kind(name, str(severity), resolves, environment, priority)
+
+
 def shared_target(target: Target) -> Target:
     """The same target, of parts that many targets share."""
     return Target(
@@ -211,13 +224,13 @@ def shared_target(target: Target) -> Target:
 
 
 def shared_workflow(workflow: WorkflowRef | None) -> WorkflowRef | None:
-    """The same workflow; without parameters it is one value for all."""
-    return workflow if workflow is None or workflow.parameters else _plain_workflow(workflow.id)
+    """The same workflow; one value for all with the same parameters."""
+    return None if workflow is None else _workflow(encode(workflow))
 
 
 @lru_cache(maxsize=4_096)
-def _plain_workflow(name: str) -> WorkflowRef:
-    return WorkflowRef(name)
+def _workflow(written: bytes) -> WorkflowRef:
+    return decode(written, type=WorkflowRef)
 
 
 def after(limit: datetime) -> datetime:
