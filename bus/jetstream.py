@@ -138,8 +138,9 @@ class JetStreamLog:
 
     async def append_together(self, records: Sequence[tuple[str, bytes]]) -> int:
         """Store messages one right after the other, each the first on its subject: all of them or none."""
+        firsts = [(subject, payload, {EXPECTED: "0"}) for subject, payload in records]
         try:
-            return await store_together(self._connection, records)
+            return await store_together(self._connection, firsts)
         except api.NobodyThereError as error:
             raise await self._why_nobody(records[-1][0]) from error
 
@@ -250,23 +251,19 @@ async def store(
         pause = min(2 * pause, _PAUSE_SECONDS_MAX)
 
 
-async def store_together(connection: Client, records: Sequence[tuple[str, bytes]]) -> int:
-    """Store a batch: only its last message is answered, and what came before it waits for that one."""
+async def store_together(connection: Client, records: Sequence[tuple[str, bytes, dict[str, str]]]) -> int:
+    """Store a batch, each with its headers. Only the last is answered; what came before it waits for that one."""
     assert 0 < len(records) <= TOGETHER_MAX
     batch = secrets.token_hex(8)
-    parts = [
-        (subject, payload, {BATCH: batch, BATCH_SEQUENCE: str(number), EXPECTED: "0"})
-        for number, (subject, payload) in enumerate(records, start=1)
-    ]
-    *earlier, (last, payload, headers) = parts
+    *earlier, (last, final, headers) = records
     try:
-        for part in earlier:
-            await connection.publish(part[0], part[1], headers=part[2])
+        for number, (subject, payload, own) in enumerate(earlier, start=1):
+            await connection.publish(subject, payload, headers=own | {BATCH: batch, BATCH_SEQUENCE: str(number)})
     except Error as error:  # A batch without its end is forgotten by the server.
         raise LogUnreachableError(f"the broker cannot be reached: {error}") from error
-    headers[BATCH_COMMIT] = "1"
+    headers = headers | {BATCH: batch, BATCH_SEQUENCE: str(len(records)), BATCH_COMMIT: "1"}
     try:
-        answer = await api.request(connection, last, payload, headers=headers, seconds=APPEND_SECONDS)
+        answer = await api.request(connection, last, final, headers=headers, seconds=APPEND_SECONDS)
     except api.NoAnswerError as error:
         raise UnknownOutcomeError(f"{error}: they may be stored or not") from error
     stored = _read_answer(last, answer)
