@@ -11,7 +11,6 @@ import asyncio
 import gc
 import itertools
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -126,7 +125,13 @@ def _timed(name: str, action: Callable[[], None]) -> Figures:
 
 def _since(name: str, began: float, busy: float) -> Figures:
     seconds, busy = time.perf_counter() - began, time.process_time() - busy
-    return name, seconds, busy, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return name, seconds, busy, _peak()
+
+
+def _peak() -> float:
+    """MiB of this process at its largest; what getrusage says may be from before it was a program of its own."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) / 1024
 
 
 def _lines(path: Path) -> None:
