@@ -5,6 +5,7 @@ publisher takes as little as it can of what the server and the orchestrator shar
 
 import asyncio
 import sys
+from collections.abc import Sequence
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -20,7 +21,12 @@ UNDER_WAY_MAX = 1_000
 
 
 async def publish(connection: Client, subject: str, payloads: list[bytes]) -> None:
-    """Publish all, and return when all are acknowledged."""
+    """Publish all on one subject, and return when all are acknowledged."""
+    await publish_records(connection, [(subject, payload) for payload in payloads])
+
+
+async def publish_records(connection: Client, records: Sequence[tuple[str, bytes]]) -> None:
+    """Publish all, each on its subject, and return when all are acknowledged."""
     acknowledged = 0
     progress = asyncio.Event()
 
@@ -33,12 +39,12 @@ async def publish(connection: Client, subject: str, payloads: list[bytes]) -> No
 
     inbox = connection.new_inbox()
     subscription = await connection.subscribe(inbox, cb=on_answer, pending_msgs_limit=0, pending_bytes_limit=0)
-    for sent, payload in enumerate(payloads):
+    for sent, (subject, payload) in enumerate(records):
         while sent - acknowledged >= UNDER_WAY_MAX:
             progress.clear()
             await progress.wait()
         await connection.publish(subject, payload, reply=inbox)
-    while acknowledged < len(payloads):
+    while acknowledged < len(records):
         progress.clear()
         await progress.wait()
     await subscription.unsubscribe()

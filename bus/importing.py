@@ -2,7 +2,7 @@
 
 It never touches a cell that has a log, and leaves nothing behind where it fails."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from nats.aio.client import Client
@@ -12,8 +12,11 @@ from remediation_orchestrator.events.subjects import parse
 
 from . import api, topology
 from .imported import wrapped
-from .jetstream import store
-from .port import LogError, OccupiedError
+from .jetstream import store_together
+from .port import TOGETHER_MAX, LogError, OccupiedError
+
+# The broker keeps a batch beside the stream until it is whole.
+BATCH_BYTES = 4 * 1024 * 1024
 
 
 async def bring_in(connection: Client, cell: CellName, first: int, messages: Iterable[StoredMessage]) -> int:
@@ -26,18 +29,32 @@ async def bring_in(connection: Client, cell: CellName, first: int, messages: Ite
     created = await api.call(connection, f"STREAM.CREATE.{name}", _config(cell, first), api.StreamInfo)
     count = 0
     try:
-        for message in messages:
-            sequence = await store(
-                connection, _subject(cell, message), message.payload, headers=wrapped(message), expect=None
-            )
-            if sequence != message.sequence:
-                raise LogError(f"record {message.sequence} was stored as {sequence}: somebody else writes there")
-            count += 1
+        for batch in _batches(messages):
+            records = [(_subject(cell, message), message.payload, wrapped(message)) for message in batch]
+            sequence = await store_together(connection, records)
+            if sequence != batch[-1].sequence:
+                wrong = f"record {batch[-1].sequence} was stored as {sequence}: somebody else writes there"
+                raise LogError(wrong)
+            count += len(batch)
     except BaseException:
         await api.call(connection, f"STREAM.DELETE.{name}", {}, api.Done)
         raise
     await topology.update_stream(connection, created, {"sealed": True, "deny_delete": True, "deny_purge": True})
     return count
+
+
+def _batches(messages: Iterable[StoredMessage]) -> Iterator[list[StoredMessage]]:
+    """Part the records: each part is stored under one sync."""
+    batch: list[StoredMessage] = []
+    size = 0
+    for message in messages:
+        if batch and (len(batch) == TOGETHER_MAX or size + len(message.payload) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(message)
+        size += len(message.payload)
+    if batch:
+        yield batch
 
 
 def _config(cell: CellName, first: int) -> dict[str, Any]:

@@ -5,7 +5,8 @@ A record is stored by the server's word alone: what leaves that open is an Unkno
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,19 +14,28 @@ import msgspec
 from msgspec import Struct
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import Error
 
 from remediation_orchestrator.events import CellName, StoredMessage, subjects
 
 from . import api, topology
 from .feed import Feed
 from .imported import restored
-from .port import LogError, LogFullError, LogUnreachableError, StaleWriteError, UnknownOutcomeError
+from .port import (
+    TOGETHER_MAX,
+    LogError,
+    LogFullError,
+    LogUnreachableError,
+    StaleWriteError,
+    UnknownOutcomeError,
+)
 
 if TYPE_CHECKING:
     from .snapshots import JetStreamSnapshots
 
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 MESSAGE_ID = "Nats-Msg-Id"
+BATCH, BATCH_SEQUENCE, BATCH_COMMIT = "Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"
 
 # An fsync takes milliseconds, an election up to seven seconds: longer waits are better spent asking `last`.
 APPEND_SECONDS = 5.0
@@ -49,6 +59,8 @@ class _Stored(Struct):
     """The server's answer to an append."""
 
     seq: int = 0
+    count: int = 0
+    """How many were stored together; 0 for a single one."""
     error: api.Refusal | None = None
 
 
@@ -123,6 +135,14 @@ class JetStreamLog:
             return await store(self._connection, subject, payload, headers=headers, expect=expect)
         except api.NobodyThereError as error:
             raise await self._why_nobody(subject) from error
+
+    async def append_together(self, records: Sequence[tuple[str, bytes]]) -> int:
+        """Store messages one right after the other, each the first on its subject: all of them or none."""
+        firsts = [(subject, payload, {EXPECTED: "0"}) for subject, payload in records]
+        try:
+            return await store_together(self._connection, firsts)
+        except api.NobodyThereError as error:
+            raise await self._why_nobody(records[-1][0]) from error
 
     async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
         """Yield every message from sequence `start` on, in order, each once."""
@@ -229,6 +249,29 @@ async def store(
             raise UnknownOutcomeError(f"{subject}: another append there is still in flight")
         await asyncio.sleep(pause)
         pause = min(2 * pause, _PAUSE_SECONDS_MAX)
+
+
+async def store_together(connection: Client, records: Sequence[tuple[str, bytes, dict[str, str]]]) -> int:
+    """Store a batch, each with its headers. Only the last is answered; what came before it waits for that one."""
+    assert 0 < len(records) <= TOGETHER_MAX
+    batch = secrets.token_hex(8)
+    *earlier, (last, final, headers) = records
+    try:
+        for number, (subject, payload, own) in enumerate(earlier, start=1):
+            await connection.publish(subject, payload, headers=own | {BATCH: batch, BATCH_SEQUENCE: str(number)})
+    except Error as error:  # A batch without its end is forgotten by the server.
+        raise LogUnreachableError(f"the broker cannot be reached: {error}") from error
+    headers = headers | {BATCH: batch, BATCH_SEQUENCE: str(len(records)), BATCH_COMMIT: "1"}
+    try:
+        answer = await api.request(connection, last, final, headers=headers, seconds=APPEND_SECONDS)
+    except api.NoAnswerError as error:
+        raise UnknownOutcomeError(f"{error}: they may be stored or not") from error
+    stored = _read_answer(last, answer)
+    if stored.error is not None:
+        raise _refused(f"{len(records)} records up to {last}", 0, stored.error)
+    if stored.count != len(records):
+        raise UnknownOutcomeError(f"{last}: the broker knows nothing of batches, and may have stored some")
+    return stored.seq
 
 
 def _read_answer(subject: str, answer: Msg) -> _Stored:

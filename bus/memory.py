@@ -4,7 +4,7 @@ Held to the contract of the one on JetStream. Time is what the cell was given; r
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -12,7 +12,7 @@ from remediation_orchestrator.events import CellName, StoredMessage, subjects
 
 from .jetstream import EXPECTED, MESSAGE_ID, matches, not_taken
 from .lease import TTL
-from .port import LogFullError, StaleWriteError
+from .port import TOGETHER_MAX, LogError, LogFullError, StaleWriteError
 from .snapshots import MemorySnapshots
 from .topology import DUPLICATE_WINDOW, identity_of, stream_name
 
@@ -83,19 +83,12 @@ class MemoryCell:
 
     def store(self, subject: str, payload: bytes, expect: int | None, message_id: str | None) -> int:
         """Store one message at once. Raises as `append` does, in the order in which the server judges."""
-        if not self._takes(subject):
-            raise not_taken(self.cell, subject)
-        newest = self._newest.get(subject)
-        last = newest.sequence if newest else 0
-        if expect is not None and expect != last:
-            raise StaleWriteError(subject, expect, last)
+        self._check(subject, expect)
         repeated = self._repeated(message_id)
         if repeated is not None:
             return repeated
-        size = len(subject) + len(payload) + RECORD_OVERHEAD_BYTES
-        if self._max_bytes is not None and self._bytes + size > self._max_bytes:
-            raise LogFullError(f"{subject}: maximum bytes exceeded")
-        self._bytes += size
+        self._check_room([(subject, payload)])
+        self._bytes += _size(subject, payload)
         headers = {} if expect is None else {EXPECTED: str(expect)}
         if message_id is not None:
             headers[MESSAGE_ID] = message_id
@@ -105,6 +98,16 @@ class MemoryCell:
         self._newest[subject] = message
         self._news = _announce(self._news)
         return message.sequence
+
+    def store_together(self, records: Sequence[tuple[str, bytes]]) -> int:
+        """Store messages that are each the first on their subject, all of them or none. Raises as `store` does."""
+        assert 0 < len(records) <= TOGETHER_MAX
+        for subject, _ in records:
+            self._check(subject, 0)
+        if len({subject for subject, _ in records}) < len(records):
+            raise LogError("two of the records are on one subject")
+        self._check_room(records)
+        return [self.store(subject, payload, 0, None) for subject, payload in records][-1]
 
     def newest(self, subject: str) -> StoredMessage | None:
         """The newest message on a subject."""
@@ -156,6 +159,19 @@ class MemoryCell:
             async with asyncio.timeout(remaining):
                 await self._lease_news.wait()
 
+    def _check(self, subject: str, expect: int | None) -> None:
+        if not self._takes(subject):
+            raise not_taken(self.cell, subject)
+        newest = self._newest.get(subject)
+        last = newest.sequence if newest else 0
+        if expect is not None and expect != last:
+            raise StaleWriteError(subject, expect, last)
+
+    def _check_room(self, records: Sequence[tuple[str, bytes]]) -> None:
+        size = sum(_size(subject, payload) for subject, payload in records)
+        if self._max_bytes is not None and self._bytes + size > self._max_bytes:
+            raise LogFullError(f"{records[-1][0]}: maximum bytes exceeded")
+
     def _takes(self, subject: str) -> bool:
         bound = subjects.bound_subjects(self.cell, signals=self._signals)
         return any(matches(pattern, subject) for pattern in bound)
@@ -201,6 +217,13 @@ class MemoryLog(_Handle):
         await self.strike(Moment.STORE, subject)
         sequence = self._store.store(subject, payload, expect, message_id)
         await self.strike(Moment.ANSWER, subject)
+        return sequence
+
+    async def append_together(self, records: Sequence[tuple[str, bytes]]) -> int:
+        """Store messages that are each the first on their subject, all of them or none."""
+        await self.strike(Moment.STORE, records[-1][0])
+        sequence = self._store.store_together(records)
+        await self.strike(Moment.ANSWER, records[-1][0])
         return sequence
 
     async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
@@ -299,6 +322,10 @@ class MemoryLease(_Handle):
     async def close(self) -> None:
         """Stop watching for changes."""
         self._watching = False
+
+
+def _size(subject: str, payload: bytes) -> int:
+    return len(subject) + len(payload) + RECORD_OVERHEAD_BYTES
 
 
 def _announce(news: asyncio.Event) -> asyncio.Event:

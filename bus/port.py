@@ -3,11 +3,14 @@
 A log promises: what `append` returned is on disk; messages are read in the order of their sequences,
 each once; an expectation is judged by whoever stores, never by the reader's idea of the log."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from remediation_orchestrator.events import CellName, StoredMessage
+
+# Half of what the broker takes at most.
+TOGETHER_MAX = 500
 
 
 class LogError(Exception):
@@ -105,6 +108,12 @@ class EventLog(ReadableLog, Protocol):
         `expect` is the sequence that must be the last on `subject`; 0 demands that it is the first there.
         `message_id` lets the server drop a repetition (within its window) and answer with the first.
         Raises StaleWriteError, UnknownOutcomeError, LogFullError or LogUnreachableError."""
+
+    async def append_together(self, records: Sequence[tuple[str, bytes]]) -> int:
+        """Store up to TOGETHER_MAX messages one right after the other, under one sync: all of them or none.
+
+        Each has a subject of its own and must be the first there. Returns the sequence of the last.
+        Raises as `append` does. A log that cannot do it is a LogError: append them one by one instead."""
 
     async def fill(self) -> float:
         """How full the log is: the share of its limit that is used, from 0.0; 0.0 where it has none."""

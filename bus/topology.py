@@ -62,6 +62,7 @@ def stream_config(cell: CellName, *, replicas: int = 1, max_bytes: int | None = 
         "max_bytes": -1 if max_bytes is None else max_bytes,
         "num_replicas": replicas,
         "allow_direct": True,
+        "allow_atomic": True,  # Commands of one round are stored under one sync.
         "duplicate_window": int(DUPLICATE_WINDOW.total_seconds()) * NANOSECONDS,
     }
 
@@ -194,11 +195,13 @@ def _check_keeps_everything(config: dict[str, Any]) -> None:
 
 
 def _lossless_changes(cell: CellName, found: api.StreamInfo, max_bytes: int | None) -> dict[str, Any]:
-    """What may be changed without losing anything: missing subjects, and a limit above what is stored."""
+    """What may be changed without losing anything: missing subjects, batches, a limit above what is stored."""
     changes: dict[str, Any] = {}
     bound = set(found.config.get("subjects", []))
     if not bound >= set(subjects.bound_subjects(cell, signals=False)):
         changes["subjects"] = subjects.bound_subjects(cell)
+    if not found.config.get("allow_atomic"):
+        changes["allow_atomic"] = True
     if max_bytes is not None and max_bytes != found.config.get("max_bytes", -1):
         if max_bytes > found.state.bytes:
             changes["max_bytes"] = max_bytes

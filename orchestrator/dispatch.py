@@ -1,13 +1,14 @@
 """Sending what is owed: each command and each revocation on its own subject, where it must be the first record.
 
-So it can be sent again by anyone at any time, and stands in the log once."""
+So it can be sent again by anyone at any time, and stands in the log once. Many commands are stored together,
+under one sync; where that fails, for whatever reason, each is sent by itself, safe for the same reason."""
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import datetime
 
-from remediation_orchestrator.bus.port import EventLog, LogError, StaleWriteError
+from remediation_orchestrator.bus.port import TOGETHER_MAX, EventLog, LogError, StaleWriteError
 from remediation_orchestrator.events import (
     ExecutionId,
     PhaseChanged,
@@ -26,6 +27,8 @@ from .routing.state import Owed
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.25
+# A batch costs the broker about as much as this many single records, whatever its size.
+TOGETHER_MIN = 16
 # What a stopping orchestrator waits for its last commands; what is not sent by then stays owed.
 CLOSE_SECONDS = 2.0
 
@@ -37,14 +40,28 @@ class Dispatcher:
         self._log = log
         self._source = source
         self._sent: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._batch = asyncio.Lock()
+        """Held by the one batch that is under way."""
 
     def dispatch(self, view: Projection, now: datetime) -> None:
-        """Send all that is owed and not under way, all at once."""
+        """Send all that is owed and not under way, all at once: many commands together, the rest one by one."""
         for key in [key for key, task in self._sent.items() if task.done() and key not in view.owed]:
             del self._sent[key]
-        for key, owed in view.owed.items():
-            if key not in self._sent and owed.position is not None and _still_wanted(owed, key[0], now):
-                self._send(key, self._settle(key[0], owed, now))
+        due = [
+            (key, owed)
+            for key, owed in view.owed.items()
+            if key not in self._sent and owed.position is not None and _still_wanted(owed, key[0], now)
+        ]
+        commands = [(key, self._command(key[0], owed, now)) for key, owed in due if key[0] != "revoke"]
+        while len(commands) >= TOGETHER_MIN:
+            together, commands = commands[:TOGETHER_MAX], commands[TOGETHER_MAX:]
+            self._send([key for key, _ in together], self._store_together([record for _, record in together]))
+        for key, record in commands:
+            self._send([key], self._store(*record))
+        for key, owed in due:
+            if key[0] == "revoke":
+                assert isinstance(owed.decision, PhaseChanged)
+                self._send([key], self._store_revocation(revocation_of(owed.decision), now))
 
     def has_new_cancel(self, view: Projection) -> bool:
         """Whether a run is to be cancelled that has not been sent its cancel."""
@@ -54,33 +71,40 @@ class Dispatcher:
         """End a run that has not begun, if nobody has begun it meanwhile."""
         if ("revoke", execution) not in self._sent:
             fact = WorkflowRevoked(execution, reason=reason)
-            self._send(("revoke", execution), self._store_revocation(fact, now))
+            self._send([("revoke", execution)], self._store_revocation(fact, now))
 
     async def close(self) -> None:
         """Let what is under way arrive, for a little while."""
-        under_way = [task for task in self._sent.values() if not task.done()]
+        under_way = {task for task in self._sent.values() if not task.done()}
         if under_way:
             _, late = await asyncio.wait(under_way, timeout=CLOSE_SECONDS)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def _send(self, key: tuple[str, str], sending: Coroutine[None, None, None]) -> None:
-        self._sent[key] = asyncio.create_task(sending)
+    def _send(self, keys: list[tuple[str, str]], sending: Coroutine[None, None, None]) -> None:
+        self._sent.update(dict.fromkeys(keys, asyncio.create_task(sending)))
 
-    async def _settle(self, kind: str, owed: Owed, now: datetime) -> None:
-        if kind == "revoke":
-            assert isinstance(owed.decision, PhaseChanged)
-            await self._store_revocation(revocation_of(owed.decision), now)
-            return
+    def _command(self, kind: str, owed: Owed, now: datetime) -> tuple[str, bytes]:
+        """The command that is owed, as it is stored: its subject and its bytes."""
         assert owed.position is not None
         command = command_of(kind, owed.decision, owed.position)
         payload = encode(command, command_attributes(command, self._source, now))
-        await self._store(subjects.command(self._log.cell, command), payload)
+        return subjects.command(self._log.cell, command), payload
 
     async def _store_revocation(self, fact: WorkflowRevoked, now: datetime) -> None:
         attributes = Attributes(id=f"{fact.execution}.revoked", source=self._source, time=now)
         await self._store(subjects.execution(self._log.cell, fact.execution), encode(fact, attributes))
+
+    async def _store_together(self, records: Sequence[tuple[str, bytes]]) -> None:
+        async with self._batch:
+            try:
+                await self._log.append_together(records)
+            except LogError as error:  # One by one is safe, whatever has become of the batch.
+                log.warning("not sent together", extra={"commands": len(records), "why": str(error)})
+            else:
+                return
+        await asyncio.gather(*(self._store(*record) for record in records))
 
     async def _store(self, subject: str, payload: bytes) -> None:
         while True:

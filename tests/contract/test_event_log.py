@@ -11,7 +11,14 @@ from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.memory import MemoryCell
-from remediation_orchestrator.bus.port import EventLog, LogFullError, LogUnreachableError, StaleWriteError
+from remediation_orchestrator.bus.port import (
+    TOGETHER_MAX,
+    EventLog,
+    LogError,
+    LogFullError,
+    LogUnreachableError,
+    StaleWriteError,
+)
 from remediation_orchestrator.events import CellName, StoredMessage
 
 PATIENCE = 10
@@ -184,6 +191,65 @@ async def test_of_many_that_want_to_be_first_one_is(make_log: MakeLog) -> None:
     assert [outcome for outcome in outcomes if not isinstance(outcome, StaleWriteError)] == [1]
 
 
+def commands(log: EventLog, first: int, count: int) -> list[tuple[str, bytes]]:
+    """So many records, each on a subject of its own."""
+    return [(on(log, f"command.workflow.wfe-{n}"), b"%d" % n) for n in range(first, first + count)]
+
+
+async def test_what_is_appended_together_stands_together(log: EventLog) -> None:
+    """In the order in which it was given, one right after the other, each with its own expectation."""
+    await log.append(on(log), b"before")
+    given = commands(log, 0, TOGETHER_MAX)
+    assert await log.append_together(given) == 1 + TOGETHER_MAX
+    stored = await all_of(log, 2)
+    assert [(m.subject, m.payload) for m in stored] == given
+    assert [m.sequence for m in stored] == list(range(2, 2 + TOGETHER_MAX))
+    assert {(m.headers or {})["Nats-Expected-Last-Subject-Sequence"] for m in stored} == {"0"}
+    assert await log.last(given[7][0]) == stored[7]
+
+
+@pytest.mark.parametrize("taken", [0, 5, 9])
+async def test_of_what_is_appended_together_nothing_is_stored_where_one_is_not_the_first(
+    log: EventLog, taken: int
+) -> None:
+    """Whichever it is; the others can still be appended one by one, and again together."""
+    given = commands(log, 0, 10)
+    await log.append(given[taken][0], b"first", expect=0)
+    with pytest.raises(StaleWriteError):
+        await log.append_together(given)
+    assert await log.last_sequence() == 1
+    assert await log.append(given[taken - 1][0], b"x", expect=0) == 2
+    assert await log.append_together(commands(log, 20, 3)) == 5
+
+
+async def test_of_two_that_append_the_same_together_one_does(make_log: MakeLog) -> None:
+    """As it is after a lost answer: the whole of one, and nothing of the other."""
+    logs = [await make_log(), await make_log()]
+    given = commands(logs[0], 0, 50)
+    outcomes = await asyncio.gather(*(log.append_together(given) for log in logs), return_exceptions=True)
+    assert sum(isinstance(one, LogError) for one in outcomes) == 1
+    assert await logs[0].last_sequence() == max(one for one in outcomes if isinstance(one, int)) == 50
+
+
+async def test_together_and_one_by_one_at_once_store_each_once(make_log: MakeLog) -> None:
+    """A batch that is still under way while somebody has given it up."""
+    together, single = await make_log(), await make_log()
+    given = commands(together, 0, 30)
+    await asyncio.gather(
+        together.append_together(given),
+        *(single.append(subject, payload, expect=0) for subject, payload in reversed(given)),
+        return_exceptions=True,
+    )
+    assert sorted((m.subject, m.payload) for m in await all_of(single)) == sorted(given)
+
+
+async def test_two_on_one_subject_are_not_appended_together(log: EventLog) -> None:
+    """The second would not be the first there."""
+    with pytest.raises(LogError):
+        await log.append_together([*commands(log, 0, 3), *commands(log, 1, 1)])
+    assert await log.last_sequence() == 0
+
+
 async def test_a_repeated_message_id_is_answered_with_the_first(log: EventLog) -> None:
     """The second is dropped, also with other bytes; another id is another message."""
     assert await log.append(on(log), b"1", message_id="a") == 1
@@ -219,6 +285,16 @@ async def test_a_full_log_refuses_and_keeps_what_it_has(make_log: MakeLog) -> No
     assert 0.85 < await log.fill() <= 1.0
     assert (await all_of(log))[0].sequence == 1
     assert await log.first_sequence() == 1
+
+
+async def test_what_does_not_fit_together_is_refused_whole(make_log: MakeLog) -> None:
+    """Although some of it would fit; one by one, that is stored."""
+    log = await make_log(max_bytes=10_000)
+    given = [(subject, b"x" * 1_000) for subject, _ in commands(log, 0, 20)]
+    with pytest.raises(LogFullError):
+        await log.append_together(given)
+    assert await log.last_sequence() == 0
+    assert await log.append(*given[0], expect=0) == 1
 
 
 async def test_shut_for_signals_the_rest_goes_on(log: EventLog) -> None:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
         ("storm", ("--count", "1100", "--rounds", "1"), 3),
         ("latency", ("--count", "100", "--rounds", "1"), 2),
         ("fold", ("--count", "300", "--rounds", "1"), 3),
-        ("evidence", ("--count", "300", "--rounds", "1"), 6),
+        ("evidence", ("--count", "300", "--rounds", "1"), 7),
     ],
 )
 def test_each_benchmark_runs_alone(benchmark: str, options: tuple[str, ...], rows: int) -> None:

@@ -132,6 +132,37 @@ async def test_many_appends_in_flight_when_the_server_dies(tmp_path: Path) -> No
     assert list(stored) == list(range(1, len(stored) + 1))
 
 
+async def test_what_was_under_way_together_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Killed five times in the middle of batches; an answer that was lost may have been a yes."""
+    server = EmbeddedServer(tmp_path).start()
+    port, size, acknowledged, batches = server.port, 100, 0, 0
+    try:
+        async with connected(server.url) as client, asyncio.timeout(PATIENCE):
+            log = await JetStreamLog.ensure(client, CELL)
+
+            async def append() -> None:
+                nonlocal acknowledged, batches
+                while True:
+                    batches += 1
+                    subject = f"ro.main.command.workflow.wfe-{batches}"
+                    await log.append_together([(f"{subject}-{n}", b"x" * 500) for n in range(size)])
+                    acknowledged += 1
+
+            for kills in range(5):
+                appending = asyncio.create_task(append())
+                await until(lambda enough=3 * kills + 3: acknowledged >= enough)
+                kill(server)
+                with pytest.raises((UnknownOutcomeError, LogUnreachableError)):
+                    await appending
+                server = EmbeddedServer(tmp_path, port=port).start()
+                await until(lambda: client.is_connected)
+            stored = [message.subject.rpartition("-")[0] async for message in log.read()]
+    finally:
+        server.stop()
+    assert {stored.count(batch) for batch in set(stored)} == {size}
+    assert acknowledged <= len(set(stored)) <= batches
+
+
 async def test_a_standby_still_hears_of_the_lapse_after_a_restart(tmp_path: Path) -> None:
     """The active one and the server die together; the standby takes over."""
     server = EmbeddedServer(tmp_path).start()

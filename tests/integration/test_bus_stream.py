@@ -51,6 +51,20 @@ async def test_an_existing_stream_is_adopted(connection: Client, log: JetStreamL
     assert info.config["subjects"] == bound_subjects(log.cell, signals=False)
 
 
+async def test_a_stream_of_an_earlier_version_learns_to_store_together(connection: Client, cell: CellName) -> None:
+    """Adopted with its records; whoever opened it before goes on, and until then it says that it cannot."""
+    config = {**topology.stream_config(cell), "allow_atomic": False}
+    await api.call(connection, f"STREAM.CREATE.{config['name']}", config, api.StreamInfo)
+    before = await JetStreamLog.open(connection, cell)
+    assert await before.append(f"ro.{cell}.decision", b"x", expect=0) == 1
+    records = [(f"ro.{cell}.command.workflow.{n}", b"x") for n in range(3)]
+    with pytest.raises(LogError, match="atomic publish is disabled"):
+        await before.append_together(records)
+    adopted = await JetStreamLog.ensure(connection, cell)
+    assert (adopted.identity, await adopted.last_sequence()) == (before.identity, 1)
+    assert await before.append_together(records) == 4
+
+
 @pytest.mark.parametrize(
     "lossy", [{"discard": "old", "max_msgs": 5}, {"max_age": 3_600 * 10**9}, {"retention": "workqueue"}]
 )

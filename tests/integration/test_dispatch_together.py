@@ -1,0 +1,85 @@
+"""The commands of a round with many are stored together; whatever becomes of that, each stands in the log once."""
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+from cell import bare, events_of, findings, orchestrator, running, wait_for
+from nats.aio.client import Client
+
+from remediation_orchestrator.bus.clock import BrokerClock
+from remediation_orchestrator.bus.jetstream import BATCH, JetStreamLog
+from remediation_orchestrator.bus.memory import MemoryCell, MemoryLog, Moment
+from remediation_orchestrator.bus.port import EventLog, UnknownOutcomeError
+from remediation_orchestrator.events import CellName, CreateWorkflow, StoredMessage, subjects
+from remediation_orchestrator.orchestrator.dispatch import TOGETHER_MIN
+from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
+
+MANY = 2 * TOGETHER_MIN
+
+
+def signals(count: int) -> bytes:
+    """So many at once, about a target each."""
+    return b"[" + b",".join(bare(target=f"target-{n}") for n in range(count)) + b"]"
+
+
+async def commands(log: EventLog, count: int) -> list[StoredMessage]:
+    """The first so many commands."""
+    found = []
+    async for message in log.read(follow=True):
+        if ".command.workflow." in message.subject:
+            found.append(message)
+            if len(found) == count:
+                break
+    return found
+
+
+@pytest.mark.parametrize(("count", "together"), [(TOGETHER_MIN - 1, False), (TOGETHER_MIN, True), (600, True)])
+async def test_many_commands_of_a_round_are_stored_together(
+    connection: Client, log: JetStreamLog, cell: CellName, count: int, together: bool
+) -> None:
+    """Each on its own subject; a few are sent by themselves, and more than a batch takes in several."""
+    async with running(await orchestrator(connection, cell)), asyncio.timeout(30):
+        await log.append(subjects.signal(cell, "test"), signals(count))
+        found = await commands(log, count)
+    assert len({message.subject for message in found}) == count
+    assert all((BATCH in (message.headers or {})) == together for message in found)
+    assert await findings(log) == []
+
+
+class OneBatchFails:
+    """The first batch is lost on its way, or its answer is."""
+
+    def __init__(self, moment: Moment) -> None:
+        self._moment = moment
+        self.struck = 0
+
+    async def __call__(self, moment: Moment, subject: str) -> None:
+        """Strike once."""
+        if moment is self._moment and ".command." in subject and not self.struck:
+            self.struck += 1
+            raise UnknownOutcomeError(f"{subject}: no answer")
+
+
+@pytest.mark.parametrize("moment", [Moment.STORE, Moment.ANSWER])
+async def test_after_a_batch_that_failed_every_command_is_in_the_log_once(moment: Moment) -> None:
+    """Whether it was stored or not: one by one they are admitted once."""
+    loop = asyncio.get_running_loop()
+    clock = BrokerClock(datetime(2026, 11, 21, 10, tzinfo=UTC), monotonic=loop.time)
+    cell = MemoryCell(CellName("main"), clock.now)
+    faults, log = OneBatchFails(moment), cell.log()
+    async with running(Orchestrator(MemoryLog(cell, faults), cell.lease(), clock, Identity("o1", "test"))):
+        await log.append(subjects.signal(log.cell, "test"), signals(MANY))
+        async with asyncio.timeout(10):
+            await commands(log, MANY)
+        last = await log.append(subjects.signal(log.cell, "test"), bare(target="last"))
+        await wait_for(log, _creates, last)
+    assert faults.struck == 1
+    sent = Counter(one.execution for one in await events_of(log) if isinstance(one, CreateWorkflow))
+    assert len(sent) == MANY + 1
+    assert set(sent.values()) == {1}
+
+
+def _creates(event: object) -> bool:
+    return isinstance(event, CreateWorkflow)
