@@ -49,7 +49,8 @@ class Projection(Memory):
         super().__init__(forgotten)
         self.runs: dict[ExecutionId, Run] = {}
         self.holders: dict[Target, ExecutionId] = {}
-        self.queues: dict[Target, OrderedDict[RemediationId, None]] = {}
+        self.queues: dict[Target, dict[RemediationId, None]] = {}
+        """Who waits for each target, in the order of being blocked. There are many, and each is short."""
         self.half_done: dict[tuple[Target, str], HalfDone] = {}
         self.unjudged: OrderedDict[Position, Unjudged] = OrderedDict()
         self.waiting: dict[Fingerprint, deque[Position]] = {}
@@ -191,7 +192,7 @@ class Projection(Memory):
 
     def enqueue(self, remediation: Remediation) -> None:
         """Let a remediation wait for its target, behind all that wait already."""
-        self.queues.setdefault(remediation.target, OrderedDict())[remediation.id] = None
+        self.queues.setdefault(remediation.target, {})[remediation.id] = None
 
     def dequeue(self, remediation: Remediation) -> None:
         """Let a remediation wait no longer."""

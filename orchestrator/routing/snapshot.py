@@ -5,7 +5,6 @@ judged: so nothing waits for a verdict, and the chain goes on from the frame's o
 parts, each a JSON object {"table", "rows"}; their values are frozen, so a copy of the tables is a copy of all."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import islice
@@ -232,7 +231,7 @@ class _Reader:
 
     def _queues(self, rows: list[tuple[Target, list[RemediationId]]]) -> None:
         for target, queue in rows:
-            self._view.queues[target] = OrderedDict.fromkeys(queue)
+            self._view.queues[target] = dict.fromkeys(queue)
 
     def _workflows(self, rows: list[tuple[Target, str, WorkflowHistory]]) -> None:
         for target, workflow, done in rows:
