@@ -9,7 +9,7 @@ READY := .venv/.ready
 # uv takes the Python that is here: fetching one would need more network than PyPI.
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test check bench
+.PHONY: demo test check bench bench-scaling
 
 demo: $(READY)
 	@$(BIN)/ro demo
@@ -26,6 +26,15 @@ check: $(READY)
 # All of it, or some: make bench PART="decisions peers". Figures and charts go to docs/figures.
 bench: $(READY)
 	@UV=$(UV) $(BIN)/python -m benchmarks.suite $(PART)
+
+# What a cell can hold, and how that grows: the figures and curves of docs/scaling.md. Half an hour.
+SCALING := memory start cells growth replicas
+bench-scaling: $(READY)
+	@set -e; for part in $(SCALING); do \
+	    $(BIN)/python -m benchmarks.$$part --json > docs/figures/scaling/$$part.new; \
+	    mv docs/figures/scaling/$$part.new docs/figures/scaling/$$part.json; \
+	done
+	@$(BIN)/python -m benchmarks.curves
 
 $(READY): pyproject.toml uv.lock | $(UV)
 	@$(UV) sync --locked --quiet

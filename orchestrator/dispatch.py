@@ -27,8 +27,6 @@ from .routing.state import Owed
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.25
-# A batch costs the broker about as much as this many single records, whatever its size.
-TOGETHER_MIN = 16
 # What a stopping orchestrator waits for its last commands; what is not sent by then stays owed.
 CLOSE_SECONDS = 2.0
 
@@ -36,8 +34,10 @@ CLOSE_SECONDS = 2.0
 class Dispatcher:
     """What is under way to the log, besides frames."""
 
-    def __init__(self, log: EventLog, source: str) -> None:
+    def __init__(self, log: EventLog, source: str, together: int = 16) -> None:
+        """From `together` commands on they go as a batch, which costs the broker about as much as so many."""
         self._log = log
+        self._together = together
         self._source = source
         self._sent: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._batch = asyncio.Lock()
@@ -53,7 +53,7 @@ class Dispatcher:
             if key not in self._sent and owed.position is not None and _still_wanted(owed, key[0], now)
         ]
         commands = [(key, self._command(key[0], owed, now)) for key, owed in due if key[0] != "revoke"]
-        while len(commands) >= TOGETHER_MIN:
+        while len(commands) >= self._together:
             together, commands = commands[:TOGETHER_MAX], commands[TOGETHER_MAX:]
             self._send([key for key, _ in together], self._store_together([record for _, record in together]))
         for key, record in commands:

@@ -46,6 +46,8 @@ class Pace(Struct, frozen=True):
     """To see how full the log is."""
     snapshot: int = 10_000
     """To write a snapshot: messages of the log since the one before, at least."""
+    together: int = 16
+    """To send commands together: so many of one round, which is what a batch costs the broker."""
 
 
 PACE = Pace()
@@ -77,7 +79,7 @@ class Leader:
         self._keeper = keeper
         self._source = source(log.cell, f"orchestrator/{name}")
         self._subject = subjects.decision(log.cell)
-        self._dispatcher = Dispatcher(log, self._source)
+        self._dispatcher = Dispatcher(log, self._source, pace.together)
         self._own: dict[int, float] = {}
         """Frames stored and not read back yet, and when (monotonic seconds) their append was acknowledged."""
         self.unstored: str | None = None

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 from msgspec import Struct
 
-from remediation_orchestrator.bus.port import Clock, EventLog, Lease, LogError
+from remediation_orchestrator.bus.port import Clock, EventLog, Lease, LogError, LogUnreachableError
 from remediation_orchestrator.events import OrchestratorStarted
 
 from .inbox import Inbox
@@ -112,7 +112,7 @@ class Orchestrator:
     async def _reading(self) -> AsyncIterator[None]:
         """Read the log into a fresh fold, from a snapshot on if there is one, as long as the context lasts."""
         self.inbox, self._ask_at = Inbox(), 0.0
-        self.fold = await begin(self._log)
+        self.fold = await self._begin()
         self._begun_at = self.fold.chain.head
         tasks = [
             asyncio.create_task(self._read(self.inbox)),
@@ -124,6 +124,16 @@ class Orchestrator:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _begin(self) -> Fold:
+        """Begin as soon as the log can be asked. Raises LogError where that can never be."""
+        while not self._stopping.is_set():
+            try:
+                return await begin(self._log)
+            except LogUnreachableError as error:
+                log.warning("cannot begin yet", extra={"why": str(error)})
+                await asyncio.sleep(self._pace.renew)
+        return Fold()
 
     async def _read(self, inbox: Inbox) -> None:
         try:

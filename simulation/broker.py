@@ -4,7 +4,7 @@ A consumer delivers as JetStream's durable pull consumers were seen to: at least
 not confirmed for `ack_wait`, and any number of times."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from remediation_orchestrator.bus.memory import MemoryCell, MemoryLog, Moment
@@ -122,11 +122,17 @@ class Line(MemoryLog):
         is_decision = subject == subjects.decision(CELL)
         self._deciding = self._deciding or is_decision
         if expect is not None and self._broker.faults.strikes(Fault.APPEND_LATE, self._odds.append):
-            await self._store_late(subject, payload, expect, message_id)
+            await self._late(self._broker.cell.store, subject, payload, expect, message_id)
         sequence = await super().append(subject, payload, expect=expect, message_id=message_id)
         if is_decision:
             self._deciding = False
         return sequence
+
+    async def append_together(self, records: Sequence[tuple[str, bytes]]) -> int:
+        """Store messages together, unless the line says otherwise."""
+        if self._broker.faults.strikes(Fault.APPEND_LATE, self._odds.append):
+            await self._late(self._broker.cell.store_together, records)
+        return await super().append_together(records)
 
     async def last(self, subject: str) -> StoredMessage | None:
         """The newest message on a literal subject."""
@@ -135,14 +141,13 @@ class Line(MemoryLog):
             self._deciding = False
         return found
 
-    async def _store_late(self, subject: str, payload: bytes, expect: int, message_id: str | None) -> None:
+    async def _late(self, store: Callable[..., int], *message: object) -> None:
         """It is under way for longer than anybody waits, and arrives all the same."""
         seconds = self._broker.faults.chance(Fault.APPEND_LATE).uniform(0.1, 2 * ANSWER_SECONDS)
-        store = self._broker.cell.store
-        asyncio.get_running_loop().call_later(seconds, _try, store, subject, payload, expect, message_id)
+        asyncio.get_running_loop().call_later(seconds, _try, store, *message)
         await self._process.runs()
         await asyncio.sleep(ANSWER_SECONDS)
-        raise UnknownOutcomeError(f"{subject}: no answer")
+        raise UnknownOutcomeError("no answer")
 
     async def step(self, moment: Moment, subject: str) -> None:
         """What happens between any two steps of a process."""

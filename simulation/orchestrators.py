@@ -16,7 +16,7 @@ from .clock import ProcessClock, SkewedClock
 from .faults import Fault, Faults
 
 # Slower than in the world, where a second costs nothing: a day has 86,400 of them.
-PACE = Pace(renew=40.0, fill=60.0, snapshot=60)
+PACE = Pace(renew=40.0, fill=60.0, snapshot=60, together=2)
 TTL = timedelta(seconds=120)
 
 

@@ -13,10 +13,10 @@ from remediation_orchestrator.bus.jetstream import BATCH, JetStreamLog
 from remediation_orchestrator.bus.memory import MemoryCell, MemoryLog, Moment
 from remediation_orchestrator.bus.port import EventLog, UnknownOutcomeError
 from remediation_orchestrator.events import CellName, CreateWorkflow, StoredMessage, subjects
-from remediation_orchestrator.orchestrator.dispatch import TOGETHER_MIN
+from remediation_orchestrator.orchestrator.lead import PACE
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
-MANY = 2 * TOGETHER_MIN
+MANY = 2 * PACE.together
 
 
 def signals(count: int) -> bytes:
@@ -35,7 +35,7 @@ async def commands(log: EventLog, count: int) -> list[StoredMessage]:
     return found
 
 
-@pytest.mark.parametrize(("count", "together"), [(TOGETHER_MIN - 1, False), (TOGETHER_MIN, True), (600, True)])
+@pytest.mark.parametrize(("count", "together"), [(PACE.together - 1, False), (PACE.together, True), (600, True)])
 async def test_many_commands_of_a_round_are_stored_together(
     connection: Client, log: JetStreamLog, cell: CellName, count: int, together: bool
 ) -> None:
