@@ -120,9 +120,11 @@ def check_counts(day: "Day") -> Iterator[str]:
     """Every verdict and the last state know the failures and half-done runs that a naive recount finds."""
     numbers = recount(day.messages)
     yield from numbers.wrong
-    for fingerprint, history in day.view.histories.items():
-        if history.failures != numbers.failures[fingerprint]:
-            yield f"{fingerprint} has {history.failures} failures, counted are {numbers.failures[fingerprint]}"
+    now = day.view.newest
+    for fingerprint in day.view.histories:
+        known, counted = day.view.remembered(fingerprint, now).failures, numbers.remembered(fingerprint, now)
+        if known != counted:
+            yield f"{fingerprint} has {known} failures, counted are {counted}"
     if set(day.view.half_done) != set(numbers.half_done):
         yield f"half-done is {set(day.view.half_done)}, counted is {set(numbers.half_done)}"
 

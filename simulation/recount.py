@@ -113,19 +113,30 @@ class Recount:
                 self._lines[self._of[remediation]].append((record.position, False))
             case PolicyAdopted(policy=document) | OrchestratorStarted(policy=dict() as document):
                 try:
-                    self.policy = policy_of(document)
+                    self._adopt(policy_of(document), record.recorded_at)
                 except PolicyError:
                     return
             case _:
                 pass
+
+    def remembered(self, fingerprint: str, now: datetime) -> int:
+        """How many failures of it still count."""
+        memory, last = self.policy.routing.failure_memory or timedelta.max, self.last_failure.get(fingerprint)
+        return self.failures[fingerprint] if last is not None and now - last <= memory else 0
+
+    def _adopt(self, policy: Policy, at: datetime) -> None:
+        """What the policy in force has forgotten, another does not bring back."""
+        for fingerprint in [one for one in self.failures if not self.remembered(one, at)]:
+            self.failures[fingerprint] = 0
+        self.policy = policy
 
     def _analysing(self, remediation: str) -> bool:
         return self._at_work.get(remediation, "").startswith("rr-")
 
     def _verdict(self, decided: RoutingDecided, place: Position) -> None:
         fingerprint = decided.situation.fingerprint
-        if decided.situation.active is None and decided.situation.failures != self.failures[fingerprint]:
-            counted = self.failures[fingerprint]
+        counted = self.remembered(fingerprint, decided.situation.now)
+        if decided.situation.active is None and decided.situation.failures != counted:
             self.wrong.append(f"{place} says {decided.situation.failures} failures, counted are {counted}")
         if not isinstance(decided.verdict, Duplicate):
             self._of[decided.remediation] = fingerprint
@@ -162,15 +173,10 @@ class Recount:
 
     def _exhausted(self, fingerprint: str, now: datetime) -> bool:
         limit = self.policy.routing.retry_limit
-        last = self.last_failure.get(fingerprint)
-        return limit is not None and self._counting(fingerprint, last, now) >= limit
-
-    def _counting(self, fingerprint: str, last: datetime | None, now: datetime) -> int:
-        memory = self.policy.routing.failure_memory or timedelta.max
-        return self.failures[fingerprint] if last is not None and now - last <= memory else 0
+        return limit is not None and self.remembered(fingerprint, now) >= limit
 
     def _fail(self, fingerprint: str, at: datetime) -> None:
-        self.failures[fingerprint] = self._counting(fingerprint, self.last_failure.get(fingerprint), at) + 1
+        self.failures[fingerprint] = self.remembered(fingerprint, at) + 1
         self.last_failure[fingerprint] = at
 
     def _run(
