@@ -208,11 +208,7 @@ def _decode_at_once(message: StoredMessage, subject: Subject) -> list[Decoded]:
         events = [_settled(one.data) for one in _many[subject.family].decode(payload)]
     else:
         raise _RefusedError("bare signals or CloudEvents")
-    return [
-        _recorded(message, index, event, subject)
-        for index, written in enumerate(events)
-        for event in _singly(written)
-    ]
+    return [one for index, written in enumerate(events) for one in _recorded(message, index, written, subject)]
 
 
 def decode_signal(payload: bytes) -> SignalReceived | SignalResolved:
@@ -266,22 +262,21 @@ def _envelope(event: Written, attributes: Attributes) -> _Envelope:
     )
 
 
-def _singly(event: Written) -> Iterable[Event]:
-    """What a record says: one event, or each of the verdicts that it gathers."""
-    return event.singly() if isinstance(event, DuplicatesDecided) else (event,)
-
-
 def _decode_item(message: StoredMessage, index: int | None, item: bytes | Raw, subject: Subject) -> list[Decoded]:
     try:
-        return [_recorded(message, index, event, subject) for event in _singly(_event(item, subject.family))]
+        return _recorded(message, index, _event(item, subject.family), subject)
     except _RefusedError as refused:
         return [_undecodable(message, index, refused)]
 
 
-def _recorded(message: StoredMessage, index: int | None, event: Event, subject: Subject) -> Recorded:
+def _recorded(message: StoredMessage, index: int | None, written: Written, subject: Subject) -> list[Decoded]:
+    """What a record says: one event, or each of the verdicts that it gathers."""
+    place = position(message.sequence, index)
+    if isinstance(written, DuplicatesDecided):
+        return [Recorded(place, message.recorded_at, event) for event in written.singly()]
     if subject.family.is_fact:
-        _check_subject(event, subject, len(message.payload))
-    return Recorded(position(message.sequence, index), message.recorded_at, event)
+        _check_subject(written, subject, len(message.payload))
+    return [Recorded(place, message.recorded_at, written)]
 
 
 def _undecodable(message: StoredMessage, index: int | None, refused: _RefusedError) -> Undecodable:

@@ -21,7 +21,7 @@ class StoredMessage(Struct, frozen=True, gc=False):
     headers: dict[str, str] | None = None
 
 
-class _Line(Struct, omit_defaults=True):
+class _Line(Struct, omit_defaults=True, gc=False):
     sequence: Annotated[int, Meta(ge=1)]
     recorded_at: Annotated[datetime, Meta(tz=True)]
     subject: str

@@ -4,7 +4,7 @@ Two questions of each verdict: does folding the log give this situation again (p
 deciding this situation give this verdict again (judgement drift)? And of the log: is its chain whole, has
 every decision its cause, every fact its decision, every command its decision, every run its command?"""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 
 import msgspec
@@ -40,7 +40,7 @@ from remediation_orchestrator.events.identity import position, position_key, rem
 
 from .findings import Drift, Finding, Report
 from .frames import FRAME_BYTES_MAX
-from .promises import Promises, moment_of
+from .promises import Promises
 from .routing.checks import decide
 from .routing.durations import EPOCH
 from .routing.fold import Fold, Observer
@@ -161,34 +161,11 @@ class Auditor(Observer):
             self._find_unreadable(record)
             return
         event = record.event
-        self._check_shadow(record.position, event if isinstance(event, ShadowDecided) else None)
-        self._check_now(record.position, moment_of(event))
-        match event:
-            case RoutingDecided() as decided:
-                self._check_verdict(record.position, decided)
-                self._promises.add(decided, record.position)
-                self._shadow = shadow_verdict(self.fold.view.shadow, decided)
-            case PhaseChanged() as change:
-                self._check_change(record.position, change)
-                self._promises.add(change, record.position)
-            case TargetReleased() as released:
-                run = self.fold.view.runs.get(released.execution)
-                if run is None or not run.lost or released.now < run.released_at:
-                    self._find(record.position, Drift.CAUSE, f"{released.execution} was not lost, or not so long")
-            case SignalRejected() | PolicyRejected() as answer:
-                self._unknown.pop(answer.position, None)
-                task = self.fold.view.agenda.get((Answer, answer.position))
-                if not isinstance(task, Answer) or task.message != answer.message:
-                    self._find(record.position, Drift.CAUSE, f"nothing at {answer.position} is to be rejected so")
-            case LogArchived() as archived:
-                task = self.fold.view.agenda.get((Archive, archived.position))
-                if not isinstance(task, Archive) or task.record != archived:
-                    self._find(record.position, Drift.CAUSE, f"nothing at {archived.position} asks for it")
-                self.archived.append(archived)
-            case OrchestratorStarted() as started:
-                self._check_start(record.position, started)
-            case _:
-                pass
+        if self._shadow is not None or isinstance(event, ShadowDecided):
+            self._check_shadow(record.position, event if isinstance(event, ShadowDecided) else None)
+        look = _LOOKS.get(type(event))
+        if look is not None:
+            look(self, record.position, event)
 
     def command(self, message: StoredMessage, key: tuple[str, str]) -> None:
         """A command is next: it must be owed, and say what its decision says."""
@@ -207,6 +184,37 @@ class Auditor(Observer):
             self._find(place, Drift.COMMAND, f"no decision owes {'.'.join(key)}")
         elif command_of(key[0], owed.decision, owed.position) != record.event:
             self._find(place, Drift.RECORD, f"{'.'.join(key)} does not say what its decision says")
+
+    # -- decisions -------------------------------------------------------------------------------------
+
+    def _look_at_verdict(self, place: Position, decided: RoutingDecided) -> None:
+        self._check_now(place, decided.situation.now)
+        self._check_verdict(place, decided)
+        self._promises.add(decided, place)
+        self._shadow = shadow_verdict(self.fold.view.shadow, decided)
+
+    def _look_at_change(self, place: Position, change: PhaseChanged) -> None:
+        self._check_now(place, change.now)
+        self._check_change(place, change)
+        self._promises.add(change, place)
+
+    def _look_at_release(self, place: Position, released: TargetReleased) -> None:
+        self._check_now(place, released.now)
+        run = self.fold.view.runs.get(released.execution)
+        if run is None or not run.lost or released.now < run.released_at:
+            self._find(place, Drift.CAUSE, f"{released.execution} was not lost, or not so long")
+
+    def _look_at_answer(self, place: Position, answer: SignalRejected | PolicyRejected) -> None:
+        self._unknown.pop(answer.position, None)
+        task = self.fold.view.agenda.get((Answer, answer.position))
+        if not isinstance(task, Answer) or task.message != answer.message:
+            self._find(place, Drift.CAUSE, f"nothing at {answer.position} is to be rejected so")
+
+    def _look_at_archive(self, place: Position, archived: LogArchived) -> None:
+        task = self.fold.view.agenda.get((Archive, archived.position))
+        if not isinstance(task, Archive) or task.record != archived:
+            self._find(place, Drift.CAUSE, f"nothing at {archived.position} asks for it")
+        self.archived.append(archived)
 
     # -- the log ---------------------------------------------------------------------------------------
 
@@ -234,12 +242,11 @@ class Auditor(Observer):
         frame = f"the frame {self.fold.chain.head}" if self.fold.chain.head else "the beginning of the log"
         return f"something from {frame} to the fact {self.fold.chain.as_of} was changed, removed or moved"
 
-    def _check_now(self, place: Position, now: datetime | None) -> None:
-        if now is None:
-            return
+    def _check_now(self, place: Position, now: datetime) -> None:
         if now < self.fold.view.newest:
             self._find(place, Drift.RECORD, f"judged at {now.isoformat()}, before a fact that it knows of")
-        self._now = max(self._now, now)
+        if now > self._now:
+            self._now = now
 
     def _check_start(self, place: Position, started: OrchestratorStarted) -> None:
         if self._identity and started.log != self._identity:
@@ -361,6 +368,15 @@ class Auditor(Observer):
         self._findings.append(Finding(place, drift, message))
 
 
+_LOOKS: dict[type, Callable[..., None]] = {
+    RoutingDecided: Auditor._look_at_verdict,
+    PhaseChanged: Auditor._look_at_change,
+    TargetReleased: Auditor._look_at_release,
+    SignalRejected: Auditor._look_at_answer,
+    PolicyRejected: Auditor._look_at_answer,
+    LogArchived: Auditor._look_at_archive,
+    OrchestratorStarted: Auditor._check_start,
+}
 _RUN_FACTS = (WorkflowStarted, WorkflowCompleted, WorkflowFailed, WorkflowRevoked)
 
 

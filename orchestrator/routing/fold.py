@@ -95,7 +95,8 @@ class Fold:
                 fits = fold_fact(self.view, record)
                 if self._observer is not None:
                     self._observer.fact(record, fits=fits)
-            most = None if most is None else most - 1
+            if most is not None:
+                most -= 1
 
     def stored(self, sequence: int, frame: Sequence[Decision], payload: bytes) -> None:
         """A frame of one's own is on disk; its decisions were folded when they were made."""
@@ -122,7 +123,8 @@ class Fold:
         for record in records:
             if self._observer is not None:
                 self._observer.decision(record)
-            self._fold(record)
+            if record is not first:  # The head itself changes nothing.
+                self._fold(record)
         self.chain.frame(message.sequence, head.previous, message.payload)
 
     def _fold(self, record: Recorded | Undecodable) -> None:
