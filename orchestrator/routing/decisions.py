@@ -99,12 +99,14 @@ def confirm(view: Projection, sequence: int, frame: Iterable[Decision]) -> None:
 def promises(decision: Decision) -> list[tuple[str, str]]:
     """The kinds and ids of what a decision may owe."""
     match decision:
-        case RoutingDecided(verdict=Proceed(), execution=str(execution)):
-            return [("workflow", execution)]
-        case RoutingDecided(verdict=Proceed(), analysis=str(analysis)):
-            return [("analyze", analysis)]
+        case RoutingDecided(verdict=Duplicate() | Block() | Skip()):
+            return []
         case RoutingDecided(verdict=Refuse()):
             return [("notify", f"{decision.remediation}-{decision.attempt}")]
+        case RoutingDecided(execution=str(execution)):
+            return [("workflow", execution)]
+        case RoutingDecided(analysis=str(analysis)):
+            return [("analyze", analysis)]
         case PhaseChanged():
             review = decision.outcome is Outcome.MANUAL_REVIEW_REQUIRED
             keys = [("notify", f"{decision.remediation}-{decision.attempt}")] if review else []

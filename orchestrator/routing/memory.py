@@ -84,7 +84,8 @@ class Memory:
 
     def reach(self, moment: datetime) -> None:
         """A record of this moment is being folded: let go what can change no verdict after it."""
-        self.newest = max(self.newest, moment)
+        if moment > self.newest:
+            self.newest = moment
         if self._diary.next_at is not None and self._diary.next_at <= self.newest:
             self._look_up(LOOKS)
 

@@ -213,10 +213,10 @@ class Projection(Memory):
     def reach(self, moment: datetime) -> None:
         """A record of this moment is being folded: let go what is over, moments that nobody waits for among it."""
         super().reach(moment)
-        for _ in range(LOOKS):
-            if not self._timers or self._timers[0][0] > self.newest or self._waits(*self._timers[0]):
-                return
+        looks = LOOKS
+        while looks and self._timers and self._timers[0][0] <= self.newest and not self._waits(*self._timers[0]):
             heapq.heappop(self._timers)
+            looks -= 1
 
     def next_wakeup(self) -> datetime | None:
         """When something becomes due that no fact will tell; None where nothing waits for time to pass."""
