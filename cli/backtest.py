@@ -17,6 +17,7 @@ from remediation_orchestrator.orchestrator.tally import Difference, Pairs, Tally
 from .connection import Source, reading_options
 from .moments import Moment, check_known, through, until_option
 from .output import BadInputError, Cell, json_line, line, moment, plain, reading, table
+from .reading import check_whole
 from .services import load_policy
 from .sweep import Sweep, SweepType
 
@@ -50,7 +51,7 @@ async def _backtest(
     source: Source, policies: list[Policy], sweep: Sweep | None, until: Moment | None, as_json: bool
 ) -> None:
     async with source.log() as log:
-        await _check_whole(log)
+        await check_whole(log, "a backtest lives through a log")
         with reading(f"reading the log of {log.cell}"):
             known, end = await _learn(log, until)
         check_known(known.unknown)
@@ -63,14 +64,6 @@ async def _backtest(
             await _compare(log, known, policies, end, as_json)
         else:
             await _show(log, known, policies[0] if policies else None, end, as_json)
-
-
-async def _check_whole(log: ReadableLog) -> None:
-    """Raise BadInputError where the beginning of a log is archived: its verdicts were judged by that, too."""
-    first = await log.first_sequence()
-    if first > 1 and await log.archive.newest() is not None:
-        what = f"what was before {first} is archived: give its file, and the rest's, by --log each"
-        raise BadInputError(f"a backtest lives through a log from its beginning, and {what}")
 
 
 class End:

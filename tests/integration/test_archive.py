@@ -11,6 +11,7 @@ from nats.aio.client import Client
 
 from remediation_orchestrator.bus import api, topology
 from remediation_orchestrator.bus.embedded import EmbeddedServer
+from remediation_orchestrator.bus.file import messages
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.cli import archive
@@ -27,6 +28,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.orchestrator.archive import Base
+from remediation_orchestrator.orchestrator.case import read_case
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 
 BRIEF = policy_of(
@@ -302,3 +304,19 @@ async def test_an_imported_log_is_not_archived(
     assert result.exit_code == 1, result.stderr
     assert "imported" in result.stderr
     assert not (tmp_path / "old.jsonl").exists()
+
+
+async def test_a_case_is_not_cut_out_of_a_log_without_its_beginning(
+    connection: Client, log: JetStreamLog, cell: CellName, there: list[str], tmp_path: Path
+) -> None:
+    """What is archived has the policy and what was left half-done: judged again, the case would differ."""
+    case = tmp_path / "case.jsonl"
+    async with running(await orchestrator(connection, cell, policy=BRIEF)):
+        await aged(log)
+        assert (await ro("archive", tmp_path / "old.jsonl", "--reason", "room", *there)).exit_code == 0
+        again = await log.append(subjects.signal(cell, "test"), bare(target="t0"))
+        await wait_for(log, lambda event: getattr(event, "signal", None) == str(again), again)
+    result = await ro("export", "--case", f"rr-{again}", case, *there)
+    if result.exit_code == 0:
+        assert list(read_case(messages(case)).differences()) == []
+    assert (result.exit_code, "archived" in result.stderr) == (2, True)
