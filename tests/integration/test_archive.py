@@ -320,3 +320,36 @@ async def test_a_case_is_not_cut_out_of_a_log_without_its_beginning(
     if result.exit_code == 0:
         assert list(read_case(messages(case)).differences()) == []
     assert (result.exit_code, "archived" in result.stderr) == (2, True)
+
+
+async def test_a_log_is_archived_after_an_archive_that_did_not_come_to_its_purge(
+    connection: Client,
+    log: JetStreamLog,
+    cell: CellName,
+    there: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The projection is kept already then: the log goes on from it, and its files follow each other."""
+    files = [tmp_path / f"segment-{number}.jsonl" for number in range(3)]
+    rest = tmp_path / "rest.jsonl"
+
+    async def broken(self: JetStreamLog, below: int) -> None:
+        raise LogError(f"not purged below {below}")
+
+    async with running(await orchestrator(connection, cell, policy=BRIEF)):
+        for path in files:
+            await aged(log, 2, path.name)
+            with monkeypatch.context() as patch:
+                if path is files[1]:
+                    patch.setattr(JetStreamLog, "purge", broken)
+                result = await ro("archive", path, "--reason", "room", *there)
+            assert (result.exit_code == 0) == (path is not files[1]), result.stderr
+            assert (await ro("audit", *there)).exit_code == 0
+    assert (await ro("export", rest, *there)).exit_code == 0
+    together = [one for path in (*files, rest) for one in ("--log", path)]
+    for options in (together, ["--log", files[2]], ["--log", rest], there):
+        result = await ro("audit", *options)
+        assert result.exit_code == 0, result.stdout + result.stderr
+    async with running(await orchestrator(connection, cell, "o2")):
+        pass
