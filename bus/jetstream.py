@@ -105,6 +105,11 @@ class JetStreamLog:
         return topology.identity_of(self._stream, self._created)
 
     @property
+    def is_imported(self) -> bool:
+        """Whether it was brought in from a file, and is there to be read."""
+        return self._imported
+
+    @property
     def snapshots(self) -> "JetStreamSnapshots":
         """The cell's snapshots, beside its log, on as many servers."""
         from .snapshots import JetStreamSnapshots  # Only here: it stores by what is below.

@@ -68,7 +68,10 @@ class JetStreamSnapshots:
         found = await api.last_message(self._connection, self._shelf.stream, subject)
         if found is None:
             return None
-        newest = msgspec.json.decode(found.data, type=_Newest)
+        try:
+            newest = msgspec.json.decode(found.data, type=_Newest)
+        except msgspec.DecodeError as error:
+            raise LogError(f"{subject}: this is no snapshot: {error}") from error
         packed = [] if not newest.messages else await self._chunks(newest, info.created)
         return bytes(newest.head), _unpacked(packed)
 

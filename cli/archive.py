@@ -14,7 +14,7 @@ from remediation_orchestrator.events import ArchiveRequested, LogArchived, Recor
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.orchestrator.archive import Base, Segment, where_to_cut
 from remediation_orchestrator.orchestrator.routing.snapshot import SnapshotError
-from remediation_orchestrator.orchestrator.snapshots import read_head
+from remediation_orchestrator.orchestrator.snapshots import check_origin, read_head
 
 from .connection import Broker, broker_options, json_option
 from .operating import by_option
@@ -47,7 +47,10 @@ def verb(broker: Broker, path: Path, dry_run: bool, restore: bool, reason: str, 
 
 async def _archive(broker: Broker, path: Path, said: tuple[str, str] | None, as_json: bool) -> None:
     async with broker.log() as log:
+        if log.is_imported:
+            raise RefusedError(f"the cell {log.cell!r} holds an imported log: it is there to be read")
         with reading(f"reading the log of {log.cell}"):
+            before = await _origin(log)
             cut = await where_to_cut(log)
         if cut is None:
             raise RefusedError("nothing may go yet: all of it is too young, or still at work")
@@ -56,20 +59,26 @@ async def _archive(broker: Broker, path: Path, said: tuple[str, str] | None, as_
             return
         segment = Segment(log, cut)
         with reading(f"writing {path}"):
-            before = await log.archive.newest()
             await _write(path, segment)
             if before is not None:
-                was = Base(before[0], list(before[1]))
-                await FileSnapshots(path, BEFORE_ENDING).save(was.parts, was.its_head)
+                await FileSnapshots(path, BEFORE_ENDING).save(before.parts, before.its_head)
         assert segment.base is not None
         await FileSnapshots(path, AFTER_ENDING).save(segment.base.parts, segment.base.its_head)
         asked = ArchiveRequested(cut.through, segment.digest, segment.base.digest, *said)
         place = await store(log, subjects.operator(log.cell, asked), event_of(log.cell, "operator/cli", asked))
         recorded = await _recorded(log, place)
+        if await _origin(log) != before:
+            raise RefusedError("another has archived meanwhile: nothing was purged; try another FILE")
         await log.archive.save(segment.base.parts, segment.base.its_head)
         await log.purge(cut.through + 1)
         found = {"first": cut.first, "through": cut.through, "frame": cut.frame, "purged": True}
         _tell({**found, "file": str(path), "segment": segment.digest, "recorded": recorded}, as_json)
+
+
+async def _origin(log: JetStreamLog) -> Base | None:
+    """What the log goes on from, where its beginning was archived."""
+    kept = await log.archive.newest()
+    return None if kept is None else Base(kept[0], list(kept[1]))
 
 
 async def _write(path: Path, segment: Segment) -> None:
@@ -110,15 +119,13 @@ async def _restore(broker: Broker, path: Path, as_json: bool) -> None:
     kept = await FileSnapshots(path, AFTER_ENDING).newest()
     if kept is None:
         raise BadInputError(f"{path}{AFTER_ENDING} is not there")
-    try:
-        head = read_head(kept[0])
-    except SnapshotError as error:
-        raise BadInputError(f"{path}{AFTER_ENDING}: {error}") from error
+    base = Base(kept[0], list(kept[1]))
     async with broker.log() as log:
-        first = await log.first_sequence()
-        if head.as_of < first - 1:
-            raise RefusedError(f"it ends at {head.as_of}, and the log begins at {first}")
-        base = Base(kept[0], list(kept[1]))
+        try:
+            head = read_head(base.head)
+            await check_origin(log, head, base.parts)
+        except SnapshotError as error:
+            raise BadInputError(f"{path}{AFTER_ENDING}: {error}") from error
         await log.archive.save(base.parts, base.its_head)
     _tell({"through": head.as_of, "frame": head.sequence, "restored": True}, as_json)
 

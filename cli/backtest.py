@@ -17,6 +17,7 @@ from remediation_orchestrator.orchestrator.tally import Difference, Pairs, Tally
 from .connection import Source, reading_options
 from .moments import Moment, check_known, through, until_option
 from .output import BadInputError, Cell, json_line, line, moment, plain, reading, table
+from .reading import check_whole
 from .services import load_policy
 from .sweep import Sweep, SweepType
 
@@ -50,6 +51,7 @@ async def _backtest(
     source: Source, policies: list[Policy], sweep: Sweep | None, until: Moment | None, as_json: bool
 ) -> None:
     async with source.log() as log:
+        await check_whole(log, "a backtest lives through a log")
         with reading(f"reading the log of {log.cell}"):
             known, end = await _learn(log, until)
         check_known(known.unknown)

@@ -21,6 +21,7 @@ from remediation_orchestrator.orchestrator.history import named_by
 
 from .connection import Broker, broker_options
 from .output import RefusedError, reading
+from .reading import check_whole
 
 
 @click.command("export")
@@ -67,6 +68,7 @@ async def _export_case(broker: Broker, path: str, name: str) -> None:
     if remediation is None:
         raise click.BadParameter(f"{name!r} is no rr-... or wfe-...", param_hint="--case")
     async with broker.log() as log:
+        await check_whole(log, "a test case is cut out of a log")
         with reading(f"looking for {remediation} in the log of {log.cell}"):
             excerpt = await _excerpt(log, remediation)
             with _opened(path) as file:

@@ -11,7 +11,7 @@ from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
 from remediation_orchestrator.orchestrator.snapshots import from_beginning
 
 from .connection import Source
-from .output import reading
+from .output import BadInputError, reading
 
 
 class Read(Struct, frozen=True):
@@ -51,3 +51,11 @@ async def read_into(fold: Fold, log: ReadableLog, *, live: bool = True) -> Read:
     if isinstance(log, JetStreamLog) and not await log.takes_signals():
         shut_at = await log.fill()
     return Read(fold, max(newest, datetime.now(UTC)) if live else newest, shut_at)
+
+
+async def check_whole(log: ReadableLog, who: str) -> None:
+    """Raise BadInputError where the beginning of a log is archived: what it says was judged by that, too."""
+    first = await log.first_sequence()
+    if first > 1 and await log.archive.newest() is not None:
+        what = f"what was before {first} is archived: its file, and the rest's, can be read together by --log each"
+        raise BadInputError(f"{who} from its beginning, and {what}")

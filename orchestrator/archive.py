@@ -56,10 +56,10 @@ async def where_to_cut(log: ReadableLog) -> Cut | None:
     first, newest = fold.read + 1, EPOCH
     places: list[tuple[int, int, datetime]] = []
     async for message in log.read(first):
-        before = fold.chain.head
+        stated = fold.chain.stated
         fold.take(message)
         newest = max(newest, message.recorded_at)
-        if fold.chain.head > before and is_between_rounds(fold):
+        if fold.chain.stated != stated and is_between_rounds(fold):
             places.append((fold.chain.head, fold.chain.as_of, message.recorded_at))
     fold.fold_facts()
     young, needed = newest - memory(fold), oldest_needed(fold)

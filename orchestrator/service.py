@@ -136,11 +136,22 @@ class Orchestrator:
         return Fold()
 
     async def _read(self, inbox: Inbox) -> None:
+        following = self.fold.read + 1
         try:
-            async for message in self._log.read(self.fold.read + 1, follow=True):
+            async for message in self._log.read(following, follow=True):
+                if message.sequence != following:
+                    await self._check_still_there(following)
+                following = message.sequence + 1
                 await inbox.put(message)
         except LogError as error:
             inbox.fail(error)
+
+    async def _check_still_there(self, sequence: int) -> None:
+        """Raise LogError where a record that is missing was archived while the log was read."""
+        first = await self._log.first_sequence()
+        if sequence < first:
+            what = f"it was archived up to {first} while it was read, and {sequence} is missing"
+            raise LogError(f"the log of {self._log.cell}: {what}")
 
     async def _watch_lease(self, inbox: Inbox) -> None:
         """Wake whoever stands by when the lease is free."""

@@ -75,6 +75,7 @@ async def resume(log_: ReadableLog) -> Fold | None:
     head = read_head(newest[0])
     if head.code != code_digest():
         raise SnapshotError("other sources wrote it")
+    _check_reached(head, await log_.first_sequence())
     await _restore(fold, log_, head, newest[1])
     return fold
 
@@ -101,12 +102,17 @@ async def from_beginning(fold: Fold, log_: ReadableLog, *, strict: bool = False)
         return None
     try:
         head = read_head(kept[0])
-        if head.as_of < first - 1:
-            raise SnapshotError(f"it ends at {head.as_of}, and the log begins at {first}")
+        _check_reached(head, first)
         await _restore(fold, log_, head, kept[1])
     except SnapshotError as error:
         raise LogError(f"the projection kept beside the log of {log_.cell} is of no use: {error}") from error
     return Origin(head, hashlib.sha256(kept[0]).hexdigest())
+
+
+async def check_origin(log_: ReadableLog, head: Head, parts: Iterable[bytes]) -> None:
+    """Raise SnapshotError where a log does not go on from this projection."""
+    _check_reached(head, await log_.first_sequence())
+    await _restore(Fold(), log_, head, parts)
 
 
 async def _restore(fold: Fold, log_: ReadableLog, head: Head, parts: Iterable[bytes]) -> None:
@@ -114,6 +120,12 @@ async def _restore(fold: Fold, log_: ReadableLog, head: Head, parts: Iterable[by
     if frame is None:
         raise SnapshotError(f"the log has no frame at {head.sequence}")
     restore(fold, head, frame, parts)
+
+
+def _check_reached(head: Head, first: int) -> None:
+    """Raise SnapshotError where facts lie between a snapshot and the first record of a log."""
+    if head.as_of < first - 1:
+        raise SnapshotError(f"it ends at {head.as_of}, and the log begins at {first}")
 
 
 def read_head(written: bytes) -> Head:

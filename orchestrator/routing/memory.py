@@ -149,8 +149,9 @@ class Memory:
         for key, done in self.workflows.items():
             self._note(done.completed_at, self._windows.workflow, key)
         for remediation in self.remediations.values():
-            if remediation.phase.ended:
-                self._note(remediation.until, ZERO, remediation.id)
+            if remediation.phase.ended:  # Of one that is let go late, the time is over already.
+                over = self.has_forgotten(remediation, self.newest)
+                self._note(self.newest if over else remediation.until, ZERO, remediation.id)
 
     def _note(self, at: datetime | None, window: timedelta | None, key: Key) -> None:
         if at is not None and window is not None:

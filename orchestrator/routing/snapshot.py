@@ -195,7 +195,8 @@ class _Reader:
 
     def take(self, part: Part) -> None:
         """Take the rows of one part."""
-        getattr(self, f"_{part.table}")(_ROWS[part.table].decode(part.rows))
+        rows = _ROWS[part.table].decode(part.rows)
+        getattr(self, f"_{part.table}")(rows)
 
     def _remediations(self, rows: list[Remediation]) -> None:
         for one in rows:

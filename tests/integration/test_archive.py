@@ -11,8 +11,10 @@ from nats.aio.client import Client
 
 from remediation_orchestrator.bus import api, topology
 from remediation_orchestrator.bus.embedded import EmbeddedServer
+from remediation_orchestrator.bus.file import messages
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import LogError
+from remediation_orchestrator.cli import archive
 from remediation_orchestrator.cli.main import main
 from remediation_orchestrator.events import (
     CellName,
@@ -25,6 +27,8 @@ from remediation_orchestrator.events import (
     WorkflowStarted,
     subjects,
 )
+from remediation_orchestrator.orchestrator.archive import Base
+from remediation_orchestrator.orchestrator.case import read_case
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 
 BRIEF = policy_of(
@@ -199,3 +203,153 @@ async def test_a_log_is_archived_again_and_again(
         assert result.exit_code == 0, result.stdout + result.stderr
     shown = await ro("list", "--log", files[0], "--log", files[1], "--log", rest)
     assert shown.stdout.count("rr-") >= 6
+
+
+async def test_what_is_beside_another_logs_segment_is_not_brought_back(
+    connection: Client, log: JetStreamLog, cell: CellName, there: list[str], tmp_path: Path
+) -> None:
+    """It would take the place of what this log goes on from."""
+    other = await JetStreamLog.ensure(connection, CellName(f"{cell}-other"))
+    paths = {log: tmp_path / "ours.jsonl", other: tmp_path / "theirs.jsonl"}
+    for one, path in paths.items():
+        options = [*there[:3], one.cell]
+        async with running(await orchestrator(connection, one.cell, policy=BRIEF)):
+            await aged(one, 3 if one is log else 5)
+            assert (await ro("archive", path, "--reason", "room", *options)).exit_code == 0
+    kept = await log.archive.newest()
+    assert kept is not None
+    result = await ro("archive", paths[other], "--restore", *there)
+    assert result.exit_code in (1, 2), result.stdout + result.stderr
+    assert "fault" not in result.stderr
+    found = await log.archive.newest()
+    assert found is not None
+    assert found[0] == kept[0]
+
+
+async def test_of_two_who_archive_at_once_one_is_refused(
+    connection: Client,
+    log: JetStreamLog,
+    cell: CellName,
+    there: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The later cut must not lose its projection to the earlier one, or nobody could begin."""
+    recorded, theirs = archive._recorded, Base(b'"theirs"', [])
+
+    async def overtaken(log_: JetStreamLog, place: int) -> str:
+        answer = await recorded(log_, place)
+        await log_.archive.save(theirs.parts, theirs.its_head)
+        return answer
+
+    monkeypatch.setattr(archive, "_recorded", overtaken)
+    async with running(await orchestrator(connection, cell, policy=BRIEF)):
+        await aged(log)
+        result = await ro("archive", tmp_path / "old.jsonl", "--reason", "room", *there)
+    assert (result.exit_code, "another" in result.stderr) == (1, True), result.stderr
+    assert await log.first_sequence() == 1
+    kept = await log.archive.newest()
+    assert kept is not None
+    assert kept[0] == theirs.head
+
+
+async def test_a_backtest_wants_the_log_from_its_beginning(
+    connection: Client, log: JetStreamLog, cell: CellName, there: list[str], tmp_path: Path
+) -> None:
+    """Judged again without what is archived, the rest would seem to differ."""
+    segment, rest = tmp_path / "old.jsonl", tmp_path / "rest.jsonl"
+    async with running(await orchestrator(connection, cell, policy=BRIEF)):
+        await aged(log)
+        assert (await ro("archive", segment, "--reason", "room", *there)).exit_code == 0
+        again = await log.append(subjects.signal(cell, "test"), bare(target="t0"))
+        await wait_for(log, lambda event: getattr(event, "signal", None) == str(again), again)
+    assert (await ro("export", rest, *there)).exit_code == 0
+    whole = await ro("backtest", "--log", segment, "--log", rest)
+    assert (whole.exit_code, "0 differ" in whole.stdout) == (0, True), whole.stdout + whole.stderr
+    for options in (there, ["--log", rest]):
+        result = await ro("backtest", *options)
+        assert (result.exit_code, "archived" in result.stderr) == (2, True), result.stdout
+
+
+async def test_a_record_that_is_no_frame_is_no_place_to_cut(
+    connection: Client, log: JetStreamLog, cell: CellName, there: list[str], tmp_path: Path
+) -> None:
+    """The chain does not go on from it."""
+    rest = tmp_path / "rest.jsonl"
+    async with running(await orchestrator(connection, cell, policy=BRIEF)):
+        await aged(log)
+    await log.append(subjects.decision(cell), b"[]")
+    await asyncio.sleep(1.5)
+    async with running(await orchestrator(connection, cell, "o2")):
+        await failed_half_way(log, "u")
+        result = await ro("archive", tmp_path / "old.jsonl", "--reason", "room", *there)
+        assert result.exit_code == 0, result.stderr
+    assert (await ro("export", rest, *there)).exit_code == 0
+    result = await ro("audit", "--json", "--log", rest)
+    assert "digest" not in [json.loads(one).get("drift") for one in result.stdout.splitlines()]
+    assert "does not match" not in result.stdout
+
+
+async def test_an_imported_log_is_not_archived(
+    connection: Client, log: JetStreamLog, cell: CellName, there: list[str], tmp_path: Path
+) -> None:
+    """It is sealed: nothing is written there, and nothing beside it."""
+    whole, imported = tmp_path / "whole.jsonl", f"{cell}-i"
+    async with running(await orchestrator(connection, cell, policy=BRIEF)):
+        await aged(log)
+    assert (await ro("export", whole, *there)).exit_code == 0
+    brought = await ro("import", whole, *there[:2], "--cell", imported)
+    assert brought.exit_code == 0, brought.stderr
+    result = await ro("archive", tmp_path / "old.jsonl", "--reason", "room", *there[:2], "--cell", imported)
+    assert result.exit_code == 1, result.stderr
+    assert "imported" in result.stderr
+    assert not (tmp_path / "old.jsonl").exists()
+
+
+async def test_a_case_is_not_cut_out_of_a_log_without_its_beginning(
+    connection: Client, log: JetStreamLog, cell: CellName, there: list[str], tmp_path: Path
+) -> None:
+    """What is archived has the policy and what was left half-done: judged again, the case would differ."""
+    case = tmp_path / "case.jsonl"
+    async with running(await orchestrator(connection, cell, policy=BRIEF)):
+        await aged(log)
+        assert (await ro("archive", tmp_path / "old.jsonl", "--reason", "room", *there)).exit_code == 0
+        again = await log.append(subjects.signal(cell, "test"), bare(target="t0"))
+        await wait_for(log, lambda event: getattr(event, "signal", None) == str(again), again)
+    result = await ro("export", "--case", f"rr-{again}", case, *there)
+    if result.exit_code == 0:
+        assert list(read_case(messages(case)).differences()) == []
+    assert (result.exit_code, "archived" in result.stderr) == (2, True)
+
+
+async def test_a_log_is_archived_after_an_archive_that_did_not_come_to_its_purge(
+    connection: Client,
+    log: JetStreamLog,
+    cell: CellName,
+    there: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The projection is kept already then: the log goes on from it, and its files follow each other."""
+    files = [tmp_path / f"segment-{number}.jsonl" for number in range(3)]
+    rest = tmp_path / "rest.jsonl"
+
+    async def broken(self: JetStreamLog, below: int) -> None:
+        raise LogError(f"not purged below {below}")
+
+    async with running(await orchestrator(connection, cell, policy=BRIEF)):
+        for path in files:
+            await aged(log, 2, path.name)
+            with monkeypatch.context() as patch:
+                if path is files[1]:
+                    patch.setattr(JetStreamLog, "purge", broken)
+                result = await ro("archive", path, "--reason", "room", *there)
+            assert (result.exit_code == 0) == (path is not files[1]), result.stderr
+            assert (await ro("audit", *there)).exit_code == 0
+    assert (await ro("export", rest, *there)).exit_code == 0
+    together = [one for path in (*files, rest) for one in ("--log", path)]
+    for options in (together, ["--log", files[2]], ["--log", rest], there):
+        result = await ro("audit", *options)
+        assert result.exit_code == 0, result.stdout + result.stderr
+    async with running(await orchestrator(connection, cell, "o2")):
+        pass

@@ -190,6 +190,63 @@ async def test_the_newest_snapshot_takes_the_place_of_those_before_it(
     assert await resume(Kept(log, store)) is not None
 
 
+async def test_garbage_in_the_place_of_the_newest_snapshot_is_ignored(
+    log: JetStreamLog, connection: Client, cell: CellName
+) -> None:
+    """Whoever may write there may write anything."""
+    store = JetStreamSnapshots(connection, cell)
+    await lived(log, connection)
+    await snapshot_in(store, log)
+    subject = topology.SNAPSHOTS.subject(cell, "newest")
+    for garbage in (b"", b"no JSON", b"{}", b'{"head":1,"subject":"a b","first":1,"messages":0}'):
+        await connection.request(subject, garbage)
+        assert (await begin(log)).read == 0
+
+
+async def test_a_part_of_a_table_that_nobody_knows_is_no_part(log: JetStreamLog, connection: Client) -> None:
+    """It is ignored like every other snapshot that cannot be read."""
+    await lived(log, connection)
+    store = MemorySnapshots()
+    await snapshot_in(store, log)
+    newest = await store.newest()
+    assert newest is not None
+    for table in (b"nobody", b"names", b"view"):
+        store._newest = newest[0], [b'{"table":"%s","rows":[]}' % table]
+        with pytest.raises(SnapshotError):
+            await resume(Kept(log, store))
+
+
+async def test_a_snapshot_behind_which_facts_were_archived_is_ignored(
+    log: JetStreamLog, connection: Client
+) -> None:
+    """Its frame may still be there when a fact that it does not cover is gone already."""
+    await lived(log, connection)
+    store = MemorySnapshots()
+    await snapshot_in(store, log)
+    kept = Kept(log, store)
+    resumed = await resume(kept)
+    assert resumed is not None
+    kept.at_first = [resumed.read + 2]
+    with pytest.raises(SnapshotError, match="begins at"):
+        await resume(kept)
+
+
+async def test_nobody_leads_who_has_missed_a_record(log: JetStreamLog, connection: Client, cell: CellName) -> None:
+    """What is archived while it is read from its beginning leaves a hole, and a fold over a hole is wrong."""
+    await lived(log, connection)
+    newest = await log.last(subjects.decision(cell))
+    assert newest is not None
+    await log.purge(newest.sequence)
+    kept = Kept(log, MemorySnapshots())
+    kept.at_first = [1]
+    lease = await JetStreamLease.open(connection, cell)
+    clock = BrokerClock(datetime.now(UTC))
+    identity = Identity("o2", version("remediation-orchestrator"))
+    with pytest.raises(LogError, match="missing"):
+        async with asyncio.timeout(5):
+            await Orchestrator(cast(EventLog, kept), lease, clock, identity).run()
+
+
 class Kept:
     """A log with its snapshots where we want them, of which we see where it is read from."""
 
@@ -197,6 +254,12 @@ class Kept:
         self._log = log
         self.snapshots = store
         self.starts: list[int] = []
+        self.at_first: list[int] = []
+        """Where it is said to begin, until that is used up."""
+
+    async def first_sequence(self) -> int:
+        """The sequence of the oldest message of the log."""
+        return self.at_first.pop() if self.at_first else await self._log.first_sequence()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)

@@ -5,11 +5,13 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from story import CHECKOUT, STEADY, Story, minute
 
 from remediation_orchestrator.events import (
     Fingerprint,
     OrchestratorStarted,
+    Phase,
     PolicyAdopted,
     PolicyShadowed,
     Proceed,
@@ -22,6 +24,8 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.orchestrator.routing.decisions import fold_decision
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
+from remediation_orchestrator.orchestrator.routing.projection import Projection
+from remediation_orchestrator.orchestrator.routing.state import Remediation, shared_kind
 
 DAY = 24 * 60
 ROUTING = dict(STEADY["routing"])  # type: ignore[call-overload]
@@ -203,3 +207,39 @@ def test_memory_is_bounded_by_the_problems_and_not_by_their_signals() -> None:
     assert len(view.remediations) == 1
     assert view.history(Fingerprint(story.last.situation.fingerprint)).ended == story.last.remediation
     assert view.newest - minute(0) < timedelta(minutes=2)
+
+
+def test_what_another_has_followed_is_let_go_behind_a_snapshot_as_without_one() -> None:
+    """It was still spoken of when the other ended; by a shorter policy, it would outlive the other."""
+    routing = {**ROUTING, "failure_memory": "48h"}
+    views = []
+    for resumes in (False, True):
+        view = Projection()
+        view.adopt(policy_of({**STEADY, "routing": routing}))
+        first, second = (_ended(name) for name in ("rr-1", "rr-2"))
+        view.reach(minute(0))
+        view.asked[first.id] = 1
+        view.retire(first)
+        view.retire(replace(second, until=minute(60)))
+        view.asked.clear()
+        assert view.has_forgotten(view.remediations[first.id], view.newest)
+        if resumes:
+            view.resume(view.newest)
+        for place in range(40):
+            view.reach(minute(70 + place))
+        views.append(view.remediations)
+    assert views[0] == views[1] == {}
+
+
+def _ended(name: str) -> Remediation:
+    kind = shared_kind("n", "high", False, "", "")
+    return Remediation(
+        id=RemediationId(name),
+        fingerprint=Fingerprint("f"),
+        kind=kind,
+        target=CHECKOUT,
+        workflow=None,
+        phase=Phase.FAILED,
+        occurred_at=minute(0),
+        until=minute(2 * DAY),
+    )
