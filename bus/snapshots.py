@@ -5,6 +5,7 @@ Parts come first and the head last, so what has a head is whole. Nothing here kn
 import asyncio
 import contextlib
 import hashlib
+import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -171,7 +172,13 @@ class FileSnapshots:
         with write_packed(fresh, self.path.suffix) as file:
             for line in (head(digest.hexdigest()), *kept):
                 file.write(line + b"\n")
+        with fresh.open("rb+") as written:
+            os.fsync(written.fileno())
         fresh.replace(self.path)
+
+    def remove(self) -> None:
+        """Take it away, if it is there."""
+        self.path.unlink(missing_ok=True)
 
 
 def _packed(parts: Iterable[bytes], seen: Callable[[bytes], object]) -> Iterator[bytes]:

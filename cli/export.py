@@ -53,9 +53,11 @@ async def write(log: ReadableLog, path: str, since: int = 1) -> None:
 async def copy_beside(log: JetStreamLog, path: Path) -> None:
     """Put beside an exported log what it goes on from, where it lacks its beginning, and its newest snapshot."""
     for store, ending in ((log.archive, BEFORE_ENDING), (log.snapshots, SNAPSHOT_ENDING)):
-        kept = await store.newest()
-        if kept is not None:
-            await FileSnapshots(path, ending).save(kept[1], partial(_head_of, kept[0]))
+        kept, beside = await store.newest(), FileSnapshots(path, ending)
+        if kept is None:
+            beside.remove()  # It would be another log's.
+        else:
+            await beside.save(kept[1], partial(_head_of, kept[0]))
 
 
 def _head_of(head: bytes, _digest: str) -> bytes:

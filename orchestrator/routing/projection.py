@@ -164,7 +164,10 @@ class Projection(Memory):
         """An occurrence has its verdict. Return the resolution that waited right behind it, if one did."""
         del self.unjudged[occurrence.position]
         if isinstance(occurrence.event, RetryRequested):
-            self.asked -= Counter([occurrence.event.remediation])
+            of = occurrence.event.remediation
+            self.asked[of] -= 1
+            if not self.asked[of]:
+                del self.asked[of]
         line = self.waiting[occurrence.fingerprint]
         line.remove(occurrence.position)
         if not line:
