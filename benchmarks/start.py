@@ -36,10 +36,10 @@ AIMS = {1_000_000: "0.5 s, twice that of 10,000"}
 # A fold of a million events; snapshots need less.
 START_SECONDS = 300.0
 LOOK_SECONDS, QUIET_SECONDS = 0.1, 1.0
-# Where this version keeps snapshots, if it does, and the log from which on it writes one.
-SNAPSHOTS: str | None = getattr(topology, "SNAPSHOT_STREAM", None)
+SNAPSHOTS = topology.SNAPSHOTS.stream
+# A shorter log gets none.
 SNAPSHOT_MESSAGES = 10_000
-WAYS = ("fold",) if SNAPSHOTS is None else ("fold", "snapshot")
+WAYS = ("fold", "snapshot")
 
 
 class Start(Struct, frozen=True):
@@ -113,8 +113,6 @@ async def _described(connection: Client, log: JetStreamLog, events: int, way: st
 
 async def _prepare(connection: Client, url: str, log: JetStreamLog, way: str) -> None:
     """Take all snapshots away, or have one made if this log is long enough to get one."""
-    if SNAPSHOTS is None:
-        return
     if way == "fold":
         if await api.stream_info(connection, SNAPSHOTS) is not None:
             await api.call(connection, f"STREAM.DELETE.{SNAPSHOTS}", {}, api.Done)
@@ -128,9 +126,9 @@ async def _prepare(connection: Client, url: str, log: JetStreamLog, way: str) ->
 
 
 async def _has_snapshot(connection: Client, log: JetStreamLog) -> bool:
-    if SNAPSHOTS is None or await api.stream_info(connection, SNAPSHOTS) is None:
+    if await api.stream_info(connection, SNAPSHOTS) is None:
         return False
-    newest = topology.snapshot_subject(log.cell, "newest")
+    newest = topology.SNAPSHOTS.subject(log.cell, "newest")
     return await api.last_message(connection, SNAPSHOTS, newest) is not None
 
 
