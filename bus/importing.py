@@ -12,8 +12,8 @@ from remediation_orchestrator.events.subjects import parse
 
 from . import api, topology
 from .imported import wrapped
-from .jetstream import store_together
 from .port import TOGETHER_MAX, LogError, OccupiedError
+from .storing import store_together
 
 # The broker keeps a batch beside the stream until it is whole.
 BATCH_BYTES = 4 * 1024 * 1024

@@ -12,8 +12,9 @@ from remediation_orchestrator.events import CellName, StoredMessage
 
 from . import api, topology
 from .feed import Feed
-from .jetstream import EXPECTED, parse_headers, store
+from .jetstream import parse_headers
 from .port import StaleWriteError
+from .storing import EXPECTED, store
 
 TTL = timedelta(seconds=5)
 TTL_MIN = timedelta(seconds=1)

@@ -10,10 +10,11 @@ from enum import StrEnum
 
 from remediation_orchestrator.events import CellName, StoredMessage, subjects
 
-from .jetstream import EXPECTED, MESSAGE_ID, matches, not_taken
+from .jetstream import matches, not_taken
 from .lease import TTL
 from .port import TOGETHER_MAX, LogError, LogFullError, StaleWriteError
 from .snapshots import MemorySnapshots
+from .storing import EXPECTED, MESSAGE_ID
 from .topology import DUPLICATE_WINDOW, identity_of, stream_name
 
 # What the file store of the server needs for a record beside its subject and payload.

@@ -19,9 +19,9 @@ from remediation_orchestrator.events import CellName
 
 from . import api, topology
 from .feed import Feed
-from .jetstream import store
 from .packing import UNPACKING_ERRORS, read_packed, write_packed
 from .port import LogError
+from .storing import store
 
 SNAPSHOT_ENDING, BEFORE_ENDING, AFTER_ENDING = ".snapshot.zst", ".before.zst", ".after.zst"
 """What may stand beside an exported log: a cache, what it goes on from, and where it leads."""

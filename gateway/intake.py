@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from remediation_orchestrator.bus.jetstream import EXPECTED
 from remediation_orchestrator.bus.port import EventLog, LogError, StaleWriteError, UnknownOutcomeError
+from remediation_orchestrator.bus.storing import EXPECTED
 from remediation_orchestrator.events import Position, StoredMessage, subjects
 from remediation_orchestrator.events.identity import position
 

@@ -7,8 +7,8 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from remediation_orchestrator.bus.jetstream import store
 from remediation_orchestrator.bus.port import LogError, LogFullError, StaleWriteError, UnknownOutcomeError
+from remediation_orchestrator.bus.storing import store
 from remediation_orchestrator.events import CellName
 
 IN_FLIGHT = {"error": {"code": 400, "err_code": 10164, "description": "wrong last sequence"}}
@@ -36,7 +36,7 @@ async def test_what_stays_open_is_an_unknown_outcome(
     connection: Client, cell: CellName, answer: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For ever in flight, silence, and answers that say nothing."""
-    monkeypatch.setattr("remediation_orchestrator.bus.jetstream.APPEND_SECONDS", 0.1)
+    monkeypatch.setattr("remediation_orchestrator.bus.storing.APPEND_SECONDS", 0.1)
     await answering(connection, f"play.{cell}", [answer])
     async with asyncio.timeout(2):
         with pytest.raises(UnknownOutcomeError):

@@ -9,9 +9,10 @@ from cell import bare, events_of, findings, orchestrator, running, wait_for
 from nats.aio.client import Client
 
 from remediation_orchestrator.bus.clock import BrokerClock
-from remediation_orchestrator.bus.jetstream import BATCH, JetStreamLog
+from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.memory import MemoryCell, MemoryLog, Moment
 from remediation_orchestrator.bus.port import EventLog, UnknownOutcomeError
+from remediation_orchestrator.bus.storing import BATCH
 from remediation_orchestrator.events import CellName, CreateWorkflow, StoredMessage, subjects
 from remediation_orchestrator.orchestrator.lead import PACE
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
