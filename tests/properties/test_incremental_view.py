@@ -255,9 +255,12 @@ class Cell(RuleBasedStateMachine):
             assert name in phases or (phase in ENDED and name not in last), name
 
     def is_over(self, at: datetime) -> bool:
-        """Whether the cooldowns after this moment have passed, or a policy was adopted that may have none."""
-        judging = (record.recorded_at for record in self.records() if isinstance(record.event, JUDGES))
-        return self.cell.fold.view.newest - at > COOLDOWN or any(adopted >= at for adopted in judging)
+        """Whether the cooldowns after this moment have passed, if there are any, or other policies came since."""
+        view = self.cell.fold.view
+        judging = [one for one in (view.policy, view.shadow) if one is not None]
+        cooldown = COOLDOWN if any(one.routing.signal_cooldown for one in judging) else timedelta(0)
+        adopted = (record.recorded_at for record in self.records() if isinstance(record.event, JUDGES))
+        return view.newest - at > cooldown or any(moment >= at for moment in adopted)
 
     @invariant()
     def nothing_is_left_to_say_and_nobody_waits_for_a_free_target(self) -> None:
