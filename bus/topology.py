@@ -142,19 +142,20 @@ async def ensure_stream(
 
 async def ensure_leases(connection: Client, *, replicas: int = 1) -> api.StreamInfo:
     """Make the bucket of leases if there is none."""
-    found = await api.stream_info(connection, LEASE_STREAM)
-    if found is None:
-        found = await _create(connection, lease_config(replicas=replicas))
-    changes = missing_replicas(found, replicas)
-    return await update_stream(connection, found, changes) if changes else found
+    return await _ensure(connection, lease_config(replicas=replicas))
 
 
 async def ensure_shelf(connection: Client, shelf: Shelf, *, replicas: int = 1) -> api.StreamInfo:
     """Make the stream of a shelf if there is none."""
-    found = await api.stream_info(connection, shelf.stream)
+    return await _ensure(connection, shelf_config(shelf, replicas=replicas))
+
+
+async def _ensure(connection: Client, wanted: dict[str, Any]) -> api.StreamInfo:
+    """Make a stream if there is none of its name; of one that is there only missing copies are added."""
+    found = await api.stream_info(connection, wanted["name"])
     if found is None:
-        found = await _create(connection, shelf_config(shelf, replicas=replicas))
-    changes = missing_replicas(found, replicas)
+        found = await _create(connection, wanted)
+    changes = missing_replicas(found, wanted["num_replicas"])
     return await update_stream(connection, found, changes) if changes else found
 
 

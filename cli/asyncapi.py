@@ -28,7 +28,7 @@ PARAMETERS = {
     "source": "Who says so, one word.",
     "remediation": "rr-<position of its first signal>",
     "execution": "wfe-<position of the remediation's first signal>, then -r2, -r3 ...",
-    "verb": "approve, reject, clear, cancel, retry, adopt or shadow.",
+    "verb": "approve, reject, clear, cancel, retry, adopt, shadow or archive.",
     "kind": "workflow, analyze, cancel or notify.",
     "id": "What the command is about.",
 }

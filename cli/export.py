@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +15,7 @@ from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.bus.snapshots import BEFORE_ENDING, SNAPSHOT_ENDING, FileSnapshots
 from remediation_orchestrator.events import RemediationId
 from remediation_orchestrator.events.stored import export_line
+from remediation_orchestrator.orchestrator.archive import Base
 from remediation_orchestrator.orchestrator.case import Excerpt, Links
 from remediation_orchestrator.orchestrator.history import named_by
 
@@ -57,12 +57,8 @@ async def copy_beside(log: JetStreamLog, path: Path) -> None:
         if kept is None:
             beside.remove()  # It would be another log's.
         else:
-            await beside.save(kept[1], partial(_head_of, kept[0]))
-
-
-def _head_of(head: bytes, _digest: str) -> bytes:
-    """A head that is written already."""
-    return head
+            base = Base(kept[0], list(kept[1]))
+            await beside.save(base.parts, base.its_head)
 
 
 async def _export_case(broker: Broker, path: str, name: str) -> None:
