@@ -20,6 +20,7 @@ from .connection import Broker, broker_options, json_option
 from .operating import by_option
 from .output import BadInputError, RefusedError, json_line, line, reading
 from .publishing import event_of, store
+from .running import run
 
 # An active orchestrator answers within milliseconds; one that takes over, within seconds.
 ANSWER_SECONDS = 30.0
@@ -36,13 +37,13 @@ ANSWER_SECONDS = 30.0
 def verb(broker: Broker, path: Path, dry_run: bool, restore: bool, reason: str, by: str, as_json: bool) -> None:
     """Move the oldest part of the log to FILE: whatever nothing that is alive has to do with any more."""
     if restore:
-        asyncio.run(_restore(broker, path, as_json))
+        run(_restore(broker, path, as_json))
         return
     if not dry_run and not reason.strip():
         raise click.UsageError("missing option '--reason'")
     if path.exists():
         raise BadInputError(f"{path} is there already: an archive never takes the place of another")
-    asyncio.run(_archive(broker, path, None if dry_run else (by, reason), as_json))
+    run(_archive(broker, path, None if dry_run else (by, reason), as_json))
 
 
 async def _archive(broker: Broker, path: Path, said: tuple[str, str] | None, as_json: bool) -> None:

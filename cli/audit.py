@@ -1,6 +1,5 @@
 """`ro audit`: derive every decision again, and say where the log does not hold."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from remediation_orchestrator.orchestrator.snapshots import Comparison, Origin, 
 
 from .connection import Source, reading_options
 from .output import BadInputError, fields, json_line, line, reading, table
+from .running import run
 
 NO = 1
 # More is for programs: whoever reads a table begins with its first line.
@@ -29,7 +29,7 @@ SHOWN_MAX = 20
 @reading_options
 def verb(source: Source, snapshots: bool, as_json: bool) -> None:
     """Derive every decision of the log again. Exit 0: equal; 1: it does not hold; 2: it cannot be read."""
-    if asyncio.run(_audit(source, snapshots, as_json)):
+    if run(_audit(source, snapshots, as_json)):
         raise click.exceptions.Exit(NO)
 
 

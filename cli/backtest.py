@@ -1,6 +1,5 @@
 """`ro backtest`: what another policy would have decided on this log, beside what was decided."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from .connection import Source, reading_options
 from .moments import Moment, check_known, through, until_option
 from .output import BadInputError, Cell, json_line, line, moment, plain, reading, table
 from .reading import check_whole
+from .running import run
 from .services import load_policy
 from .sweep import Sweep, SweepType
 
@@ -44,7 +44,7 @@ def verb(
     """Judge the log again by another policy. Facts that nobody has judged are judged as they came."""
     if len(files) > 2 or (sweep is not None and len(files) > 1):
         raise BadInputError("at most two policies, and one with --sweep")
-    asyncio.run(_backtest(source, [load_policy(file) for file in files], sweep, until, as_json))
+    run(_backtest(source, [load_policy(file) for file in files], sweep, until, as_json))
 
 
 async def _backtest(

@@ -18,6 +18,7 @@ from remediation_orchestrator.simulation.chaos_faults import Strike
 
 from .connection import json_option
 from .output import RefusedError, json_line, line, table
+from .running import run
 
 COLUMNS = (
     "accepted",
@@ -54,7 +55,7 @@ def verb(count: int, seed: int, seconds: float, as_json: bool) -> None:
     home = Path(tempfile.mkdtemp(prefix="ro-chaos-"))
     lived: list[Round] = []
     try:
-        asyncio.run(_live(home, count, seed, seconds, as_json, lived))
+        run(_live(home, count, seed, seconds, as_json, lived))
     except asyncio.CancelledError:
         raise RefusedError("ended from outside") from None
     finally:

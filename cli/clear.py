@@ -1,7 +1,5 @@
 """`ro clear`: an operator has looked, and forgives a problem its failures or a target its half-done runs."""
 
-import asyncio
-
 import click
 from msgspec import Struct
 
@@ -15,6 +13,7 @@ from .fingerprint import the_fingerprint
 from .operating import operator_options, publish, the_remediation
 from .output import RefusedError
 from .reading import read_log
+from .running import run
 from .signal_input import parse_target
 
 OF_THE_FINGERPRINT = {Reason.EXHAUSTED_RETRIES, Reason.CONSECUTIVE_FAILURES, Reason.EXPONENTIAL_BACKOFF}
@@ -59,7 +58,7 @@ def verb(
         raise click.UsageError("give an ID, or --fingerprint or --target or both")
     if workflow is not None and target is None:
         raise click.UsageError("--workflow needs --target")
-    asyncio.run(_clear(broker, asked, reason, by, as_json))
+    run(_clear(broker, asked, reason, by, as_json))
 
 
 async def _clear(broker: Broker, asked: Asked, reason: str, by: str, as_json: bool) -> None:

@@ -21,6 +21,7 @@ from .demo_story import Story
 from .demo_tape import StoryError, Tape
 from .export import write
 from .output import RefusedError
+from .running import run
 
 INTRODUCTION = """\
 An alert, a workflow that fails, the ladder, the block, the probe and the repair, on a real log.
@@ -43,7 +44,7 @@ def verb(keep: str | None) -> None:
     screen.frame(INTRODUCTION)
     wrong = ""
     try:
-        asyncio.run(_play(screen, keep))
+        run(_play(screen, keep))
     except* (StoryError, LogError, ConsumerGoneError) as failed:
         wrong = str(_first(failed))
     except* asyncio.CancelledError:

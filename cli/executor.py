@@ -1,12 +1,12 @@
 """`ro executor`: one executor, with the catalog's analyser beside it."""
 
-import asyncio
 from pathlib import Path
 
 import click
 
 from .connection import Broker, broker_options
 from .health import Health, answering, health_option
+from .running import run
 from .services import EXECUTOR_SECONDS, Work, begin, run_executor, until_stopped
 
 WORKFLOWS = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -51,4 +51,4 @@ def verb(
             service = run_executor(url, broker.cell, work, stopping, health=health)
             await until_stopped(stopping, service, within=EXECUTOR_SECONDS)
 
-    asyncio.run(serve())
+    run(serve())

@@ -1,6 +1,5 @@
 """`ro explain`: why a signal was, or was not, acted upon: every check in order, with its numbers."""
 
-import asyncio
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -14,6 +13,7 @@ from remediation_orchestrator.orchestrator.views import Chronicle, near
 from .connection import Source, reading_options
 from .output import BadInputError, RefusedError, json_line, line, moment, table
 from .reading import read_into, read_log
+from .running import run
 
 MARKS = {Answer.OBJECTS: "objects", Answer.PASSES: "passes", Answer.SILENT: "-", Answer.NOT_REACHED: "not reached"}
 
@@ -27,7 +27,7 @@ def verb(source: Source, identifier: str | None, attempt: int | None, target: st
     """Explain a verdict on a remediation (rr-…), a run (wfe-…) or a signal's position."""
     if (identifier is None) == (target is None):
         raise BadInputError("give either an ID or --why-not TARGET")
-    found = asyncio.run(_explain(source, identifier, target))
+    found = run(_explain(source, identifier, target))
     if not found:
         raise RefusedError(f"nothing waits for {target}: whatever was about it has ended")
     chosen = [one for one in found if attempt in (None, one.decided.attempt)]

@@ -1,6 +1,5 @@
 """`ro export`: the log as JSON Lines, one stored message a line, for `--log` and for safe keeping."""
 
-import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from remediation_orchestrator.orchestrator.history import named_by
 from .connection import Broker, broker_options
 from .output import RefusedError, reading
 from .reading import check_whole
+from .running import run
 
 
 @click.command("export")
@@ -33,7 +33,7 @@ def verb(broker: Broker, path: str, since: int, case: str | None) -> None:
     """Write the log to FILE, packed where it ends in .gz or .zst; - for standard output."""
     if case is not None and since != 1:
         raise click.UsageError("a test case begins where its remediation does: --since does not go with --case")
-    asyncio.run(_export(broker, path, since) if case is None else _export_case(broker, path, case))
+    run(_export(broker, path, since) if case is None else _export_case(broker, path, case))
 
 
 async def _export(broker: Broker, path: str, since: int) -> None:

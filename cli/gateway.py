@@ -1,6 +1,5 @@
 """`ro gateway`: the HTTP door of a cell. `ro gateway explain`: what a body would become, and by which rule."""
 
-import asyncio
 import ipaddress
 import sys
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from remediation_orchestrator.gateway.sources import Received, Rules, Source, it
 from .connection import Broker, broker_options, json_option
 from .door_options import rules_options
 from .output import BadInputError, RefusedError, fields, json_line, line
+from .running import run
 from .services import begin, run_gateway
 
 PORT = 9095
@@ -63,7 +63,7 @@ def verb(
             ready = f"ready: {address_of(listening)}"
             await run_gateway(url, broker.cell, make, listening, stopping, lambda: line(ready))
 
-    asyncio.run(serve())
+    run(serve())
 
 
 @verb.command("explain")

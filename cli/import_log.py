@@ -1,6 +1,5 @@
 """`ro import`: an exported log into a fresh cell, to be looked into. Nobody decides there."""
 
-import asyncio
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ from remediation_orchestrator.bus.importing import bring_in
 
 from .connection import Broker, broker_options, json_option
 from .output import json_line, line, reading
+from .running import run
 
 
 @click.command("import")
@@ -21,7 +21,7 @@ def verb(broker: Broker, path: Path, as_json: bool) -> None:
     """Bring an exported log into a cell that has none, to be read and audited there."""
     with reading(f"reading {path}"):
         first = _first_of_a_whole(path)
-    count = asyncio.run(_import(broker, path, first))
+    count = run(_import(broker, path, first))
     if as_json:
         json_line({"cell": broker.cell, "first_sequence": first, "messages": count})
     else:

@@ -1,6 +1,5 @@
 """What operators say of one remediation: checked against the folded log, recorded with who and why."""
 
-import asyncio
 import getpass
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from .connection import Broker, Verb, broker_options, json_option
 from .output import RefusedError, json_line, line
 from .publishing import event_of, store
 from .reading import read_log
+from .running import run
 
 Saying = Callable[[RemediationId, str, str], OperatorFact]
 Following = Callable[[Projection, Remediation], str]
@@ -53,7 +53,7 @@ def operate(
     broker: Broker, name: str, *, reason: str, by: str, as_json: bool, fact: Saying, follows: Following
 ) -> None:
     """Say something of one remediation, if it is there and `follows` does not refuse; tell what will follow."""
-    asyncio.run(_operate(broker, name, reason, by, as_json, fact, follows))
+    run(_operate(broker, name, reason, by, as_json, fact, follows))
 
 
 def the_remediation(known: Mapping[RemediationId, Remediation], name: str) -> Remediation:

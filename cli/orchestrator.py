@@ -1,6 +1,5 @@
 """`ro orchestrator`: one orchestrator of a cell, active or standing by."""
 
-import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import click
 from .connection import Broker, broker_options
 from .health import Health, answering, health_option
 from .log_options import LogShape, log_options
+from .running import run
 from .services import ORCHESTRATOR_SECONDS, begin, load_policy, run_orchestrator, until_stopped
 
 
@@ -57,4 +57,4 @@ def verb(
             )
             await until_stopped(stopping, service, within=ORCHESTRATOR_SECONDS)
 
-    asyncio.run(serve())
+    run(serve())

@@ -1,6 +1,5 @@
 """`ro policy`: check a policy file, show the policy in force, put another in its place."""
 
-import asyncio
 from pathlib import Path
 
 import click
@@ -16,6 +15,7 @@ from .operating import by_option, reason_option
 from .output import RefusedError, json_line, line
 from .publishing import event_of, store
 from .reading import read, read_log
+from .running import run
 from .services import load_policy
 from .shadow import verb as shadow_verb
 
@@ -67,7 +67,7 @@ def adopt(broker: Broker, file: Path | None, shadow: bool, reason: str, by: str,
     """Put a policy file, or the policy in shadow, in force; all that is blocked is judged again by it."""
     if (file is None) is not shadow:
         raise click.UsageError("give either FILE or --shadow")
-    asyncio.run(_adopt(broker, None if file is None else load_policy(file), reason, by, as_json))
+    run(_adopt(broker, None if file is None else load_policy(file), reason, by, as_json))
 
 
 async def _adopt(broker: Broker, given: Policy | None, reason: str, by: str, as_json: bool) -> None:

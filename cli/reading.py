@@ -1,6 +1,5 @@
 """Read a whole log into a fold: every fact at its tail included, with a word on a terminal while it takes long."""
 
-import asyncio
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -12,6 +11,7 @@ from remediation_orchestrator.orchestrator.snapshots import from_beginning
 
 from .connection import Source
 from .output import BadInputError, reading
+from .running import run
 
 
 class Read(Struct, frozen=True):
@@ -25,7 +25,7 @@ class Read(Struct, frozen=True):
 
 def read(source: Source, observer: Observer | None = None) -> Read:
     """Read the log that was asked for. An exported one is told as of its last record."""
-    return asyncio.run(_read(source, observer))
+    return run(_read(source, observer))
 
 
 async def _read(source: Source, observer: Observer | None) -> Read:

@@ -1,6 +1,5 @@
 """`ro replay`: the state of a cell at the end of its log, at any moment of it, or what changed between two."""
 
-import asyncio
 from datetime import UTC, datetime
 
 import click
@@ -27,6 +26,7 @@ from remediation_orchestrator.orchestrator.views import Chronicle
 from .connection import Source, reading_options
 from .moments import Moment, MomentType, check_known, is_after, until_option
 from .output import BadInputError, Cell, json_line, line, moment, reading, table
+from .running import run
 
 
 @click.command("replay")
@@ -39,7 +39,7 @@ def verb(source: Source, until: Moment | None, between: tuple[Moment, Moment] | 
     """Rebuild what the cell knows from its log, and show it. A moment is a sequence or a time."""
     if until is not None and between is not None:
         raise BadInputError("--until or --diff, not both")
-    asyncio.run(_replay(source, until, between, as_json))
+    run(_replay(source, until, between, as_json))
 
 
 async def _replay(

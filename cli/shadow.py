@@ -1,6 +1,5 @@
 """`ro policy shadow`: a policy beside the one in force, judged with it and without effect."""
 
-import asyncio
 from pathlib import Path
 
 import click
@@ -16,6 +15,7 @@ from .operating import by_option
 from .output import RefusedError, json_line, line, table
 from .publishing import event_of, store
 from .reading import read_into, read_log
+from .running import run
 from .services import load_policy
 
 
@@ -31,7 +31,7 @@ def verb(source: Source, path: Path | None, off: bool, reports: bool, reason: st
     if (path is not None) + off + reports != 1:
         raise click.UsageError("give either FILE, or --off, or --report")
     if reports:
-        asyncio.run(_report(source, as_json))
+        run(_report(source, as_json))
         return
     if source.file is not None:
         raise click.UsageError("an exported log is only read: --log goes with --report alone")
@@ -39,7 +39,7 @@ def verb(source: Source, path: Path | None, off: bool, reports: bool, reason: st
         raise click.UsageError("missing option '--reason'")
     policy = None if path is None else load_policy(path)
     fact = PolicyShadowed(None if policy is None else policy.document(), by=by, reason=reason)
-    asyncio.run(_put(Broker(source.nats, source.data_dir, source.cell or DEFAULT_CELL), fact, policy, as_json))
+    run(_put(Broker(source.nats, source.data_dir, source.cell or DEFAULT_CELL), fact, policy, as_json))
 
 
 async def _put(broker: Broker, fact: PolicyShadowed, policy: Policy | None, as_json: bool) -> None:

@@ -28,6 +28,7 @@ from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 from .connection import Broker, broker_options, json_option
 from .output import BadInputError, RefusedError, json_line, line, moment
 from .publishing import event_of, messages_of, store
+from .running import run
 from .signal_input import (
     AnySignal,
     parse_pair,
@@ -91,7 +92,7 @@ def verb(
             raise BadInputError(
                 f"signal {number}: {len(event):,} bytes, and a fact has at most {MESSAGE_BYTES_MAX:,}"
             )
-    asyncio.run(_publish(broker, subjects.signal(broker.cell, source), signals, events, seconds, as_json))
+    run(_publish(broker, subjects.signal(broker.cell, source), signals, events, seconds, as_json))
 
 
 def _signals(

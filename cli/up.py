@@ -26,6 +26,7 @@ from .health import Health, answering, health_option
 from .log_options import LogShape, limit_option
 from .output import line
 from .records import log_to_stderr
+from .running import run
 from .services import (
     EXECUTOR_SECONDS,
     Work,
@@ -76,7 +77,7 @@ def verb(
     log_to_stderr()
     with listen(HOST, gateway_port or 0) as listening:
         settings = Settings(catalog, policy, slots, cell, LogShape(max_bytes=log_max_bytes), address)
-        asyncio.run(_serve(EmbeddedServer(data_dir, port=port), settings, listening))
+        run(_serve(EmbeddedServer(data_dir, port=port), settings, listening))
 
 
 class Settings(Struct, frozen=True):
