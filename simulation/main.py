@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from .checkers import violations
 from .faults import Fault
+from .plant import plant
 from .recount import facts_of
 from .world import FULL, SHORT, Size, simulate
 
@@ -56,6 +57,9 @@ def live_all(seeds: list[int], size: Size, jobs: int) -> Iterator[Result]:
 @click.group()
 def main() -> None:
     """Simulate days of a cell: the real code on virtual time, with faults from a seed."""
+
+
+main.add_command(plant)
 
 
 @main.command()
@@ -117,3 +121,7 @@ def total(results: list[Result]) -> Counter[Fault]:
     for result in results:
         struck.update(result.struck)
     return struck
+
+
+if __name__ == "__main__":
+    main()
