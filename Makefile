@@ -14,8 +14,9 @@ export UV_PYTHON_DOWNLOADS := never
 demo: $(READY)
 	@$(BIN)/ro demo
 
+# Most tests wait, for brokers and for processes: so three at a time, on two cores as on many.
 test: $(READY)
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 3 --dist worksteal
 
 check: $(READY)
 	$(BIN)/ruff format --check .

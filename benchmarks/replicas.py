@@ -18,10 +18,14 @@ from benchmarks.rounds import Drawing, Result
 from benchmarks.workload import fresh
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.port import LogUnreachableError, StaleWriteError, UnknownOutcomeError
 from remediation_orchestrator.events import CellName, subjects
 
 REPLICAS = (1, 3)
 SINGLES, ALONE = 6_000, 200
+# An election takes up to seven seconds.
+ELECTED_SECONDS = 30.0
+OVER = b'{"name":"first","target":{"name":"first"},"status":"resolved"}'
 
 
 class Outcome(Struct):
@@ -66,7 +70,19 @@ async def measure(connection: Client, url: str, outcome: Outcome, turn: int, cou
 
 
 async def _log(connection: Client, replicas: int, name: str) -> JetStreamLog:
-    return await JetStreamLog.ensure(connection, CellName(f"{name}-{replicas}"), replicas=replicas)
+    """A log whose copies have elected who leads them. It holds one record, on which there is no verdict."""
+    log = await JetStreamLog.ensure(connection, CellName(f"{name}-{replicas}"), replicas=replicas)
+    first = subjects.signal(log.cell, "first")
+    async with asyncio.timeout(ELECTED_SECONDS):
+        while True:
+            try:
+                await log.append(first, OVER, expect=0)
+            except (LogUnreachableError, UnknownOutcomeError):
+                await asyncio.sleep(0.1)
+            except StaleWriteError:  # Stored before, and the answer was lost.
+                return log
+            else:
+                return log
 
 
 def say(outcomes: list[Outcome], *, as_json: bool) -> None:

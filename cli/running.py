@@ -5,6 +5,7 @@ same moment, the verb is cancelled again until it has ended."""
 
 import asyncio
 import signal
+import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ AGAIN_SECONDS = 0.1
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on a loop of its own. Raises KeyboardInterrupt once it has ended after an interrupt."""
+    if threading.current_thread() is not threading.main_thread():  # Signals are the main thread's business.
+        return asyncio.run(main)
     verb = asyncio.run(_until_interrupted(main))
     if verb is None:
         raise KeyboardInterrupt
