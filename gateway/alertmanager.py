@@ -6,12 +6,25 @@ not taken over: the signals go without one, and the log derives it from the targ
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from remediation_orchestrator.events import Severity, SignalReceived, SignalResolved
 
 from .identity import DEFAULT, KINDS, Identity
-from .items import AnySignal, Found, Item, Refused, WebhookError, line_of, read_json, refused
+from .items import (
+    AnySignal,
+    Found,
+    Item,
+    Items,
+    Labels,
+    Refused,
+    Time,
+    WebhookError,
+    counted,
+    line_of,
+    read_json,
+    refused,
+)
 
 __all__ = ["KINDS", "WebhookError", "items_of", "severity_of", "signals_of"]
 
@@ -32,9 +45,9 @@ def _only_text(value: object) -> object:
 
 class _Alert(BaseModel):
     status: Literal["firing", "resolved"]
-    labels: dict[str, str]
-    annotations: dict[str, str] = {}
-    starts_at: Annotated[AwareDatetime, BeforeValidator(_only_text)] | None = Field(default=None, alias="startsAt")
+    labels: Labels
+    annotations: Labels = {}
+    starts_at: Annotated[Time, BeforeValidator(_only_text)] | None = Field(default=None, alias="startsAt")
 
 
 class _Body(BaseModel):
@@ -49,20 +62,21 @@ class _GrafanaBody(BaseModel):
 
 def signals_of(body: bytes) -> list[AnySignal]:
     """Return one signal an alert, in their order. WebhookError names everything that is wrong."""
-    items = items_of(body)
+    items = list(items_of(body))
     wrong = [line for item in items if isinstance(item, Refused) for line in item.lines]
     if wrong:
         raise WebhookError(wrong)
     return [item.signal for item in items if isinstance(item, Found)]
 
 
-def items_of(body: bytes, identity: Identity = DEFAULT, *, grafana: bool = False) -> list[Item]:
-    """Return one item an alert, in their order. WebhookError where it is no such body at all."""
+def items_of(body: bytes, identity: Identity = DEFAULT, *, grafana: bool = False) -> Items:
+    """Yield one item an alert, in their order."""
     try:
         alerts = (_GrafanaBody if grafana else _Body).model_validate(read_json(body)).alerts
     except ValidationError as error:
         raise WebhookError([line_of(one["loc"], one["msg"]) for one in error.errors(include_url=False)]) from error
-    return [_item(f"alerts[{index}]", alert, identity) for index, alert in enumerate(alerts)]
+    for index, alert in enumerate(counted(alerts)):
+        yield _item(f"alerts[{index}]", alert, identity)
 
 
 def severity_of(word: str) -> Severity:

@@ -16,7 +16,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 
-from .items import Found, Item, WebhookError, read_json, refused
+from .items import Found, Item, Items, WebhookError, counted, in_utc, read_json, refused
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
@@ -28,20 +28,22 @@ REQUIRED = ("specversion", "id", "source", "type")
 _SUBJECT = subjects.signal(DEFAULT_CELL, "cloudevents")
 
 
-def items_of(media_type: str, headers: Mapping[str, str], body: bytes) -> list[Item]:
-    """Return one item an event."""
+def items_of(media_type: str, headers: Mapping[str, str], body: bytes) -> Items:
+    """Yield one item an event."""
     read = read_json(body)
     if media_type == BATCH:
         if not isinstance(read, list):
             raise WebhookError(["body: must be a JSON array"])
-        return [_item(f"[{index}]", item) for index, item in enumerate(read)]
+        for index, item in enumerate(counted(read)):
+            yield _item(f"[{index}]", item)
+        return
     if media_type == BINARY:
         given = {name.removeprefix("ce-"): value for name, value in headers.items() if name.startswith("ce-")}
         missing = [f"ce-{name}: missing" for name in REQUIRED if name not in given]
         if missing:
             raise WebhookError(missing)
         read = {**given, "datacontenttype": BINARY, "data": read}
-    return [_item("event", read)]
+    yield _item("event", read)
 
 
 def _item(where: str, item: object) -> Item:
@@ -60,5 +62,10 @@ def _item(where: str, item: object) -> Item:
     attributes = attributes_of(written)
     if attributes is None:
         return refused(where, [f"{where}: an attribute is not of its type"], item)
-    assert isinstance(found.event, SignalReceived | SignalResolved)  # The subject takes no other.
-    return Found(where, found.event, {"name": "data.name", "target": "data.target"}, attributes)
+    signal = found.event
+    assert isinstance(signal, SignalReceived | SignalResolved)  # The subject takes no other.
+    try:
+        signal = msgspec.structs.replace(signal, starts_at=signal.starts_at and in_utc(signal.starts_at))
+    except ValueError as error:
+        return refused(where, [f"{where}.data.starts_at: {error}"], item)
+    return Found(where, signal, {"name": "data.name", "target": "data.target"}, attributes)

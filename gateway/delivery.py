@@ -18,6 +18,8 @@ Receive = Callable[[], Awaitable[Message]]
 
 # The bound of a fact: a larger body could not be stored either. It holds for the bytes as sent and as unpacked.
 BODY_BYTES_MAX = MESSAGE_BYTES_MAX
+# Alerts of one rule pack to a sixtieth of their size; whatever is packed tighter was made to be large.
+RATIO_MAX = 250
 # A monitoring system sends from its own network. Whoever sends a byte a second is told to come back.
 BODY_SECONDS = 10.0
 # What is read and thrown away of a body that is refused, so that its sender is ready to hear why.
@@ -136,6 +138,9 @@ def unpacked(headers: Mapping[str, str], raw: bytes) -> bytes:
         raise Problem(HTTPStatus.BAD_REQUEST, "the body is not gzip") from error
     if len(body) > BODY_BYTES_MAX:
         raise _too_large("the unpacked body")
+    if len(body) > RATIO_MAX * len(raw):
+        detail = f"the body unpacks to more than {RATIO_MAX} times its size"
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
     if not unpacking.eof or unpacking.unused_data:
         raise Problem(HTTPStatus.BAD_REQUEST, "the body is not one whole gzip member")
     return body

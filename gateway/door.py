@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -19,14 +19,15 @@ from remediation_orchestrator.bus.port import EventLog, LogError, LogFullError, 
 from . import metrics as metrics_page
 from .access import ANYONE, Guard, Rate
 from .delivery import DisconnectedError, Held, Incoming, Receive, check_encoding, unpacked
-from .frames import TooLargeError, body_of, digest_of
+from .frames import Body, body_of, digest_of
 from .intake import BusyError, Intake, Stored
-from .items import Found, Item, WebhookError
+from .items import Found, Item, TooLargeError, WebhookError
+from .leisure import Leisure
 from .metrics import Metrics
 from .openapi import document
 from .problems import CONTENT_TYPE as PROBLEM
 from .problems import Problem
-from .sources import Received, Rules, Source, items_for
+from .sources import Received, Rules, Source, check_some_good, each_item
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -80,6 +81,7 @@ class Door:
         self._rate = Rate(rate)
         self._held = Held(self.metrics.held_bytes)
         self._requests = 0
+        self._leisure = Leisure()
         self._document = msgspec.json.encode(document(sources, guarded=guard.names != [ANYONE]))
 
     async def open(self) -> None:
@@ -184,18 +186,14 @@ class Door:
         self._rate.take(sender, time.monotonic())
 
     async def _store(self, source: Source, received: Received, entry: Entry) -> Answer:
-        now = datetime.now(UTC)
         try:
-            items = items_for(source, received, self._rules, now)
-            if not items:
-                return _accepted(None, items)
-            digest = digest_of(received.media_type.encode(), received.body, *_attributes(received.headers))
-            body = body_of(self._log.cell, source.name, digest, items, now)
+            items, body = await self._leisure.do(self._converted(source, received))
+        except TooLargeError as error:
+            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error.lines[0]) from error
         except WebhookError as error:
             raise Problem(HTTPStatus.BAD_REQUEST, error.lines[0], errors=error.lines) from error
-        except TooLargeError as error:
-            detail = "its signals fit in no message of the log: send fewer alerts at once"
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail) from error
+        if body is None:
+            return _accepted(None, items)
         try:
             async with asyncio.timeout(STORE_SECONDS):
                 stored = await self.intakes[source.name].store(body)
@@ -210,6 +208,21 @@ class Door:
         else:
             self.metrics.stored(source.name, signals, len(items) - signals, 0)
         return _accepted(stored, items)
+
+    def _converted(
+        self, source: Source, received: Received
+    ) -> Generator[None, None, tuple[list[Item], Body | None]]:
+        """A body's items, and what is to be stored of them. It rests after each. Raises WebhookError."""
+        now = datetime.now(UTC)
+        items: list[Item] = []
+        for item in each_item(source, received, self._rules, now):
+            items.append(item)
+            yield
+        if not items:
+            return items, None
+        check_some_good(items)
+        digest = digest_of(received.media_type.encode(), received.body, *_attributes(received.headers))
+        return items, (yield from body_of(self._log.cell, source.name, digest, items, now))
 
 
 def _accepted(stored: Stored | None, items: list[Item]) -> Answer:

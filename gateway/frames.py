@@ -4,7 +4,7 @@ So the log itself knows which bodies it holds. A body whose events do not fit in
 written with its first event in full and the others bare, after it; one that does not fit so either is refused."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import datetime
 
 import msgspec
@@ -22,7 +22,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import CONTENT_TYPE, SPECVERSION, Attributes, join_frame, source
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 
-from .items import Found, Item, Refused, WebhookError
+from .items import Found, Item, Refused, TooLargeError, WebhookError
 
 BODY = "body-"
 # Half of SHA-256: two bodies with one digest will not be met, and a million of them fit in memory.
@@ -31,10 +31,6 @@ DIGEST_BYTES = 16
 _BRACKETS, _COMMA = 2, 1
 
 Digest = bytes
-
-
-class TooLargeError(Exception):
-    """A body's events fit in no message."""
 
 
 class Body(Struct, frozen=True):
@@ -71,15 +67,30 @@ def digest_of(*parts: bytes) -> Digest:
     return digest.digest()[:DIGEST_BYTES]
 
 
-def body_of(cell: CellName, name: str, digest: Digest, items: Sequence[Item], now: datetime) -> Body:
-    """Write items as events. TooLargeError where no message holds them, WebhookError where one is unreadable."""
-    subject = subjects.signal(cell, name)
-    events = [_event(item, _attributes(cell, name, digest, index, item, now)) for index, item in enumerate(items)]
-    if _size(events) + _BRACKETS > MESSAGE_BYTES_MAX:
-        events = [events[0], *(_bare(item) for item in items[1:])]
-    if _size(events) + _BRACKETS > MESSAGE_BYTES_MAX:
-        raise TooLargeError
-    _check_readable(subject, events, items, now)
+def body_of(
+    cell: CellName, name: str, digest: Digest, items: Sequence[Item], now: datetime
+) -> Generator[None, None, Body]:
+    """Write items as events; it may rest after each. What it returns is the body.
+
+    TooLargeError where no message holds them, WebhookError where one is unreadable."""
+    events: list[bytes] = []
+    size, bare = _BRACKETS, False
+    for index, item in enumerate(items):
+        event = _bare(item) if bare else _event(item, _attributes(cell, name, digest, index, item, now))
+        events.append(event)
+        size += len(event) + _COMMA
+        if size > MESSAGE_BYTES_MAX and not bare:
+            events[1:] = [_bare(one) for one in items[1 : index + 1]]
+            size, bare = _size(events) + _BRACKETS, True
+        if size > MESSAGE_BYTES_MAX:
+            raise TooLargeError(["its signals fit in no message of the log: send fewer alerts at once"])
+        yield
+    wrong: list[str] = []
+    for event, item in zip(events, items, strict=True):
+        wrong += _unreadable(subjects.signal(cell, name), event, item, now)
+        yield
+    if wrong:
+        raise WebhookError(wrong)
     return Body(digest, events, _size(events))
 
 
@@ -153,16 +164,12 @@ def _size(events: Sequence[bytes]) -> int:
     return sum(len(event) + _COMMA for event in events)
 
 
-def _check_readable(subject: str, events: Sequence[bytes], items: Sequence[Item], now: datetime) -> None:
-    """Read each event as the log's readers will: nobody's signal may spoil a frame that it shares with others'."""
-    wrong = []
-    for event, item in zip(events, items, strict=True):
-        (record,) = decode(StoredMessage(1, now, subject, join_frame([event])))
-        if isinstance(record, Recorded) != isinstance(item, Found):
-            why = getattr(record, "message", "a refused item that reads as a signal")
-            wrong.append(f"{item.where}: {why}")
-    if wrong:
-        raise WebhookError(wrong)
+def _unreadable(subject: str, event: bytes, item: Item, now: datetime) -> list[str]:
+    """Read an event as the log's readers will: nobody's signal may spoil a frame that it shares with others'."""
+    (record,) = decode(StoredMessage(1, now, subject, join_frame([event])))
+    if isinstance(record, Recorded) == isinstance(item, Found):
+        return []
+    return [f"{item.where}: {getattr(record, 'message', 'a refused item that reads as a signal')}"]
 
 
 def _digest_in(item: msgspec.Raw) -> Digest | None:

@@ -2,7 +2,6 @@
 
 Decided once, when the alert comes in, and stored with it. Pure: labels in; out an identity and what gave it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -12,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from remediation_orchestrator.events import Target
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
+
+from .patterns import Regex
 
 Part = Literal["name", "cluster", "namespace", "kind", "target"]
 
@@ -27,14 +28,15 @@ class TargetRule(_Input):
     kind: str = ""
     kind_label: str | None = None
     when: dict[str, str] = {}
-    strip: re.Pattern[str] | None = None
+    strip: Regex | None = None
 
     def name(self, labels: Mapping[str, str]) -> str:
         """The target's name by this rule, or `""` where the labels do not have it."""
         found = labels.get(self.label, "")
         if not found or not all(fnmatchcase(labels.get(label, ""), wanted) for label, wanted in self.when.items()):
             return ""
-        return self.strip.sub("", found) if self.strip is not None else found
+        # What is too long for a name is refused as it is: nothing is looked for in it.
+        return found if self.strip is None or len(found) > NAME_LENGTH_MAX else self.strip.replaced(found)
 
     def kind_of(self, labels: Mapping[str, str]) -> str:
         """The target's kind by this rule."""
@@ -45,8 +47,13 @@ class Normalise(_Input):
     """Write a part of an identity in one way, whichever of several its source chose."""
 
     part: Part
-    match: re.Pattern[str]
+    match: Regex
     replace: str = ""
+
+    @model_validator(mode="after")
+    def _groups_are_known(self) -> "Normalise":
+        self.match.check(self.replace)
+        return self
 
 
 class Example(_Input):
@@ -139,7 +146,11 @@ class Identity(_Input):
         parts["target"] = target.name
         by = dict(by)
         for number, one in enumerate(self.normalise):
-            written = one.match.sub(one.replace, parts[one.part])
+            written = one.match.replaced(parts[one.part], one.replace)
+            if len(written) > NAME_LENGTH_MAX:
+                return [
+                    f"{where}: the {one.part} is longer than {NAME_LENGTH_MAX} characters when it is normalised"
+                ]
             if written != parts[one.part]:
                 by[one.part] = ", ".join(filter(None, (by.get(one.part), f"normalise[{number}]")))
             parts[one.part] = written

@@ -1,21 +1,30 @@
 """What a body holds: signals, and items that are none. Both are stored, so that nothing is skipped in silence."""
 
 import json
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Struct
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from remediation_orchestrator.events import SignalReceived, SignalResolved
 from remediation_orchestrator.events.codec import Attributes
 
+T = TypeVar("T")
 AnySignal = SignalReceived | SignalResolved
 
 # What clocks may disagree by; whatever is dated later is a mistake.
 FUTURE_MAX = timedelta(minutes=2)
 # What is kept of an item that is no signal: enough to see what it was.
 RAW_LENGTH_MAX = 2_000
+# The smallest alert that is a signal has 55 bytes: no body that could be stored holds more of them.
+ITEMS_MAX = 5_000
+# Monitoring systems send tens. Each may be an objection of its own.
+LABELS_MAX = 1_000
+# What is said of one item; of the rest there is no room in its record either.
+LINES_MAX = 20
 
 
 class WebhookError(ValueError):
@@ -24,6 +33,10 @@ class WebhookError(ValueError):
     def __init__(self, lines: list[str]) -> None:
         super().__init__("\n".join(lines))
         self.lines = lines
+
+
+class TooLargeError(WebhookError):
+    """A body that may be well formed, and is more than the log takes at once."""
 
 
 class Found(Struct, frozen=True):
@@ -50,13 +63,43 @@ class Refused(Struct, frozen=True):
 
 
 Item = Found | Refused
-Convert = Callable[[bytes], list[Item]]
-"""A body into its items. WebhookError where it is no body of this kind at all."""
+Items = Iterator[Item]
+"""A body's items, one by one: whoever takes them may rest in between. Before the first comes WebhookError where it
+is no body of this kind at all, and TooLargeError where it has too many."""
+
+
+def counted(items: Sequence[T]) -> Sequence[T]:
+    """What is not too much to be looked at. TooLargeError where it is: nothing was validated yet."""
+    if len(items) > ITEMS_MAX:
+        raise TooLargeError([f"{len(items):,} items, and a body has at most {ITEMS_MAX:,}: send fewer at once"])
+    return items
+
+
+def _not_too_many(labels: object) -> object:
+    if isinstance(labels, dict) and len(labels) > LABELS_MAX:
+        raise ValueError(f"{len(labels):,} of them, and there are at most {LABELS_MAX:,}")
+    return labels
+
+
+def in_utc(moment: datetime) -> datetime:
+    """A moment in UTC. ValueError where that is before the year 1 or after 9999, though it was written."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a time between the years 1 and 9999 in UTC") from None
+
+
+Labels = Annotated[dict[str, str], BeforeValidator(_not_too_many)]
+Time = Annotated[AwareDatetime, AfterValidator(in_utc)]
 
 
 def refused(where: str, lines: list[str], item: object) -> Refused:
     """An item that is no signal. It is kept as text, in which nothing is nested or undecodable."""
-    return Refused(where, [_ascii(line) for line in lines], json.dumps(item)[:RAW_LENGTH_MAX])
+    try:
+        raw = json.dumps(item)[:RAW_LENGTH_MAX]
+    except RecursionError:
+        raw = "nested too deeply to be shown"
+    return Refused(where, [_ascii(line) for line in lines[:LINES_MAX]], raw)
 
 
 def not_from_the_future(item: Item, now: datetime, field: str) -> Item:

@@ -4,12 +4,12 @@ They never say that a problem is over."""
 
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from remediation_orchestrator.events import Severity, SignalReceived, Target
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
 
-from .items import Found, Item, WebhookError, line_of, read_json, refused
+from .items import Found, Item, Items, Labels, Time, WebhookError, counted, line_of, read_json, refused
 
 # An event may say anything; `Normal` is what Kubernetes calls all that is not a `Warning`.
 SEVERITIES = {"Warning": Severity.WARNING, "Normal": Severity.INFO}
@@ -29,12 +29,12 @@ class _Object(_Input):
 class _Metadata(_Input):
     name: str = ""
     namespace: str = Field(default="", max_length=_BOUND)
-    labels: dict[str, str] | None = None
-    created: AwareDatetime | None = Field(default=None, alias="creationTimestamp")
+    labels: Labels | None = None
+    created: Time | None = Field(default=None, alias="creationTimestamp")
 
 
 class _Series(_Input):
-    observed: AwareDatetime | None = Field(default=None, alias="lastObservedTime")
+    observed: Time | None = Field(default=None, alias="lastObservedTime")
 
 
 class _Event(_Input):
@@ -45,22 +45,24 @@ class _Event(_Input):
     metadata: _Metadata = _Metadata()
     involved: _Object | None = Field(default=None, alias="involvedObject")
     regarding: _Object | None = None
-    last: AwareDatetime | None = Field(default=None, alias="lastTimestamp")
-    at: AwareDatetime | None = Field(default=None, alias="eventTime")
+    last: Time | None = Field(default=None, alias="lastTimestamp")
+    at: Time | None = Field(default=None, alias="eventTime")
     series: _Series | None = None
 
 
-def items_of(body: bytes, cluster: str = "") -> list[Item]:
-    """Return one item an event. Kubernetes does not say which cluster it is, so the door is told."""
+def items_of(body: bytes, cluster: str = "") -> Items:
+    """Yield one item an event. Kubernetes does not say which cluster it is, so the door is told."""
     read = read_json(body)
     if not isinstance(read, dict):
         raise WebhookError(["body: must be a JSON object"])
     if "items" not in read:
-        return [_item("event", read, cluster)]
+        yield _item("event", read, cluster)
+        return
     items = read["items"]
     if not isinstance(items, list):
         raise WebhookError(["items: must be a JSON array"])
-    return [_item(f"items[{index}]", item, cluster) for index, item in enumerate(items)]
+    for index, item in enumerate(counted(items)):
+        yield _item(f"items[{index}]", item, cluster)
 
 
 def _item(where: str, item: Any, cluster: str) -> Item:

@@ -13,10 +13,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from remediation_orchestrator.events import SignalReceived, SignalResolved, Target
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
+from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 from remediation_orchestrator.events.subjects import TOKEN
 
 from .alertmanager import severity_of
-from .items import Found, Item, WebhookError, read_json, refused
+from .items import Found, Item, Items, TooLargeError, WebhookError, counted, in_utc, read_json, refused
 
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _STEP = re.compile(r"[^.\[\]|]+|\[(\d{1,6})\]")
@@ -84,15 +85,23 @@ class Mapping(_Input):
             raise ValueError("a place such as a.b[0]")
         return items
 
-    def items_of(self, body: bytes) -> list[Item]:
-        """Return one item an alert of the body. Its places are looked up in the alert, then in the body."""
+    def items_of(self, body: bytes) -> Items:
+        """Yield one item an alert of the body. Its places are looked up in the alert, then in the body."""
         read = read_json(body)
+        texts = _Texts()
         if self.items is None:
-            return [self._item("body", _Places([read]))]
-        found = _look(read, self.items)
+            yield self._item("body", _Places([read], texts))
+            return
+        found = texts.look(read, self.items)
         if not isinstance(found, list):
             raise WebhookError([f"{self.items}: must be a JSON array"])
-        return [self._item(f"{self.items}[{index}]", _Places([one, read])) for index, one in enumerate(found)]
+        characters = 0
+        for index, one in enumerate(counted(found)):
+            item = self._item(f"{self.items}[{index}]", _Places([one, read], texts))
+            yield item
+            characters += _length(item)
+            if characters > MESSAGE_BYTES_MAX:  # A text that stands in the body once may be a label of every item.
+                raise TooLargeError(["its signals fit in no message of the log: send fewer alerts at once"])
 
     def _item(self, where: str, places: "_Places") -> Item:
         target = Target(**{part: places.fill(text) for part, text in self.target.model_dump().items()})
@@ -134,10 +143,38 @@ class Mapping(_Input):
         return places.fill(resolved.value).strip().lower() in {word.lower() for word in resolved.words}
 
 
+class _Texts:
+    """Texts of one body that are themselves JSON, each of them read once, however many places go on into it."""
+
+    def __init__(self) -> None:
+        self._unfolded: dict[str, object] = {}
+
+    def look(self, value: object, path: str) -> object:
+        """What stands at a place, or None."""
+        for step in _STEP.finditer(path):
+            if isinstance(value, str):
+                value = self._unfold(value)
+            if step[1] is not None:
+                index = int(step[1])
+                value = value[index] if isinstance(value, list) and index < len(value) else None
+            else:
+                value = value.get(step[0]) if isinstance(value, dict) else None
+        return value
+
+    def _unfold(self, text: str) -> object:
+        if text not in self._unfolded:
+            try:
+                self._unfolded[text] = json.loads(text)
+            except (ValueError, RecursionError):
+                self._unfolded[text] = None
+        return self._unfolded[text]
+
+
 class _Places(Struct, frozen=True):
     """What places are looked up in: the first object that has one counts."""
 
     objects: list[object]
+    texts: _Texts
 
     def fill(self, template: str) -> str:
         """The template with its places filled; a place that holds nothing becomes nothing."""
@@ -146,30 +183,18 @@ class _Places(Struct, frozen=True):
     def _first(self, place: str) -> str:
         for path in place.split("|"):
             for one in self.objects:
-                found = _text(_look(one, path.strip()))
+                found = _text(self.texts.look(one, path.strip()))
                 if found:
                     return found
         return ""
 
 
-def _look(value: object, path: str) -> object:
-    """What stands at a place, or None."""
-    for step in _STEP.finditer(path):
-        if isinstance(value, str):
-            value = _unfolded(value)
-        if step[1] is not None:
-            index = int(step[1])
-            value = value[index] if isinstance(value, list) and index < len(value) else None
-        else:
-            value = value.get(step[0]) if isinstance(value, dict) else None
-    return value
-
-
-def _unfolded(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+def _length(item: Item) -> int:
+    """How many characters of text an item has, as far as they may be many."""
+    if not isinstance(item, Found):
+        return 0
+    texts = (*item.signal.labels.values(), *item.signal.annotations.values())
+    return sum(map(len, texts))
 
 
 def _text(value: object) -> str:
@@ -195,4 +220,9 @@ def _moment(text: str) -> datetime | str | None:
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError, OSError):
         return f"{text[:100]!r} is no time"
-    return moment.astimezone(UTC) if moment.tzinfo else f"{text[:100]!r} has no time zone"
+    if moment.tzinfo is None:
+        return f"{text[:100]!r} has no time zone"
+    try:
+        return in_utc(moment)
+    except ValueError as error:
+        return f"{text[:100]!r} {error}"

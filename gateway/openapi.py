@@ -10,7 +10,7 @@ _WHY = {
     "401": "Neither a known bearer token nor a signature.",
     "405": "Only POST is understood.",
     "408": "The body did not come in time.",
-    "413": "The body, or what it becomes, is larger than 256 KiB.",
+    "413": "The body, or what it becomes, is larger than 256 KiB, or it has more than 5,000 items.",
     "415": "The content type, charset or encoding is another.",
     "429": "More bodies a second than this sender may send; `Retry-After` says when the next may come.",
     "503": "Not stored, or not known to be: send the same body again after `Retry-After`, it is stored once.",

@@ -1,6 +1,6 @@
 """The kinds of bodies that the door reads, each under a name of its own: `POST /v1/<name>`. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from . import alertmanager, cloudevents, kubernetes
 from .identity import DEFAULT, Identity
-from .items import Found, Item, WebhookError, not_from_the_future, refused
+from .items import Found, Item, Items, WebhookError, not_from_the_future, refused
 from .mapping import Mapping as BodyMapping
 from .processing import NONE, Processing
 
@@ -28,7 +28,7 @@ class Source(Struct, frozen=True):
 
     name: str
     title: str
-    convert: Callable[[Received, Identity], list[Item]]
+    convert: Callable[[Received, Identity], Items]
     media_types: frozenset[str] = JSON
     date: str = "startsAt"
 
@@ -40,15 +40,22 @@ class Rules(Struct, frozen=True):
     processing: Processing = NONE
 
 
-def items_for(source: Source, received: Received, rules: Rules, now: datetime) -> list[Item]:
-    """A body's items as they are to be stored. WebhookError where there is nothing in it but what is wrong."""
-    items = [
-        _processed(not_from_the_future(item, now, source.date), rules)
-        for item in source.convert(received, rules.identity)
-    ]
-    wrong = [line for item in items if not isinstance(item, Found) for line in item.lines]
+def each_item(source: Source, received: Received, rules: Rules, now: datetime) -> Items:
+    """A body's items as they are to be stored, one by one. WebhookError where it is no body of this source."""
+    for item in source.convert(received, rules.identity):
+        yield _processed(not_from_the_future(item, now, source.date), rules)
+
+
+def check_some_good(items: Sequence[Item]) -> None:
+    """Raises WebhookError where there is nothing in a body but what is wrong."""
     if items and not any(isinstance(item, Found) for item in items):
-        raise WebhookError(wrong)
+        raise WebhookError([line for item in items if not isinstance(item, Found) for line in item.lines])
+
+
+def items_for(source: Source, received: Received, rules: Rules, now: datetime) -> list[Item]:
+    """All of a body's items. WebhookError where there is nothing in it but what is wrong."""
+    items = list(each_item(source, received, rules, now))
+    check_some_good(items)
     return items
 
 
@@ -85,9 +92,9 @@ def _processed(item: Item, rules: Rules) -> Item:
     return msgspec.structs.replace(item, signal=signal, by=item.by | by)
 
 
-def _normalised(items: Sequence[Item], identity: Identity) -> list[Item]:
+def _normalised(items: Iterable[Item], identity: Identity) -> Items:
     """Items whose source names the target itself, written as the rules want it."""
-    return [_normalise(item, identity) for item in items]
+    return (_normalise(item, identity) for item in items)
 
 
 def _normalise(item: Item, identity: Identity) -> Item:
@@ -103,25 +110,25 @@ def _normalise(item: Item, identity: Identity) -> Item:
     return msgspec.structs.replace(item, signal=signal, by=found.by)
 
 
-def _alertmanager(received: Received, identity: Identity) -> list[Item]:
+def _alertmanager(received: Received, identity: Identity) -> Items:
     return alertmanager.items_of(received.body, identity)
 
 
-def _grafana(received: Received, identity: Identity) -> list[Item]:
+def _grafana(received: Received, identity: Identity) -> Items:
     return alertmanager.items_of(received.body, identity, grafana=True)
 
 
-def _kubernetes(received: Received, identity: Identity) -> list[Item]:
+def _kubernetes(received: Received, identity: Identity) -> Items:
     cluster = identity.defaults.get("cluster", "")
     return _normalised(kubernetes.items_of(received.body, cluster), identity)
 
 
-def _cloudevents(received: Received, identity: Identity) -> list[Item]:
+def _cloudevents(received: Received, identity: Identity) -> Items:
     return cloudevents.items_of(received.media_type, received.headers, received.body)
 
 
-def _mapped(mapping: BodyMapping) -> Callable[[Received, Identity], list[Item]]:
-    def convert(received: Received, identity: Identity) -> list[Item]:
+def _mapped(mapping: BodyMapping) -> Callable[[Received, Identity], Items]:
+    def convert(received: Received, identity: Identity) -> Items:
         return _normalised(mapping.items_of(received.body), identity)
 
     return convert

@@ -5,7 +5,7 @@ import hmac
 import logging
 
 import pytest
-from door import alert, opened, webhook
+from doors import alert, opened, webhook
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.cli.records import JsonLines

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from cell import events_of
-from door import PATIENCE, Reply, alert, head, opened, read_reply, webhook
+from doors import PATIENCE, Reply, alert, head, opened, read_reply, webhook
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.events import Recorded, SignalReceived, SignalResolved, Undecodable, decode

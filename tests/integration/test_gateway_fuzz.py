@@ -8,7 +8,7 @@ import json
 from contextlib import AsyncExitStack, closing
 from typing import Any
 
-from door import PATIENCE, Sender, alert, head, opened, webhook
+from doors import PATIENCE, Sender, alert, head, opened, webhook
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

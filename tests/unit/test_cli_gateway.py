@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from door import alert, webhook
+from doors import alert, webhook
 
 from remediation_orchestrator.cli.gateway import verb
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from door import alert, webhook
+from doors import alert, webhook
 
 from remediation_orchestrator.bus.memory import MemoryCell, Moment
 from remediation_orchestrator.bus.port import LogFullError, LogUnreachableError, UnknownOutcomeError
@@ -41,7 +41,14 @@ def cell() -> MemoryCell:
 def body(*pods: str) -> Body:
     """A body with an alert for each of these pods."""
     sent = webhook(*(alert(pod=pod) for pod in pods))
-    return body_of(CELL, "alertmanager", digest_of(sent), alertmanager.items_of(sent), datetime.now(UTC))
+    items = list(alertmanager.items_of(sent))
+    writing = body_of(CELL, "alertmanager", digest_of(sent), items, datetime.now(UTC))
+    while True:
+        try:
+            next(writing)
+        except StopIteration as done:
+            found: Body = done.value
+            return found
 
 
 @asynccontextmanager

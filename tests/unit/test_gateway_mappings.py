@@ -107,7 +107,7 @@ def test_a_body_without_its_list_is_refused(sent: bytes, line: str) -> None:
     """Saying where it should be."""
     several = Mapping.model_validate({"source": "x", "items": "alerts", "name": "n", "target": {"name": "t"}})
     with pytest.raises(WebhookError) as caught:
-        several.items_of(sent)
+        list(several.items_of(sent))
     assert caught.value.lines == [line]
 
 

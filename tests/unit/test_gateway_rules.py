@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from door import alert, webhook
+from doors import alert, webhook
 
 from remediation_orchestrator.events import SignalReceived, Target
 from remediation_orchestrator.gateway.identity import Identified, Identity
@@ -75,7 +75,7 @@ def test_a_name_that_normalising_empties_is_refused() -> None:
             "normalise: [{part: host, match: x}]",
             "normalise[0].part: must be 'name', 'cluster'",
         ),
-        ("normalise: [{part: name, match: '('}]", "normalise[0].match: must be a valid regular expression"),
+        ("normalise: [{part: name, match: '('}]", "normalise[0].match: no regular expression (RE2): missing )"),
         (
             "examples: [{labels: {alertname: X, pod: p}, kind: Node}]",
             "examples[0]: kind is 'Pod' by these rules, not 'Node'",

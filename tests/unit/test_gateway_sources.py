@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from door import alert
+from doors import alert
 
 from remediation_orchestrator.events import SignalReceived, SignalResolved
 from remediation_orchestrator.gateway.cloudevents import BATCH, BINARY, STRUCTURED
