@@ -156,6 +156,11 @@ async def last_message(connection: Client, stream: str, subject: str) -> FoundMe
     return await _message(connection, stream, {"last_by_subj": subject})
 
 
+async def next_message(connection: Client, stream: str, subject: str, after: int) -> FoundMessage | None:
+    """The first message on a literal subject behind a sequence, from the stream's leader."""
+    return await _message(connection, stream, {"seq": after + 1, "next_by_subj": subject})
+
+
 async def message_at(connection: Client, stream: str, sequence: int) -> FoundMessage | None:
     """The message of a sequence, from the stream's leader."""
     return await _message(connection, stream, {"seq": sequence})

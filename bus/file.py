@@ -94,6 +94,11 @@ class FileLog:
                 found = message
         return found
 
+    async def next_on(self, subject: str, after: int) -> StoredMessage | None:
+        """The first message on a literal subject behind a sequence."""
+        messages = (one for one in self._messages() if one.sequence > after and one.subject == subject)
+        return next(messages, None)
+
     async def at(self, sequence: int) -> StoredMessage | None:
         """The message of this sequence."""
         return next((message for message in self._messages() if message.sequence == sequence), None)

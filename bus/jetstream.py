@@ -121,6 +121,10 @@ class JetStreamLog:
         """The newest message on a literal subject, asked of the stream's leader."""
         return self._found(await api.last_message(self._connection, self._stream, subject))
 
+    async def next_on(self, subject: str, after: int) -> StoredMessage | None:
+        """The first message on a literal subject behind a sequence, asked of the stream's leader."""
+        return self._found(await api.next_message(self._connection, self._stream, subject, after))
+
     async def at(self, sequence: int) -> StoredMessage | None:
         """The message of this sequence, asked of the stream's leader."""
         return self._found(await api.message_at(self._connection, self._stream, sequence))

@@ -243,6 +243,13 @@ class MemoryLog(_Handle):
         await self.strike(Moment.ASK, subject)
         return self._store.newest(subject)
 
+    async def next_on(self, subject: str, after: int) -> StoredMessage | None:
+        """The first message on a literal subject behind a sequence."""
+        await self.strike(Moment.ASK, subject)
+        newest = self._store.newest(subject)  # Asked often, and nearly always nothing is there.
+        behind = self._store.messages[after:] if newest and newest.sequence > after else []
+        return next((one for one in behind if one.subject == subject), None)
+
     async def at(self, sequence: int) -> StoredMessage | None:
         """The message of this sequence."""
         await self.strike(Moment.ASK, "")

@@ -87,6 +87,10 @@ class ReadableLog(Protocol):
     async def last(self, subject: str) -> StoredMessage | None:
         """The newest message on a literal subject, asked of the one who stores; None where there is none."""
 
+    async def next_on(self, subject: str, after: int) -> StoredMessage | None:
+        """The first message on a literal subject behind sequence `after`, asked of the one who stores; None
+        where there is none."""
+
     async def at(self, sequence: int) -> StoredMessage | None:
         """The message of this sequence; None where there is none."""
 

@@ -42,6 +42,10 @@ class FaultyLog:
         """The newest message on a subject."""
         return next((one for one in reversed(self.stored) if one.subject == subject), None)
 
+    async def next_on(self, subject: str, after: int) -> StoredMessage | None:
+        """The first message on a subject behind a sequence."""
+        return next((one for one in self.stored if one.subject == subject and one.sequence > after), None)
+
     async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
         """Every message."""
         for one in self.stored[start - 1 :]:
