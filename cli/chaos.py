@@ -12,9 +12,9 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from remediation_orchestrator.simulation.chaos import Round, rounds
-from remediation_orchestrator.simulation.chaos_account import Tally
-from remediation_orchestrator.simulation.chaos_faults import Strike
+from remediation_orchestrator.simulation.chaos.account import Tally
+from remediation_orchestrator.simulation.chaos.faults import Strike
+from remediation_orchestrator.simulation.chaos.rounds import Round, rounds
 
 from .connection import json_option
 from .output import RefusedError, json_line, line, table

@@ -8,9 +8,9 @@ from cell import bare
 from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.witness import witness_of
-from remediation_orchestrator.simulation.chaos_account import Tally, overlapping
-from remediation_orchestrator.simulation.chaos_catalog import Line, read_diary, write_catalog
-from remediation_orchestrator.simulation.chaos_faults import FREEZES, KILLS, plan
+from remediation_orchestrator.simulation.chaos.account import Tally, overlapping
+from remediation_orchestrator.simulation.chaos.catalog import Line, read_diary, write_catalog
+from remediation_orchestrator.simulation.chaos.faults import FREEZES, KILLS, plan
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 

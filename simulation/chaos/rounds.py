@@ -14,10 +14,10 @@ from msgspec import Struct
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 
-from .chaos_account import Account, Tally
-from .chaos_cell import ChaosCell, Service, chaos_cell
-from .chaos_driver import Driver
-from .chaos_faults import Planned, Strike, plan
+from .account import Account, Tally
+from .cell import ChaosCell, Service, chaos_cell
+from .driver import Driver
+from .faults import Planned, Strike, plan
 
 # A killed executor's run is reported by another after `ack_wait`; a pull that went down with the broker is asked
 # again after five seconds; processes start slowly on a busy machine.

@@ -26,7 +26,7 @@ from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.witness import Testimony, witness_of
 
-from .chaos_catalog import Line, read_diary
+from .catalog import Line, read_diary
 
 
 class Tally(Struct, frozen=True):

@@ -19,8 +19,8 @@ from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 from remediation_orchestrator.orchestrator.witness import Testimony
 
-from .chaos_catalog import POLICY, write_catalog
-from .chaos_faults import ACK_WAIT, LEASE, Planned, Strike
+from .catalog import POLICY, write_catalog
+from .faults import ACK_WAIT, LEASE, Planned, Strike
 
 ORCHESTRATORS, EXECUTORS, SLOTS = 2, 2, 3
 # A busy machine needs a while to answer a signal.

@@ -12,7 +12,7 @@ from remediation_orchestrator.bus.port import EventLog, LogError
 from remediation_orchestrator.events import BlockCleared, Target, encode, subjects
 from remediation_orchestrator.events.codec import Attributes, source
 
-from .chaos_catalog import ANALYSED, ONCE, WORK
+from .catalog import ANALYSED, ONCE, WORK
 
 TARGETS, PROBLEMS = 12, 3
 PUBLISHERS, PER_SECOND = 4, 4.0
