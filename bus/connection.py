@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from nats.aio.client import Client
 from nats.errors import Error
 
+from .headers import TolerantClient
 from .port import LogUnreachableError
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ async def connect(url: str, *, name: str = "ro", seconds: float = CONNECT_SECOND
 
     `url` may name several servers, separated by commas."""
     servers = [server.strip() for server in url.split(",")]
-    client = Client()
+    client = TolerantClient()
     watch = _Watch(client)
     connecting = asyncio.ensure_future(
         client.connect(

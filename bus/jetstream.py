@@ -13,6 +13,7 @@ from remediation_orchestrator.events import CellName, StoredMessage, subjects
 
 from . import api, topology
 from .feed import Feed
+from .headers import parse as parse_headers
 from .imported import restored
 from .port import LogError, LogFullError, LogUnreachableError
 from .snapshots import JetStreamSnapshots
@@ -187,15 +188,6 @@ def not_taken(cell: CellName, subject: str) -> LogError:
     if any(matches(pattern, subject) for pattern in subjects.bound_subjects(cell)):
         return LogFullError(f"{subject}: the log takes no signals at the moment, it is nearly full")
     return LogUnreachableError(f"{subject}: the log of the cell {cell!r} takes no such subject")
-
-
-def parse_headers(block: bytes) -> dict[str, str] | None:
-    """Read the headers of a stored message, as JetStream's API gives them."""
-    if not block:
-        return None
-    lines = block.decode(errors="surrogateescape").split("\r\n")[1:]
-    pairs = (line.partition(":") for line in lines if line)
-    return {name: value.strip() for name, _, value in pairs} or None
 
 
 def _moment(text: str) -> datetime:

@@ -12,7 +12,7 @@ from remediation_orchestrator.events import CellName, StoredMessage
 
 from . import api, topology
 from .feed import Feed
-from .jetstream import parse_headers
+from .headers import parse as parse_headers
 from .port import StaleWriteError
 from .storing import EXPECTED, store
 

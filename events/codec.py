@@ -2,22 +2,22 @@
 
 What cannot be decoded is a value (`Undecodable`), never an exception: a record of the log is never lost."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from itertools import accumulate
 from typing import Any, Literal, Protocol, TypeVar, Union, get_args
 
 import msgspec
 from msgspec import Raw, Struct
 
+from .bounds import ITEMS_MAX, NESTING_MAX, REJECTIONS_MAX, count_items, nesting
 from .commands import Command
 from .decisions import Decision
 from .duplicates import DuplicatesDecided, StoredDecision
 from .facts import Fact, Signal, SignalReceived, SignalResolved
 from .identity import CellName, Fingerprint, Position, WorkflowRef, fingerprint_of, position
-from .stored import MESSAGE_BYTES_MAX, StoredMessage
-from .subjects import FACTS, Family, Subject, parse
+from .reading import RefusedError, decoder_of, read
+from .stored import MESSAGE_BYTES_MAX, RECORD_BYTES_MAX, StoredMessage
+from .subjects import FACTS, Family, Subject, command_id, parse, verb_of
 
 T = TypeVar("T")
 Event = Fact | Decision | Command
@@ -26,19 +26,14 @@ Written = Event | DuplicatesDecided
 TYPES: dict[str, type] = {f"{one.__name__}.v1": one for one in get_args(Written)}
 SPECVERSION = "1.0"
 CONTENT_TYPE = "application/json"
-# Far beyond any signal, and far within what the decoder's recursion bears: where that gives out depends on the
-# caller's own stack, and the same bytes have to be judged alike live and in replay.
-NESTING_MAX = 100
-# All that is no bracket: strings, brackets in them included, and whatever stands between brackets and strings.
-_FLAT = re.compile(rb'(?:[^"\[{\]}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))++', re.DOTALL)
-_OTHERS = bytes(set(range(256)) - set(b'"[{]}\\'))
-_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 # A number of four characters may be written again with nineteen; nothing grows as much as this.
 GROWTH_MAX = 8
 # A message is a sentence. Whatever text went wrong is in the log itself.
 COMPLAINT_CHARACTERS_MAX = 500
 # Parameters go into a decision and its command; numbers may grow as they are written again, so that is bounded.
 PARAMETERS_BYTES_MAX = 64 * 1024
+# The server puts these on what it copies, and a copy says nothing new: it may be of a record of another subject.
+COPIED = ("Nats-Stream", "Nats-Sequence")
 
 
 class Recorded(Struct, frozen=True, gc=False):
@@ -54,7 +49,7 @@ class Undecodable(Struct, frozen=True):
 
     position: Position
     recorded_at: datetime
-    reason: Literal["Undecodable", "TooLarge"]
+    reason: Literal["Undecodable", "TooLarge", "Forged"]
     message: str
     unknown_type: str | None = None
 
@@ -96,15 +91,7 @@ class _Probe(Struct):
     data: Raw = Raw(b"")
 
 
-class _RefusedError(Exception):
-    """What is wrong with one item, on its way to becoming an `Undecodable`."""
-
-    def __init__(self, message: str, unknown_type: str | None = None) -> None:
-        super().__init__(message)
-        self.unknown_type = unknown_type
-
-
-_UNREAD = (msgspec.DecodeError, UnicodeDecodeError, _RefusedError)
+_UNREAD = (msgspec.DecodeError, UnicodeDecodeError, RefusedError)
 _encoder = msgspec.json.Encoder()
 _items = msgspec.json.Decoder(list[Raw])
 _probe = msgspec.json.Decoder(_Probe)
@@ -114,11 +101,15 @@ _HOME: dict[Family, tuple[type, ...]] = {
     Family.COMMAND: get_args(Command),
 }
 """What may be said on the subjects of each family."""
-_VERBATIM = ("parameters", "policy")
-"""What is somebody else's to read, nulls and all."""
+_NAMED: dict[Family, Callable[[Any], str]] = {
+    Family.EXECUTION: lambda fact: fact.execution,
+    Family.ANALYSIS: lambda fact: fact.remediation,
+    Family.OPERATOR: verb_of,
+    Family.COMMAND: lambda command: ".".join(command_id(command)),
+}
+"""What an event says that its subject ends in."""
 _CHOOSING = (Family.SIGNAL, Family.ANALYSIS)
 """The families of the facts that name a workflow."""
-_decoders: dict[type, msgspec.json.Decoder[Any]] = {}
 
 
 class _Told(Protocol):
@@ -167,33 +158,59 @@ def join_frame(encoded: Sequence[bytes]) -> bytes:
 
 def decode(message: StoredMessage) -> list[Decoded]:
     """Read every event of a stored message. Never raises: what is wrong becomes an `Undecodable`."""
+    if message.headers is not None and any(name in message.headers for name in COPIED):
+        return [
+            _rejected(message, "Forged", "a copy of another record, which the server made at somebody's request")
+        ]
     try:
         return _decode(message)
     except RecursionError:  # No fact comes so far; of decisions and commands nobody counts the nesting.
-        return [_undecodable(message, None, _RefusedError("nested too deeply"))]
+        return [_undecodable(message, None, RefusedError("nested too deeply"))]
 
 
 def _decode(message: StoredMessage) -> list[Decoded]:
     try:
         subject = parse(message.subject)
     except ValueError as error:
-        return [_undecodable(message, None, _RefusedError(str(error)))]
-    if subject.family.is_fact and len(message.payload) > MESSAGE_BYTES_MAX:
-        size = f"{len(message.payload):,} bytes, and a fact has at most {MESSAGE_BYTES_MAX:,}"
-        return [Undecodable(position(message.sequence), message.recorded_at, "TooLarge", size)]
-    if subject.family.is_fact and _nesting(message.payload) > NESTING_MAX:
-        return [_undecodable(message, None, _RefusedError(f"nested deeper than {NESTING_MAX}"))]
-    if message.payload.lstrip()[:1] != b"[":
-        return _decode_item(message, None, message.payload, subject)
+        return [_undecodable(message, None, RefusedError(str(error)))]
+    payload = message.payload
+    most = MESSAGE_BYTES_MAX if subject.family.is_fact else RECORD_BYTES_MAX
+    if len(payload) > most:
+        what = "a fact" if subject.family.is_fact else "a record"
+        return [_rejected(message, "TooLarge", f"{len(payload):,} bytes, and {what} has at most {most:,}")]
+    if subject.family.is_fact and nesting(payload) > NESTING_MAX:
+        return [_undecodable(message, None, RefusedError(f"nested deeper than {NESTING_MAX}"))]
+    if payload.lstrip()[:1] != b"[":
+        return _decode_item(message, None, payload, subject)
+    if (items := count_items(payload)) > ITEMS_MAX:
+        return [_rejected(message, "TooLarge", f"{items:,} elements, and an array has at most {ITEMS_MAX:,}")]
     try:
         return _decode_at_once(message, subject)
     except _UNREAD:
-        pass  # One by one will show which, and what is wrong with it.
+        return _decode_one_by_one(message, subject)
+
+
+def _decode_one_by_one(message: StoredMessage, subject: Subject) -> list[Decoded]:
+    """Read an array element by element, which shows which is wrong, and what is wrong with it."""
     try:
         items = _items.decode(message.payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return [_undecodable(message, None, _RefusedError(f"not JSON: {error}"))]
-    return [one for index, item in enumerate(items) for one in _decode_item(message, index, item, subject)]
+    except _UNREAD as error:
+        return [_undecodable(message, None, RefusedError(f"not JSON: {error}"))]
+    found = [one for index, item in enumerate(items) for one in _decode_item(message, index, item, subject)]
+    return _gathered(found)
+
+
+def _gathered(found: list[Decoded]) -> list[Decoded]:
+    """Bound what is answered of one message: beyond that, one record stands for all elements that are wrong."""
+    wrong = [one for one in found if isinstance(one, Undecodable)]
+    if len(wrong) <= REJECTIONS_MAX:
+        return found
+    first, *rest = wrong[REJECTIONS_MAX - 1 :]
+    told = f"{first.message}; and {len(rest):,} more elements up to {rest[-1].position} that are no events"
+    unknown = next((one.unknown_type for one in (first, *rest) if one.unknown_type), None)
+    last = msgspec.structs.replace(first, message=told, unknown_type=unknown)
+    beyond = {one.position for one in rest}
+    return [last if one is first else one for one in found if one.position not in beyond]
 
 
 def _decode_at_once(message: StoredMessage, subject: Subject) -> list[Decoded]:
@@ -207,7 +224,7 @@ def _decode_at_once(message: StoredMessage, subject: Subject) -> list[Decoded]:
     elif b"\\u" not in payload:  # An item that writes the word with an escape is taken for a bare signal.
         events = [_settled(one.data) for one in _many[subject.family].decode(payload)]
     else:
-        raise _RefusedError("bare signals or CloudEvents")
+        raise RefusedError("bare signals or CloudEvents")
     return [one for index, written in enumerate(events) for one in _recorded(message, index, written, subject)]
 
 
@@ -215,14 +232,14 @@ def decode_signal(payload: bytes) -> SignalReceived | SignalResolved:
     """Read one bare signal. Raises ValueError saying what is wrong, and where."""
     try:
         return _signal(payload)
-    except _RefusedError as refused:
+    except RefusedError as refused:
         raise ValueError(str(refused)) from refused
 
 
 def attributes_of(item: bytes | Raw) -> Attributes | None:
     """Read the attributes around an event, or None where there are none to read (a bare signal)."""
     try:
-        found: Attributes = _decoder(Attributes).decode(item)
+        found: Attributes = decoder_of(Attributes).decode(item)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return found
@@ -231,19 +248,6 @@ def attributes_of(item: bytes | Raw) -> Attributes | None:
 def source(cell: CellName, part: str) -> str:
     """The CloudEvents source of what a part of this system writes, such as `/ro/main/executor/e1`."""
     return f"/ro/{cell}/{part}"
-
-
-def _nesting(payload: bytes) -> int:
-    """How deep arrays and objects stand in one another, or, where that is no concern, how many there are."""
-    if (opened := payload.count(b"[") + payload.count(b"{")) <= NESTING_MAX:
-        return opened
-    escapes = payload.replace(b"\\\\", b"\\_").replace(b'\\"', b"\\_") if b"\\" in payload else payload
-    # Every second quotation mark that is left ends a string, and in nearly all of them there is no bracket.
-    marks = escapes.translate(None, _OTHERS).replace(b'""', b"")
-    brackets = b"".join(marks.split(b'"')[::2])
-    if b"\\" in brackets:  # No JSON: out there nothing is escaped.
-        brackets = _FLAT.sub(b"", payload)
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
 
 
 def _envelope(event: Written, attributes: Attributes) -> _Envelope:
@@ -265,7 +269,7 @@ def _envelope(event: Written, attributes: Attributes) -> _Envelope:
 def _decode_item(message: StoredMessage, index: int | None, item: bytes | Raw, subject: Subject) -> list[Decoded]:
     try:
         return _recorded(message, index, _event(item, subject.family), subject)
-    except _RefusedError as refused:
+    except RefusedError as refused:
         return [_undecodable(message, index, refused)]
 
 
@@ -274,12 +278,17 @@ def _recorded(message: StoredMessage, index: int | None, written: Written, subje
     place = position(message.sequence, index)
     if isinstance(written, DuplicatesDecided):
         return [Recorded(place, message.recorded_at, event) for event in written.singly()]
-    if subject.family.is_fact:
+    if subject.family is not Family.DECISION:
         _check_subject(written, subject, len(message.payload))
     return [Recorded(place, message.recorded_at, written)]
 
 
-def _undecodable(message: StoredMessage, index: int | None, refused: _RefusedError) -> Undecodable:
+def _rejected(message: StoredMessage, reason: Literal["TooLarge", "Forged"], complaint: str) -> Undecodable:
+    """What is wrong with a message as a whole, whatever stands in it."""
+    return Undecodable(position(message.sequence), message.recorded_at, reason, complaint)
+
+
+def _undecodable(message: StoredMessage, index: int | None, refused: RefusedError) -> Undecodable:
     place = position(message.sequence, index)
     complaint = str(refused)[:COMPLAINT_CHARACTERS_MAX]
     return Undecodable(place, message.recorded_at, "Undecodable", complaint, refused.unknown_type)
@@ -297,26 +306,26 @@ def _event(item: bytes | Raw, family: Family) -> Written:
 
 
 def _event_by_steps(item: bytes | Raw, family: Family) -> Written:
-    probe = _read(_probe, item)
+    probe = read(_probe, item)
     if probe.specversion is None and family is Family.SIGNAL:
         return _signal(item)
     if probe.specversion != SPECVERSION:
-        raise _RefusedError('not a CloudEvent 1.0: `specversion` is not "1.0"')
+        raise RefusedError('not a CloudEvent 1.0: `specversion` is not "1.0"')
     if not isinstance(probe.type, str):
-        raise _RefusedError("not a CloudEvent 1.0: `type` is not a string")
+        raise RefusedError("not a CloudEvent 1.0: `type` is not a string")
     kind = TYPES.get(probe.type)
     if kind is None:
-        raise _RefusedError(f"unknown event type {probe.type!r}", unknown_type=probe.type)
+        raise RefusedError(f"unknown event type {probe.type!r}", unknown_type=probe.type)
     if not probe.data:
-        raise _RefusedError("the event has no `data`")
-    event: Written = _read(_decoder(kind), probe.data, kind, "data")
+        raise RefusedError("the event has no `data`")
+    event: Written = read(decoder_of(kind), probe.data, kind, "data")
     if not isinstance(event, _HOME[family]):
-        raise _RefusedError(f"{kind.__name__}.v1 does not belong on a subject of kind `{family}`")
+        raise RefusedError(f"{kind.__name__}.v1 does not belong on a subject of kind `{family}`")
     return _settled(event) if isinstance(event, Signal) else event
 
 
 def _signal(item: bytes | Raw) -> SignalReceived | SignalResolved:
-    return _settled(_read(_decoder(SignalReceived), item, SignalReceived))
+    return _settled(read(decoder_of(SignalReceived), item, SignalReceived))
 
 
 def _settled(signal: Signal) -> SignalReceived | SignalResolved:
@@ -332,55 +341,18 @@ def _settled(signal: Signal) -> SignalReceived | SignalResolved:
 
 
 def _check_subject(fact: Event, subject: Subject, size: int) -> None:
-    """A fact counts only on the subject of what it is about: permissions are by subject."""
-    if subject.family in (Family.EXECUTION, Family.ANALYSIS):
-        named = getattr(fact, "execution" if subject.family is Family.EXECUTION else "remediation")
+    """A fact or a command counts only on the subject of what it is about: permissions are by subject."""
+    if subject.family is not Family.SIGNAL:
+        named = _NAMED[subject.family](fact)
         if named != subject.rest:
-            raise _RefusedError(f"the event is about {named!r}, its subject about {subject.rest!r}")
+            raise RefusedError(f"the event is about {named!r}, its subject about {subject.rest!r}")
     if size * GROWTH_MAX <= PARAMETERS_BYTES_MAX or subject.family not in _CHOOSING:
         return
     workflow: WorkflowRef | None = getattr(fact, "workflow", None)
     if workflow is not None and workflow.parameters:
         size = len(_encoder.encode(workflow.parameters))
         if size > PARAMETERS_BYTES_MAX:
-            raise _RefusedError(f"`workflow.parameters`: {size:,} bytes, of {PARAMETERS_BYTES_MAX:,} at most")
-
-
-def _read(decoder: msgspec.json.Decoder[T], item: bytes | Raw, kind: Any = None, where: str = "") -> T:
-    """Decode, and where that fails once more without nulls: an optional value may be absent or null."""
-    try:
-        return decoder.decode(item)
-    except msgspec.ValidationError as error:
-        if kind is None or b"null" not in bytes(item):
-            raise _RefusedError(_place(error, where)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _RefusedError(f"not JSON: {error}") from error
-    try:
-        converted: T = msgspec.convert(_without_nulls(msgspec.json.decode(item)), kind)
-    except msgspec.ValidationError as error:
-        raise _RefusedError(_place(error, where)) from error
-    return converted
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: inner if key in _VERBATIM else _without_nulls(inner)
-            for key, inner in value.items()
-            if inner is not None
-        }
-    return value
-
-
-def _place(error: msgspec.ValidationError, where: str) -> str:
-    return str(error).replace("`$.", f"`{where}." if where else "`").replace(" - at `$`", "")
-
-
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    found = _decoders.get(kind)
-    if found is None:
-        found = _decoders[kind] = msgspec.json.Decoder(kind)
-    return found
+            raise RefusedError(f"`workflow.parameters`: {size:,} bytes, of {PARAMETERS_BYTES_MAX:,} at most")
 
 
 def fingerprint_in(event: Event) -> Fingerprint | None:

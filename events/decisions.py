@@ -239,7 +239,7 @@ class SignalRejected(Struct, frozen=True, gc=False):
     """The record at this position could not be taken for an event: what is wrong, and where."""
 
     position: Position
-    reason: Literal["Undecodable", "TooLarge"]
+    reason: Literal["Undecodable", "TooLarge", "Forged"]
     message: str
 
 

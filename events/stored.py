@@ -10,6 +10,9 @@ from msgspec import Meta, Raw, Struct
 MESSAGE_BYTES_MAX = 256 * 1024
 """A larger fact stays in the log and is answered by `SignalRejected`, so whatever follows from one fits."""
 
+RECORD_BYTES_MAX = 1024 * 1024
+"""What the orchestrator writes stays below this, which is what a broker takes where nobody says otherwise."""
+
 
 class StoredMessage(Struct, frozen=True, gc=False):
     """One message of the log. `recorded_at` is the broker's stamp, in whole microseconds, UTC."""

@@ -124,9 +124,14 @@ def execution(cell: CellName, execution: ExecutionId) -> str:
     return f"{ROOT}.{cell}.execution.{execution}"
 
 
+def verb_of(fact: OperatorFact) -> str:
+    """The verb on whose subject alone an operator's fact counts."""
+    return _VERBS[type(fact)]
+
+
 def operator(cell: CellName, fact: OperatorFact) -> str:
     """Where an operator's fact goes."""
-    return f"{ROOT}.{cell}.operator.{_VERBS[type(fact)]}"
+    return f"{ROOT}.{cell}.operator.{verb_of(fact)}"
 
 
 def decision(cell: CellName) -> str:

@@ -175,7 +175,7 @@ class Answer(Struct, frozen=True, gc=False):
     """A record that could not be taken is to be answered; without a `reason` it is a policy."""
 
     position: Position
-    reason: Literal["Undecodable", "TooLarge"] | None
+    reason: Literal["Undecodable", "TooLarge", "Forged"] | None
     message: str
     unknown_type: str | None = None
     """Where it is of a type that this version does not know."""

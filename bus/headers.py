@@ -1,0 +1,43 @@
+"""The headers of a message, whatever bytes stand where they should: anybody may publish them.
+
+nats-py's own reading ends the connection's, for good, at a block that it did not expect."""
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+_LINE_END = b"\r\n"
+_VERSION = len(b"NATS/1.0")
+
+
+def parse(block: bytes) -> dict[str, str] | None:
+    """Read a block of headers: the status in its first line, and what is a name and a value in the others."""
+    first, *lines = block.split(_LINE_END)
+    found: dict[str, str] = {}
+    code, _, description = first[_VERSION:].strip().partition(b" ")
+    if code.isdigit():
+        found["Status"] = code.decode()
+        if description:
+            found["Description"] = _text(description)
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        name = name.strip()
+        if colon and name.isascii() and not any(one in name for one in b" \t\r\n\v\f"):
+            found[name.decode()] = _text(value)
+    return found or None
+
+
+class TolerantClient(Client):
+    """A client that goes on reading, whatever has been published."""
+
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        return parse(headers) if headers else None
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        return Msg(subject=_text(subject), reply=_text(reply), data=data, headers=headers, _client=self, _sid=sid)
+
+
+def _text(raw: bytes) -> str:
+    """As the server's own answers write it: what is no UTF-8 is replaced."""
+    return raw.strip().decode(errors="replace")

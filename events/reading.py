@@ -1,0 +1,60 @@
+"""Read one value from JSON, and say in one line what is wrong with it where it is none."""
+
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+T = TypeVar("T")
+
+_VERBATIM = ("parameters", "policy")
+"""What is somebody else's to read, nulls and all."""
+_decoders: dict[type, msgspec.json.Decoder[Any]] = {}
+
+
+class RefusedError(Exception):
+    """What is wrong with one item, on its way to becoming an `Undecodable`."""
+
+    def __init__(self, message: str, unknown_type: str | None = None) -> None:
+        super().__init__(message)
+        self.unknown_type = unknown_type
+
+
+def read(decoder: msgspec.json.Decoder[T], item: bytes | Raw, kind: Any = None, where: str = "") -> T:
+    """Decode, and where that fails once more without nulls: an optional value may be absent or null."""
+    try:
+        return decoder.decode(item)
+    except msgspec.ValidationError as error:
+        if kind is None or b"null" not in bytes(item):
+            raise RefusedError(_place(error, where)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RefusedError(f"not JSON: {error}") from error
+    try:
+        converted: T = msgspec.convert(_without_nulls(msgspec.json.decode(item)), kind)
+    except msgspec.ValidationError as error:
+        raise RefusedError(_place(error, where)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # The first look ended where it had seen enough.
+        raise RefusedError(f"not JSON: {error}") from error
+    return converted
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: inner if key in _VERBATIM else _without_nulls(inner)
+            for key, inner in value.items()
+            if inner is not None
+        }
+    return value
+
+
+def _place(error: msgspec.ValidationError, where: str) -> str:
+    return str(error).replace("`$.", f"`{where}." if where else "`").replace(" - at `$`", "")
+
+
+def decoder_of(kind: Any) -> msgspec.json.Decoder[Any]:
+    """The one decoder of a kind of value."""
+    found = _decoders.get(kind)
+    if found is None:
+        found = _decoders[kind] = msgspec.json.Decoder(kind)
+    return found
