@@ -130,8 +130,13 @@ def test_a_forged_decision_has_no_cause(log: list[StoredMessage]) -> None:
 def test_a_forged_command_has_no_decision(log: list[StoredMessage]) -> None:
     """One more than was decided, at the end."""
     command = next(one for one in log if ".command." in one.subject)
+    run = command.subject.rpartition(".")[2]
     forged = msgspec.structs.replace(
-        command, sequence=len(log) + 1, subject=command.subject + "-r2", recorded_at=minute(31)
+        command,
+        sequence=len(log) + 1,
+        subject=command.subject + "-r2",
+        payload=command.payload.replace(f'"{run}"'.encode(), f'"{run}-r2"'.encode()),
+        recorded_at=minute(31),
     )
     assert [(one.position, one.drift) for one in found([*log, forged])] == [(str(len(log) + 1), Drift.COMMAND)]
 
