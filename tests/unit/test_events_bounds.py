@@ -1,0 +1,87 @@
+"""What no message may ask of its readers, and what counts nowhere but on its own subject."""
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from remediation_orchestrator.events import (
+    CancelWorkflow,
+    Decoded,
+    ExecutionId,
+    PolicyAdopted,
+    Position,
+    Recorded,
+    RemediationId,
+    StoredMessage,
+    Undecodable,
+    decode,
+    encode,
+)
+from remediation_orchestrator.events.bounds import ITEMS_MAX
+from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.events.stored import RECORD_BYTES_MAX
+
+NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
+SIGNALS = "ro.main.signal.test"
+RUN = "ro.main.execution.wfe-1"
+AROUND = Attributes(id="1", source="/test", time=NOW)
+SMALLEST = msgspec.json.encode({"name": "Crash", "target": {"name": "checkout"}})
+
+
+def read(payload: bytes, subject: str = SIGNALS) -> list[Decoded]:
+    """Decode a message."""
+    return decode(StoredMessage(41, NOW, subject, payload))
+
+
+def one(payload: bytes, subject: str = SIGNALS) -> object:
+    """The one event of a message."""
+    (record,) = read(payload, subject)
+    assert isinstance(record, Recorded), record
+    return record.event
+
+
+def refusal(payload: bytes, subject: str = SIGNALS) -> Undecodable:
+    """Why the one event of a message was refused."""
+    (record,) = read(payload, subject)
+    assert isinstance(record, Undecodable), record
+    return record
+
+
+@pytest.mark.parametrize("name", ["Nats-Stream", "Nats-Sequence"])
+@pytest.mark.parametrize("subject", [SIGNALS, RUN, "ro.main.operator.clear", "ro.main.decision"])
+def test_a_copy_is_rejected_whatever_it_says(name: str, subject: str) -> None:
+    """The server makes one on any subject, for whoever may read; these headers it cannot leave out."""
+    copy = StoredMessage(41, NOW, subject, SMALLEST, {"Nats-Msg-Id": "1", name: "RO_main"})
+    (record,) = decode(copy)
+    assert isinstance(record, Undecodable)
+    assert (record.position, record.reason) == ("41", "Forged")
+
+
+def test_an_array_of_too_many_elements_is_one_rejection() -> None:
+    """At most ten thousand, good or bad: more than the shortest signals that a fact can hold."""
+    assert len(read(b"[" + b"1," * (ITEMS_MAX - 1) + b"1]")) < ITEMS_MAX
+    over = refusal(b"[" + b"1," * ITEMS_MAX + b"1]")
+    assert (over.reason, over.position) == ("TooLarge", "41")
+    assert "10,001 elements" in over.message
+
+
+@pytest.mark.parametrize("subject", ["ro.main.decision", "ro.main.command.workflow.wfe-1"])
+def test_no_record_is_larger_than_what_the_orchestrator_writes(subject: str) -> None:
+    """Junk may stand there too, and is not read at any length."""
+    assert refusal(b" " * (RECORD_BYTES_MAX + 1), subject).reason == "TooLarge"
+
+
+def test_an_operators_event_counts_on_its_own_verb_alone() -> None:
+    """Who may approve must not adopt a policy by it."""
+    adopted = encode(PolicyAdopted({}), AROUND)
+    assert isinstance(one(adopted, "ro.main.operator.adopt"), PolicyAdopted)
+    assert "'adopt'" in refusal(adopted, "ro.main.operator.approve").message
+
+
+def test_a_command_counts_on_its_own_subject_alone() -> None:
+    """Anything else there is junk."""
+    command = encode(CancelWorkflow(ExecutionId("wfe-1"), RemediationId("rr-1"), Position("7")), AROUND)
+    assert isinstance(one(command, "ro.main.command.cancel.wfe-1"), CancelWorkflow)
+    assert isinstance(refusal(command, "ro.main.command.cancel.wfe-2"), Undecodable)
+    assert isinstance(refusal(command, "ro.main.command.workflow.wfe-1"), Undecodable)
