@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from .document import DocumentError, Lines, read_document
+from remediation_orchestrator.documents.reader import Document, DocumentError, path_of, read_document, read_file
 
 ENDINGS = (".yaml", ".yml")
 PLACEHOLDER = re.compile(r"\{(?P<literal>\{[A-Za-z_][\w.-]*\})\}|\{(?P<name>[A-Za-z_][\w.-]*)\}")
@@ -228,22 +228,23 @@ def load_catalog(folder: Path) -> Catalog:
 def load_workflow(path: Path) -> Workflow | list[Problem]:
     """Read one file: a workflow, or everything that is wrong with it."""
     try:
-        content = path.read_bytes()
-        data, lines = read_document(content)
-        says = WorkflowFile.model_validate(data)
+        content = read_file(path)
+        document = read_document(content)
+        if not isinstance(document.data, dict):
+            raise DocumentError("not a mapping of keys to values", 1)
+        if document.wrong:
+            return [Problem(path, message, line) for line, message in document.wrong]
+        says = WorkflowFile.model_validate(document.data)
     except OSError as error:
         return [Problem(path, f"cannot be read: {error.strerror}")]
     except DocumentError as error:
         return [Problem(path, str(error), error.line)]
     except ValidationError as error:
-        return [_problem(path, lines, one["loc"], one["msg"]) for one in error.errors(include_url=False)]
+        return [_problem(path, document, one["loc"], one["msg"]) for one in error.errors(include_url=False)]
     return Workflow(says, path.absolute(), hashlib.sha256(content).hexdigest())
 
 
-def _problem(path: Path, lines: Lines, place: tuple[int | str, ...], message: str) -> Problem:
-    known = place
-    while known and known not in lines:
-        known = known[:-1]
-    where = ".".join(str(part) for part in known)
+def _problem(path: Path, document: Document, place: tuple[int | str, ...], message: str) -> Problem:
+    where = path_of(document.known(place))
     words = message.removeprefix("Value error, ").replace("Extra inputs are not permitted", "unknown key")
-    return Problem(path, f"{where}: {words}" if where else words, lines.get(known))
+    return Problem(path, f"{where}: {words}" if where else words, document.line(place))

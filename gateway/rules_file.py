@@ -1,10 +1,11 @@
-"""YAML files that people write for the door, read with messages for people. They are read once, when it opens."""
+"""Files that people write for the door, read with messages for people. They are read once, when it opens."""
 
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
+
+from remediation_orchestrator.documents.reader import DocumentError, read_document, read_file
 
 from .items import line_of
 
@@ -12,30 +13,29 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class RulesFileError(ValueError):
-    """A file that cannot be used: one line for each thing that is wrong, the file's name before it."""
+    """A file that cannot be used: one line for each thing that is wrong, with the file and the line before it."""
 
-    def __init__(self, file: Path, lines: list[str]) -> None:
-        super().__init__("\n".join(f"{file}: {line}" for line in lines))
+    def __init__(self, file: Path, wrong: list[tuple[int | None, str]]) -> None:
+        super().__init__(
+            "\n".join(f"{file}:{line}: {what}" if line else f"{file}: {what}" for line, what in wrong)
+        )
 
 
 def load(file: Path, kind: type[T]) -> T:
     """Read a file. RulesFileError names everything that is wrong with it, and quotes no value of it."""
     try:
-        read = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return kind.model_validate({} if read is None else read)
+        document = read_document(read_file(file))
     except OSError as error:
-        raise RulesFileError(file, [error.strerror or "cannot be read"]) from error
-    except UnicodeDecodeError as error:
-        raise RulesFileError(file, [f"byte {error.start}: not UTF-8"]) from error
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise RulesFileError(
-            file, [f"{place}not YAML: {getattr(error, 'problem', None) or 'it cannot be read'}"]
-        ) from error
+        raise RulesFileError(file, [(None, error.strerror or "cannot be read")]) from error
+    except DocumentError as error:
+        raise RulesFileError(file, [(error.line, str(error))]) from error
+    wrong: list[tuple[int | None, str]] = list(document.wrong)
+    try:
+        read = kind.model_validate({} if document.data is None else document.data)
     except ValidationError as error:
-        lines = [
-            line_of(one["loc"], one["msg"].replace("Extra inputs are not permitted", "unknown key"))
-            for one in error.errors(include_url=False, include_input=False)
-        ]
-        raise RulesFileError(file, [line.replace("body: ", "", 1) for line in lines]) from error
+        for one in error.errors(include_url=False, include_input=False):
+            said = line_of(one["loc"], one["msg"].replace("Extra inputs are not permitted", "unknown key"))
+            wrong.append((document.line(one["loc"]), said.removeprefix("body: ")))
+    if wrong:
+        raise RulesFileError(file, wrong)
+    return read

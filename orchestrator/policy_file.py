@@ -4,12 +4,12 @@ A file that is wrong in any point is refused whole, with one line for each point
 a key that is left out takes its default. No routing happens here."""
 
 import difflib
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -21,6 +21,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails
+
+from remediation_orchestrator.documents.reader import DocumentError, path_of, read_document, read_file
 
 from .routing.durations import format_duration, parse_duration
 from .routing.policy import DEFAULT, Policy, PolicyError, policy_of
@@ -102,28 +104,37 @@ class _Policy(_Section):
 def load(path: Path | str) -> dict[str, object]:
     """Read a policy file. PolicyFileError names everything that is wrong with it."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        content = read_file(Path(path))
     except OSError as error:
         raise PolicyFileError([f"{path}: cannot be read: {error.strerror}"]) from error
-    except UnicodeDecodeError as error:
-        raise PolicyFileError([f"{path}: not UTF-8 text"]) from error
-    return parse(text, str(path))
+    except DocumentError as error:
+        raise PolicyFileError([f"{path}: {error}"]) from error
+    return parse(content, str(path))
 
 
-def parse(text: str, name: str) -> dict[str, object]:
-    """Return the complete policy that `text` states, canonical and JSON-able; `name` is for the messages."""
-    document = _Document(text)
+def parse(content: bytes | str, name: str) -> dict[str, object]:
+    """Return the complete policy that a file states, canonical and JSON-able; `name` is for the messages."""
+    try:
+        document = read_document(content)
+    except DocumentError as error:
+        raise PolicyFileError([f"{name}:{error.line or 1}: {error}"]) from error
     wrong = document.wrong
     try:
-        said = _Policy.model_validate(document.data).model_dump(exclude_unset=True)
+        said = _Policy.model_validate(_sections(document.data)).model_dump(exclude_unset=True)
         complete: dict[str, object] = _plain(policy_of(_over_defaults(said)))
     except ValidationError as error:
         wrong = wrong + [(document.line(one["loc"]), _message(one)) for one in error.errors(include_url=False)]
     except PolicyError as error:  # What only the core can say of a policy; it begins with the key.
-        wrong = [*wrong, (document.line(tuple(str(error).partition(":")[0].split("."))), str(error))]
+        wrong = [*wrong, (document.line(_place_in(str(error))), str(error))]
     if wrong:
         raise PolicyFileError([f"{name}:{line}: {message}" for line, message in sorted(wrong)])
     return complete
+
+
+def _place_in(message: str) -> Location:
+    """The place with which a message begins: `scope.exclude[0].name: ...`."""
+    parts = re.findall(r"[^.\[\]]+", message.partition(":")[0])
+    return tuple(int(part) if part.isdecimal() else part for part in parts)
 
 
 def _over_defaults(said: dict[str, dict[str, object]]) -> dict[str, object]:
@@ -135,70 +146,13 @@ def _plain(policy: Policy) -> Any:
     return msgspec.json.decode(msgspec.json.encode(policy.document()))
 
 
-class _Document:
-    """A YAML document as plain data, the line of every value and key in it, and what YAML itself finds wrong."""
-
-    def __init__(self, text: str) -> None:
-        self.lines: dict[Location, int] = {}
-        self.wrong: list[tuple[int, str]] = []
-        self.data: object = {}
-        try:
-            if self._refuses_aliases(text):
-                return
-            self._loader = yaml.SafeLoader(text)
-            node = self._loader.get_single_node()
-            self.data = {} if node is None else self._value(node, ())
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            self.wrong.append((line, f"not YAML: {error.problem or error.context}"))
-        except (yaml.YAMLError, RecursionError) as error:
-            self.wrong.append((1, f"not YAML: {str(error).splitlines()[0]}"))
-
-    def line(self, location: Location) -> int:
-        """Return the line of a place, or of the nearest place around it."""
-        while location and location not in self.lines:
-            location = location[:-1]
-        return self.lines.get(location, 1)
-
-    def _refuses_aliases(self, text: str) -> bool:
-        # An alias may contain itself, and a few of them may stand for gigabytes; a policy needs none.
-        found = [token for token in yaml.scan(text, yaml.SafeLoader) if isinstance(token, yaml.AliasToken)]
-        self.wrong += [(token.start_mark.line + 1, f"write it out: alias *{token.value}") for token in found]
-        return bool(found)
-
-    def _value(self, node: yaml.Node, location: Location) -> object:
-        self.lines.setdefault(location, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, location)
-        if isinstance(node, yaml.SequenceNode):
-            return [self._value(one, (*location, index)) for index, one in enumerate(node.value)]
-        try:
-            value: object = self._loader.construct_object(node)
-        except ValueError:  # Looks like a date or a number, and is none: text.
-            return str(node.value)
-        # A section with nothing in it, or with comments only, takes its defaults.
-        return {} if value is None and len(location) < 2 else value
-
-    def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, object]:
-        found: dict[str, object] = {}
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
-                self.wrong.append((line, "a key must be one word"))
-                continue
-            key = str(key_node.value)
-            place = (*location, key)
-            if key in found:
-                first = self.lines[place]
-                self.wrong.append((line, f"{_path(place)}: said twice, first on line {first}"))
-                continue
-            self.lines[place] = line
-            found[key] = self._value(value_node, place)
-        return found
-
-
-def _path(location: Location) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+def _sections(data: object) -> object:
+    """A file or a section with nothing in it, or with comments only, takes its defaults."""
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        return data
+    return {key: {} if value is None else value for key, value in data.items()}
 
 
 def _message(error: ErrorDetails) -> str:
@@ -224,14 +178,14 @@ def _message(error: ErrorDetails) -> str:
             message = "must be a section of keys"
         case _:
             message = error["msg"].removeprefix("Value error, ")
-    return f"{_path(location) or 'the policy'}: {message}"
+    return f"{path_of(location) or 'the policy'}: {message}"
 
 
 def _unknown_key(location: Location) -> str:
     known = _keys_beside(location)
     nearest = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]}?" if nearest else f"known here: {', '.join(known)}"
-    return f"unknown key {_path(location)}; {hint}"
+    return f"unknown key {path_of(location)}; {hint}"
 
 
 def _keys_beside(location: Location) -> list[str]:

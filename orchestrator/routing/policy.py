@@ -18,6 +18,12 @@ Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 
+# Cooldowns after success: to repair again at once is a policy that somebody may want.
+MAY_BE_ZERO = frozenset({"signal_cooldown", "workflow_cooldown"})
+# Nothing that has a name in Kubernetes has these in it, and everybody reads them as "any".
+WILDCARDS = ("*", "?")
+
+
 class PolicyError(ValueError):
     """A policy that cannot be adopted: what is wrong, and where."""
 
@@ -109,15 +115,30 @@ def policy_of(document: object) -> Policy:
         policy = msgspec.convert(_with_durations(document), Policy)
     except (msgspec.ValidationError, ValueError) as error:
         raise PolicyError(str(error).replace("`$.", "`").replace(" - at `$`", "")) from error
-    for key in ("backoff_base", "backoff_cap", "failure_memory"):
-        if getattr(policy.routing, key) == timedelta(0):
-            raise PolicyError(f"routing.{key}: must be longer than 0")
-    for key in Timeouts.__struct_fields__:
-        if not getattr(policy.timeouts, key):
-            raise PolicyError(f"timeouts.{key}: must be longer than 0")
-    if any(pattern == Pattern() for pattern in policy.scope.exclude):
-        raise PolicyError("scope.exclude: a pattern without a part would exclude everything")
+    _check_durations(policy)
+    for number, pattern in enumerate(policy.scope.exclude):
+        _check_pattern(f"scope.exclude[{number}]", pattern)
     return policy
+
+
+def _check_durations(policy: Policy) -> None:
+    """A duration of 0 disarms its check, or ends a phase as it begins. After success alone it means: at once."""
+    for name, section in (("routing", policy.routing), ("timeouts", policy.timeouts)):
+        for key in section.__struct_fields__:
+            if getattr(section, key) == timedelta(0) and key not in MAY_BE_ZERO:
+                raise PolicyError(f"{name}.{key}: must be longer than 0")
+
+
+def _check_pattern(where: str, pattern: Pattern) -> None:
+    """A pattern is compared exactly: one that looks as if it said more would keep nobody away."""
+    if pattern == Pattern():
+        raise PolicyError(f"{where}: a pattern without a part would exclude everything")
+    for part in Pattern.__struct_fields__:
+        text: str | None = getattr(pattern, part)
+        if text is not None and (found := next((sign for sign in WILDCARDS if sign in text), None)):
+            raise PolicyError(
+                f"{where}.{part}: {text!r} is compared exactly, and {found} stands for nothing else here"
+            )
 
 
 def _with_durations(document: object) -> object:

@@ -55,7 +55,7 @@ def maybe(strategy: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
 routings = st.builds(
     RoutingPolicy,
     consecutive_failure_threshold=maybe(counts),
-    consecutive_failure_cooldown=maybe(durations),
+    consecutive_failure_cooldown=maybe(lengths),
     retry_limit=maybe(counts),
     failure_memory=maybe(lengths),
     backoff_base=lengths,
@@ -63,11 +63,10 @@ routings = st.builds(
     jitter=maybe(shares),
     signal_cooldown=maybe(durations),
     workflow_cooldown=maybe(durations),
-    signal_max_age=maybe(durations),
+    signal_max_age=maybe(lengths),
 )
-patterns = st.builds(Pattern, maybe(texts), maybe(texts), maybe(texts), maybe(texts)).filter(
-    lambda p: p != Pattern()
-)
+parts = maybe(texts.map(lambda text: text.translate({ord("*"): None, ord("?"): None})))
+patterns = st.builds(Pattern, parts, parts, parts, parts).filter(lambda p: p != Pattern())
 policies = st.builds(
     Policy,
     routings,

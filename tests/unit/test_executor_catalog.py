@@ -89,7 +89,7 @@ def test_another_engine_keeps_its_section(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id: a\nid: b\nscript: {command: [sh]}\n", ":2: the key 'id' stands here twice"),
+        ("id: a\nid: b\nscript: {command: [sh]}\n", ":2: id: said twice, first on line 1"),
         ("id: [", "not YAML"),
         ("- a\n", "not a mapping"),
         ("", "not a mapping"),

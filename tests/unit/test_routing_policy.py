@@ -4,6 +4,7 @@ import hashlib
 import json
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from remediation_orchestrator.events import Target
@@ -51,7 +52,7 @@ def test_the_digest_names_the_meaning_and_not_the_writing() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [{}, CONTRACT, {"scope": {"exclude": [{"namespace": "kube-system"}, {"name": "", "kind": "Pod"}]}},
+    [{}, CONTRACT, {"scope": {"exclude": [{"namespace": "kube-system"}, {"name": "a", "kind": "Pod"}]}},
      {"routing": {"signal_cooldown": "0s"}}, {"timeouts": {"approval": "1us"}}],
 )  # fmt: skip
 def test_a_document_is_read_back_the_same(document: dict[str, object]) -> None:
@@ -118,3 +119,18 @@ def test_defect_27_an_invalid_policy_is_refused_in_one_clear_line(document: obje
         policy_of(document)
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("section", ["routing", "timeouts"])
+def test_no_duration_of_0_disarms_a_check(section: str) -> None:
+    """The two cooldowns after success may be 0: to repair again at once is what somebody may want."""
+    keys: dict[str, object] = msgspec.to_builtins(DEFAULT.document()[section])
+    durations = [key for key, value in keys.items() if isinstance(value, str)]
+    assert len(durations) > 4
+    for key in durations:
+        document = {section: {key: "0s"}}
+        if key in ("signal_cooldown", "workflow_cooldown"):
+            assert policy_of(document)
+            continue
+        with pytest.raises(PolicyError, match=f"^{section}.{key}: must be longer than 0$"):
+            policy_of(document)

@@ -1,5 +1,6 @@
 """Blocked remediations: when they are judged again, in which order, and what time in a queue is worth."""
 
+import pytest
 from story import CHECKOUT, STEADY, Story, minute
 
 from remediation_orchestrator.events import (
@@ -226,15 +227,27 @@ def test_a_policy_moves_an_until() -> None:
     assert story.verdict == Proceed()
 
 
-def test_an_invalid_policy_is_answered_and_ignored() -> None:
-    """The one in force stays, and nobody is judged again."""
+@pytest.mark.parametrize(
+    ("document", "key"),
+    [
+        ({"routing": {"backoff_cap": "999999999999d"}}, "routing.backoff_cap"),
+        ({"routing": {"consecutive_failure_cooldown": "0s"}}, "routing.consecutive_failure_cooldown"),
+        ({"routing": {"signal_max_age": "0ms"}}, "routing.signal_max_age"),
+        ({"timeouts": {"approval": "0s"}}, "timeouts.approval"),
+        ({"scope": {"exclude": [{"namespace": "*"}]}}, "scope.exclude[0].namespace"),
+        ({"scope": {"exclude": [{"kind": "Pod"}, {"name": "db-?"}]}}, "scope.exclude[1].name"),
+        ({"scope": {"exclude": [{"cluster": "eu"}, {}]}}, "scope.exclude[1]"),
+    ],
+)
+def test_an_invalid_policy_is_answered_and_ignored(document: dict[str, object], key: str) -> None:
+    """The one in force stays, and nobody is judged again; so it is with what would disarm a check unseen."""
     story = Story()
     before = story.cell.fold.view.policy
-    at = story.operator(0, PolicyAdopted({"routing": {"backoff_cap": "999999999999d"}}))
+    at = story.operator(0, PolicyAdopted(document))
     (answer,) = story.decisions
     assert isinstance(answer, PolicyRejected)
     assert answer.position == at
-    assert "routing.backoff_cap" in answer.message
+    assert key in answer.message
     assert story.cell.fold.view.policy is before
 
 
