@@ -53,9 +53,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Nobody outside this thread wakes it."""
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
+def run(main: Coroutine[Any, Any, T], loop: VirtualLoop | None = None) -> T:
     """Run a coroutine to its end on a virtual loop of its own, then end every task that it left behind."""
-    loop = VirtualLoop()
+    loop = loop or VirtualLoop()
     try:
         asyncio.set_event_loop(loop)
         return loop.run_until_complete(main)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from .checkers import violations
+from .explore import explore
 from .faults import Fault
 from .plant import plant
 from .recount import facts_of
@@ -59,6 +60,7 @@ def main() -> None:
     """Simulate days of a cell: the real code on virtual time, with faults from a seed."""
 
 
+main.add_command(explore)
 main.add_command(plant)
 
 

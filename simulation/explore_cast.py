@@ -1,0 +1,202 @@
+"""Who lives in a small world: real orchestrators, workers and analysers, and people and sources with a plan."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from remediation_orchestrator.bus.port import LogError
+from remediation_orchestrator.events import CancelWorkflow, FailureReason, Recorded, StoredMessage, decode
+from remediation_orchestrator.executor.analyser import Analyser
+from remediation_orchestrator.executor.catalog import Catalog, MatchRule, Script, Workflow, WorkflowFile
+from remediation_orchestrator.executor.lease import Lease, Pace, confirming
+from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop, Succeeded
+from remediation_orchestrator.executor.worker import Surroundings, Worker
+from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
+
+from .clock import ProcessClock, SkewedClock
+from .explore_gate import Kind
+from .explore_ports import ACK_WAIT, GatedLease, GatedLog
+from .orchestrators import PACE, TTL
+
+if TYPE_CHECKING:
+    from .explore_stage import Stage
+
+SLOTS = 2
+# How long a script touches its target: shorter than any lease, so that only a pause makes it too long.
+RUN_SECONDS = 8.0
+# What a dead process's successor takes to be there; and a refused source, to try again.
+RESTART_SECONDS = 3.0
+VERSION = version("remediation-orchestrator")
+
+
+def catalog() -> Catalog:
+    """One workflow that may be repeated, and one that may not."""
+    program = Script(command=[sys.executable, "{target.name}"])  # Surely there, and never begun.
+    files = [
+        WorkflowFile(id="restart", script=program, idempotent=True, match=[MatchRule(name="Slow")]),
+        WorkflowFile(id="repair", script=program),
+    ]
+    return Catalog({one.id: Workflow(one, Path("/catalog") / f"{one.id}.yaml", one.id) for one in files})
+
+
+class OrchestratorRole:
+    """One orchestrator process. A dead one is replaced by another of a new name."""
+
+    def __init__(self, stage: "Stage", name: str) -> None:
+        self._stage = stage
+        self.actor = stage.enter(name, TTL.total_seconds(), self._crash)
+        self.log = GatedLog(stage.cell, stage.gate, self.actor)
+        lease = GatedLease(stage.cell, timedelta(seconds=TTL.total_seconds()), stage.gate, self.actor)
+        identity = Identity(name, VERSION)
+        self.service = Orchestrator(self.log, lease, ProcessClock(SkewedClock()), identity, pace=PACE)
+        self._task = stage.spawn(self.actor, self.service.run())
+
+    @property
+    def leads(self) -> bool:
+        """Whether it decides, and has read all that there is."""
+        fold = self.service.fold
+        at_tail = fold.read == len(self._stage.cell.messages) and not fold.facts
+        return not self.actor.dead and self.service.active.is_set() and at_tail
+
+    def _crash(self) -> None:
+        self._task.cancel()
+        self._stage.later(RESTART_SECONDS, self._replace)
+
+    def _replace(self) -> None:
+        OrchestratorRole(self._stage, self._stage.another("o")).enter()
+
+    def enter(self) -> None:
+        """Be one of those that the stage knows."""
+        self._stage.orchestrators.append(self)
+
+
+class ExecutorRole:
+    """One executor process: slots, an analyser, and scripts that run only in the ledger."""
+
+    def __init__(self, stage: "Stage", name: str) -> None:
+        self._stage = stage
+        self.actor = stage.enter(name, ACK_WAIT, self._crash)
+        self._clock = SkewedClock()
+        log = GatedLog(stage.cell, stage.gate, self.actor)
+        served = stage.served
+        around = Surroundings(log, lambda: served, self._script, self._clock.read, stage.now, {})
+        self._worker = Worker(name, around)
+        self._analyser = Analyser(name, log, lambda: served, stage.now)
+        works = [self._work() for _ in range(SLOTS)]
+        self._tasks = [stage.spawn(self.actor, one) for one in (*works, self._analyse(), self._hear())]
+
+    def _crash(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._stage.later(RESTART_SECONDS, self._replace)
+
+    def _replace(self) -> None:
+        ExecutorRole(self._stage, self._stage.another("e"))
+
+    async def _work(self) -> None:
+        while True:
+            delivery = await self._stage.workflows.take(self.actor)
+            async with confirming(delivery, Pace(ACK_WAIT), self._clock.read) as lease:
+                await self._worker.handle(delivery, lease)
+
+    async def _analyse(self) -> None:
+        while True:
+            await self._analyser.handle(await self._stage.analyses.take(self.actor))
+
+    async def _hear(self) -> None:
+        """Every executor hears every cancel that is stored from now on."""
+        sequence = len(self._stage.cell.messages)
+        while True:
+            await self._stage.cell.beyond(sequence)
+            await self.actor.runs()
+            for message in self._stage.cell.messages[sequence:]:
+                self._cancel(message)
+            sequence = len(self._stage.cell.messages)
+
+    def _cancel(self, message: StoredMessage) -> None:
+        if ".command.cancel." not in message.subject:
+            return
+        for record in decode(message):
+            if isinstance(record, Recorded) and isinstance(record.event, CancelWorkflow):
+                self._worker.cancel(record.event.execution, record.event.reason)
+
+    async def _script(self, job: Job, lease: Lease, stop: Stop) -> Outcome:
+        """Touch the target for a while, as long as the supervisor would let it."""
+        await self._stage.gate.call(self.actor, Kind.BEGIN)
+        if lease.lost or self._clock.read() > job.start_by:
+            return Failed(FailureReason.EXECUTOR_LOST, "too late to begin", ran=False)
+        with self._stage.touching(job.bound.environment, lease.pace.kill_grace):
+            why = await self._touch(self._clock.read() + RUN_SECONDS, job, lease, stop)
+        await self.actor.runs()
+        if why is not None:
+            return Failed(why, "killed", ran=True)
+        if self._stage.fails(job.bound.environment["RO_EXECUTION"]):
+            return Failed(FailureReason.TASK_FAILED, "exit code 1", ran=True, exit_code=1)
+        return Succeeded("")
+
+    async def _touch(self, until: float, job: Job, lease: Lease, stop: Stop) -> FailureReason | None:
+        """Wait as long as the script runs; return why it was killed, if it was."""
+        while True:
+            lapse = lease.confirmed_at + lease.pace.lease
+            nearest = min(until, job.deadline, lapse)
+            left = nearest - self._clock.read()
+            if left > 0 and not stop.wished.is_set():
+                try:
+                    async with asyncio.timeout(left):
+                        await stop.wished.wait()
+                except TimeoutError:
+                    continue
+            if stop.wished.is_set():
+                return FailureReason.TASK_FAILED
+            if nearest == until:
+                return None
+            if nearest == job.deadline:
+                return FailureReason.DEADLINE_EXCEEDED
+            if lapse >= lease.confirmed_at + lease.pace.lease:
+                return FailureReason.EXECUTOR_LOST
+
+
+class Teller:
+    """A source or a person who publishes what was planned, each when its time has come."""
+
+    def __init__(self, stage: "Stage", name: str, acts: Callable[["Teller"], Awaitable[None]]) -> None:
+        self._stage = stage
+        self.actor = stage.enter(name, 0.0, lambda: None)
+        self.actor.crashes = False
+        self.log = GatedLog(stage.cell, stage.gate, self.actor)
+        self._acts = acts
+        self.acting = True
+        """Whether it has something to say that waits for nothing."""
+        stage.spawn(self.actor, self._act())
+
+    async def _act(self) -> None:
+        await self._acts(self)
+        self.acting = False
+
+    async def publish(self, subject: str, payload: bytes) -> int:
+        """Publish until it is acknowledged, under one message id."""
+        number = f"{self.actor.name}-{subject}-{len(payload)}"
+        while True:
+            try:
+                sequence = await self.log.append(subject, payload, message_id=number)
+            except LogError:
+                await asyncio.sleep(RESTART_SECONDS)
+            else:
+                self._stage.accepted.append((sequence, payload))
+                return sequence
+
+    async def until(self, word: str) -> StoredMessage:
+        """Wait for the first record whose subject or bytes have a word in them."""
+        sequence = 0
+        while True:
+            self.acting = False
+            await self._stage.cell.beyond(sequence)
+            for message in self._stage.cell.messages[sequence:]:
+                if word in message.subject or word.encode() in message.payload:
+                    self.acting = True
+                    return message
+            sequence = len(self._stage.cell.messages)

@@ -1,0 +1,110 @@
+"""The promises that a small world has to keep when it has come to rest, or was left."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, cast
+
+from remediation_orchestrator.events import (
+    Recorded,
+    StoredMessage,
+    WorkflowCompleted,
+    WorkflowFailed,
+    decode,
+)
+from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.routing.projection import Projection
+
+from . import checkers
+
+if TYPE_CHECKING:
+    from .explore_stage import Stage
+    from .world import Day
+
+# Those of a day that read its log and its last state alone.
+OF_A_LOG = (
+    checkers.check_one_chain_of_verdicts,
+    checkers.check_nobody_runs_after_refuse,
+    checkers.check_counts,
+    checkers.check_audit,
+)
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What those checkers read of a day."""
+
+    messages: list[StoredMessage]
+    view: Projection
+    drained: bool
+
+
+def broken(stage: "Stage") -> Iterator[str]:
+    """Every promise that a life broke."""
+    yield from stage.life.wrong
+    yield from _runs(stage)
+    yield from _ends(stage)
+    fresh = Fold()
+    for message in stage.cell.messages:
+        fresh.take(message)
+    if not stage.drained:
+        yield f"never at rest: {_who_waits(stage, fresh)}"
+    yield from _live_state(stage)
+    fresh.fold_facts()
+    for sequence, payload in stage.accepted:
+        if stage.cell.messages[sequence - 1].payload != payload:
+            yield f"what was accepted as {sequence} is not there"
+    rest = cast("Day", Rest(stage.cell.messages, fresh.view, stage.drained))
+    for check in OF_A_LOG:
+        yield from check(rest)
+
+
+def _runs(stage: "Stage") -> Iterator[str]:
+    """Nothing is run twice, nothing without its command, and no two that may touch one target."""
+    touches = sorted(stage.touches, key=lambda one: one.begun)
+    for before, following in pairwise(touches):  # There is one target in a small world.
+        if before.target == following.target and (before.ended is None or following.begun < before.ended):
+            yield f"{before.execution} and {following.execution} at once on one target"
+    names = [one.execution for one in touches]
+    commanded = {
+        one.subject.rpartition(".")[2] for one in stage.cell.messages if ".command.workflow." in one.subject
+    }
+    for name in sorted(set(names)):
+        if names.count(name) > 1:
+            yield f"{name} was run {names.count(name)} times"
+        if name not in commanded:
+            yield f"{name} ran without a command"
+
+
+def _ends(stage: "Stage") -> Iterator[str]:
+    """When the end of a run is told, nothing touches its target any more, and nothing of it begins afterwards."""
+    ended: dict[str, tuple[float, str]] = {}
+    for message, at in zip(stage.cell.messages, stage.stored_at, strict=False):
+        for record in decode(message):
+            if isinstance(record, Recorded) and isinstance(record.event, WorkflowCompleted | WorkflowFailed):
+                ended.setdefault(record.event.execution, (at, type(record.event).__name__))
+    for touch in stage.touches:
+        at, what = ended.get(touch.execution, (math.inf, ""))
+        if touch.begun > at:
+            yield f"{touch.execution} begins at {touch.begun:.1f} s, and its {what} stands since {at:.1f} s"
+        elif at < math.inf and (touch.ended is None or touch.ended > at):
+            yield f"{touch.execution} runs on, and its {what} stands since {at:.1f} s"
+
+
+def _live_state(stage: "Stage") -> Iterator[str]:
+    """Whoever leads knows what a fresh fold of the log knows."""
+    for role in stage.orchestrators:
+        if stage.drained and role.leads:
+            live, fresh = role.service.fold, Fold()
+            for message in stage.cell.messages:
+                fresh.take(message)
+            fresh.fold_facts(live.chain.as_of)
+            yield from checkers.compare_folds(role.actor.name, live, fresh)
+
+
+def _who_waits(stage: "Stage", fresh: Fold) -> str:
+    view = fresh.view
+    waiting = [f"{one.id} {one.phase}" for one in view.remediations.values() if not one.phase.ended]
+    calls = [str(one) for one in stage.gate.waiting]
+    return f"{waiting}, owed {list(view.owed)}, unjudged {list(view.unjudged)}, waiting calls {calls}"

@@ -1,0 +1,130 @@
+"""Small worlds, by name: who is in them, what happens, and what can go wrong."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from remediation_orchestrator.events import (
+    BlockCleared,
+    RemediationCancelled,
+    RemediationId,
+    Target,
+    encode,
+    subjects,
+)
+from remediation_orchestrator.events.codec import Attributes
+
+from .clock import MIDNIGHT
+from .explore_cast import Teller
+from .explore_stage import CELL
+
+TARGET = {"namespace": "shop", "kind": "Deployment", "name": "checkout"}
+
+
+@dataclass(frozen=True)
+class World:
+    """One small world."""
+
+    name: str
+    says: str
+    orchestrators: int
+    executors: int
+    acts: tuple[Callable[[Teller], Awaitable[None]], ...]
+    failures: int = 0
+    """So many runs fail, the first that there are."""
+    clock_steps: bool = False
+    failing: tuple[str, ...] = ()
+
+
+def fires(
+    name: str, *, workflow: str | None = "restart", resolves: bool = False
+) -> Callable[[Teller], Awaitable[None]]:
+    """A source says that a problem of the one target fires."""
+    signal: dict[str, object] = {"name": name, "target": TARGET, "resolves": resolves}
+    if workflow is not None:
+        signal["workflow"] = {"id": workflow}
+    return publishes(subjects.signal(CELL, name), msgspec.json.encode(signal))
+
+
+def publishes(subject: str, payload: bytes) -> Callable[[Teller], Awaitable[None]]:
+    """Publish something once."""
+
+    async def act(teller: Teller) -> None:
+        await teller.publish(subject, payload)
+
+    return act
+
+
+def tells(
+    *plan: tuple[str, Callable[[str], subjects.OperatorFact]],
+) -> Callable[[Teller], Awaitable[None]]:
+    """Someone acts, each time as soon as a record has a word in it; told the last word of its subject."""
+
+    async def act(teller: Teller) -> None:
+        for number, (word, make) in enumerate(plan):
+            found = await teller.until(word)
+            fact = make(found.subject.rpartition(".")[2])
+            payload = encode(fact, Attributes(id=f"act-{number}", source="/op", time=MIDNIGHT))
+            await teller.publish(subjects.operator(CELL, fact), payload)
+
+    return act
+
+
+def cancel(execution: str) -> RemediationCancelled:
+    """An operator has enough of the remediation of a run."""
+    remediation = RemediationId(execution.replace("wfe-", "rr-").partition("-r")[0])
+    return RemediationCancelled(remediation, by="op", reason="enough")
+
+
+def clear(_word: str) -> BlockCleared:
+    """An operator clears the target, whatever runs there."""
+    return BlockCleared(target=Target(**TARGET), by="op", reason="looked")
+
+
+WORLDS = (
+    World(
+        *("pair", "two orchestrators, one executor, two problems of one target", 2, 1),
+        (fires("Slow"), fires("Full", workflow="repair")),
+    ),
+    World(
+        *("executors", "one orchestrator, two executors, one problem, a workflow that is not idempotent", 1, 2),
+        (fires("Slow", workflow="repair"),),
+    ),
+    World(
+        *("retry", "one orchestrator, one executor, a run that fails and is tried again, another behind it", 1, 1),
+        (fires("Slow", resolves=True), fires("Full", workflow="repair")),
+        failures=1,
+    ),
+    World(
+        *("cancel", "one orchestrator, one executor, and an operator who cancels what is commanded", 1, 1),
+        (fires("Slow"), fires("Full", workflow="repair"), tells((".command.workflow.", cancel))),
+    ),
+    World(
+        *(
+            "clear",
+            "one orchestrator, one executor, and an operator who cancels a run and clears its target",
+            1,
+            1,
+        ),
+        (
+            fires("Slow"),
+            fires("Full", workflow="repair"),
+            tells((".execution.", cancel), ("command.cancel", clear)),
+        ),
+    ),
+    World(
+        *("lost", "one orchestrator, two executors, and an operator who clears the target of a lost run", 1, 2),
+        (fires("Slow"), fires("Full", workflow="repair"), tells(("ExecutorLost", clear))),
+    ),
+    World(
+        *("analysis", "two orchestrators, one executor, a problem that names no workflow", 2, 1),
+        (fires("Slow", workflow=None),),
+    ),
+    World(
+        *("clock", "one orchestrator, one executor, and a broker whose clock is set", 1, 1),
+        (fires("Slow"), fires("Full", workflow="repair")),
+        clock_steps=True,
+    ),
+)
+BY_NAME = {world.name: world for world in WORLDS}
