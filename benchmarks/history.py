@@ -22,7 +22,6 @@ from remediation_orchestrator.events import (
     Command,
     CreateWorkflow,
     Decision,
-    DecisionFrame,
     Fact,
     Notify,
     OrchestratorStarted,
@@ -200,8 +199,7 @@ class History:
     def _frame(
         self, decisions: list[Decision], now: datetime, encoded: list[bytes] | None = None
     ) -> StoredMessage:
-        chain = self._fold.chain
-        head = DecisionFrame(chain.as_of, "bench", chain.previous())
+        head = self._fold.head("bench", now)
         items = encoded or [encode(one, decision_attributes(one, SOURCE, now)) for one in decisions]
         payload = join_frame([encode(head, decision_attributes(head, SOURCE, now)), *items])
         message = self._message(subjects.decision(CELL), payload, now, 1 + len(items))

@@ -5,6 +5,7 @@ import asyncio
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from importlib.metadata import version
 
 from benchmarks.stage import said_to_go_on
@@ -13,7 +14,6 @@ from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.lease import JetStreamLease
 from remediation_orchestrator.events.identity import cell_name
-from remediation_orchestrator.orchestrator.routing.durations import EPOCH
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
 
@@ -23,7 +23,7 @@ async def orchestrate(url: str, cell: str) -> None:
         log = await JetStreamLog.ensure(connection, cell_name(cell))
         lease = await JetStreamLease.open(connection, log.cell)
         identity = Identity(name=f"bench-{os.getpid()}", version=version("remediation-orchestrator"))
-        orchestrator = Orchestrator(log, lease, BrokerClock(EPOCH), identity)
+        orchestrator = Orchestrator(log, lease, BrokerClock(datetime.now(UTC)), identity)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(orchestrator.run())
             await orchestrator.active.wait()

@@ -154,5 +154,8 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """An estimate, in UTC and whole microseconds, never later than the broker's own by more than drift."""
 
+    def reckoning(self) -> datetime:
+        """This process's own idea of the time, in UTC and whole microseconds: never set by anybody's stamp."""
+
     def observe(self, recorded_at: datetime, acknowledged: float) -> None:
         """Set it by a record's stamp and the moment of its acknowledgement, in the event loop's seconds."""

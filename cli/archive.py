@@ -128,7 +128,7 @@ async def _restore(broker: Broker, path: Path, as_json: bool) -> None:
         except SnapshotError as error:
             raise BadInputError(f"{path}{AFTER_ENDING}: {error}") from error
         await log.archive.save(base.parts, base.its_head)
-    _tell({"through": head.as_of, "frame": head.sequence, "restored": True}, as_json)
+    _tell({"through": head.through, "frame": head.sequence, "restored": True}, as_json)
 
 
 def _tell(found: dict[str, object], as_json: bool) -> None:

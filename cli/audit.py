@@ -130,7 +130,7 @@ class Telling:
             "first": self._first.position if self._first else None,
         }
         if origin is not None:
-            summary["archived_through"] = origin.head.as_of
+            summary["archived_through"] = origin.head.through
             summary["archived_projection"] = origin.digest
         told = [{"sequence": one.head.sequence, "says": _said(one)} for one in comparisons or ()]
         if self._as_json:
@@ -180,6 +180,6 @@ def _summary(cell: str, auditor: Auditor) -> dict[str, str | int | None]:
         "decisions": report.decisions,
         "commands": report.commands,
         "chain_head": chain.head,
-        "chain_digest": chain.previous(),
+        "chain_digest": chain.previous(auditor.fold.read),
         "policy": view.policy.digest,
     }

@@ -78,6 +78,7 @@ async def _learn(log: ReadableLog, until: Moment | None) -> tuple[Known, End]:
     known = Known()
     async for message in through(log, until):
         known.take(message)
+    known.end()
     return known, End(known.read, until if isinstance(until, datetime) else None)
 
 

@@ -83,7 +83,7 @@ async def state_at(log: ReadableLog, until: Moment | None, *, live: bool) -> Sta
 def _check_begun(until: Moment, head: Head) -> None:
     archived = until < head.recorded_at if isinstance(until, datetime) else until < head.sequence
     if archived:
-        what = f"what was through {head.as_of} is archived: give its file, and the rest's, by --log each"
+        what = f"what was through {head.through} is archived: give its file, and the rest's, by --log each"
         raise BadInputError(f"the state is known from the frame {head.sequence} on; {what}")
 
 

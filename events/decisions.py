@@ -173,11 +173,16 @@ class Situation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False)
 
 
 class DecisionFrame(Struct, frozen=True, gc=False):
-    """The head of every frame: how far its writer had read, and the chain up to here (SHA-256, hex)."""
+    """The head of every frame: how far its writer had come, and the chain up to here (SHA-256, hex)."""
 
     as_of: int
+    """Sequence of the last fact that it had folded."""
+    read: int
+    """Sequence of the last record of the log that it had read back."""
     orchestrator: str
     previous: str
+    not_after: datetime
+    """No fact that this frame is the first to cover has a later moment, whatever its stamp."""
 
 
 class OrchestratorStarted(Struct, frozen=True, gc=False):

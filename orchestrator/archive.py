@@ -16,7 +16,6 @@ from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.identity import position_key, signal_of
 from remediation_orchestrator.events.stored import export_line
 
-from .routing.durations import EPOCH
 from .routing.fold import Fold
 from .routing.snapshot import Image
 from .snapshots import from_beginning
@@ -53,27 +52,31 @@ async def where_to_cut(log: ReadableLog) -> Cut | None:
     """Where a log may be cut; None where nothing of it may go. Reads it to its end."""
     fold = Fold()
     await from_beginning(fold, log)
-    first, newest = fold.read + 1, EPOCH
+    first = fold.read + 1
     places: list[tuple[int, int, datetime]] = []
     async for message in log.read(first):
         stated = fold.chain.stated
         fold.take(message)
-        newest = max(newest, message.recorded_at)
         if fold.chain.stated != stated and is_between_rounds(fold):
-            places.append((fold.chain.head, fold.chain.as_of, message.recorded_at))
+            places.append((fold.chain.head, fold.chain.read, fold.view.newest))
+    young = fold.view.newest - memory(fold)  # By moments that a frame stands for: a stamp alone may be anything.
     fold.fold_facts()
-    young, needed = newest - memory(fold), oldest_needed(fold)
+    needed = oldest_needed(fold)
     may_go = [
-        (frame, as_of)
-        for frame, as_of, at in places
-        if first <= as_of < needed and at < young and frame < fold.chain.head
+        (frame, through)
+        for frame, through, at in places
+        if first <= through < needed and at < young and frame < fold.chain.head
     ]
     return Cut(first, may_go[-1][1], may_go[-1][0]) if may_go else None
 
 
 def is_between_rounds(fold: Fold) -> bool:
-    """Whether everything that was folded is judged, and nothing is folded behind the newest frame."""
-    return not fold.view.agenda and not fold.view.unjudged and fold.chain.as_of == fold.chain.covered
+    """Whether all that was folded or read is judged, and nothing is folded behind the newest frame.
+
+    So the chain covers what stays of the log to the last byte: it begins where the frame's writer had read to."""
+    waiting = bool(fold.facts) and fold.facts[0].sequence <= fold.chain.read
+    judged = not fold.view.agenda and not fold.view.unjudged
+    return judged and not waiting and fold.chain.as_of == fold.chain.covered
 
 
 def memory(fold: Fold) -> timedelta:
@@ -127,5 +130,5 @@ def base_of(fold: Fold, frame: StoredMessage) -> Base:
     image = Image(fold, frame.payload, frame.recorded_at, code="")
     parts = list(image.parts(ordered=True))
     digest = hashlib.sha256(b"".join(parts)).hexdigest()
-    head = replace(image.head, read=image.head.sequence, digest=digest)
+    head = replace(image.head, seen=image.head.sequence, digest=digest)
     return Base(msgspec.json.encode(head), parts)

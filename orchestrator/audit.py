@@ -90,9 +90,9 @@ class Auditor(Observer):
     def resume(self, origin: Origin) -> None:
         """The fold goes on from an archived projection: nothing before it is looked at."""
         self._origin = origin
-        self.report.last = origin.head.as_of
+        self.report.last = origin.head.through
         self._now = origin.head.newest
-        self._promises.resume(self.fold.view, origin.head.as_of)
+        self._promises.resume(self.fold.view, origin.head.through)
 
     def take(self, message: StoredMessage) -> list[Finding]:
         """Read the next message; return what is wrong up to it."""
@@ -142,16 +142,20 @@ class Auditor(Observer):
             if isinstance(record.event, WorkflowCompleted | WorkflowFailed):
                 self._promises.forget(run)
 
-    def frame(self, message: StoredMessage, head: DecisionFrame | None) -> None:
+    def frame(self, message: StoredMessage, head: DecisionFrame | None, *, fits: bool) -> None:
         """A frame is next."""
         place = position(message.sequence, 0)
         if head is None:
             self._find(place, Drift.UNREADABLE, "this record of the decision subject is no frame")
             return
-        if head.as_of < self.fold.chain.as_of or head.as_of >= message.sequence:
+        chain = self.fold.chain
+        if head.as_of < chain.as_of or head.as_of > head.read:
             self._find(place, Drift.CHAIN, f"as_of {head.as_of} is not where the fold stands")
-        if head.previous != self.fold.chain.previous():
-            self._find(place, Drift.CHAIN, f"the digest of what came before does not match: {self._suspects()}")
+        if head.read < chain.read or head.read >= message.sequence:
+            self._find(place, Drift.CHAIN, f"read {head.read} is not behind {chain.read} and before itself")
+        if not fits:
+            what = f"something from {chain.read + 1} to {head.read} was changed, removed or moved"
+            self._find(place, Drift.CHAIN, f"the digest of what came before does not match: {what}")
         self._frame = message
 
     def decision(self, record: Recorded | Undecodable) -> None:
@@ -222,7 +226,7 @@ class Auditor(Observer):
         """The projection from which the log goes on has to be the one that the chain names."""
         if self._origin is None:
             return
-        through = self._origin.head.as_of
+        through = self._origin.head.through
         named = [one.projection for one in self.archived if one.through == through]
         if self._origin.digest not in named:
             what = "is not the one that the chain names" if named else "is named nowhere in the chain"
@@ -236,11 +240,6 @@ class Auditor(Observer):
         else:
             what = f"{sequence - missing} missing, the next is {sequence}"
         self._find(position(missing), Drift.GAP, what)
-
-    def _suspects(self) -> str:
-        """Which records the digest of a frame covers."""
-        frame = f"the frame {self.fold.chain.head}" if self.fold.chain.head else "the beginning of the log"
-        return f"something from {frame} to the fact {self.fold.chain.as_of} was changed, removed or moved"
 
     def _check_now(self, place: Position, now: datetime) -> None:
         if now < self.fold.view.newest:

@@ -100,6 +100,7 @@ def backtest(
     known = Known()
     for message in _through(messages(), until):
         known.take(message)
+    known.end()
     cell = Backtest(known, policy)
     for message in _through(messages(), until):
         yield from cell.take(message)
@@ -131,7 +132,7 @@ class Backtest(Rehearsal):
         """Read the next message of the log."""
         family = parse(message.subject).family
         if family.is_fact:
-            self._facts.append(message)
+            self._facts.append(self._known.moments.of(message))
             if message.sequence > self._known.last_frame:
                 yield from self._judge_round()
                 yield from self._rest()

@@ -51,6 +51,7 @@ from .audit import audit
 from .findings import Drift, Finding
 from .frames import decision_attributes
 from .history import named_by
+from .moments import Moments
 
 HEADER = "Ro-Case"
 """On the first message of a case: the remediation that it is about."""
@@ -93,11 +94,13 @@ class Links:
         self._linked: dict[Key, set[Key]] = {}
         self._fingerprints: dict[RemediationId, Fingerprint] = {}
         self._ends: dict[RemediationId, int] = {}
+        self._moments = Moments()
 
     def take(self, message: StoredMessage) -> None:
         """Read the next message of the log."""
-        events = [record.event for record in decode(message) if isinstance(record, Recorded)]
-        for event in events:
+        records = decode(message)
+        self._moments.take(message, records)
+        for event in (record.event for record in records if isinstance(record, Recorded)):
             if isinstance(event, RoutingDecided) and not isinstance(event.verdict, Duplicate):
                 self._link(event.situation.fingerprint, event.situation.target)
                 self._fingerprints[event.remediation] = event.situation.fingerprint
@@ -117,7 +120,7 @@ class Links:
             if key not in keys:
                 keys.add(key)
                 found.extend(self._linked.get(key, ()))
-        return Excerpt(remediation, keys, self._fingerprints, self._ends[remediation])
+        return Excerpt(remediation, keys, self._fingerprints, self._ends[remediation], self._moments)
 
     def _link(self, one: Key, other: Key) -> None:
         self._linked.setdefault(one, set()).add(other)
@@ -128,12 +131,18 @@ class Excerpt:
     """The second reading: it keeps of each message what belongs to the case."""
 
     def __init__(
-        self, remediation: RemediationId, keys: set[Key], fingerprints: dict[RemediationId, Fingerprint], end: int
+        self,
+        remediation: RemediationId,
+        keys: set[Key],
+        fingerprints: dict[RemediationId, Fingerprint],
+        end: int,
+        moments: Moments,
     ) -> None:
         self._remediation = remediation
         self._keys = keys
         self._fingerprints = fingerprints
         self._end = end
+        self._moments = moments
         self._kept: set[int] = set()
         self._marked = False
         self._adopted = False
@@ -153,7 +162,9 @@ class Excerpt:
 
     def _fact(self, message: StoredMessage) -> StoredMessage | None:
         events = [record.event for record in decode(message) if isinstance(record, Recorded)]
-        return message if any(self._belongs(event) for event in events) else None
+        if not any(self._belongs(event) for event in events):
+            return None
+        return self._moments.of(message)  # What made it differ from the stamp may not belong to the case.
 
     def _frame(self, message: StoredMessage) -> StoredMessage | None:
         records = decode(message)

@@ -25,6 +25,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.subjects import Family, parse
 
+from .moments import Moments
 from .routing.policy import DEFAULT, Policy, PolicyError, policy_of
 
 
@@ -54,14 +55,17 @@ class Known(Struct):
     decided: dict[str, datetime] = field(default_factory=dict)
     """Runs and analyses that were decided, and when."""
     runs: int = 0
-    started: dict[str, datetime] = field(default_factory=dict)
-    ended: dict[str, datetime] = field(default_factory=dict)
+    started: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+    ended: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+    """Where the log tells of it, and its stamp there."""
     revoked: set[str] = field(default_factory=set)
     told: dict[str, int] = field(default_factory=dict)
     """Sequence of the last fact about each execution, and about each remediation's analyses."""
     policy: Policy = DEFAULT
     """In force at the end."""
     adopted: bool = False
+    moments: Moments = field(default_factory=Moments)
+    """Of all facts."""
     unknown: str | None = None
     """A decision of a type that this version does not know."""
 
@@ -69,28 +73,39 @@ class Known(Struct):
         """Read the next message."""
         self.read = message.sequence
         subject = parse(message.subject)
+        records: list[Recorded | Undecodable] = []
         match subject.family:
             case Family.DECISION:
-                self._take_frame(message)
+                records = decode(message)
+                self._take_frame(message.sequence, records)
             case Family.EXECUTION | Family.ANALYSIS:
                 self.told[subject.rest] = message.sequence
-                self._take_facts(message)
+                self._take_runs(message)
             case Family.OPERATOR:
-                self._take_facts(message)
+                self._take_policies(message)
             case Family.SIGNAL | Family.COMMAND:
                 pass
+        self.moments.take(message, records)
+
+    def end(self) -> None:
+        """The log is over: the moment of everything in it is known."""
+        self.moments.end()
 
     def start_latency(self, execution: ExecutionId) -> timedelta | None:
         """How long after its decision a run was started; None where the log shows no start."""
-        return _between(self.decided.get(execution), self.started.get(execution))
+        return self._since_decided(execution, self.started.get(execution))
 
     def end_latency(self, execution: ExecutionId) -> timedelta | None:
         """How long after its decision a run ended; None where the log shows no end."""
-        return _between(self.decided.get(execution), self.ended.get(execution))
+        return self._since_decided(execution, self.ended.get(execution))
 
-    def _take_frame(self, message: StoredMessage) -> None:
-        self.last_frame = message.sequence
-        for record in decode(message):
+    def _since_decided(self, execution: ExecutionId, told: tuple[int, datetime] | None) -> timedelta | None:
+        decided = self.decided.get(execution)
+        return None if decided is None or told is None else self.moments.at(*told) - decided
+
+    def _take_frame(self, sequence: int, records: list[Recorded | Undecodable]) -> None:
+        self.last_frame = sequence
+        for record in records:
             if isinstance(record, Undecodable):
                 if record.unknown_type is not None:
                     self.unknown = f"{record.unknown_type} at {record.position}"
@@ -112,18 +127,22 @@ class Known(Struct):
                 self.decided[what] = decided.situation.now
         self.runs += decided.execution is not None
 
-    def _take_facts(self, message: StoredMessage) -> None:
+    def _take_policies(self, message: StoredMessage) -> None:
+        for record in decode(message):
+            if isinstance(record, Recorded) and isinstance(record.event, PolicyAdopted):
+                self._adopt(record.event.policy)
+
+    def _take_runs(self, message: StoredMessage) -> None:
+        here = message.sequence, message.recorded_at
         for record in decode(message):
             match record.event if isinstance(record, Recorded) else None:
                 case WorkflowStarted(execution=execution):
-                    self.started.setdefault(execution, record.recorded_at)
+                    self.started.setdefault(execution, here)
                 case WorkflowCompleted(execution=execution) | WorkflowFailed(execution=execution):
-                    self.started.setdefault(execution, record.recorded_at)
-                    self.ended.setdefault(execution, record.recorded_at)
+                    self.started.setdefault(execution, here)
+                    self.ended.setdefault(execution, here)
                 case WorkflowRevoked(execution=execution):
                     self.revoked.add(execution)
-                case PolicyAdopted(policy=policy):
-                    self._adopt(policy)
                 case _:
                     pass
 
@@ -133,7 +152,3 @@ class Known(Struct):
         except PolicyError:
             return
         self.adopted = True
-
-
-def _between(earlier: datetime | None, later: datetime | None) -> timedelta | None:
-    return None if earlier is None or later is None else later - earlier

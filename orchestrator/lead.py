@@ -5,14 +5,13 @@ One append is in flight at a time; load makes rounds larger instead of queues lo
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
 from remediation_orchestrator.bus.port import Clock, EventLog, LogError, StaleWriteError
 from remediation_orchestrator.events import (
     Decision,
-    DecisionFrame,
     OrchestratorStarted,
     PhaseChanged,
     RoutingDecided,
@@ -32,6 +31,8 @@ from .snapshots import Keeper
 log = logging.getLogger(__name__)
 
 ROUND_MESSAGES_MAX = 1_000
+# Beyond what machines whose clocks are kept differ by, and within what nobody waits for in vain.
+CLOCKS_DIFFER_MAX = timedelta(seconds=5)
 RETRY_SECONDS = 0.25
 FULL, ROOM = 0.90, 0.80
 """At which share of its limit the log stops taking signals, and takes them again."""
@@ -85,6 +86,8 @@ class Leader:
         self.unstored: str | None = None
         """Why the frame under way is not stored yet."""
         self._resigned: str | None = None
+        self._not_after = clock.reckoning() + CLOCKS_DIFFER_MAX
+        """No fact of the frame under way has a later moment: one's own reckoning, and what clocks differ by."""
         self._fill_due = 0.0
 
     async def begin(self, first_record: Callable[[], OrchestratorStarted]) -> None:
@@ -133,7 +136,8 @@ class Leader:
         if self._fold.facts:
             seconds = 0.0
         elif due is not None:
-            seconds = min(seconds, (due - self._clock.now()).total_seconds())
+            by_now = min(self._clock.now(), self._bound())
+            seconds = min(seconds, (due - by_now).total_seconds())
         await self._inbox.wait(seconds)
         self._take()
 
@@ -151,7 +155,9 @@ class Leader:
 
     async def _round(self) -> None:
         fold = self._fold
-        fold.fold_facts(most=ROUND_MESSAGES_MAX)
+        # One bound for all that a frame takes. It only grows, so a fact within it is within every later one.
+        self._not_after = self._bound()
+        fold.fold_facts(most=ROUND_MESSAGES_MAX, not_after=self._not_after)
         now = self._now()
         result = judge(fold.view, now)
         frame = b""
@@ -159,24 +165,28 @@ class Leader:
             frame = await self._store(batch.decisions, now, batch.encoded)
         if frame and self._keeper is not None:
             self._keeper.consider(fold, frame)
-        if not result.decisions and self._dispatcher.has_new_cancel(fold.view):
-            await self._store([], now)  # A fact alone asks for it, and must stand folded in the log before it.
+        if fold.bounded or (not result.decisions and self._dispatcher.has_new_cancel(fold.view)):
+            # What a fact alone asks for, or a moment that is not its stamp, must stand in the log before.
+            await self._store([], now)
         for execution in result.overdue:
             self._dispatcher.revoke(execution, "nobody started it in time", now)
         self._dispatcher.dispatch(fold.view, now)
         self._report(result.decisions)
 
+    def _bound(self) -> datetime:
+        """What no moment of a frame that is begun now may be later than."""
+        return max(self._not_after, self._clock.reckoning() + CLOCKS_DIFFER_MAX)
+
     def _now(self) -> datetime:
-        """The broker's clock, never earlier than any fact folded."""
-        return max(self._clock.now(), self._fold.view.newest)
+        """The broker's clock, never earlier than any fact folded, and not ahead of what one's own allows."""
+        return max(min(self._clock.now(), self._not_after), self._fold.view.newest)
 
     async def _store(self, decisions: list[Decision], now: datetime, encoded: list[bytes] | None = None) -> bytes:
         """Store one frame and return its bytes. Raises StaleWriteError where it is not the next of the chain."""
-        chain = self._fold.chain
-        head = DecisionFrame(as_of=chain.as_of, orchestrator=self._name, previous=chain.previous())
+        head = self._fold.head(self._name, self._not_after)
         items = encoded or [encode(one, decision_attributes(one, self._source, now)) for one in decisions]
         payload = join_frame([encode(head, decision_attributes(head, self._source, now)), *items])
-        sequence = await self._append(payload, expect=chain.head)
+        sequence = await self._append(payload, expect=self._fold.chain.head)
         self.unstored = None
         self._own[sequence] = asyncio.get_running_loop().time()
         self._fold.stored(sequence, [head, *decisions], payload)

@@ -10,10 +10,10 @@ from remediation_orchestrator.events import (
     PhaseChanged,
     Position,
     RoutingDecided,
-    TargetReleased,
 )
 from remediation_orchestrator.events.identity import position_key
 
+from .moments import moment_of
 from .routing.decisions import promises
 from .routing.projection import Projection
 from .routing.state import Owed
@@ -63,14 +63,3 @@ class Promises:
         for key, owed in self._owed.items():
             if key in wanted and owed.position is not None and (moment_of(owed.decision) or before) < before:
                 yield key, owed.position
-
-
-def moment_of(event: object) -> datetime | None:
-    """The moment at which a decision was made, where it says one."""
-    match event:
-        case RoutingDecided():
-            return event.situation.now
-        case PhaseChanged() | TargetReleased():
-            return event.now
-        case _:
-            return None

@@ -123,9 +123,9 @@ async def _restore(fold: Fold, log_: ReadableLog, head: Head, parts: Iterable[by
 
 
 def _check_reached(head: Head, first: int) -> None:
-    """Raise SnapshotError where facts lie between a snapshot and the first record of a log."""
-    if head.as_of < first - 1:
-        raise SnapshotError(f"it ends at {head.as_of}, and the log begins at {first}")
+    """Raise SnapshotError where records are missing between a snapshot and the first record of a log."""
+    if head.through < first - 1:
+        raise SnapshotError(f"it ends at {head.through}, and the log begins at {first}")
 
 
 def read_head(written: bytes) -> Head:
@@ -142,7 +142,7 @@ class Comparison:
     def __init__(self, written: bytes, parts: Iterable[bytes]) -> None:
         """Raises SnapshotError where it cannot be read."""
         self.head = read_head(written)
-        self.begins = min(self.head.read + 1, self.head.sequence)
+        self.begins = min(self.head.seen + 1, self.head.sequence)
         """The sequence of the first message that it has to see."""
         self._parts = parts
         self._sent: set[tuple[str, str]] = set()
@@ -168,7 +168,7 @@ class Comparison:
                 found.view.owed.pop(key, None)
             whole, kept = fold.view.tables(), found.view.tables()
             self.differs = [name for name in whole if whole[name] != kept[name]]
-            if found.chain.previous() != fold.chain.previous():
+            if (found.chain.read, found.chain.stated) != (fold.chain.read, fold.chain.stated):
                 self.differs.append("chain")
 
 

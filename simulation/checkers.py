@@ -155,7 +155,7 @@ def compare_folds(where: str, live: Fold, fresh: Fold) -> list[str]:
     """Name the tables in which what is live differs from a fresh fold of the same log."""
     mine, theirs = _tables(live.view), _tables(fresh.view)
     wrong = [f"{where}: live and replayed `{name}` differ" for name in mine if mine[name] != theirs[name]]
-    if live.chain.previous() != fresh.chain.previous():
+    if live.chain.previous(live.read) != fresh.chain.previous(live.read):
         wrong.append(f"{where}: live and replayed chains differ")
     return wrong
 

@@ -3,7 +3,7 @@
 Nothing here may read the wall clock or wait for it: a day passes as fast as its work is done, and twice alike."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -104,8 +104,10 @@ class SkewedClock:
 class ProcessClock:
     """The broker's clock as one process knows it, carried on by a clock that is not quite right."""
 
-    def __init__(self, skewed: SkewedClock) -> None:
+    def __init__(self, skewed: SkewedClock, reckoning: Callable[[], datetime] = broker_now) -> None:
+        """`reckoning` is its machine's own clock, which others set right; it is nobody's stamp."""
         self._skewed = skewed
+        self.reckoning = reckoning
         self._clock = BrokerClock(broker_now(), monotonic=skewed.read)
 
     def now(self) -> datetime:

@@ -34,7 +34,7 @@ def bare(name: str = "KubePodCrashLooping", target: str = "checkout", **more: ob
     return msgspec.json.encode({**body, **more})
 
 
-async def tell(log: JetStreamLog, fact: Fact, execution: str) -> int:
+async def tell(log: EventLog, fact: Fact, execution: str) -> int:
     """Store an execution event."""
     attributes = Attributes(id=f"{execution}.{type(fact).__name__}", source="/test", time=datetime.now(UTC))
     return await log.append(subjects.execution(log.cell, ExecutionId(execution)), encode(fact, attributes))

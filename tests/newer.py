@@ -21,6 +21,6 @@ def unknown(kind: str) -> bytes:
 
 def frame(as_of: int, *more: bytes, version: str = NEWER) -> bytes:
     """The first frame of an orchestrator of another version."""
-    head = DecisionFrame(as_of=as_of, orchestrator="newer", previous="")
+    head = DecisionFrame(as_of=as_of, read=as_of, orchestrator="newer", previous="", not_after=AT)
     started = OrchestratorStarted("newer", version, "0123abcd")
     return join_frame([encode(head, ATTRIBUTES), encode(started, ATTRIBUTES), *more])

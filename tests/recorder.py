@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from remediation_orchestrator.events import (
     CellName,
     Decision,
-    DecisionFrame,
     ExecutionId,
     StoredMessage,
     WorkflowRevoked,
@@ -56,8 +55,7 @@ class Recorder(Rehearsal):
                 self.fold.fold_facts()
 
     def _frame(self, decisions: list[Decision], now: datetime) -> None:
-        chain = self.fold.chain
-        frame = [DecisionFrame(chain.as_of, "o1", chain.previous()), *decisions]
+        frame = [self.fold.head("o1", now), *decisions]
         payload = encode_frame((decision, AROUND) for decision in frame)
         message = self.store(now, subjects.decision(MAIN), payload)
         self.fold.stored(message.sequence, frame, payload)

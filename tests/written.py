@@ -9,7 +9,6 @@ from story import CELL, CHECKOUT, STEADY, minute
 
 from remediation_orchestrator.events import (
     Decision,
-    DecisionFrame,
     ExecutionId,
     Fact,
     OrchestratorStarted,
@@ -76,8 +75,8 @@ class WrittenLog:
 
     def decide(self, at: float) -> None:
         """A round: its frame, and the commands that it owes."""
-        self._fold.fold_facts()
         now = minute(at)
+        self._fold.fold_facts(not_after=now)
         for batch in self.batches(judge(self._fold.view, now).decisions, now):
             self._store_frame(now, batch.decisions, batch.encoded)
         for (kind, _), owed in list(self._fold.view.owed.items()):
@@ -97,10 +96,9 @@ class WrittenLog:
         return path
 
     def _store_frame(self, now: datetime, decisions: Sequence[Decision], encoded: list[bytes]) -> None:
-        chain = self._fold.chain
-        head = DecisionFrame(as_of=chain.as_of, orchestrator="o1", previous=chain.previous())
+        head = self._fold.head("o1", now)
         payload = join_frame([encode(head, decision_attributes(head, SOURCE, now)), *encoded])
         message = StoredMessage(len(self.messages) + 1, now, subjects.decision(CELL), payload)
         self.messages.append(message)
-        self._fold.skip(message)
         self._fold.stored(message.sequence, [head, *decisions], payload)
+        self._fold.skip(message)

@@ -1,14 +1,49 @@
-"""The decision chain: each frame names the digest of all that came before it, facts and decisions alike.
+"""The decision chain: each frame names the digest of every whole record that its writer had read back before it.
 
-`previous` of a frame is the SHA-256, in hex, over: the `previous` of the frame before (its hex, in ASCII), that
-frame's stored bytes, and the stored bytes of every fact after its `as_of` up to this frame's, in their order.
-Before the first frame there are only facts."""
+The digest of a record is the SHA-256, in hex, of the JSON array [sequence, subject, stamp in microseconds since
+1970, [[header, value], ... in their order], SHA-256 of its bytes in hex] in UTF-8, unescaped and without
+spaces. `previous` of a frame is the SHA-256, in hex, over lines that each end with a newline: `previous` of the
+frame before (empty for the first), the digest of every record behind that frame's `read` up to this one's, in
+order, and then, for every frame behind this one's `read` that stands before it, "<sequence> <SHA-256 of its
+bytes>".
+
+So each record is covered whole by the first frame whose writer had read it back: its stamp, which an
+acknowledgement does not tell, its subject and its headers. Until then frames are covered by their bytes. And
+since only a digest of the bytes goes into it, bytes can one day be taken out of a log, and its chain stays."""
 
 import hashlib
+import json
+from collections import deque
+from itertools import takewhile
+
+from msgspec.json import Encoder
+
+from remediation_orchestrator.events import StoredMessage
+
+from .durations import EPOCH, MICROSECOND
+
+_encoder = Encoder()
+
+
+def digest_of(payload: bytes) -> str:
+    """SHA-256, in hex, of stored bytes."""
+    return hashlib.sha256(payload).hexdigest()
+
+
+def record_digest(message: StoredMessage) -> str:
+    """The digest of a whole record."""
+    stamp = (message.recorded_at - EPOCH) // MICROSECOND
+    headers = sorted(message.headers.items()) if message.headers else ()
+    whole = (message.sequence, message.subject, stamp, headers, digest_of(message.payload))
+    try:
+        written = _encoder.encode(whole)
+    except UnicodeEncodeError:  # Bytes in a header that are no text: they are written as they are.
+        written = json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogateescape")
+    return digest_of(written)
 
 
 class Chain:
-    """Where the chain stands: its head, how far it covers the facts, and the digest so far."""
+    """Where the chain stands: its head, how far it covers the log, and what the next frame has to say."""
 
     def __init__(self) -> None:
         self.head = 0
@@ -19,24 +54,30 @@ class Chain:
         """How far the newest frame covers the facts."""
         self.stated = ""
         """What the newest frame says of all before it."""
-        self._digest = hashlib.sha256()
+        self.read = 0
+        """How far the newest frame covers whole records."""
+        self._records: deque[tuple[int, str]] = deque()
+        """The digests of the records behind that."""
+        self._frames: deque[tuple[int, str]] = deque()
+        """The frames behind that, by their bytes."""
 
-    def fact(self, sequence: int, stored: bytes) -> None:
-        """Cover one more fact."""
-        self._digest.update(stored)
-        self.as_of = sequence
+    def record(self, message: StoredMessage) -> None:
+        """One more record has been read."""
+        if message.sequence > self.read:
+            self._records.append((message.sequence, record_digest(message)))
 
-    def previous(self) -> str:
-        """What the next frame has to say."""
-        return self._digest.hexdigest()
+    def previous(self, read: int) -> str:
+        """What a frame has to say that stands behind all this and whose writer had read so far."""
+        lines = [self.stated]
+        lines += [digest for _, digest in takewhile(lambda one: one[0] <= read, self._records)]
+        lines += [f"{sequence} {digest}" for sequence, digest in self._frames if sequence > read]
+        return digest_of("".join(f"{line}\n" for line in lines).encode())
 
-    def frame(self, sequence: int, previous: str, stored: bytes) -> None:
-        """Cover a stored frame, which said `previous` itself."""
-        self.head, self.covered, self.stated = sequence, self.as_of, previous
-        self._digest = hashlib.sha256(previous.encode())
-        self._digest.update(stored)
-
-    def resume(self, sequence: int, as_of: int, previous: str, stored: bytes) -> None:
-        """Stand behind a frame, as if everything up to it had been covered here."""
-        self.as_of = as_of
-        self.frame(sequence, previous, stored)
+    def frame(self, sequence: int, previous: str, stored: bytes, *, read: int) -> None:
+        """Stand behind a frame, which said `previous` and `read` itself."""
+        self.head, self.covered, self.stated = max(self.head, sequence), self.as_of, previous
+        self.read = max(self.read, min(read, sequence - 1))
+        for behind in (self._records, self._frames):
+            while behind and behind[0][0] <= self.read:
+                behind.popleft()
+        self._frames.append((sequence, digest_of(stored)))

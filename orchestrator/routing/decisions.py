@@ -41,7 +41,6 @@ from remediation_orchestrator.events.identity import (
 )
 
 from .effects import count_failure, current_run, end, leave_half_done, occurred, resolve
-from .forgetting import FORGETS_SINCE
 from .policy import PolicyError, policy_of
 from .projection import Projection
 from .state import (
@@ -58,7 +57,6 @@ from .state import (
     shared_target,
     shared_workflow,
 )
-from .version import newer
 
 
 def fold_decision(view: Projection, decision: Decision, at: Position | None) -> bool:
@@ -299,7 +297,6 @@ def _target_released(view: Projection, record: TargetReleased) -> bool:
 
 
 def _orchestrator_started(view: Projection, record: OrchestratorStarted) -> bool:
-    view.let_forget(not newer(FORGETS_SINCE, record.version))
     if record.policy is None or view.adopted:
         return True
     try:

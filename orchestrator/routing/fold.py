@@ -5,6 +5,9 @@ the last frame are folded by the active orchestrator alone, as the first step of
 
 from collections import deque
 from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec.structs import replace
 
 from remediation_orchestrator.events import (
     Decision,
@@ -29,10 +32,12 @@ class Observer:
     """Whoever asks questions of a log looks on while it is folded; nothing it does may change the fold."""
 
     def fact(self, record: Recorded | Undecodable, *, fits: bool) -> None:
-        """A fact has been folded; `fits` is False for a stray that changed nothing."""
+        """A fact has been folded, at its moment; `fits` is False for a stray that changed nothing."""
 
-    def frame(self, message: StoredMessage, head: DecisionFrame | None) -> None:
-        """A record of the decision subject is next, its facts are folded; without a head it is no frame."""
+    def frame(self, message: StoredMessage, head: DecisionFrame | None, *, fits: bool) -> None:
+        """A record of the decision subject is next, its facts are folded; without a head it is no frame.
+
+        `fits` is False where what it says of all that came before it is not so."""
 
     def decision(self, record: Recorded | Undecodable) -> None:
         """A decision is about to be folded."""
@@ -55,6 +60,10 @@ class Fold:
         """Read, and not folded yet."""
         self.read = 0
         """Sequence of the newest message taken."""
+        self.bounded = False
+        """Whether a fact that no frame covers yet was taken for earlier than its stamp: a frame has to say so."""
+        self.broken: str | None = None
+        """Why the log is not whole: a record is missing, or a frame's digest is not that of what came before."""
         self.version = ""
         """Of the newest orchestrator that was active."""
         self.unknown: str | None = None
@@ -62,8 +71,7 @@ class Fold:
 
     def take(self, message: StoredMessage) -> None:
         """Read the next message of the log. Facts wait here; a frame folds those that it covers, then itself."""
-        assert message.sequence > self.read, f"{message.sequence} read after {self.read}"
-        self.read = message.sequence
+        self._advance(message)
         subject = parse(message.subject)
         if subject.family.is_fact:
             self.facts.append(message)
@@ -75,6 +83,7 @@ class Fold:
             if self._observer is not None:
                 self._observer.command(message, (kind, name))
             self.view.owed.pop((kind, name), None)
+        self.chain.record(message)
 
     def needs_another(self, version: str) -> str | None:
         """What keeps an orchestrator of this version from becoming active here, if anything does; ask at the tail.
@@ -86,11 +95,20 @@ class Fold:
         unanswered = (task for task in self.view.agenda.values() if isinstance(task, Answer))
         return next((f"{one.unknown_type} at {one.position}" for one in unanswered if one.unknown_type), None)
 
-    def fold_facts(self, through: int | None = None, *, most: int | None = None) -> None:
-        """Fold the facts that wait: all of them, those through a sequence, or so many messages at most."""
+    def fold_facts(
+        self, through: int | None = None, *, most: int | None = None, not_after: datetime | None = None
+    ) -> None:
+        """Fold the facts that wait: all of them, those through a sequence, or so many messages at most.
+
+        None of them has a moment later than `not_after`; without it their stamps are taken as they are."""
         while self.facts and most != 0 and (through is None or self.facts[0].sequence <= through):
             message = self.facts.popleft()
-            self.chain.fact(message.sequence, message.payload)
+            self.chain.as_of = message.sequence
+            moment = self.view.moment_of(message.recorded_at, not_after)
+            self.bounded = self.bounded or moment < message.recorded_at
+            self.view.reach(moment)
+            if moment != message.recorded_at:
+                message = replace(message, recorded_at=moment)
             for record in decode(message):
                 fits = fold_fact(self.view, record)
                 if self._observer is not None:
@@ -102,30 +120,54 @@ class Fold:
         """A frame of one's own is on disk; its decisions were folded when they were made."""
         head = frame[0]
         assert isinstance(head, DecisionFrame)
-        self.chain.frame(sequence, head.previous, payload)
+        self._stand_behind(sequence, head, payload)
         confirm(self.view, sequence, frame)
+
+    def head(self, orchestrator: str, not_after: datetime) -> DecisionFrame:
+        """What the next frame has to say of all that came before it."""
+        previous = self.chain.previous(self.read)
+        return DecisionFrame(self.chain.as_of, self.read, orchestrator, previous, not_after)
 
     def skip(self, message: StoredMessage) -> None:
         """Pass over a frame of one's own, on reading it."""
+        self._advance(message)
+        self.chain.record(message)
+
+    def _advance(self, message: StoredMessage) -> None:
+        assert message.sequence > self.read, f"{message.sequence} read after {self.read}"
+        if message.sequence != self.read + 1:
+            self._break(f"{self.read + 1} is missing, the next is {message.sequence}")
         self.read = message.sequence
+
+    def _break(self, why: str) -> None:
+        self.broken = self.broken or why
+
+    def _stand_behind(self, sequence: int, head: DecisionFrame, payload: bytes) -> None:
+        self.chain.frame(sequence, head.previous, payload, read=head.read)
+        self.bounded = False
 
     def _take_frame(self, message: StoredMessage) -> None:
         records = decode(message)
         first = records[0] if records else None
         head = first.event if isinstance(first, Recorded) else None
-        if isinstance(head, DecisionFrame):
-            self.fold_facts(head.as_of)
-        if self._observer is not None:
-            self._observer.frame(message, head if isinstance(head, DecisionFrame) else None)
         if not isinstance(head, DecisionFrame):
-            self.chain.head = message.sequence  # Not a frame: it decides nothing, and audit shows it.
+            if self._observer is not None:
+                self._observer.frame(message, None, fits=True)
+            # Not a frame: it decides nothing, and audit shows it. The next one is appended behind it.
+            self.chain.head = message.sequence
             return
+        self.fold_facts(head.as_of, not_after=head.not_after)
+        fits = head.previous == self.chain.previous(head.read)
+        if self._observer is not None:
+            self._observer.frame(message, head, fits=fits)
+        if not fits:
+            self._break(f"what the frame {message.sequence} says of all before it is not so")
         for record in records:
             if self._observer is not None:
                 self._observer.decision(record)
             if record is not first:  # The head itself changes nothing.
                 self._fold(record)
-        self.chain.frame(message.sequence, head.previous, message.payload)
+        self._stand_behind(message.sequence, head, message.payload)
 
     def _fold(self, record: Recorded | Undecodable) -> None:
         if isinstance(record, Undecodable):

@@ -17,9 +17,6 @@ from .durations import EPOCH, ZERO
 from .policy import Policy
 from .state import FingerprintHistory, WorkflowHistory
 
-FORGETS_SINCE = "0.2"
-"""The first version that forgets: a log is folded as the orchestrators that decided in it have folded it."""
-
 MINUTE = timedelta(minutes=1)
 
 Key = Fingerprint | RemediationId | tuple[Target, str]

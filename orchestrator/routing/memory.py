@@ -29,9 +29,7 @@ class Memory:
         self.shadow: Policy | None = None
         """What judges beside the policy in force, without effect."""
         self.newest = EPOCH
-        """The latest moment of any record folded: a fact's stamp, a decision's `now`."""
-        self.forgets = True
-        """Whether who decides here forgets what can change no verdict any more: the first versions did not."""
+        """The latest moment of any record folded: a fact's, a decision's `now`."""
         self.histories: dict[Fingerprint, FingerprintHistory] = {}
         self.workflows: dict[tuple[Target, str], WorkflowHistory] = {}
         self.remediations: dict[RemediationId, Remediation] = {}
@@ -48,15 +46,20 @@ class Memory:
         """What a fingerprint has been through; nothing, if it was never heard of."""
         return self.histories.get(fingerprint, NOTHING)
 
+    def moment_of(self, stamp: datetime, not_after: datetime | None) -> datetime:
+        """The moment of a fact: what the broker stamped, but no later than `not_after` and never before a moment
+        that was folded. So neither a clock that steps back undoes a wait, nor one that leaps stops all timers."""
+        bounded = stamp if not_after is None else min(stamp, not_after)
+        return max(bounded, self.newest)
+
     def remembered(self, fingerprint: Fingerprint, now: datetime) -> FingerprintHistory:
         """What of it can change a verdict now."""
-        history = self.history(fingerprint)
-        return self._windows.remembered(history, now) if self.forgets else history
+        return self._windows.remembered(self.history(fingerprint), now)
 
     def remembered_of(self, key: tuple[Target, str], now: datetime) -> WorkflowHistory | None:
         """What a workflow last did on a target, as far as it can change a verdict now."""
         done = self.workflows.get(key)
-        return done if done is None or not self.forgets or self._windows.remembers(done, now) else None
+        return done if done is None or self._windows.remembers(done, now) else None
 
     def is_spoken_of(self, remediation: Remediation) -> bool:
         """Whether something of a remediation that has ended is still to be judged or told."""
@@ -91,7 +94,7 @@ class Memory:
 
     def record(self, fingerprint: Fingerprint, history: FingerprintHistory) -> None:
         """Know this of a fingerprint from now on; where it is nothing, the fingerprint is not known any more."""
-        if history == NOTHING and self.forgets:
+        if history == NOTHING:
             self.histories.pop(fingerprint, None)
             return
         before = self.history(fingerprint)
@@ -113,21 +116,14 @@ class Memory:
         if history.active == remediation.id:
             history = replace(history, active=None)
             self.record(remediation.fingerprint, history)
-        if self.forgets:
-            self.record(remediation.fingerprint, replace(history, ended=remediation.id))
-            self._note(remediation.until, ZERO, remediation.id)
-            if history.ended is not None and history.ended != remediation.id:
-                self._let_go(history.ended)
-
-    def let_forget(self, forgets: bool) -> None:
-        """Whoever decides from here on forgets, or does not."""
-        if forgets != self.forgets:
-            self.forgets = forgets
-            self.plan_forgetting()
+        self.record(remediation.fingerprint, replace(history, ended=remediation.id))
+        self._note(remediation.until, ZERO, remediation.id)
+        if history.ended is not None and history.ended != remediation.id:
+            self._let_go(history.ended)
 
     def has_forgotten(self, remediation: Remediation, now: datetime) -> bool:
         """Whether a remediation has ended too long ago to be retried, or another of its fingerprint has since."""
-        if not self.forgets or not remediation.phase.ended:
+        if not remediation.phase.ended:
             return False
         old = remediation.until is not None and remediation.until < now
         return old or self.history(remediation.fingerprint).ended not in (None, remediation.id)
@@ -135,10 +131,9 @@ class Memory:
     def forget(self) -> None:
         """Let go all that can change no verdict any more, to the last."""
         self._look_up(None)
-        if self.forgets:
-            keys: list[Key] = [*self.workflows, *self.histories, *self.remediations]
-            for key in keys:
-                self._look_at(key)
+        keys: list[Key] = [*self.workflows, *self.histories, *self.remediations]
+        for key in keys:
+            self._look_at(key)
 
     def plan_forgetting(self) -> None:
         """Write down anew when everything that is known is to be looked at."""
@@ -159,8 +154,7 @@ class Memory:
 
     def _look_up(self, most: int | None) -> None:
         for key in self._diary.due(self.newest, most):
-            if self.forgets:
-                self._look_at(key)
+            self._look_at(key)
 
     def _look_at(self, key: Key) -> None:
         """Let go of what has this key. Somebody's fingerprint may look like a remediation's id."""
@@ -179,7 +173,7 @@ class Memory:
     def _let_go(self, name: RemediationId) -> None:
         """Forget a remediation that has ended, unless something of it is still to be said."""
         remediation = self.remediations.get(name)
-        if not self.forgets or remediation is None or not remediation.phase.ended:
+        if remediation is None or not remediation.phase.ended:
             return
         if self.is_spoken_of(remediation):
             self._diary.note(self.newest, name)

@@ -1,8 +1,9 @@
 """A fold at one frame of its log, written down so that a fold can go on from there: a cache, and never the truth.
 
 It is taken right behind a frame of one's own, when every fact that the frame covers is folded and everything is
-judged: so nothing waits for a verdict, and the chain goes on from the frame's own bytes. The tables are written in
-parts, each a JSON object {"table", "rows"}; their values are frozen, so a copy of the tables is a copy of all."""
+judged: so nothing waits for a verdict, and the chain goes on from what the frame says of all before it. The
+tables are written in parts, each a JSON object {"table", "rows"}; their values are frozen, so a copy of the
+tables is a copy of all."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -40,7 +41,7 @@ from .state import (
     shared_workflow,
 )
 
-SCHEMA = 1
+SCHEMA = 2
 """Of the parts and the head; a snapshot of another schema is not read."""
 # A part is written in one go, while nobody decides.
 ROWS = 100
@@ -65,12 +66,15 @@ class Head(Struct, frozen=True):
     as_of: int
     """Sequence of the last fact folded."""
     read: int
+    """How far that frame covers whole records: the chain goes on behind it."""
+    through: int
+    """Sequence of the last record that need not be read again: no fact that waits is among them."""
+    seen: int
     """Sequence of the newest message read: commands behind it may still be owed here."""
     newest: datetime
     recorded_at: datetime
     version: str
     unknown: str | None
-    forgets: bool
     adopted: bool
     policy: dict[str, object]
     shadow: dict[str, object] | None
@@ -135,12 +139,13 @@ class Image:
             frame=hashlib.sha256(frame).hexdigest(),
             previous=fold.chain.stated,
             as_of=fold.chain.as_of,
-            read=fold.read,
+            read=fold.chain.read,
+            through=_through(fold),
+            seen=fold.read,
             newest=view.newest,
             recorded_at=at,
             version=fold.version,
             unknown=fold.unknown,
-            forgets=view.forgets,
             adopted=view.adopted,
             policy=view.policy.document(),
             shadow=None if view.shadow is None else view.shadow.document(),
@@ -156,7 +161,7 @@ class Image:
 
 
 def restore(fold: Fold, head: Head, frame: StoredMessage, parts: Iterable[bytes]) -> None:
-    """Have a fresh fold go on from a snapshot: it has to be given every message behind `head.as_of`.
+    """Have a fresh fold go on from a snapshot: it has to be given every message behind `head.through`.
 
     Raises SnapshotError where anything does not match; the fold is of no use then."""
     if head.schema != SCHEMA:
@@ -174,15 +179,23 @@ def restore(fold: Fold, head: Head, frame: StoredMessage, parts: Iterable[bytes]
         raise SnapshotError(f"it cannot be read: {error}") from error
     if digest.hexdigest() != head.digest:
         raise SnapshotError("its parts are not those that were written")
-    fold.version, fold.unknown, fold.read = head.version, head.unknown, head.as_of
+    fold.version, fold.unknown, fold.read = head.version, head.unknown, head.through
     fold.view.resume(head.newest)
-    fold.chain.resume(head.sequence, head.as_of, head.previous, frame.payload)
+    fold.chain.as_of = head.as_of
+    fold.chain.frame(head.sequence, head.previous, frame.payload, read=head.read)
 
 
 def _put_in_force(view: Projection, head: Head) -> None:
     view.policy = policy_of(head.policy)
     view.shadow = None if head.shadow is None else policy_of(head.shadow)
-    view.adopted, view.forgets = head.adopted, head.forgets
+    view.adopted = head.adopted
+
+
+def _through(fold: Fold) -> int:
+    """How far a log need not be read again: the chain goes on behind its frame's `read`, and so do facts, unless
+    its writer had read more of them than it took."""
+    waiting = fold.facts[0].sequence - 1 if fold.facts else fold.chain.read
+    return min(waiting, fold.chain.read)
 
 
 class _Reader:

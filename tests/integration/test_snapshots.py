@@ -97,7 +97,7 @@ async def test_a_fold_goes_on_from_a_snapshot_as_if_it_had_read_everything(
     await gone_on(resumed, log)
     assert resumed.view.tables() == whole.view.tables()
     assert resumed.view.next_wakeup() == whole.view.next_wakeup()
-    assert resumed.chain.previous() == whole.chain.previous()
+    assert resumed.chain.previous(resumed.read) == whole.chain.previous(whole.read)
 
 
 async def test_an_orchestrator_writes_snapshots_while_it_decides_and_the_next_one_begins_from_them(

@@ -334,7 +334,7 @@ class Cell(RuleBasedStateMachine):
         head = msgspec.json.decode(msgspec.json.encode(head), type=Head)
         resumed = Fold()
         restore(resumed, head, frame, parts)
-        for message in self.cell.log[head.as_of :]:
+        for message in self.cell.log[head.through :]:
             resumed.take(message)
         resumed.fold_facts()
         self.is_the_same(resumed)
@@ -350,7 +350,7 @@ class Cell(RuleBasedStateMachine):
         ]
         assert replay.view.newest == live.view.newest
         assert replay.view.next_wakeup() == live.view.next_wakeup()
-        assert replay.chain.previous() == live.chain.previous()
+        assert replay.chain.previous(replay.read) == live.chain.previous(live.read)
 
 
 def _unplaced(decision: Decision) -> Decision:

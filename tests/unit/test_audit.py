@@ -62,7 +62,7 @@ def test_a_changed_digit_in_a_fact_breaks_the_chain_at_the_next_frame(log: list[
     first, *_ = found(edited(log, failed, b"exit code 3", b"exit code 4"))
     following = next(frame for frame in frames(log) if frame > failed)
     assert (first.position, first.drift) == (f"{following}-0", Drift.CHAIN)
-    assert f"from the frame {frames(log)[1]} to the fact {failed}" in first.message
+    assert f"something from {frames(log)[1]} to {following - 1}" in first.message
 
 
 def test_a_changed_digit_in_a_decision_is_named_itself(log: list[StoredMessage]) -> None:
@@ -90,8 +90,8 @@ def test_a_removed_line_leaves_a_gap(log: list[StoredMessage], kind: str) -> Non
     assert (first.position, first.drift) == (str(gone), Drift.GAP)
 
 
-def test_a_removed_command_is_missed_although_no_digest_covers_it(log: list[StoredMessage]) -> None:
-    """By the run that began without it."""
+def test_a_removed_command_is_missed_by_the_run_that_began_without_it(log: list[StoredMessage]) -> None:
+    """And by the gap that it leaves, and the digest of the next frame."""
     gone = sequences(log, ".command.")[0]
     findings = found([one for one in log if one.sequence != gone])
     missed = [one.position for one in findings if one.drift is Drift.EXECUTION]
@@ -142,7 +142,7 @@ def test_a_forged_command_has_no_decision(log: list[StoredMessage]) -> None:
 
 
 def test_a_changed_command_does_not_say_what_its_decision_says(log: list[StoredMessage]) -> None:
-    """Commands are in no digest: each is held against its decision."""
+    """Before the digest of the next frame says that something was changed."""
     command = sequences(log, ".command.")[0]
     first, *_ = found(edited(log, command, b'"id":"restart"', b'"id":"destroy"'))
     assert (first.position, first.drift) == (str(command), Drift.RECORD)
@@ -161,18 +161,15 @@ def test_a_consistent_rewrite_of_the_middle_is_caught_where_it_ends(log: list[St
 
 def rechained(log: list[StoredMessage], through: int) -> list[StoredMessage]:
     """The log with the digests of its frames computed anew, up to one of them."""
-    chain, facts, whole = Chain(), list[StoredMessage](), list[StoredMessage]()
+    chain, whole = Chain(), list[StoredMessage]()
     for message in log:
         if message.subject == subjects.decision(CELL) and message.sequence <= through:
             items = msgspec.json.decode(message.payload)
-            while facts and facts[0].sequence <= items[0]["data"]["as_of"]:
-                fact = facts.pop(0)
-                chain.fact(fact.sequence, fact.payload)
-            items[0]["data"]["previous"] = chain.previous()
+            head = items[0]["data"]
+            head["previous"] = chain.previous(head["read"])
             message = msgspec.structs.replace(message, payload=msgspec.json.encode(items))
-            chain.frame(message.sequence, items[0]["data"]["previous"], message.payload)
-        elif ".command." not in message.subject:
-            facts.append(message)
+            chain.frame(message.sequence, head["previous"], message.payload, read=head["read"])
+        chain.record(message)
         whole.append(message)
     return whole
 

@@ -47,3 +47,12 @@ def test_a_stamp_that_is_heard_of_late_counts_from_its_acknowledgement() -> None
     monotonic.seconds += 2
     clock.observe(START, acknowledged)
     assert clock.now() == START + timedelta(seconds=2)
+
+
+def test_its_own_reckoning_is_never_set_by_a_stamp() -> None:
+    """It goes on from what the machine's clock showed at the start."""
+    monotonic = Monotonic()
+    clock = BrokerClock(START, monotonic=monotonic)
+    clock.observe(START + timedelta(days=3_650), monotonic.seconds)
+    monotonic.seconds += 90
+    assert clock.reckoning() == START + timedelta(seconds=90)

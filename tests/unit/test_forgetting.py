@@ -1,6 +1,6 @@
 """Memory follows what is alive: what can change no verdict any more is forgotten, and nothing else is."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +10,6 @@ from story import CHECKOUT, STEADY, Story, minute
 
 from remediation_orchestrator.events import (
     Fingerprint,
-    OrchestratorStarted,
     Phase,
     PolicyAdopted,
     PolicyShadowed,
@@ -22,10 +21,15 @@ from remediation_orchestrator.events import (
     RoutingDecided,
     Target,
 )
-from remediation_orchestrator.orchestrator.routing.decisions import fold_decision
+from remediation_orchestrator.orchestrator.routing.forgetting import Key
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 from remediation_orchestrator.orchestrator.routing.projection import Projection
-from remediation_orchestrator.orchestrator.routing.state import Remediation, shared_kind
+from remediation_orchestrator.orchestrator.routing.state import (
+    FingerprintHistory,
+    Remediation,
+    WorkflowHistory,
+    shared_kind,
+)
 
 DAY = 24 * 60
 ROUTING = dict(STEADY["routing"])  # type: ignore[call-overload]
@@ -146,16 +150,26 @@ def test_failures_that_never_fade_are_never_forgotten() -> None:
     assert story.verdict == Refuse(Reason.EXHAUSTED_RETRIES)
 
 
-def test_a_log_of_a_version_that_did_not_forget_is_folded_without_forgetting() -> None:
-    """Its verdicts were made in full knowledge, and audit gives them again."""
-    story = Story()
-    fold_decision(story.cell.fold.view, OrchestratorStarted("o1", "0.1.0", "0123abcd"), None)
-    story.signal(0, resolves=False)
-    story.completed(1, "wfe-1")
-    much_later(story, 30 * DAY)
-    story.signal(31 * DAY, resolves=False)
-    assert story.last.situation.completed_at == minute(1)
-    assert RR in story.cell.fold.view.remediations
+class Remembering(Projection):
+    """A projection that never forgets anything."""
+
+    def remembered(self, fingerprint: Fingerprint, now: datetime) -> FingerprintHistory:
+        """All of it."""
+        return self.history(fingerprint)
+
+    def remembered_of(self, key: tuple[Target, str], now: datetime) -> WorkflowHistory | None:
+        """All of it."""
+        return self.workflows.get(key)
+
+    def has_forgotten(self, remediation: Remediation, now: datetime) -> bool:
+        """Never."""
+        return False
+
+    def _look_at(self, key: Key) -> None:
+        """It stays."""
+
+    def _let_go(self, name: RemediationId) -> None:
+        """It stays."""
 
 
 @pytest.mark.parametrize("resolves", [True, False])
@@ -173,9 +187,10 @@ def test_a_log_of_a_version_that_did_not_forget_is_folded_without_forgetting() -
 def test_forgetting_changes_no_verdict(resolves: bool, steps: list[tuple[str, str, float]]) -> None:
     """The same facts, before one who forgets and one who never does."""
 
-    def lived(version: str) -> list[tuple[object, ...]]:
+    def lived(view: Projection) -> list[tuple[object, ...]]:
         story = Story()
-        fold_decision(story.cell.fold.view, OrchestratorStarted("o1", version, "0123abcd"), None)
+        view.adopt(story.cell.fold.view.policy)
+        story.cell.fold.view = view
         at = 0.0
         for what, name, wait in steps:
             at += wait
@@ -193,7 +208,7 @@ def test_forgetting_changes_no_verdict(resolves: bool, steps: list[tuple[str, st
         verdicts = [one for one in story.decisions if isinstance(one, RoutingDecided)]
         return [(one.signal, one.attempt, one.situation.now, one.verdict, one.execution) for one in verdicts]
 
-    assert lived("0.1") == lived("0.2")
+    assert lived(Remembering()) == lived(Projection())
 
 
 def test_memory_is_bounded_by_the_problems_and_not_by_their_signals() -> None:
