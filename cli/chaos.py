@@ -5,6 +5,7 @@ import shutil
 import signal
 import tempfile
 from collections import Counter
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from remediation_orchestrator.simulation.chaos.account import Tally
-from remediation_orchestrator.simulation.chaos.faults import Strike
+from remediation_orchestrator.simulation.chaos.faults import Family, Strike
 from remediation_orchestrator.simulation.chaos.rounds import Round, rounds
 
 from .connection import json_option
@@ -47,15 +48,29 @@ COLUMNS = (
     show_default=True,
     help="How long a round strikes; healing and counting come on top.",
 )
+@click.option(
+    "--faults",
+    "families",
+    type=click.Choice([str(one) for one in Family]),
+    multiple=True,
+    help="Only these; given again, those too.  [default: all]",
+)
 @json_option
-def verb(count: int, seed: int, seconds: float, as_json: bool) -> None:
+def verb(count: int, seed: int, seconds: float, families: tuple[str, ...], as_json: bool) -> None:
     """Kill and freeze a cell's processes at random, and hold what they did against what they promise.
 
     It starts a broker, two orchestrators and two executors of its own in a temporary folder, and ends them."""
     home = Path(tempfile.mkdtemp(prefix="ro-chaos-"))
     lived: list[Round] = []
     try:
-        run(_live(home, count, seed, seconds, as_json, lived))
+        run(
+            _live(
+                rounds(home, count, seed, seconds, [Family(one) for one in families or Family]),
+                count,
+                as_json,
+                lived,
+            )
+        )
     except asyncio.CancelledError:
         raise RefusedError("ended from outside") from None
     finally:
@@ -67,15 +82,15 @@ def verb(count: int, seed: int, seconds: float, as_json: bool) -> None:
         raise RefusedError(f"a promise was broken; the log, the diary and what the processes said are in {home}")
 
 
-async def _live(home: Path, count: int, seed: int, seconds: float, as_json: bool, lived: list[Round]) -> None:
+async def _live(coming: AsyncGenerator[Round, None], count: int, as_json: bool, lived: list[Round]) -> None:
     living = asyncio.current_task()
     assert living is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, living.cancel)
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("rounds", total=count)
-        async with aclosing(rounds(home, count, seed, seconds)) as coming:
-            async for one in coming:
+        async with aclosing(coming) as each:
+            async for one in each:
                 lived.append(one)
                 if as_json:
                     json_line(one)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,16 +17,21 @@ import msgspec
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer, dies_with_parent
 from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.topology import stream_name
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 from remediation_orchestrator.orchestrator.witness import Testimony
 
 from .catalog import POLICY, write_catalog
 from .faults import ACK_WAIT, LEASE, Planned, Strike
+from .proxy import Proxy
+from .steps import Step
 
 ORCHESTRATORS, EXECUTORS, SLOTS = 2, 2, 3
 # A busy machine needs a while to answer a signal.
 ANSWER_SECONDS = 2.0
 LOOK_SECONDS = 0.02
+# So long before it happens the proxy is told of a step: nobody has been told a later stamp by then.
+NOTICE_SECONDS = 0.05
 
 
 def _begin() -> None:
@@ -101,9 +107,11 @@ class ChaosCell:
         write_catalog(home / "workflows", self.diary)
         (home / "policy.yaml").write_text(POLICY)
         self._server = EmbeddedServer(home / "data").start()
-        self.url = self._server.url
         self._port = self._server.port
         self._broker: int | None = self._server.pid
+        self.proxy = Proxy(self._port, stream_name(DEFAULT_CELL))
+        self.url = self._server.url.replace(f":{self._port}", f":{self.proxy.port}")
+        """Where every client goes: nobody meets the broker itself."""
         policy, workflows = str(home / "policy.yaml"), str(home / "workflows")
         self.orchestrators = [
             self._service("orchestrator", number, "--policy", policy, "--lease", f"{LEASE}")
@@ -139,6 +147,7 @@ class ChaosCell:
         if self._broker is not None:
             os.kill(self._broker, signal.SIGCONT)
         self._server.stop()
+        self.proxy.stop()
 
     async def suffer(self, planned: Planned) -> bool:
         """Strike, wait, and heal; return whether anything was there to be struck."""
@@ -164,6 +173,25 @@ class ChaosCell:
                 services = (*self.orchestrators, *self.executors)
                 ends = [self._end(service, signal.SIGKILL, seconds) for service in services]
                 return any(await asyncio.gather(self._kill_broker(seconds), *ends))
+            case Strike.CONNECTIONS_CUT:
+                self.proxy.cut()
+                return True
+            case Strike.CLOCK_BACK | Strike.CLOCK_AHEAD:
+                await self._step(planned.size)
+                await asyncio.sleep(seconds)
+                await self._step(0)
+                return True
+            case Strike.CLOCK_ONCE:
+                await self._step(planned.size, once=True)
+                return True
+
+    async def _step(self, seconds: int, *, once: bool = False) -> None:
+        """Have the broker's clock step, or show one stamp of another time."""
+        at = time.time_ns() + int(NOTICE_SECONDS * 1e9)
+        self.proxy.step(Step(at, seconds, once=once))
+        late = (time.time_ns() - at) / 1e9
+        assert late < 0, f"the proxy knew of a step {late:.3f} s too late"
+        await asyncio.sleep(-late)
 
     async def _end(self, service: Service, number: int, seconds: float) -> bool:
         """End a service, and start it again after a while."""

@@ -1,6 +1,7 @@
-"""What is done to the processes of a cell, and when: a function of the seed and the round, and of nothing else."""
+"""What is done to a cell, and when: a function of the seed and the round, and of nothing else."""
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,7 +16,7 @@ QUIET = 0.25
 
 
 class Strike(StrEnum):
-    """One way to hurt a process."""
+    """One way to hurt a cell."""
 
     BROKER_KILLED = "broker killed"
     BROKER_FROZEN = "broker frozen"
@@ -26,39 +27,85 @@ class Strike(StrEnum):
     EXECUTOR_FROZEN = "executor frozen past ack_wait"
     EXECUTOR_PAUSED = "executor frozen for a moment"
     EVERYTHING_KILLED = "everything killed at once"
+    CONNECTIONS_CUT = "every connection cut"
+    CLOCK_BACK = "broker's clock stepped back"
+    CLOCK_AHEAD = "broker's clock stepped ahead"
+    CLOCK_ONCE = "one stamp of another year"
 
 
-KILLS = (Strike.BROKER_KILLED, Strike.ORCHESTRATOR_KILLED, Strike.EXECUTOR_KILLED)
-FREEZES = (Strike.ORCHESTRATOR_FROZEN, Strike.EXECUTOR_FROZEN)
-SOMETIMES = (Strike.BROKER_FROZEN, Strike.ORCHESTRATOR_STOPPED, Strike.EXECUTOR_PAUSED, Strike.EVERYTHING_KILLED)
+class Family(StrEnum):
+    """What can be asked for alone."""
+
+    KILLS = "kills"
+    CLOCK = "clock"
+
+
+ALWAYS = (
+    Strike.BROKER_KILLED,
+    Strike.ORCHESTRATOR_KILLED,
+    Strike.EXECUTOR_KILLED,
+    Strike.ORCHESTRATOR_FROZEN,
+    Strike.EXECUTOR_FROZEN,
+)
+"""In every round that kills at all; of the others some."""
+CLOCK = (Strike.CLOCK_BACK, Strike.CLOCK_AHEAD, Strike.CLOCK_ONCE)
+SOMETIMES: dict[Family, tuple[Strike, ...]] = {
+    Family.KILLS: (
+        Strike.BROKER_FROZEN,
+        Strike.ORCHESTRATOR_STOPPED,
+        Strike.EXECUTOR_PAUSED,
+        Strike.EVERYTHING_KILLED,
+        Strike.CONNECTIONS_CUT,
+    ),
+    Family.CLOCK: CLOCK,
+}
+# In so many rounds each of them comes.
+SHARE = 1 / 3
+
+MINUTE, HOUR = 60, 3_600
+# The year that a clock without a battery, or a slip of the finger, shows for once.
+ANOTHER_YEAR = 5 * 365 * 24 * HOUR
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A strike: `at` seconds into the round, against one of its kind, healed after `seconds`."""
+    """A strike: `at` seconds into the round, against one of its kind, healed after `seconds`.
+
+    `size` says how hard it is, where that can differ: by how many seconds a clock steps."""
 
     at: float
     strike: Strike
     which: int
     seconds: float
+    size: int = 0
 
 
-def plan(seed: int, number: int, seconds: float) -> list[Planned]:
-    """The strikes of a round: each kind of process is killed, some sleep too long, and some more may happen."""
-    chance = random.Random(f"chaos {seed} {number}")
-    chosen = [*KILLS, *FREEZES, *(one for one in SOMETIMES if chance.random() < 1 / 3)]
-    planned = [
-        Planned(chance.uniform(QUIET * seconds, seconds), strike, chance.randrange(1_000), _length(strike, chance))
-        for strike in chosen
-    ]
+def plan(seed: int, number: int, seconds: float, families: Collection[Family] = tuple(Family)) -> list[Planned]:
+    """The strikes of a round: each kind of process is killed, some sleep too long, and some more may happen.
+
+    What a family does is the same whether others are asked for or not."""
+    planned: list[Planned] = []
+    for family in Family:
+        chance = random.Random(f"chaos {seed} {number} {family}")
+        chosen = [*(ALWAYS if family is Family.KILLS else ())]
+        chosen += [one for one in SOMETIMES[family] if chance.random() < SHARE]
+        strikes = [_planned(strike, seconds, chance) for strike in chosen]
+        planned += strikes if family in families else []
     return sorted(planned, key=lambda one: one.at)
 
 
-def _length(strike: Strike, chance: random.Random) -> float:
+def _planned(strike: Strike, seconds: float, chance: random.Random) -> Planned:
+    at, which = chance.uniform(QUIET * seconds, seconds), chance.randrange(1_000)
     match strike:
         case Strike.ORCHESTRATOR_FROZEN:
-            return PAST * LEASE
+            return Planned(at, strike, which, PAST * LEASE)
         case Strike.EXECUTOR_FROZEN:
-            return PAST * ACK_WAIT
+            return Planned(at, strike, which, PAST * ACK_WAIT)
+        case Strike.CLOCK_BACK:
+            return Planned(at, strike, which, chance.uniform(0.3, 2.0), -chance.randint(2 * MINUTE, 5 * HOUR))
+        case Strike.CLOCK_AHEAD:
+            return Planned(at, strike, which, chance.uniform(0.3, 2.0), chance.randint(2 * MINUTE, 5 * HOUR))
+        case Strike.CLOCK_ONCE:
+            return Planned(at, strike, which, 0.0, ANOTHER_YEAR)
         case _:
-            return chance.uniform(0.05, 0.6)
+            return Planned(at, strike, which, chance.uniform(0.05, 0.6))

@@ -6,7 +6,7 @@ a promise that could not be checked counts as broken."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from remediation_orchestrator.bus.jetstream import JetStreamLog
 from .account import Account, Tally
 from .cell import ChaosCell, Service, chaos_cell
 from .driver import Driver
-from .faults import Planned, Strike, plan
+from .faults import Family, Planned, Strike, plan
 
 # A killed executor's run is reported by another after `ack_wait`; a pull that went down with the broker is asked
 # again after five seconds; processes start slowly on a busy machine.
@@ -40,11 +40,14 @@ class Round(Struct, frozen=True):
 class Chaos:
     """A run of several rounds on one cell, whose log grows on."""
 
-    def __init__(self, cell: ChaosCell, log: JetStreamLog, seed: int, seconds: float) -> None:
+    def __init__(
+        self, cell: ChaosCell, log: JetStreamLog, seed: int, seconds: float, families: Collection[Family]
+    ) -> None:
         self._cell = cell
         self._log = log
         self._seed = seed
         self._seconds = seconds
+        self._families = families
         self._driver = Driver(log, seed)
         self._account = Account(cell.diary)
         self._so_far = Tally()
@@ -59,7 +62,7 @@ class Chaos:
         tending = asyncio.create_task(self._tend())
         async with asyncio.TaskGroup() as group:
             group.create_task(self._driver.publish(self._seconds))
-            for planned in plan(self._seed, number, self._seconds):
+            for planned in plan(self._seed, number, self._seconds, self._families):
                 group.create_task(self._suffer(planned, struck))
         wrong = await self._settle()
         tending.cancel()
@@ -132,10 +135,12 @@ class Chaos:
         return f"{service.name} differs from a fresh fold in {', '.join(live.differs_in(fresh))}"
 
 
-async def rounds(home: Path, count: int, seed: int, seconds: float) -> AsyncGenerator[Round, None]:
+async def rounds(
+    home: Path, count: int, seed: int, seconds: float, families: Collection[Family] = tuple(Family)
+) -> AsyncGenerator[Round, None]:
     """So many rounds in an empty folder, one after the other. Leaves the log there as `log.jsonl`."""
     async with chaos_cell(home) as (cell, log):
-        chaos = Chaos(cell, log, seed, seconds)
+        chaos = Chaos(cell, log, seed, seconds, families)
         try:
             for number in range(1, count + 1):
                 yield await chaos.live(number)

@@ -10,7 +10,7 @@ from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.witness import witness_of
 from remediation_orchestrator.simulation.chaos.account import Tally, overlapping
 from remediation_orchestrator.simulation.chaos.catalog import Line, read_diary, write_catalog
-from remediation_orchestrator.simulation.chaos.faults import FREEZES, KILLS, plan
+from remediation_orchestrator.simulation.chaos.faults import ALWAYS, Family, plan
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -53,8 +53,15 @@ def test_a_plan_is_its_seeds_and_strikes_every_kind_of_process() -> None:
     assert plan(7, 3, 2.0) == plan(7, 3, 2.0) != plan(8, 3, 2.0)
     for number in range(1, 101):
         planned = plan(0, number, 2.0)
-        assert {one.strike for one in planned} >= {*KILLS, *FREEZES}
+        assert {one.strike for one in planned} >= set(ALWAYS)
         assert all(0 < one.at <= 2.0 for one in planned)
+
+
+def test_what_a_family_does_is_the_same_without_the_others() -> None:
+    """So that what was found with all of them can be looked for with one."""
+    whole = plan(7, 3, 2.0)
+    parts = [one for family in Family for one in plan(7, 3, 2.0, [family])]
+    assert sorted(parts, key=lambda one: one.at) == whole
 
 
 def test_a_round_is_what_has_come_since_the_last() -> None:
