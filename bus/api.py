@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 from nats.errors import BadSubjectError, Error, MaxPayloadError, NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
-from .port import LogError, LogUnreachableError
+from .port import LogError, LogUnreachableError, TooLargeError
 from .waiting import LostError, answered
 
 T = TypeVar("T")
@@ -42,6 +42,10 @@ class NoAnswerError(LogUnreachableError):
 
 class NobodyThereError(LogUnreachableError):
     """The broker itself says that nobody takes this subject."""
+
+
+class NoStreamError(LogUnreachableError):
+    """The broker answers, and has no stream of that name."""
 
 
 class Refusal(Struct):
@@ -124,7 +128,7 @@ async def request(
     except (NoRespondersError, BadSubjectError) as error:
         raise NobodyThereError(f"{subject}: nobody takes it") from error
     except MaxPayloadError as error:
-        raise LogError(f"{subject}: {len(payload):,} bytes are more than the broker takes") from error
+        raise TooLargeError(f"{subject}: {len(payload):,} bytes are more than the broker takes") from error
     except Error as error:
         raise LogUnreachableError(f"the broker cannot be reached: {error}") from error
 
@@ -173,6 +177,6 @@ async def _message(connection: Client, stream: str, which: dict[str, Any]) -> Fo
         if error.err_code == MESSAGE_NOT_FOUND:
             return None
         if error.err_code == STREAM_NOT_FOUND:  # Where there is no stream, nobody may conclude "no record".
-            raise LogUnreachableError(f"the broker has no stream {stream}") from error
+            raise NoStreamError(f"the broker has no stream {stream}") from error
         raise
     return found.message

@@ -148,6 +148,11 @@ class JetStreamLog:
         )
         return max((used / limit for used, limit in limits if limit > 0), default=0.0)
 
+    async def limit(self) -> int | None:
+        """How many bytes the log holds at most; None where nobody has said."""
+        limit: int = (await self._info()).config.get("max_bytes", -1)
+        return limit if limit > 0 else None
+
     async def takes_signals(self) -> bool:
         """Whether the log is open for signals."""
         info = await self._info()
@@ -164,7 +169,7 @@ class JetStreamLog:
         if found is None:
             return None
         headers = parse_headers(found.hdrs)
-        message = StoredMessage(found.seq, _moment(found.time), found.subject, found.data, headers)
+        message = StoredMessage(found.seq, moment_of(found.time), found.subject, found.data, headers)
         return restored(message) if self._imported else message
 
     async def _info(self) -> api.StreamInfo:
@@ -190,7 +195,7 @@ def not_taken(cell: CellName, subject: str) -> LogError:
     return LogUnreachableError(f"{subject}: the log of the cell {cell!r} takes no such subject")
 
 
-def _moment(text: str) -> datetime:
+def moment_of(text: str) -> datetime:
     """Read RFC 3339 with nanoseconds, truncated to microseconds."""
     cut = _FRACTION.sub(lambda match: "." + match.group(1)[:6].ljust(6, "0"), text)
     return datetime.fromisoformat(cut.replace("Z", "+00:00")).astimezone(UTC)

@@ -1,10 +1,13 @@
 """Who is active in a cell: a key with a time-to-live in a bucket on JetStream.
 
 For liveness alone. Every change expects the key's last revision, so of two that try one wins; a holder that
-stops renewing is dropped by the server, which writes a marker in its place."""
+stops renewing is dropped by the server, which writes a marker in its place. What stands there and is none of these
+is junk, which anybody can have the server write: it is nobody's, and is written over."""
 
+import logging
+import re
 from collections.abc import AsyncGenerator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from nats.aio.client import Client
 
@@ -13,26 +16,37 @@ from remediation_orchestrator.events import CellName, StoredMessage
 from . import api, topology
 from .feed import Feed
 from .headers import parse as parse_headers
-from .port import StaleWriteError
+from .jetstream import moment_of
+from .port import Holding, LogError, LogUnreachableError, StaleWriteError, Standing
 from .storing import EXPECTED, store
 
-TTL = timedelta(seconds=5)
-TTL_MIN = timedelta(seconds=1)
+log = logging.getLogger(__name__)
 
-_OPERATION = "KV-Operation"
+# JetStream counts in whole seconds, and drops nothing before it is a second old.
+TTL = timedelta(seconds=1)
+# Who is written over by junk writes again. So many times in a row it is no accident, and worth a word.
+TRIES = 20
+
+_OPERATION, _DELETED = "KV-Operation", "DEL"
 _MARKER = "Nats-Marker-Reason"
 _TTL = "Nats-TTL"
+_NAME = re.compile(r"[\x21-\x7e]{1,256}")
 
 
 class JetStreamLease:
     """A cell's lease, as one process sees it."""
 
-    def __init__(self, connection: Client, cell: CellName, created: str, *, ttl: timedelta = TTL) -> None:
-        assert ttl >= TTL_MIN, "JetStream drops nothing before it is a second old"
+    def __init__(
+        self, connection: Client, cell: CellName, created: str, *, ttl: timedelta = TTL, replicas: int = 1
+    ) -> None:
+        assert ttl.total_seconds() in range(1, 3_600), "JetStream counts in whole seconds"
         self._connection = connection
         self._subject = topology.lease_subject(cell)
         self._created = created
         self._ttl = ttl
+        self._replicas = replicas
+        self._revision = 0
+        """Of what was written here last."""
         self._seen: str | None = None
         self._changes: AsyncGenerator[list[StoredMessage], None] | None = None
 
@@ -42,29 +56,38 @@ class JetStreamLease:
     ) -> "JetStreamLease":
         """Open the lease of a cell, and make the bucket first if there is none."""
         info = await topology.ensure_leases(connection, replicas=replicas)
-        return cls(connection, cell, info.created, ttl=ttl)
+        return cls(connection, cell, info.created, ttl=ttl, replicas=replicas)
+
+    async def look(self) -> Holding:
+        """How it stands with it now. Raises LogError, also where it had to be made again."""
+        return (await self._read())[1]
 
     async def acquire(self, holder: str) -> bool:
-        """Become the holder if nobody is; True where `holder` has it now."""
-        revision, held_by = await self._read()
-        if held_by not in (None, holder):
-            return False
-        return await self._write(holder, revision)
+        """Become the holder if nobody is, lapsed or not; True where `holder` has it now."""
+        for _ in range(TRIES):
+            revision, found = await self._read()
+            if found.holder not in (None, holder):
+                return False
+            if await self._write(holder, revision):
+                return True
+        raise LogError(f"{self._subject}: others write there without end")
 
     async def renew(self, holder: str) -> bool:
         """Hold it for its time-to-live again; False where it was lost."""
-        revision, held_by = await self._read()
-        return held_by == holder and await self._write(holder, revision)
+        if self._revision and await self._write(holder, self._revision):
+            return True
+        revision, found = await self._read()
+        return found.holder == holder and await self._write(holder, revision)
 
     async def release(self, holder: str) -> None:
         """Give it back, so that another can take over at once."""
-        revision, held_by = await self._read()
-        if held_by == holder:
+        revision, found = await self._read()
+        if found.holder == holder:
             await self._write("", revision)
 
     async def holder(self) -> str | None:
         """Who holds it now."""
-        return (await self._read())[1]
+        return (await self.look()).holder
 
     async def changed(self) -> None:
         """Return when the holder may have changed since the last call here; the first call returns at once."""
@@ -82,7 +105,7 @@ class JetStreamLease:
     async def _next_change(self, changes: AsyncGenerator[list[StoredMessage], None]) -> None:
         async for batch in changes:
             before = self._seen
-            held_by = [_holder(message.payload, message.headers) for message in batch]
+            held_by = [_holding(one.payload, one.headers or {}, one.recorded_at).holder for one in batch]
             self._seen = held_by[-1] if held_by else before
             if any(holder != before for holder in held_by):
                 return
@@ -93,27 +116,46 @@ class JetStreamLease:
             await self._changes.aclose()
             self._changes = None
 
-    async def _read(self) -> tuple[int, str | None]:
-        """The key's last revision, and who holds it."""
-        found = await api.last_message(self._connection, topology.LEASE_STREAM, self._subject)
+    async def _read(self) -> tuple[int, Holding]:
+        """The key's last revision, and how it stands with it."""
+        try:
+            found = await api.last_message(self._connection, topology.LEASE_STREAM, self._subject)
+        except api.NoStreamError as error:
+            raise await self._made_again() from error
         if found is None:
-            return 0, None
-        return found.seq, _holder(found.data, parse_headers(found.hdrs))
+            return 0, Holding(Standing.FREE)
+        return found.seq, _holding(found.data, parse_headers(found.hdrs) or {}, moment_of(found.time))
 
     async def _write(self, holder: str, revision: int) -> bool:
         """Put a holder, or nobody, in the place of the revision read; False where another was faster."""
-        headers = {EXPECTED: str(revision), _TTL: f"{self._ttl.total_seconds():g}s"}
-        if not holder:
-            headers[_OPERATION] = "DEL"
+        headers = {EXPECTED: str(revision)}
+        headers |= {_TTL: f"{self._ttl.total_seconds():g}s"} if holder else {_OPERATION: _DELETED}
+        self._revision = 0
         try:
-            await store(self._connection, self._subject, holder.encode(), headers=headers, expect=revision)
+            written = await store(
+                self._connection, self._subject, holder.encode(), headers=headers, expect=revision
+            )
         except StaleWriteError:
             return False
+        except api.NobodyThereError as error:
+            raise await self._made_again() from error
+        self._revision = written if holder else 0
         return True
 
+    async def _made_again(self) -> LogError:
+        """The bucket is gone: make another, for everybody, and tell that nothing is known of who held it."""
+        self._created = (await topology.ensure_leases(self._connection, replicas=self._replicas)).created
+        log.warning("the bucket of leases was gone", extra={"made": self._created})
+        return LogUnreachableError("the bucket of leases was gone: it has been made again")
 
-def _holder(payload: bytes, headers: dict[str, str] | None) -> str | None:
-    """Who a revision says holds the lease: nobody after a release, or where the server left its marker."""
-    if headers and (_OPERATION in headers or _MARKER in headers):
-        return None
-    return payload.decode(errors="replace") or None
+
+def _holding(payload: bytes, headers: dict[str, str], at: datetime) -> Holding:
+    """What a revision says. One that is neither ours nor the server's marker says nothing."""
+    if _MARKER in headers or EXPECTED not in headers:
+        return Holding(Standing.LAPSED, since=at)
+    if headers.get(_OPERATION) == _DELETED and not payload:
+        return Holding(Standing.FREE, since=at)
+    name = payload.decode(errors="replace")
+    if _TTL not in headers or _NAME.fullmatch(name) is None:
+        return Holding(Standing.LAPSED, since=at)
+    return Holding(Standing.HELD, name, at)

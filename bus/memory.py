@@ -12,7 +12,7 @@ from remediation_orchestrator.events import CellName, StoredMessage, subjects
 
 from .jetstream import matches, not_taken
 from .lease import TTL
-from .port import TOGETHER_MAX, LogError, LogFullError, StaleWriteError
+from .port import TOGETHER_MAX, Holding, LogError, LogFullError, StaleWriteError, Standing
 from .snapshots import MemorySnapshots
 from .storing import EXPECTED, MESSAGE_ID
 from .topology import DUPLICATE_WINDOW, identity_of, stream_name
@@ -71,6 +71,7 @@ class MemoryCell:
         self._signals = True
         self._news = asyncio.Event()
         self._holder: tuple[str, datetime] | None = None
+        self._given_back: datetime | None = None
         self._lease_news = asyncio.Event()
         self.snapshots = MemorySnapshots()
 
@@ -123,6 +124,11 @@ class MemoryCell:
         self._max_bytes = max_bytes
 
     @property
+    def max_bytes(self) -> int | None:
+        """The log's limit."""
+        return self._max_bytes
+
+    @property
     def size(self) -> int:
         """How many bytes the log has."""
         return self._bytes
@@ -142,13 +148,19 @@ class MemoryCell:
 
     def holder(self) -> str | None:
         """Who holds the lease now."""
-        if self._holder is None or self._holder[1] <= self.now():
-            return None
-        return self._holder[0]
+        return self.holding().holder
+
+    def holding(self) -> Holding:
+        """How it stands with the lease now."""
+        if self._holder is None:
+            return Holding(Standing.FREE, since=self._given_back)
+        holder, until = self._holder
+        return Holding(Standing.LAPSED, since=until) if until <= self.now() else Holding(Standing.HELD, holder)
 
     def hold(self, holder: str, ttl: timedelta | None) -> None:
         """Give the lease to a holder, or to nobody."""
         self._holder = None if ttl is None else (holder, self.now() + ttl)
+        self._given_back = self.now() if ttl is None else None
         self._lease_news = _announce(self._lease_news)
 
     async def lease_news(self) -> None:
@@ -270,6 +282,11 @@ class MemoryLog(_Handle):
         await self.strike(Moment.ASK, "")
         return self._store.fill()
 
+    async def limit(self) -> int | None:
+        """How many bytes the log holds at most; None where nobody has said."""
+        await self.strike(Moment.ASK, "")
+        return self._store.max_bytes
+
     async def takes_signals(self) -> bool:
         """Whether the log is open for signals."""
         await self.strike(Moment.ASK, "")
@@ -291,10 +308,15 @@ class MemoryLease(_Handle):
         self._seen: str | None = None
         self._watching = False
 
+    async def look(self) -> Holding:
+        """How it stands with it now."""
+        await self.strike(Moment.ASK, "")
+        return self._store.holding()
+
     async def acquire(self, holder: str) -> bool:
-        """Become the holder if nobody is; True where `holder` has it now."""
+        """Become the holder if nobody is, lapsed or not; True where `holder` has it now."""
         await self.strike(Moment.ASK, holder)
-        if self._store.holder() not in (None, holder):
+        if self._store.holding().holder not in (None, holder):
             return False
         self._store.hold(holder, self._ttl)
         return True
@@ -302,7 +324,7 @@ class MemoryLease(_Handle):
     async def renew(self, holder: str) -> bool:
         """Hold it for its time-to-live again; False where it was lost."""
         await self.strike(Moment.ASK, holder)
-        if self._store.holder() != holder:
+        if self._store.holding().holder != holder:
             return False
         self._store.hold(holder, self._ttl)
         return True
@@ -310,22 +332,22 @@ class MemoryLease(_Handle):
     async def release(self, holder: str) -> None:
         """Give it back, so that another can take over at once."""
         await self.strike(Moment.ASK, holder)
-        if self._store.holder() == holder:
+        if self._store.holding().holder == holder:
             self._store.hold(holder, None)
 
     async def holder(self) -> str | None:
         """Who holds it now."""
         await self.strike(Moment.ASK, "")
-        return self._store.holder()
+        return self._store.holding().holder
 
     async def changed(self) -> None:
         """Return when the holder may have changed since the last call here; the first call returns at once."""
         await self.strike(Moment.ASK, "")
-        while self._watching and self._store.holder() == self._seen:
+        while self._watching and self._store.holding().holder == self._seen:
             await self._store.lease_news()
             await self.strike(Moment.ASK, "")
         self._watching = True
-        self._seen = self._store.holder()
+        self._seen = self._store.holding().holder
 
     async def close(self) -> None:
         """Stop watching for changes."""

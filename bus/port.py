@@ -5,7 +5,10 @@ each once; an expectation is judged by whoever stores, never by the reader's ide
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
+
+from msgspec import Struct
 
 from remediation_orchestrator.events import CellName, StoredMessage
 
@@ -33,6 +36,10 @@ class UnknownOutcomeError(LogError):
 
 class LogFullError(LogError):
     """The log takes no more of this: it is at its limit."""
+
+
+class TooLargeError(LogError):
+    """The broker takes no message of this size: asking again is of no use."""
 
 
 class LogUnreachableError(LogError):
@@ -122,6 +129,9 @@ class EventLog(ReadableLog, Protocol):
     async def fill(self) -> float:
         """How full the log is: the share of its limit that is used, from 0.0; 0.0 where it has none."""
 
+    async def limit(self) -> int | None:
+        """How many bytes the log holds at most; None where nobody has said."""
+
     async def takes_signals(self) -> bool:
         """Whether the log is open for signals."""
 
@@ -129,11 +139,32 @@ class EventLog(ReadableLog, Protocol):
         """Open or shut the log for signals, so that at its limit publishers are refused and runs can end."""
 
 
+class Standing(StrEnum):
+    """How it stands with a lease."""
+
+    FREE = "free"
+    """It was given back, or nobody ever had it: whoever wants it takes it."""
+    HELD = "held"
+    LAPSED = "lapsed"
+    """Its holder has not renewed it, or what stands in its place is nobody's: it may be at work still."""
+
+
+class Holding(Struct, frozen=True):
+    """Who holds a lease, and since when it stands so by the broker's clock, where that is known."""
+
+    standing: Standing
+    holder: str | None = None
+    since: datetime | None = None
+
+
 class Lease(Protocol):
     """Who is active, for liveness alone: the fence of the log is what makes it safe."""
 
+    async def look(self) -> Holding:
+        """How it stands with it now. Raises LogError, also where it had to be made again."""
+
     async def acquire(self, holder: str) -> bool:
-        """Become the holder if nobody is; True where `holder` has it now."""
+        """Become the holder if nobody is, lapsed or not; True where `holder` has it now."""
 
     async def renew(self, holder: str) -> bool:
         """Hold it for its time-to-live again; False where it was lost."""

@@ -22,8 +22,8 @@ from .services import ORCHESTRATOR_SECONDS, begin, load_policy, run_orchestrator
 )
 @click.option(
     "--lease",
-    type=click.FloatRange(min=1),
-    hidden=True,  # For `ro chaos`: a takeover in a second or two.
+    type=click.IntRange(min=1),
+    hidden=True,  # For `ro chaos`.
     help="Seconds after which a silent orchestrator is replaced.",
 )
 @click.option(
@@ -38,7 +38,7 @@ from .services import ORCHESTRATOR_SECONDS, begin, load_policy, run_orchestrator
 def verb(
     broker: Broker,
     policy_path: Path | None,
-    lease: float | None,
+    lease: int | None,
     witness: Path | None,
     shape: LogShape,
     address: tuple[str, int] | None,

@@ -87,7 +87,7 @@ async def run_orchestrator(
         log = await JetStreamLog.ensure(client, cell, replicas=shape.replicas, max_bytes=shape.max_bytes)
         lease = await JetStreamLease.open(client, cell, ttl=ttl or TTL, replicas=shape.replicas)
         clock = BrokerClock(datetime.now(UTC))
-        pace = PACE if ttl is None else Pace(renew=ttl.total_seconds() / 5)
+        pace = PACE if ttl is None else Pace(renew=ttl.total_seconds() / 4)
         orchestrator = Orchestrator(log, lease, clock, _identity(), policy, pace)
         if witness is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _testify, orchestrator, witness)

@@ -1,4 +1,4 @@
-"""Sending what is owed: each command and each revocation on its own subject, where it must be the first record.
+"""Sending what is owed: each command and revocation on its own subject, where it must be the first that counts.
 
 So it can be sent again by anyone at any time, and stands in the log once. Many commands are stored together,
 under one sync; where that fails, for whatever reason, each is sent by itself, safe for the same reason."""
@@ -12,8 +12,10 @@ from remediation_orchestrator.bus.port import TOGETHER_MAX, EventLog, LogError, 
 from remediation_orchestrator.events import (
     ExecutionId,
     PhaseChanged,
+    Recorded,
     RoutingDecided,
     WorkflowRevoked,
+    decode,
     encode,
     subjects,
 )
@@ -107,16 +109,33 @@ class Dispatcher:
         await asyncio.gather(*(self._store(*record) for record in records))
 
     async def _store(self, subject: str, payload: bytes) -> None:
-        while True:
+        """Store what is to be the first that counts on its subject, behind junk that may stand there."""
+        behind: int | None = 0
+        while behind is not None:
             try:
-                await self._log.append(subject, payload, expect=0)
+                await self._log.append(subject, payload, expect=behind)
             except StaleWriteError:
-                return  # It stands there already, or an executor was first.
+                behind = await self._junk_up_to(subject, behind)
             except LogError as error:
                 log.warning("not sent yet", extra={"subject": subject, "why": str(error)})
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 return
+
+    async def _junk_up_to(self, subject: str, behind: int) -> int | None:
+        """How far nothing counts on a subject; None where it stands already, or an executor was first."""
+        while True:
+            try:
+                message = await self._log.next_on(subject, behind)
+            except LogError as error:
+                log.warning("not sent yet", extra={"subject": subject, "why": str(error)})
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if message is None:
+                return behind
+            if any(isinstance(one, Recorded) for one in decode(message)):
+                return None
+            behind = message.sequence
 
 
 def _still_wanted(owed: Owed, kind: str, now: datetime) -> bool:

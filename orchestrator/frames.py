@@ -13,10 +13,13 @@ from remediation_orchestrator.events import (
     OrchestratorStarted,
     PhaseChanged,
     PolicyRejected,
+    Recorded,
     RoutingDecided,
     ShadowDecided,
     SignalRejected,
+    StoredMessage,
     TargetReleased,
+    decode,
     encode,
 )
 from remediation_orchestrator.events.codec import Attributes
@@ -49,6 +52,13 @@ def batches(decisions: Iterable[Decision], source: str, now: datetime) -> Iterat
         size += len(encoded)
     if batch.decisions:
         yield batch
+
+
+def head_of(message: StoredMessage) -> DecisionFrame | None:
+    """The head of a frame; None where a record of the decision subject is none."""
+    first = next(iter(decode(message)), None)
+    event = first.event if isinstance(first, Recorded) else None
+    return event if isinstance(event, DecisionFrame) else None
 
 
 def decision_attributes(decision: StoredDecision, source: str, now: datetime) -> Attributes:

@@ -8,6 +8,8 @@ from remediation_orchestrator.events import StoredMessage
 
 # Two rounds' worth: reading goes on while a round is stored, and no further.
 INBOX_MAX = 2_000
+# Of the largest facts only so many: what is read ahead is held in memory twice, here and by the reader.
+INBOX_BYTES_MAX = 8 * 1024 * 1024
 
 
 class Inbox:
@@ -15,6 +17,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._messages: deque[StoredMessage] = deque()
+        self._bytes = 0
         self._woken = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -25,21 +28,35 @@ class Inbox:
         self._error = error
         self._woken.set()
 
+    @property
+    def failure(self) -> Exception | None:
+        """What has ended the reading for good, if anything has."""
+        return self._error
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a message is there."""
+        return bool(self._messages)
+
     async def put(self, message: StoredMessage) -> None:
         """Add a message, as soon as there is room."""
-        if len(self._messages) >= INBOX_MAX:
+        if len(self._messages) >= INBOX_MAX or self._bytes >= INBOX_BYTES_MAX:
             self._room.clear()
             await self._room.wait()
         self._messages.append(message)
+        self._bytes += len(message.payload)
         self._woken.set()
 
-    def take(self, most: int) -> list[StoredMessage]:
-        """Take what is there, so many at most. Raises the error that has ended the reading."""
-        if self._error is not None and not self._messages:
-            raise self._error
-        taken = [self._messages.popleft() for _ in range(min(most, len(self._messages)))]
+    def next(self) -> StoredMessage | None:
+        """Take the oldest, if one is there. Raises the error that has ended the reading."""
+        if not self._messages:
+            if self._error is not None:
+                raise self._error
+            return None
+        message = self._messages.popleft()
+        self._bytes -= len(message.payload)
         self._room.set()
-        return taken
+        return message
 
     def wake(self) -> None:
         """Wake whoever waits."""

@@ -1,48 +1,61 @@
 """Leading a cell: round after round, fold what has come, judge what waits, store it, send what is owed.
 
-One append is in flight at a time; load makes rounds larger instead of queues longer."""
+One append is in flight at a time; load makes rounds larger instead of queues longer, up to a bound. Nothing here
+keeps the event loop for long: between two short pieces of work everybody has a turn, and the lease is renewed."""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from remediation_orchestrator.bus.port import Clock, EventLog, LogError, StaleWriteError
+from remediation_orchestrator.bus.port import Clock, EventLog, LogError, StaleWriteError, TooLargeError
 from remediation_orchestrator.events import (
     Decision,
+    ExecutionId,
     OrchestratorStarted,
     PhaseChanged,
     RoutingDecided,
+    StoredMessage,
     encode,
     subjects,
 )
 from remediation_orchestrator.events.codec import join_frame, source
 
+from .breath import Breath
 from .dispatch import Dispatcher
-from .frames import batches, decision_attributes
+from .frames import batches, decision_attributes, head_of
+from .guard import Guard
 from .inbox import Inbox
 from .routing.decisions import fold_decision
 from .routing.fold import Fold
-from .routing.judge import judge
+from .routing.judge import judgements
 from .snapshots import Keeper
 
 log = logging.getLogger(__name__)
 
+Judgements = Iterator[tuple[Decision, ...] | ExecutionId]
+
 ROUND_MESSAGES_MAX = 1_000
 # Beyond what machines whose clocks are kept differ by, and within what nobody waits for in vain.
 CLOCKS_DIFFER_MAX = timedelta(seconds=5)
+# What waits to be judged before no more is folded: a fifth of a second's work, and about what a frame holds.
+ROUND_RECORDS_MAX = 4_000
+# What is taken at a time of what has been read: thirty of the largest facts.
+ROUND_BYTES_MAX = 8 * 1024 * 1024
+# Folding ends after so long, whatever there is still to fold: the first decisions are not kept waiting.
+ROUND_SECONDS = 0.25
+# Decisions are stored when there are so many: whoever stands by hears of a leader that is at a long round.
+STORED_MAX = 4_000
 RETRY_SECONDS = 0.25
-FULL, ROOM = 0.90, 0.80
-"""At which share of its limit the log stops taking signals, and takes them again."""
 
 
 class Pace(Struct, frozen=True):
     """How often an orchestrator does what nothing has called for, in seconds where it does not say otherwise."""
 
-    renew: float = 1.0
-    """To renew its lease, which lasts five: a lost answer or two cost nobody the lead."""
+    renew: float = 0.25
+    """To renew its lease, which lasts four times as long: a lost answer or two cost nobody the lead."""
     fill: float = 5.0
     """To see how full the log is."""
     snapshot: int = 10_000
@@ -88,7 +101,8 @@ class Leader:
         self._resigned: str | None = None
         self._not_after = clock.reckoning() + CLOCKS_DIFFER_MAX
         """No fact of the frame under way has a later moment: one's own reckoning, and what clocks differ by."""
-        self._fill_due = 0.0
+        self._guard = Guard(log, pace.fill)
+        self._breath = Breath()
 
     async def begin(self, first_record: Callable[[], OrchestratorStarted]) -> None:
         """Take the fence: from here on every append of an earlier orchestrator is refused."""
@@ -98,14 +112,18 @@ class Leader:
                 await self._store([started], self._now())
             except StaleWriteError:  # Another was faster. Only who starts tries again.
                 await self._inbox.wait(RETRY_SECONDS)
-                for message in self._inbox.take(ROUND_MESSAGES_MAX):
+                while (message := self._inbox.next()) is not None:
                     self._fold.take(message)
+                    await self._breath.draw()
             else:
                 fold_decision(self._fold.view, started, None)
                 break
         while self._own:  # The clock is set by what is read back.
             await self._inbox.wait(RETRY_SECONDS)
-            self._take()
+            while self._own and (message := self._inbox.next()) is not None:
+                self._take_one(message)
+                await self._breath.draw()
+            self._check_resigned()
 
     async def lead(self, stopping: asyncio.Event) -> None:
         """Round after round, until told to stop. Raises FencedError when another orchestrator is active."""
@@ -114,7 +132,7 @@ class Leader:
             while not stopping.is_set():
                 await self._wait()
                 await self._round()
-                await self._watch_fill()
+                await self._guard.watch(self._fold.chain.as_of)
         except StaleWriteError as conflict:
             raise FencedError(str(conflict)) from conflict
 
@@ -139,39 +157,87 @@ class Leader:
             by_now = min(self._clock.now(), self._bound())
             seconds = min(seconds, (due - by_now).total_seconds())
         await self._inbox.wait(seconds)
-        self._take()
+        await self._take()
 
-    def _take(self) -> None:
-        for message in self._inbox.take(ROUND_MESSAGES_MAX):
-            if message.sequence in self._own:
-                self._clock.observe(message.recorded_at, self._own.pop(message.sequence))
-                self._fold.skip(message)
-            elif message.subject == self._subject:
-                raise FencedError(f"{self._subject} has a record at {message.sequence} that is not ours")
-            else:
-                self._fold.take(message)
+    async def _take(self) -> None:
+        """Take what has been read, once all is folded that was taken before: what waits is bounded."""
+        taken = 0
+        while not self._fold.facts or taken:
+            message = self._inbox.next() if taken < ROUND_BYTES_MAX else None
+            if message is None or len(self._fold.facts) >= ROUND_MESSAGES_MAX:
+                break
+            self._take_one(message)
+            taken += len(message.payload) + 1
+            await self._breath.draw()
+        self._check_resigned()
+
+    def _check_resigned(self) -> None:
         if self._resigned is not None:
             raise FencedError(self._resigned)
 
+    def _take_one(self, message: StoredMessage) -> None:
+        if message.sequence in self._own:
+            self._clock.observe(message.recorded_at, self._own.pop(message.sequence))
+            self._fold.skip(message)
+        elif message.subject == self._subject and head_of(message) is not None:
+            raise FencedError(f"{self._subject} has a record at {message.sequence} that is not ours")
+        else:
+            self._fold.take(message)
+
     async def _round(self) -> None:
-        fold = self._fold
         # One bound for all that a frame takes. It only grows, so a fact within it is within every later one.
         self._not_after = self._bound()
-        fold.fold_facts(most=ROUND_MESSAGES_MAX, not_after=self._not_after)
-        now = self._now()
-        result = judge(fold.view, now)
+        await self._fold_facts()
+        fold, now = self._fold, self._now()
+        judged = judgements(fold.view, now)
+        overdue: list[ExecutionId] = []
         frame = b""
-        for batch in batches(result.decisions, self._source, now):
-            frame = await self._store(batch.decisions, now, batch.encoded)
+        while decisions := await self._judge(judged, overdue):
+            frame = await self._store_all(decisions, now)
+            self._dispatcher.dispatch(fold.view, now)
+            await self._report(decisions)
         if frame and self._keeper is not None:
             self._keeper.consider(fold, frame)
-        if fold.bounded or (not result.decisions and self._dispatcher.has_new_cancel(fold.view)):
+        if fold.bounded or (not frame and self._dispatcher.has_new_cancel(fold.view)):
             # What a fact alone asks for, or a moment that is not its stamp, must stand in the log before.
             await self._store([], now)
-        for execution in result.overdue:
+        for execution in overdue:
             self._dispatcher.revoke(execution, "nobody started it in time", now)
         self._dispatcher.dispatch(fold.view, now)
-        self._report(result.decisions)
+
+    async def _fold_facts(self) -> None:
+        """Fold facts until there is enough to judge, or it has taken long enough."""
+        fold, loop = self._fold, asyncio.get_running_loop()
+        until = loop.time() + ROUND_SECONDS
+        for _ in range(ROUND_MESSAGES_MAX):
+            waiting = len(fold.view.unjudged) + len(fold.view.agenda)
+            if not fold.facts or waiting >= ROUND_RECORDS_MAX or loop.time() > until:
+                break
+            fold.fold_facts(most=1, not_after=self._not_after)
+            await self._breath.draw()
+
+    async def _judge(self, judged: Judgements, overdue: list[ExecutionId]) -> list[Decision]:
+        """The next decisions of a round, as many as are stored together; none when it is at its end."""
+        decisions: list[Decision] = []
+        for one in judged:
+            if isinstance(one, str):
+                overdue.append(one)
+            else:
+                decisions += one
+            if len(decisions) >= STORED_MAX:
+                break
+            await self._breath.draw()
+        return decisions
+
+    async def _store_all(self, decisions: list[Decision], now: datetime) -> bytes:
+        """Store decisions in as many frames as they need. Return the last one's bytes."""
+        frame = b""
+        for batch in batches(decisions, self._source, now):
+            frame = await self._store(batch.decisions, now, batch.encoded)
+            self._guard.stored(frame)
+            await self._guard.watch(self._fold.chain.as_of, busy=True)
+            await self._breath.draw()
+        return frame
 
     def _bound(self) -> datetime:
         """What no moment of a frame that is begun now may be later than."""
@@ -197,46 +263,48 @@ class Leader:
         while True:
             try:
                 return await self._log.append(self._subject, payload, expect=expect)
-            except StaleWriteError:
-                sequence = await self._find(payload)
-                if sequence is None:
-                    raise
-                return sequence
+            except StaleWriteError as conflict:
+                found, is_ours = await self._walk(expect, payload, conflict)
+                if is_ours:
+                    return found
+                expect = found
+            except TooLargeError:
+                raise
             except LogError as error:
-                self.unstored = str(error)
-                log.warning("a frame is not stored yet", extra={"why": self.unstored})
-                await asyncio.sleep(RETRY_SECONDS)
+                await self._bear(error)
 
-    async def _find(self, payload: bytes) -> int | None:
-        """The sequence of a frame that was stored although its append was not answered."""
+    async def _walk(self, expect: int, payload: bytes, conflict: StaleWriteError) -> tuple[int, bool]:
+        """What stands behind a record of the decision subject: junk up to a sequence, or our frame, at one.
+
+        Junk deposes nobody. Raises the conflict where another's frame stands there."""
         while True:
             try:
-                newest = await self._log.last(self._subject)
-            except LogError:
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                return newest.sequence if newest is not None and newest.payload == payload else None
+                message = await self._log.next_on(self._subject, expect)
+            except LogError as error:
+                await self._bear(error)
+                continue
+            if message is None:
+                return expect, False
+            if head_of(message) is not None:
+                if message.payload != payload:
+                    raise conflict
+                return message.sequence, True  # Stored, although its append was not answered.
+            expect = message.sequence
 
-    async def _watch_fill(self) -> None:
-        """Shut the log for signals before it is full, so that what runs can still end and be recorded."""
-        moment = asyncio.get_running_loop().time()
-        if moment < self._fill_due:
-            return
-        self._fill_due = moment + self._pace.fill
-        try:
-            fill, takes = await self._log.fill(), await self._log.takes_signals()
-            wanted = fill < (FULL if takes else ROOM)
-            if wanted != takes:
-                await self._log.take_signals(enabled=wanted)
-                log.warning("the log takes signals" if wanted else "the log is full", extra={"fill": fill})
-        except LogError as error:
-            log.warning("the log's fill is not known", extra={"why": str(error)})
+    async def _bear(self, error: LogError) -> None:
+        """The broker could not do it: wait, unless the log is known to be gone."""
+        if self._inbox.failure is not None:
+            raise self._inbox.failure from error
+        self.unstored = str(error)
+        log.warning("a frame is not stored yet", extra={"why": self.unstored})
+        await asyncio.sleep(RETRY_SECONDS)
 
-    def _report(self, decisions: list[Decision]) -> None:
+    async def _report(self, decisions: list[Decision]) -> None:
         """One line a decision, fields instead of prose."""
         if not log.isEnabledFor(logging.INFO):
             return
         for decision in decisions:
+            await self._breath.draw()
             if isinstance(decision, RoutingDecided):
                 log.info("decided", extra=_fields(decision, self._fold.chain.as_of))
             elif isinstance(decision, PhaseChanged):

@@ -11,14 +11,17 @@ from contextlib import asynccontextmanager, suppress
 
 from msgspec import Struct
 
-from remediation_orchestrator.bus.port import Clock, EventLog, Lease, LogError, LogUnreachableError
-from remediation_orchestrator.events import OrchestratorStarted
+from remediation_orchestrator.bus.port import Clock, EventLog, Lease, LogError, LogUnreachableError, Standing
+from remediation_orchestrator.events import OrchestratorStarted, subjects
 
+from .breath import SLICE_SECONDS
+from .frames import head_of
 from .inbox import Inbox
 from .lead import PACE, FencedError, Leader, Pace
 from .routing.fold import Fold
 from .routing.policy import DEFAULT, Policy
 from .snapshots import Keeper, begin
+from .succession import Succession
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +67,9 @@ class Orchestrator:
         """Where the snapshot stands that it went on from; 0 where it was none."""
         self._ask_at = 0.0
         """When to ask for the lease again, in the event loop's seconds."""
+        self._succession = Succession(identity.name, pace.renew)
+        self._settled = False
+        """Whether what was folded first has been laid aside for good."""
 
     def stop(self) -> None:
         """Ask it to end cleanly: it finishes its round and gives the lease back."""
@@ -112,6 +118,7 @@ class Orchestrator:
     async def _reading(self) -> AsyncIterator[None]:
         """Read the log into a fresh fold, from a snapshot on if there is one, as long as the context lasts."""
         self.inbox, self._ask_at = Inbox(), 0.0
+        self._succession = Succession(self._identity.name, self._pace.renew)
         self.fold = await self._begin()
         self._begun_at = self.fold.chain.head
         tasks = [
@@ -167,6 +174,7 @@ class Orchestrator:
         """Fold along until the lease is ours and the fold is at the tail; False when told to stop."""
         while not self._stopping.is_set():
             await self._take()
+            self._settle()
             if self.fold.unknown is None and not await self._may_lead():
                 continue
             unknown = self.fold.needs_another(self._identity.version)
@@ -176,10 +184,19 @@ class Orchestrator:
         return False
 
     async def _take(self) -> None:
-        """Take what has been read, waiting for a little while if that is nothing."""
+        """Take of what has been read, for a short while, waiting for as long as a renewal if that is nothing."""
         await self.inbox.wait(self._pace.renew)
-        for message in self.inbox.take(1_000):
+        loop = asyncio.get_running_loop()
+        until = loop.time() + SLICE_SECONDS
+        while loop.time() < until and (message := self.inbox.next()) is not None:
             self.fold.take(message)
+
+    def _settle(self) -> None:
+        """Have the collector leave alone what was folded first: a walk over it would be a pause of a leader."""
+        if not self._settled and not self.inbox.waiting:
+            self._settled = True
+            gc.collect()
+            gc.freeze()
 
     async def _refuse_to_lead(self, unknown: str) -> None:
         log.error(
@@ -197,7 +214,24 @@ class Orchestrator:
         if now < self._ask_at:
             return False
         self._ask_at = now + self._pace.renew
-        return await self._has_lease() and await self._at_tail()
+        try:
+            free = await self._is_free(now)
+        except LogError:
+            self._succession.unanswered(asyncio.get_running_loop().time())
+            return False
+        return free and await self._has_lease() and await self._at_tail()
+
+    async def _is_free(self, asked: float) -> bool:
+        """Whether the lease may be taken: nobody has it, or whoever had it neither renews nor stores."""
+        holding = await self._lease.look()
+        now = asyncio.get_running_loop().time()
+        if not self._succession.is_due(holding, asked, now):
+            return False
+        if holding.standing is not Standing.LAPSED:
+            return True
+        newest = await self._log.last(subjects.decision(self._log.cell))
+        stamp = newest.recorded_at if newest is not None and head_of(newest) is not None else None
+        return self._succession.is_silent(holding, stamp, now)
 
     async def _has_lease(self) -> bool:
         try:
@@ -210,9 +244,12 @@ class Orchestrator:
             tail = await self._log.last_sequence()
         except LogError:
             return False
+        renewed = 0.0
         while self.fold.read < tail and not self._stopping.is_set():
             await self._take()
-            await self._renew()
+            if (now := asyncio.get_running_loop().time()) >= renewed + self._pace.renew:
+                renewed = now
+                await self._renew()
         return True
 
     async def _renew(self) -> bool:
@@ -223,7 +260,6 @@ class Orchestrator:
             return True  # Nobody can be asked: the fence keeps this safe.
 
     async def _lead(self) -> None:
-        gc.collect()
         gc.freeze()  # The tables are for good: to walk over them would cost more the more is known.
         keeper = Keeper(self._log.snapshots, self._begun_at, self._pace.snapshot)
         leader = Leader(self._log, self._clock, self.fold, self.inbox, self._identity.name, self._pace, keeper)

@@ -27,6 +27,7 @@ from remediation_orchestrator.events import (
     RoutingDecided,
     SignalReceived,
     SignalResolved,
+    Skip,
     StoredMessage,
     Target,
     WorkflowCompleted,
@@ -140,7 +141,9 @@ class Recount:
             self.wrong.append(f"{place} says {decided.situation.failures} failures, counted are {counted}")
         if not isinstance(decided.verdict, Duplicate):
             self._of[decided.remediation] = fingerprint
-            self._at_work.pop(decided.remediation, None)
+            work = self._at_work.pop(decided.remediation, None)
+            if work and isinstance(decided.verdict, Skip) and decided.because.kind is Cause.RETRY:
+                self._at_work[decided.remediation] = work  # A retry out of scope leaves a run to its remediation.
         if isinstance(decided.verdict, Proceed):
             self._proceed(decided, place)
         if decided.because.kind in (Cause.SIGNAL, Cause.RETRY) and decided.because.position is not None:

@@ -63,6 +63,10 @@ class FaultyLog:
         """It has no limit."""
         return 0.0
 
+    async def limit(self) -> int | None:
+        """It has no limit."""
+        return None
+
     async def takes_signals(self) -> bool:
         """It takes everything."""
         return True

@@ -82,7 +82,8 @@ class Fold:
             kind, _, name = subject.rest.partition(".")
             if self._observer is not None:
                 self._observer.command(message, (kind, name))
-            self.view.owed.pop((kind, name), None)
+            if (kind, name) in self.view.owed and any(isinstance(one, Recorded) for one in decode(message)):
+                del self.view.owed[kind, name]  # What is no command there is junk, which anybody may have made.
         self.chain.record(message)
 
     def needs_another(self, version: str) -> str | None:

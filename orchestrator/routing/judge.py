@@ -36,7 +36,7 @@ from .checks import decide
 from .decisions import fold_decision, open_remediation
 from .effects import current_run
 from .projection import Projection
-from .shadow import with_shadow
+from .shadow import shadow_verdict
 from .state import Answer, Archive, Judge, Remediation, Run, Serve, Task, Tell, Unjudged
 
 _TIMED = {
@@ -60,18 +60,32 @@ def judge(view: Projection, now: datetime) -> Round:
     """Decide all that waits for a decision at this moment, and fold it."""
     decisions: list[Decision] = []
     overdue: list[ExecutionId] = []
-    for decision in _agenda(view, now):
-        decisions.append(decision)
-    for due in _due(view, now):
-        if isinstance(due, str):
-            overdue.append(due)
+    for one in judgements(view, now):
+        if isinstance(one, str):
+            overdue.append(one)
         else:
-            decisions.append(due)
-            decisions.extend(_agenda(view, now))
+            decisions += one
+    return Round(decisions, overdue)
+
+
+def judgements(view: Projection, now: datetime) -> Iterator[tuple[Decision, ...] | ExecutionId]:
+    """Decide all that waits, one by one, each folded before it is handed out with what stands behind it.
+
+    An id is of a run to revoke. Whoever asks may go on later, as long as nothing else is folded meanwhile."""
+    for one in _in_order(view, now):
+        other = shadow_verdict(view.shadow, one) if isinstance(one, RoutingDecided) else None
+        yield one if isinstance(one, str) else (one,) if other is None else (one, other)
+
+
+def _in_order(view: Projection, now: datetime) -> Iterator[Decision | ExecutionId]:
+    yield from _agenda(view, now)
+    for due in _due(view, now):
+        yield due
+        if not isinstance(due, str):
+            yield from _agenda(view, now)
     for decision in _signals(view, now):
-        decisions.append(decision)
-        decisions.extend(_agenda(view, now))
-    return Round(list(with_shadow(view.shadow, decisions)), overdue)
+        yield decision
+        yield from _agenda(view, now)
 
 
 def verdict_on_signal(

@@ -2,11 +2,9 @@
 
 It has no projection of its own: its verdict is on the situation that the policy in force has led to."""
 
-from collections.abc import Iterable, Iterator
-
 from msgspec.structs import replace
 
-from remediation_orchestrator.events import Decision, RoutingDecided, ShadowDecided
+from remediation_orchestrator.events import RoutingDecided, ShadowDecided
 
 from .checks import decide
 from .policy import Policy
@@ -20,12 +18,3 @@ def shadow_verdict(shadow: Policy | None, decided: RoutingDecided) -> ShadowDeci
     if verdict == decided.verdict:
         return None
     return ShadowDecided(decided.signal, decided.attempt, shadow.digest, verdict)
-
-
-def with_shadow(shadow: Policy | None, decisions: Iterable[Decision]) -> Iterator[Decision]:
-    """Put behind each verdict what the policy in shadow says otherwise."""
-    for decision in decisions:
-        yield decision
-        other = shadow_verdict(shadow, decision) if isinstance(decision, RoutingDecided) else None
-        if other is not None:
-            yield other

@@ -7,7 +7,9 @@ from enum import StrEnum
 
 # Of the cell under chaos, in seconds: short, so that a round sees a takeover and a redelivery.
 ACK_WAIT = 2.0
-LEASE = 1.5
+LEASE = 1
+# Whoever is silent for so long has been replaced.
+REPLACED = 2.0
 # A process that sleeps so much longer than its lease or claim lasts wakes up as a zombie.
 PAST = 1.5
 
@@ -98,7 +100,7 @@ def _planned(strike: Strike, seconds: float, chance: random.Random) -> Planned:
     at, which = chance.uniform(QUIET * seconds, seconds), chance.randrange(1_000)
     match strike:
         case Strike.ORCHESTRATOR_FROZEN:
-            return Planned(at, strike, which, PAST * LEASE)
+            return Planned(at, strike, which, PAST * REPLACED)
         case Strike.EXECUTOR_FROZEN:
             return Planned(at, strike, which, PAST * ACK_WAIT)
         case Strike.CLOCK_BACK:

@@ -1,0 +1,70 @@
+"""The guard of the log's limit: it is shut for signals before it is full, so that what runs can end.
+
+What is in the log already is still to be answered, which may take many times its own room. So the guard counts as
+used what those answers will take if they are as large as those before them."""
+
+import asyncio
+import logging
+
+from remediation_orchestrator.bus.port import EventLog, LogError
+
+log = logging.getLogger(__name__)
+
+FULL, ROOM = 0.90, 0.80
+"""At which share of its limit the log stops taking signals, and takes them again."""
+# While frame follows frame it is looked at so often; at what a broker stores in that time, a few megabytes.
+BUSY_SECONDS = 0.25
+
+
+# Beside its decision in a frame, a message may be owed a command of about the same size.
+ANSWER_FACTOR = 2
+
+
+class Guard:
+    """How full the log is, looked at now and then, and more often while much is stored."""
+
+    def __init__(self, log_: EventLog, every: float) -> None:
+        """`every` is in seconds: how often it is looked at where nothing is stored."""
+        self._log = log_
+        self._every = every
+        self._due = 0.0
+        self._stored = 0
+        self._answered = 0
+        """What was stored, and how far the log was answered, when the mean was taken."""
+        self._mean = 0.0
+        """Bytes of frames for a message."""
+
+    def stored(self, payload: bytes) -> None:
+        """A frame was stored."""
+        self._stored += len(payload)
+
+    async def watch(self, answered: int, *, busy: bool = False) -> None:
+        """Shut the log for signals, or open it, where it is time to look. `answered` is how far it is."""
+        moment = asyncio.get_running_loop().time()
+        if moment < self._due - (self._every - min(BUSY_SECONDS, self._every) if busy else 0.0):
+            return
+        self._due = moment + self._every
+        try:
+            await self._look(answered)
+        except LogError as error:
+            log.warning("the log's fill is not known", extra={"why": str(error)})
+
+    async def _look(self, answered: int) -> None:
+        fill, takes = await self._log.fill(), await self._log.takes_signals()
+        owed = await self._owed(answered)
+        wanted = fill + owed < (FULL if takes else ROOM)
+        if wanted != takes:
+            await self._log.take_signals(enabled=wanted)
+            log.warning(
+                "the log takes signals" if wanted else "the log is full", extra={"fill": fill, "owed": owed}
+            )
+
+    async def _owed(self, answered: int) -> float:
+        """The share of the limit that the answers to what is there already will take."""
+        if self._answered < answered:
+            self._mean = self._stored / (answered - self._answered) if self._answered else 0.0
+            self._stored, self._answered = 0, answered
+        limit = await self._log.limit()
+        if limit is None:
+            return 0.0
+        return ANSWER_FACTOR * self._mean * (await self._log.last_sequence() - answered) / limit
