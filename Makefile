@@ -9,7 +9,7 @@ READY := .venv/.ready
 # uv takes the Python that is here: fetching one would need more network than PyPI.
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test check bench bench-scaling
+.PHONY: demo test check long bench bench-scaling
 
 demo: $(READY)
 	@$(BIN)/ro demo
@@ -23,6 +23,15 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Every finder with long bounds: make long MINUTES=600 for a night. Each says how to see again what it has found.
+MINUTES ?= 60
+long: $(READY)
+	$(BIN)/ro-sim explore --seconds $$(($(MINUTES) * 20))
+	$(BIN)/ro-sim fuzz --seconds $$(($(MINUTES) * 10)) --seed $$(date +%s)
+	$(BIN)/ro-sim run --seeds $$(($(MINUTES) * 20)) --from $$(date +%s)
+	$(BIN)/ro-sim plant --every
+	$(BIN)/ro chaos --rounds $$(($(MINUTES) * 2)) --seed $$(date +%s)
 
 # All of it, or some: make bench PART="decisions peers". Figures and charts go to docs/figures.
 bench: $(READY)

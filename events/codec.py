@@ -240,7 +240,7 @@ def attributes_of(item: bytes | Raw) -> Attributes | None:
     """Read the attributes around an event, or None where there are none to read (a bare signal)."""
     try:
         found: Attributes = decoder_of(Attributes).decode(item)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return found
 

@@ -14,6 +14,7 @@ from rich.progress import Progress
 from .checkers import violations
 from .explore import explore
 from .faults import Fault
+from .fuzz import fuzz
 from .plant import plant
 from .recount import facts_of
 from .world import FULL, SHORT, Size, simulate
@@ -61,6 +62,7 @@ def main() -> None:
 
 
 main.add_command(explore)
+main.add_command(fuzz)
 main.add_command(plant)
 
 

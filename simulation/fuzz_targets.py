@@ -1,0 +1,248 @@
+"""Who reads what anybody may publish. Each takes cases, and raises where the bytes have stopped it."""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from remediation_orchestrator.bus.memory import MemoryCell
+from remediation_orchestrator.bus.port import LogError
+from remediation_orchestrator.events import CellName, Position, Recorded, RoutingDecided, StoredMessage, decode
+from remediation_orchestrator.events.codec import attributes_of
+from remediation_orchestrator.events.stored import export_line, import_line
+from remediation_orchestrator.executor.analyser import Analyser
+from remediation_orchestrator.executor.catalog import Catalog, Script, Workflow, WorkflowFile
+from remediation_orchestrator.executor.lease import Lease, Pace
+from remediation_orchestrator.executor.script import Job, Outcome, Stop, Succeeded
+from remediation_orchestrator.executor.worker import Surroundings, Worker
+from remediation_orchestrator.gateway.access import OPEN, Guard
+from remediation_orchestrator.gateway.door import Door
+from remediation_orchestrator.gateway.sources import Rules, built_in
+from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
+
+from . import clock
+from .fuzz_records import MOMENT, Case, Mutator
+from .fuzz_verbs import read_by_every_verb
+from .orchestrators import PACE, TTL
+
+CELL = CellName("main")
+GOOD = msgspec.json.encode({"name": "Good", "target": {"name": "checkout"}, "workflow": {"id": "restart"}})
+GOOD_SUBJECT = "ro.main.signal.good"
+# Of processor time. A message has at most a megabyte: a reader that takes longer over it has no bound.
+MESSAGE_SECONDS = 1.0
+# Far beyond what a crowded machine needs for it: somebody waits for something that never comes.
+HUNG_SECONDS = 60.0
+GZIP = b"\x1f\x8b"
+# Whatever makes one reading differ from another does so in a short message, too.
+SHORT_BYTES = 4_096
+# Of virtual time: whatever is published meanwhile, a good signal is decided within it.
+DECIDED_SECONDS = 900.0
+
+
+class StoppedError(Exception):
+    """A reader was stopped, or held up, by what it read. The message says how."""
+
+
+def read_one(cases: Sequence[Case]) -> None:
+    """`decode` gives values whatever the bytes, the same twice, and soon; and an export keeps them."""
+    for case in cases:
+        message = StoredMessage(3, MOMENT, case.subject, case.payload, case.headers)
+        begun = time.process_time()
+        found = decode(message)
+        if time.process_time() - begun > MESSAGE_SECONDS:
+            raise StoppedError(f"decoding took longer than {MESSAGE_SECONDS:g} s")
+        if not found and case.payload.strip() != b"[]" and b"[" not in case.payload[:16]:
+            raise StoppedError("nothing was read, and nothing said")
+        if len(case.payload) < SHORT_BYTES and repr(decode(message)) != repr(found):
+            raise StoppedError("it was read differently the second time")
+        attributes_of(case.payload)
+        if import_line(export_line(message)) != message:
+            raise StoppedError("the exported line is another message")
+
+
+def lead(cases: Sequence[Case]) -> None:
+    """An orchestrator that meets them still decides a good signal, and every verb reads its log."""
+    messages = clock.run(_lead(cases))
+    read_by_every_verb(messages)
+
+
+async def _lead(cases: Sequence[Case]) -> list[StoredMessage]:
+    cell = MemoryCell(CELL, clock.broker_now)
+    pace = msgspec.structs.replace(PACE, snapshot=1_000_000)
+    process = clock.ProcessClock(clock.SkewedClock())
+    lease = cell.lease(timedelta(seconds=TTL.total_seconds()))
+    service = Orchestrator(cell.log(), lease, process, Identity("o1", "0"), pace=pace)
+    task = asyncio.create_task(service.run())
+    await asyncio.sleep(5)
+    _store(cell, Case(GOOD_SUBJECT, GOOD))
+    await asyncio.sleep(5)
+    for case in cases:
+        _store(cell, case)
+    good = _store(cell, Case(GOOD_SUBJECT, GOOD.replace(b"Good", b"Better")))
+    begun = asyncio.get_running_loop().time()
+    while not _is_decided(cell, good):
+        if task.done():
+            raise StoppedError(f"the orchestrator ended: {task.exception()!r}") from task.exception()
+        if asyncio.get_running_loop().time() > begun + DECIDED_SECONDS:
+            raise StoppedError(f"a good signal is not decided after {DECIDED_SECONDS:g} s")
+        await asyncio.sleep(10)
+    return cell.messages
+
+
+def _store(cell: MemoryCell, case: Case) -> int:
+    with suppress(LogError):  # The broker refuses what is none of the log's subjects.
+        return cell.store(case.subject, case.payload, None, None)
+    return 0
+
+
+def _is_decided(cell: MemoryCell, sequence: int) -> bool:
+    verdicts = (
+        record.event.signal
+        for message in cell.messages[sequence:]
+        if message.subject == "ro.main.decision"
+        for record in decode(message)
+        if isinstance(record, Recorded) and isinstance(record.event, RoutingDecided)
+    )
+    return Position(str(sequence)) in verdicts
+
+
+class _Given:
+    """A delivery that is always confirmed."""
+
+    def __init__(self, case: Case, sequence: int) -> None:
+        self.subject, self.payload, self.sequence, self.number = case.subject, case.payload, sequence, 1
+
+    async def confirm(self) -> None:
+        """It is."""
+
+    async def acknowledge(self) -> None:
+        """It is."""
+
+
+def _catalog() -> Catalog:
+    file = WorkflowFile(id="a", script=Script(command=[sys.executable]))
+    return Catalog({"a": Workflow(file, Path("/catalog/a.yaml"), "a")})
+
+
+async def _succeed(_job: Job, _lease: Lease, _stop: Stop) -> Outcome:
+    return Succeeded("")
+
+
+def execute(cases: Sequence[Case]) -> None:
+    """An executor and an analyser answer what they are given, also where others have written on its subject."""
+    for case in cases:
+        clock.run(_execute(case))
+
+
+async def _execute(case: Case) -> None:
+    cell, served = MemoryCell(CELL, clock.broker_now), _catalog()
+    now = asyncio.get_running_loop().time
+    worker = Worker("e1", Surroundings(cell.log(), lambda: served, _succeed, now, clock.broker_now, {}))
+    analyser = Analyser("e1", cell.log(), lambda: served, clock.broker_now)
+    _store(cell, Case("ro.main.execution.wfe-3", case.payload))
+    _store(cell, Case("ro.main.analysis.rr-3", case.payload))
+    async with asyncio.timeout(DECIDED_SECONDS):
+        for name in ("wfe-2", "wfe-3"):
+            delivery = _Given(Case(f"ro.main.command.workflow.{name}", case.payload), 2)
+            await worker.handle(delivery, Lease(Pace(30.0), now))
+        for name in ("rr-2-a1", "rr-3-a1", "odd"):
+            await analyser.handle(_Given(Case(f"ro.main.command.analyze.{name}", case.payload), 2))
+
+
+def knock(cases: Sequence[Case]) -> None:
+    """The door answers every body in its own words, and stores nothing that cannot be read."""
+    asyncio.run(_knock(cases))
+
+
+async def _knock(cases: Sequence[Case]) -> None:
+    cell = MemoryCell(CELL, lambda: MOMENT)
+    door = Door(cell.log(), built_in(), Rules(), Guard(OPEN))
+    await door.open()
+    running = asyncio.create_task(door.run())
+    try:
+        for case in cases:
+            begun = time.process_time()
+            status = await _post(door, case)
+            if not 200 <= status < 500:
+                raise StoppedError(f"the door answers {status}")
+            if time.process_time() - begun > MESSAGE_SECONDS:
+                raise StoppedError(f"the door worked longer than {MESSAGE_SECONDS:g} s on one body")
+        for message in cell.messages:
+            if not any(isinstance(one, Recorded) for one in decode(message)):
+                raise StoppedError("the door stored what holds no signal")
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def _post(door: Door, case: Case) -> int:
+    body, kind = case.payload, b"application/json"
+    if case.subject.endswith("cloudevents"):
+        kind = b"application/cloudevents-batch+json" if body[:1] == b"[" else b"application/cloudevents+json"
+    headers = [(b"host", b"door"), (b"content-type", kind), (b"content-length", str(len(body)).encode())]
+    if body[:2] == GZIP:
+        headers.append((b"content-encoding", b"gzip"))
+    scope = {"type": "http", "method": "POST", "path": case.subject, "headers": headers, "query_string": b""}
+    sent: list[Any] = []
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Any:
+        while not waiting:
+            await asyncio.Event().wait()
+        return waiting.pop()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async with asyncio.timeout(HUNG_SECONDS):
+        await door(scope, receive, send)
+    return int(sent[0]["status"]) if sent else 0
+
+
+def run_verbs(cases: Sequence[Case]) -> None:
+    """The verbs themselves, each a process, over an exported log: an answer, a "no", and never a fault of ours."""
+    messages = clock.run(_lead(cases))
+    with tempfile.TemporaryDirectory(prefix="ro-fuzz-") as folder:
+        path = Path(folder) / "log.jsonl"
+        path.write_bytes(b"".join(export_line(message) + b"\n" for message in messages))
+        for verb in VERBS:
+            command = [sys.executable, "-m", "remediation_orchestrator.cli.main", *verb, "--log", str(path)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=HUNG_SECONDS, check=False)
+            if done.returncode not in ANSWERS:
+                raise StoppedError(f"ro {' '.join(verb)} ends with {done.returncode}: {done.stderr[-200:]}")
+
+
+VERBS = (
+    *(["audit"], ["list"], ["replay"], ["backtest"], ["show", "2"], ["explain", "2"], ["timeline", "2"]),
+    *(["list", "--json"], ["audit", "--json"]),
+)
+# All is well, "no", and what was given cannot be taken.
+ANSWERS = (0, 1, 2)
+Target = Callable[[Sequence[Case]], None]
+
+
+class Reader(Struct, frozen=True):
+    """One of those who read: what takes cases, what kind of cases, and how many at a time."""
+
+    take: Target
+    case: Callable[[Mutator], Case]
+    together: int
+    """A cell costs more to set up than a call, and a process more than a cell."""
+
+
+READERS = {
+    "decode": Reader(read_one, Mutator.case, 1_000),
+    "orchestrator": Reader(lead, Mutator.case, 60),
+    "executor": Reader(execute, Mutator.case, 30),
+    "door": Reader(knock, Mutator.body, 100),
+    "verbs": Reader(run_verbs, Mutator.case, 200),
+}
