@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from remediation_orchestrator.bus.port import LogError, ReadableLog
 from remediation_orchestrator.events import (
+    Position,
     Recorded,
     RoutingDecided,
     SignalReceived,
@@ -18,14 +19,14 @@ from remediation_orchestrator.events import (
     WorkflowStarted,
     decode,
 )
-from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.events.stored import export_line
 from remediation_orchestrator.orchestrator.audit import Auditor
-from remediation_orchestrator.orchestrator.findings import HARMLESS, Report
+from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift, Report
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.witness import Testimony, witness_of
 
+from .bursts import is_thrown
 from .catalog import Line, read_diary
 
 
@@ -90,15 +91,17 @@ class Account:
         self._messages.append(message)
         found = self._auditor.take(message)
         self.findings += [
-            f"{one.position}: {one.drift}: {one.message}" for one in found if one.drift not in HARMLESS
+            f"{one.position}: {one.drift}: {one.message}"
+            for one in found
+            if one.drift not in HARMLESS and not (one.drift is Drift.UNREADABLE and is_thrown(message))
         ]
         for record in decode(message):
             if isinstance(record, Recorded):
                 match record.event:
                     case RoutingDecided(signal=signal, attempt=attempt):
                         self._verdicts[signal, attempt] += 1
-                    case SignalReceived(labels=labels):
-                        self._stored[labels.get("id", "")] += 1
+                    case SignalReceived(labels={"id": name}):
+                        self._stored[name] += 1
                     case WorkflowStarted(execution=execution):
                         self._started.add(execution)
                     case WorkflowCompleted(execution=execution):
@@ -106,7 +109,7 @@ class Account:
 
     # -- is it over? -----------------------------------------------------------------------------------
 
-    def unfinished(self, accepted: dict[str, int]) -> list[str]:
+    def unfinished(self, accepted: dict[str, Position]) -> list[str]:
         """What is still to come: no list is longer than a person reads."""
         left = self._left(self._auditor.fold.view, accepted)
         if left and self.read == self._looked_at:  # The facts behind the last frame may be all that is missing.
@@ -114,8 +117,8 @@ class Account:
         self._looked_at = self.read
         return left[:5]
 
-    def _left(self, view: Projection, accepted: dict[str, int]) -> list[str]:
-        undecided = [name for name, sequence in accepted.items() if not self._verdicts[position(sequence), 1]]
+    def _left(self, view: Projection, accepted: dict[str, Position]) -> list[str]:
+        undecided = [name for name, place in accepted.items() if not self._verdicts[place, 1]]
         waiting = [str(key) for table in (view.unjudged, view.agenda, view.owed, view.runs) for key in table]
         return [*undecided, *waiting, *(one.id for one in view.blocked())]
 
@@ -146,11 +149,11 @@ class Account:
 
     # -- counting --------------------------------------------------------------------------------------
 
-    def tally(self, accepted: dict[str, int], forgotten: int, stuck: int) -> Tally:
+    def tally(self, accepted: dict[str, Position], forgotten: int, stuck: int) -> Tally:
         """Count everything from the first record on. What is forgotten or stuck, somebody else has asked."""
         lines = read_diary(self._diary)
         begun = Counter(one.execution for one in lines if one.word == "begin")
-        decided = [name for name, sequence in accepted.items() if self._verdicts[position(sequence), 1]]
+        decided = [name for name, place in accepted.items() if self._verdicts[place, 1]]
         kept = [name for name in decided if self._stored[name]]
         stored_twice = sum(count - 1 for count in self._stored.values())
         return Tally(

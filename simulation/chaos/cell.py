@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+from nats.aio.client import Client
 
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer, dies_with_parent
@@ -184,6 +185,8 @@ class ChaosCell:
             case Strike.CLOCK_ONCE:
                 await self._step(planned.size, once=True)
                 return True
+            case _:
+                raise AssertionError(f"not for a process: {planned.strike}")
 
     async def _step(self, seconds: int, *, once: bool = False) -> None:
         """Have the broker's clock step, or show one stamp of another time."""
@@ -227,13 +230,13 @@ class ChaosCell:
 
 
 @asynccontextmanager
-async def chaos_cell(home: Path) -> AsyncIterator[tuple[ChaosCell, JetStreamLog]]:
-    """A cell in an empty folder, and its log. Everything has ended when the context has."""
+async def chaos_cell(home: Path) -> AsyncIterator[tuple[ChaosCell, Client]]:
+    """A cell in an empty folder, and a connection to it. Everything has ended when the context has."""
     cell = ChaosCell(home)
     try:
         async with connected(cell.url, name="chaos") as connection:
-            log = await JetStreamLog.ensure(connection, DEFAULT_CELL)
+            await JetStreamLog.ensure(connection, DEFAULT_CELL)
             cell.start()
-            yield cell, log
+            yield cell, connection
     finally:
         cell.end()

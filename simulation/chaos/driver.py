@@ -9,14 +9,18 @@ from datetime import UTC, datetime
 import msgspec
 
 from remediation_orchestrator.bus.port import EventLog, LogError
-from remediation_orchestrator.events import BlockCleared, Target, encode, subjects
+from remediation_orchestrator.events import BlockCleared, Position, Target, encode, subjects
 from remediation_orchestrator.events.codec import Attributes, source
+from remediation_orchestrator.events.identity import position
 
 from .catalog import ANALYSED, ONCE, WORK
 
 TARGETS, PROBLEMS = 12, 3
 PUBLISHERS, PER_SECOND = 4, 4.0
+ARRAY = (200, 600)
+"""Of how many signals an array of a burst is."""
 RETRY_SECONDS = 0.1
+FIRING = "firing"
 
 
 class Driver:
@@ -26,8 +30,8 @@ class Driver:
         self._log = log
         self._chance = random.Random(f"driver {seed}")
         self._count = 0
-        self.accepted: dict[str, int] = {}
-        """The sequence of each firing signal that was acknowledged, by its id."""
+        self.accepted: dict[str, Position] = {}
+        """Where each firing signal stands that was acknowledged, by its id."""
         self.repeated = 0
         """How often one had to be published again."""
 
@@ -35,6 +39,11 @@ class Driver:
         """Publish for a while from several publishers at once, and return when all was acknowledged."""
         end = asyncio.get_running_loop().time() + seconds
         await asyncio.gather(*(self._publish_until(end) for _ in range(PUBLISHERS)))
+
+    async def burst(self, arrays: int) -> bool:
+        """Publish so many arrays of hundreds of signals, all at once."""
+        await asyncio.gather(*(self._publish_array() for _ in range(arrays)))
+        return True
 
     async def clear(self, target: Target) -> None:
         """Say, as an operator, that somebody has looked after a target."""
@@ -47,14 +56,21 @@ class Driver:
     async def _publish_until(self, end: float) -> None:
         loop = asyncio.get_running_loop()
         while loop.time() < end:
-            self._count += 1
-            name = f"signal-{self._count}"
-            firing = self._chance.random() >= 0.05
-            payload = msgspec.json.encode(self._signal(name, firing=firing))
-            sequence = await self._store(subjects.signal(self._log.cell, "chaos"), payload, name)
-            if firing:
-                self.accepted[name] = sequence
+            name, signal = self._next()
+            sequence = await self._store(
+                subjects.signal(self._log.cell, "chaos"), msgspec.json.encode(signal), name
+            )
+            if signal["status"] == FIRING:
+                self.accepted[name] = position(sequence)
             await asyncio.sleep(self._chance.expovariate(PER_SECOND))
+
+    async def _publish_array(self) -> None:
+        signals = [self._next() for _ in range(self._chance.randint(*ARRAY))]
+        payload = msgspec.json.encode([signal for _, signal in signals])
+        sequence = await self._store(subjects.signal(self._log.cell, "chaos"), payload, f"array-{signals[0][0]}")
+        for index, (name, signal) in enumerate(signals):
+            if signal["status"] == FIRING:
+                self.accepted[name] = position(sequence, index)
 
     async def _store(self, subject: str, payload: bytes, name: str) -> int:
         while True:
@@ -64,21 +80,26 @@ class Driver:
                 self.repeated += 1
                 await asyncio.sleep(RETRY_SECONDS)
 
-    def _signal(self, name: str, *, firing: bool) -> dict[str, object]:
+    def _next(self) -> tuple[str, dict[str, object]]:
+        """The next signal, and its id."""
         chance = self._chance
+        self._count += 1
+        name = f"signal-{self._count}"
         problem = chance.randrange(PROBLEMS)
         signal: dict[str, object] = {
             "name": f"Problem{problem}",
-            "status": "firing" if firing else "resolved",
+            "status": FIRING if chance.random() >= 0.05 else "resolved",
             "target": {"kind": "Thing", "name": f"target-{chance.randrange(TARGETS)}"},
             "labels": {"id": name},
             "resolves": problem > 0,  # What a source is does not change from one signal to the next.
         }
         if chance.random() < 0.2:
-            return signal | {"name": ANALYSED}
+            return name, signal | {"name": ANALYSED}
         parameters = {
             "milliseconds": chance.choice((0, 100, 300, 600, 3_000)),
             "fails": chance.random() < 0.25,
             "stubborn": chance.random() < 0.2,
         }
-        return signal | {"workflow": {"id": ONCE if chance.random() < 0.15 else WORK, "parameters": parameters}}
+        return name, signal | {
+            "workflow": {"id": ONCE if chance.random() < 0.15 else WORK, "parameters": parameters}
+        }

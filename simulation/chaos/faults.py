@@ -33,6 +33,10 @@ class Strike(StrEnum):
     CLOCK_BACK = "broker's clock stepped back"
     CLOCK_AHEAD = "broker's clock stepped ahead"
     CLOCK_ONCE = "one stamp of another year"
+    SIGNAL_BURST = "burst of signals in arrays"
+    NOTHING_BURST = "burst of arrays of nothing"
+    GARBAGE_BURST = "burst of garbage"
+    JUNK_BURST = "junk and copies on fenced subjects"
 
 
 class Family(StrEnum):
@@ -40,6 +44,7 @@ class Family(StrEnum):
 
     KILLS = "kills"
     CLOCK = "clock"
+    BURSTS = "bursts"
 
 
 ALWAYS = (
@@ -50,7 +55,6 @@ ALWAYS = (
     Strike.EXECUTOR_FROZEN,
 )
 """In every round that kills at all; of the others some."""
-CLOCK = (Strike.CLOCK_BACK, Strike.CLOCK_AHEAD, Strike.CLOCK_ONCE)
 SOMETIMES: dict[Family, tuple[Strike, ...]] = {
     Family.KILLS: (
         Strike.BROKER_FROZEN,
@@ -59,7 +63,8 @@ SOMETIMES: dict[Family, tuple[Strike, ...]] = {
         Strike.EVERYTHING_KILLED,
         Strike.CONNECTIONS_CUT,
     ),
-    Family.CLOCK: CLOCK,
+    Family.CLOCK: (Strike.CLOCK_BACK, Strike.CLOCK_AHEAD, Strike.CLOCK_ONCE),
+    Family.BURSTS: (Strike.SIGNAL_BURST, Strike.NOTHING_BURST, Strike.GARBAGE_BURST, Strike.JUNK_BURST),
 }
 # In so many rounds each of them comes.
 SHARE = 1 / 3
@@ -73,7 +78,7 @@ ANOTHER_YEAR = 5 * 365 * 24 * HOUR
 class Planned:
     """A strike: `at` seconds into the round, against one of its kind, healed after `seconds`.
 
-    `size` says how hard it is, where that can differ: by how many seconds a clock steps."""
+    `size` says how hard it is, where that can differ: by how many seconds a clock steps, how many arrays come."""
 
     at: float
     strike: Strike
@@ -109,5 +114,7 @@ def _planned(strike: Strike, seconds: float, chance: random.Random) -> Planned:
             return Planned(at, strike, which, chance.uniform(0.3, 2.0), chance.randint(2 * MINUTE, 5 * HOUR))
         case Strike.CLOCK_ONCE:
             return Planned(at, strike, which, 0.0, ANOTHER_YEAR)
+        case Strike.SIGNAL_BURST:
+            return Planned(at, strike, which, 0.0, chance.randint(1, 3))
         case _:
             return Planned(at, strike, which, chance.uniform(0.05, 0.6))

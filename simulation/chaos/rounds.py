@@ -13,8 +13,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.events.identity import DEFAULT_CELL
 
 from .account import Account, Tally
+from .bursts import Bursts
 from .cell import ChaosCell, Service, chaos_cell
 from .driver import Driver
 from .faults import Family, Planned, Strike, plan
@@ -41,10 +43,17 @@ class Chaos:
     """A run of several rounds on one cell, whose log grows on."""
 
     def __init__(
-        self, cell: ChaosCell, log: JetStreamLog, seed: int, seconds: float, families: Collection[Family]
+        self,
+        cell: ChaosCell,
+        log: JetStreamLog,
+        bursts: Bursts,
+        seed: int,
+        seconds: float,
+        families: Collection[Family],
     ) -> None:
         self._cell = cell
         self._log = log
+        self._bursts = bursts
         self._seed = seed
         self._seconds = seconds
         self._families = families
@@ -83,8 +92,14 @@ class Chaos:
 
     async def _suffer(self, planned: Planned, struck: Counter[Strike]) -> None:
         await asyncio.sleep(planned.at)
-        if await self._cell.suffer(planned):
-            struck[planned.strike] += 1
+        match planned.strike:
+            case Strike.SIGNAL_BURST:
+                hit = await self._driver.burst(planned.size)
+            case Strike.NOTHING_BURST | Strike.GARBAGE_BURST | Strike.JUNK_BURST:
+                hit = await self._bursts.throw(planned)
+            case _:
+                hit = await self._cell.suffer(planned)
+        struck[planned.strike] += hit
 
     async def _tend(self) -> None:
         """Be the operator, for as long as it lasts: clear the target of each lost run as soon as it is known."""
@@ -139,8 +154,9 @@ async def rounds(
     home: Path, count: int, seed: int, seconds: float, families: Collection[Family] = tuple(Family)
 ) -> AsyncGenerator[Round, None]:
     """So many rounds in an empty folder, one after the other. Leaves the log there as `log.jsonl`."""
-    async with chaos_cell(home) as (cell, log):
-        chaos = Chaos(cell, log, seed, seconds, families)
+    async with chaos_cell(home) as (cell, connection):
+        log = await JetStreamLog.open(connection, DEFAULT_CELL)
+        chaos = Chaos(cell, log, Bursts(connection, log, seed), seed, seconds, families)
         try:
             for number in range(1, count + 1):
                 yield await chaos.live(number)

@@ -9,6 +9,7 @@ from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.witness import witness_of
 from remediation_orchestrator.simulation.chaos.account import Tally, overlapping
+from remediation_orchestrator.simulation.chaos.bursts import PIECES, is_thrown
 from remediation_orchestrator.simulation.chaos.catalog import Line, read_diary, write_catalog
 from remediation_orchestrator.simulation.chaos.faults import ALWAYS, Family, plan
 
@@ -62,6 +63,18 @@ def test_what_a_family_does_is_the_same_without_the_others() -> None:
     whole = plan(7, 3, 2.0)
     parts = [one for family in Family for one in plan(7, 3, 2.0, [family])]
     assert sorted(parts, key=lambda one: one.at) == whole
+
+
+def test_what_a_burst_has_thrown_is_told_from_a_record_that_is_wrong() -> None:
+    """Known bytes, copies and the broker's own answers; nothing that a service could have written."""
+    subject = "ro.main.decision"
+    thrown = [
+        *(StoredMessage(1, EPOCH, subject, piece) for piece in PIECES),
+        StoredMessage(1, EPOCH, subject, bare(), {"Nats-Stream": "RO_main", "Nats-Sequence": "7"}),
+        StoredMessage(1, EPOCH, subject, b'{"stream":"RO_main","seq":12}'),
+    ]
+    assert all(is_thrown(one) for one in thrown)
+    assert not is_thrown(StoredMessage(1, EPOCH, subject, bare(), {"Nats-Msg-Id": "x"}))
 
 
 def test_a_round_is_what_has_come_since_the_last() -> None:
