@@ -1,8 +1,10 @@
-"""`ro approve`: an operator's ApprovalGranted."""
+"""`ro approve`: an operator's ApprovalGranted, for the plan that was seen and no other."""
 
 import click
 
-from remediation_orchestrator.events import ApprovalGranted, Phase
+from remediation_orchestrator.events import ApprovalGranted
+from remediation_orchestrator.orchestrator.history import PLAN_DIGITS
+from remediation_orchestrator.orchestrator.routing.effects import asked_plan
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 
@@ -13,13 +15,26 @@ from .output import RefusedError
 
 @click.command("approve")
 @click.argument("name", metavar="ID")
+@click.option("--plan", "seen", metavar="DIGITS", default="", help="Only if this is the plan, as in `ro show`.")
 @operator_options
-def verb(broker: Broker, name: str, reason: str, by: str, as_json: bool) -> None:
+def verb(broker: Broker, name: str, seen: str, reason: str, by: str, as_json: bool) -> None:
     """Let a remediation that waits for an approval be judged for its run."""
-    operate(broker, name, reason=reason, by=by, as_json=as_json, fact=ApprovalGranted, follows=_follows)
+
+    def follows(_view: Projection, remediation: Remediation) -> str:
+        return _follows(remediation, seen)
+
+    operate(broker, name, reason=reason, by=by, as_json=as_json, fact=_fact, follows=follows)
 
 
-def _follows(view: Projection, remediation: Remediation) -> str:
-    if remediation.phase is not Phase.AWAITING_APPROVAL:
+def _fact(remediation: Remediation, by: str, reason: str) -> ApprovalGranted:
+    return ApprovalGranted(remediation.id, asked_plan(remediation), by, reason)
+
+
+def _follows(remediation: Remediation, seen: str) -> str:
+    plan = asked_plan(remediation)
+    if not plan or remediation.workflow is None:
         raise RefusedError(f"{remediation.id} is {remediation.phase} and awaits no approval")
-    return f"{remediation.id} is judged for its run, by the whole list of checks"
+    if not plan.startswith(seen):
+        raise RefusedError(f"{remediation.id} asks for plan {plan[:PLAN_DIGITS]}, not for {seen}: see `ro show`")
+    what = f"{remediation.workflow.id} on {remediation.target} (plan {plan[:PLAN_DIGITS]})"
+    return f"{remediation.id} is judged for {what}, by the whole list of checks"

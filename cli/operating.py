@@ -21,7 +21,7 @@ from .publishing import event_of, store
 from .reading import read_log
 from .running import run
 
-Saying = Callable[[RemediationId, str, str], OperatorFact]
+Saying = Callable[[Remediation, str, str], OperatorFact]
 Following = Callable[[Projection, Remediation], str]
 
 
@@ -89,7 +89,7 @@ async def _operate(
         if view.has_forgotten(remediation, datetime.now(UTC)):
             raise RefusedError(f"{remediation.id} is {remediation.phase}, {_why_forgotten(view, remediation)}")
         text = follows(view, remediation)
-        await publish(log, fact(remediation.id, by, reason), remediation.id, text, as_json=as_json)
+        await publish(log, fact(remediation, by, reason), remediation.id, text, as_json=as_json)
 
 
 def _why_forgotten(view: Projection, one: Remediation) -> str:

@@ -16,7 +16,11 @@ from .output import RefusedError
 @operator_options
 def verb(broker: Broker, name: str, reason: str, by: str, as_json: bool) -> None:
     """Refuse a remediation that waits for an approval its run."""
-    operate(broker, name, reason=reason, by=by, as_json=as_json, fact=ApprovalRejected, follows=_follows)
+    operate(broker, name, reason=reason, by=by, as_json=as_json, fact=_fact, follows=_follows)
+
+
+def _fact(remediation: Remediation, by: str, reason: str) -> ApprovalRejected:
+    return ApprovalRejected(remediation.id, by, reason)
 
 
 def _follows(view: Projection, remediation: Remediation) -> str:

@@ -15,7 +15,11 @@ from .operating import operate, operator_options
 @operator_options
 def verb(broker: Broker, name: str, reason: str, by: str, as_json: bool) -> None:
     """Judge a remediation again, as a new occurrence of its signal."""
-    operate(broker, name, reason=reason, by=by, as_json=as_json, fact=RetryRequested, follows=_follows)
+    operate(broker, name, reason=reason, by=by, as_json=as_json, fact=_fact, follows=_follows)
+
+
+def _fact(remediation: Remediation, by: str, reason: str) -> RetryRequested:
+    return RetryRequested(remediation.id, by, reason)
 
 
 def _follows(view: Projection, remediation: Remediation) -> str:

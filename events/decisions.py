@@ -229,6 +229,8 @@ class PhaseChanged(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
     outcome: Outcome | None = None
     failure_phase: FailurePhase | None = None
     execution: ExecutionId | None = None
+    plan: str = ""
+    """What a person is asked for, where the phase is AWAITING_APPROVAL: a grant has to name it."""
     message: str = ""
 
 

@@ -120,9 +120,10 @@ RunFact = WorkflowStarted | WorkflowCompleted | WorkflowFailed | WorkflowRevoked
 
 
 class ApprovalGranted(Struct, frozen=True, gc=False):
-    """A person allows a remediation to be judged for its run."""
+    """A person allows a remediation to be judged for its run. `plan` says for which: `identity.plan_of`."""
 
     remediation: RemediationId
+    plan: str
     by: str = ""
     reason: str = ""
 

@@ -58,6 +58,15 @@ def fingerprint_of(target: Target, name: str) -> Fingerprint:
     return Fingerprint(hashlib.sha256(msgspec.json.encode(parts)).hexdigest())
 
 
+def plan_of(workflow: WorkflowRef, target: Target) -> str:
+    """Identify what a person is asked for: the SHA-256, in hex, of `[workflow, file, parameters, target]`.
+
+    Nothing names a workflow's file yet, so it is `""`. Objects are sorted by their keys, at every depth."""
+    where = [target.cluster, target.namespace, target.kind, target.name]
+    plan = msgspec.json.encode([workflow.id, "", workflow.parameters, where], order="sorted")
+    return hashlib.sha256(plan).hexdigest()
+
+
 def position(sequence: int, index: int | None = None) -> Position:
     """Name the place of an event: `41`, or `42-3` for the fourth event of a frame."""
     return Position(str(sequence) if index is None else f"{sequence}-{index}")

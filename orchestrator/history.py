@@ -215,6 +215,10 @@ def run_views(entries: list[Entry]) -> list[RunView]:
     return list(runs.values())
 
 
+# Enough to tell the plans of one remediation apart, and few enough to be typed.
+PLAN_DIGITS = 12
+
+
 def says(event: Event) -> str:
     """One line for a person on what a record says."""
     match event:
@@ -225,7 +229,8 @@ def says(event: Event) -> str:
                 part for part in (_verdict(event.verdict), leads and f"→ {leads}", f"({attempt})") if part
             )
         case PhaseChanged():
-            return _joined(event.phase, event.outcome, event.failure_phase, f"because {event.because.kind}")
+            plan = event.plan and f"of plan {event.plan[:PLAN_DIGITS]}"
+            return _joined(event.phase, event.outcome, event.failure_phase, plan, f"because {event.because.kind}")
         case SignalReceived() | SignalResolved():
             return _joined(event.name, "on", str(event.target))
         case CreateWorkflow():

@@ -20,6 +20,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.orchestrator.routing.effects import asked_plan
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 
@@ -108,7 +109,15 @@ class Operators:
 
     def _approve(self) -> ApprovalGranted | None:
         asked = self._awaited()
-        return ApprovalGranted(self._dice.choice(asked), by="op", reason="go on") if asked else None
+        if not asked:
+            return None
+        chosen = self._dice.choice(asked)
+        return ApprovalGranted(chosen, self._plan(chosen), by="op", reason="go on")
+
+    def _plan(self, chosen: RemediationId) -> str:
+        """What was seen: what is asked for now, or now and then something that nobody asks for any more."""
+        known = self._view().remediations.get(chosen)
+        return asked_plan(known) if known is not None and self._dice.random() < 0.8 else "0" * 64
 
     def _reject(self) -> ApprovalRejected | None:
         asked = self._awaited()

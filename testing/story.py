@@ -9,6 +9,7 @@ import msgspec
 from remediation_orchestrator.events import (
     AnalysisCompleted,
     AnalysisFailed,
+    ApprovalGranted,
     CellName,
     Decision,
     ExecutionId,
@@ -30,6 +31,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.orchestrator.rehearsal import Rehearsal
+from remediation_orchestrator.orchestrator.routing.effects import asked_plan
 from remediation_orchestrator.orchestrator.routing.judge import judge
 from remediation_orchestrator.orchestrator.routing.policy import Policy, policy_of
 from remediation_orchestrator.orchestrator.routing.state import FingerprintHistory, Remediation
@@ -216,6 +218,11 @@ class Story:
         known = RemediationId(remediation)
         fact = AnalysisCompleted(known, target, chosen, approval_required=approval)
         return self.fact(at, fact, subjects.analysis(CELL, known))
+
+    def granted(self, at: float | datetime, remediation: str) -> Position:
+        """A person allows what a remediation asks for."""
+        known = self.cell.fold.view.remediations[RemediationId(remediation)]
+        return self.operator(at, ApprovalGranted(known.id, asked_plan(known)))
 
     def analysis_failed(self, at: float | datetime, remediation: str) -> Position:
         """An analyser cannot answer."""

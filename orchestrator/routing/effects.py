@@ -16,7 +16,7 @@ from remediation_orchestrator.events import (
     PhaseChanged,
     Position,
 )
-from remediation_orchestrator.events.identity import analysis_id
+from remediation_orchestrator.events.identity import analysis_id, plan_of
 
 from .backoff import counted
 from .durations import ZERO
@@ -115,6 +115,13 @@ def end_and_tell(
     )
 
 
+def asked_plan(remediation: Remediation) -> str:
+    """The plan that a person is asked for; "" where nobody is."""
+    if remediation.phase is not Phase.AWAITING_APPROVAL or remediation.workflow is None:
+        return ""
+    return plan_of(remediation.workflow, remediation.target)
+
+
 def change_of(remediation: Remediation, because: Because, at: datetime) -> PhaseChanged:
     """The change to tell of a remediation as it stands."""
     return PhaseChanged(
@@ -125,6 +132,7 @@ def change_of(remediation: Remediation, because: Because, at: datetime) -> Phase
         now=at,
         attempt=remediation.attempts,
         target=remediation.target,
+        plan=asked_plan(remediation),
     )
 
 

@@ -43,6 +43,7 @@ from remediation_orchestrator.events.codec import COMPLAINT_CHARACTERS_MAX
 from remediation_orchestrator.events.identity import position_key, remediation_of, run_number, signal_of
 
 from .effects import (
+    asked_plan,
     change_of,
     count_failure,
     end_and_tell,
@@ -134,7 +135,7 @@ def _analysis_failed(view: Projection, fact: AnalysisFailed, position: Position,
 
 def _approval_granted(view: Projection, fact: ApprovalGranted, position: Position, at: datetime) -> bool:
     remediation = view.remediations.get(fact.remediation)
-    if remediation is None or remediation.phase is not Phase.AWAITING_APPROVAL:
+    if remediation is None or not asked_plan(remediation) or fact.plan != asked_plan(remediation):
         return False
     view.remediations[remediation.id] = replace(remediation, phase=Phase.PENDING, until=None)
     view.ask(Judge(remediation.id, Because(Cause.APPROVED, position)))

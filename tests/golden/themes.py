@@ -38,7 +38,7 @@ from remediation_orchestrator.events import (
     WorkflowRevoked,
     subjects,
 )
-from remediation_orchestrator.events.identity import execution_id, remediation_id
+from remediation_orchestrator.events.identity import execution_id, plan_of, remediation_id
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 from remediation_orchestrator.testing.cell import Cell
 
@@ -217,6 +217,9 @@ async def analysis(cell: Cell, url: str) -> None:
         await cell.verdict(again)
 
 
+PLAN = plan_of(WorkflowRef("restart"), Target("checkout"))
+
+
 async def approvals(cell: Cell, url: str) -> None:
     """Granted is judged by the whole list, rejected and expired count nothing."""
     async with cell.orchestrated(POLICY):
@@ -227,14 +230,14 @@ async def approvals(cell: Cell, url: str) -> None:
             chosen = AnalysisCompleted(remediation_id(signal), None, WorkflowRef("restart"), 0.6, True)
             await cell.tell(chosen)
             await reaches(cell, signal, Phase.AWAITING_APPROVAL)
-        await cell.tell(ApprovalGranted(remediation_id(granted), by="ops", reason="fine"))
+        await cell.tell(ApprovalGranted(remediation_id(granted), PLAN, by="ops", reason="fine"))
         await proceeds(cell, granted, 2)
-        await cell.tell(ApprovalGranted(remediation_id(busy), by="ops", reason="fine"))
+        await cell.tell(ApprovalGranted(remediation_id(busy), PLAN, by="ops", reason="fine"))
         await objects(cell, busy, 2, Block, Reason.RESOURCE_BUSY)
         await cell.tell(ApprovalRejected(remediation_id(rejected), by="ops", reason="not now"))
         await reaches(cell, rejected, Phase.FAILED)
         await reaches(cell, expired, Phase.TIMED_OUT)
-        await cell.tell(ApprovalGranted(remediation_id(expired), by="ops", reason="too late"))
+        await cell.tell(ApprovalGranted(remediation_id(expired), PLAN, by="ops", reason="too late"))
         await completes(cell, granted)
         await objects(cell, busy, 3, Block, Reason.RECENTLY_REMEDIATED)
         await proceeds(cell, busy, 4)

@@ -46,6 +46,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.orchestrator.rehearsal import Rehearsal
 from remediation_orchestrator.orchestrator.routing.checks import decide
+from remediation_orchestrator.orchestrator.routing.effects import asked_plan
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 from remediation_orchestrator.orchestrator.routing.snapshot import Head, Image, SnapshotError, restore
@@ -184,12 +185,17 @@ class Cell(RuleBasedStateMachine):
         name = self.remediation(back)
         self.fact(AnalysisFailed(name), subjects.analysis(MAIN, name))
 
-    @rule(
-        back=picks, act=st.sampled_from([ApprovalGranted, ApprovalRejected, RemediationCancelled, RetryRequested])
-    )
-    def operate(self, back: int, act: type[ApprovalGranted]) -> None:
+    @rule(back=picks, act=st.sampled_from([ApprovalRejected, RemediationCancelled, RetryRequested]))
+    def operate(self, back: int, act: type[ApprovalRejected]) -> None:
         """An operator acts on a remediation."""
         self.operator(act(self.remediation(back)))
+
+    @rule(back=picks, seen=st.booleans())
+    def grant(self, back: int, seen: bool) -> None:
+        """An operator allows what a remediation asks for, or what it does not."""
+        known = self.cell.fold.view.remediations.get(self.remediation(back))
+        plan = asked_plan(known) if known is not None and seen else "another"
+        self.operator(ApprovalGranted(self.remediation(back), plan))
 
     @rule(name=names, place=targets, workflow=workflows, by=st.sampled_from(["F", "T", "both", "shared"]))
     def clear(self, name: str, place: Target, workflow: str | None, by: str) -> None:

@@ -43,7 +43,7 @@ TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "contract.md").read_text()
 RR = RemediationId("rr-1")
 OPERATOR_FACTS: tuple[subjects.OperatorFact, ...] = (
-    ApprovalGranted(RR),
+    ApprovalGranted(RR, "0" * 64),
     ApprovalRejected(RR),
     BlockCleared(),
     RemediationCancelled(RR),

@@ -72,7 +72,7 @@ def test_every_fact_has_its_subject() -> None:
 @pytest.mark.parametrize(
     ("fact", "verb"),
     [
-        (ApprovalGranted(RR), "approve"),
+        (ApprovalGranted(RR, ""), "approve"),
         (ApprovalRejected(RR), "reject"),
         (BlockCleared(F), "clear"),
         (RemediationCancelled(RR), "cancel"),

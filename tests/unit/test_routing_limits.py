@@ -158,11 +158,27 @@ def test_defect_14_an_approval_is_judged_by_the_whole_list() -> None:
     assert story.phase(ONE) == "AwaitingApproval"
     story.signal(2, "Other")
     story.completed(3, "wfe-3")
-    granted = story.operator(4, ApprovalGranted(ONE))
+    granted = story.granted(4, ONE)
     assert (story.last.because.kind, story.last.because.position) == ("approved", granted)
     assert story.verdict == Block(
         Reason.RECENTLY_REMEDIATED, until=minute(8), of=RemediationId("rr-3"), remaining=240.0
     )
+
+
+def test_a_grant_of_another_plan_than_is_asked_for_changes_nothing() -> None:
+    """What was seen is what is allowed: the same remediation asks for another workflow by now."""
+    story = analysing()
+    story.analysed(1, ONE, workflow="reboot", approval=True)
+    seen = story.changes[-1].plan
+    story.wait(17)  # Nobody answers in time, and somebody asks again.
+    story.operator(18, RetryRequested(ONE))
+    story.analysed(19, ONE, workflow="restart", approval=True)
+    before = story.state()
+    story.operator(20, ApprovalGranted(ONE, seen))
+    assert (story.phase(ONE), story.changes[-1].plan != seen) == ("AwaitingApproval", True)
+    assert story.state() == before
+    story.granted(21, ONE)
+    assert story.verdict == Proceed()
 
 
 def test_a_rejected_approval_has_failed_and_counts_nothing() -> None:
@@ -190,7 +206,7 @@ def test_an_approval_of_what_waits_for_none_changes_nothing() -> None:
     story = Story()
     story.signal(0)
     before = story.state()
-    story.operator(1, ApprovalGranted(RR))
+    story.operator(1, ApprovalGranted(RR, ""))
     story.operator(2, ApprovalRejected(RR))
     assert story.state() == before
 
