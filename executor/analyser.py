@@ -69,17 +69,19 @@ class Analyser:
         """Answer one command, once, for as long as it takes."""
         remediation, fact = self._answer(delivery)
         if remediation is None:
-            log.error("unanswerable", extra={"command": delivery.subject, "sequence": delivery.sequence})
+            log.error(
+                "unanswerable", extra={"command": delivery.command.subject, "sequence": delivery.command.sequence}
+            )
         else:
             await self._tell(remediation, fact, delivery)
         try:
             await delivery.acknowledge()
         except DeliveryError as error:  # It comes again, and its answer is found.
-            log.warning("unacknowledged", extra={"command": delivery.subject, "error": str(error)})
+            log.warning("unacknowledged", extra={"command": delivery.command.subject, "error": str(error)})
 
     def _answer(self, delivery: Delivery) -> tuple[RemediationId | None, Fact]:
         try:
-            command = _read(delivery, self._now())
+            command = _read(delivery)
             chosen = choose(self._catalog().workflows.values(), command)
         except (RecursionError, ValueError, OverflowError) as error:
             remediation = _named(delivery)
@@ -108,15 +110,15 @@ class Analyser:
 
     def _attributes(self, delivery: Delivery) -> Attributes:
         try:
-            cause = read_attributes(delivery.payload)
+            cause = read_attributes(delivery.command.payload)
         except RecursionError:
             cause = None
         return Attributes(
-            id=f"analysis-{delivery.sequence}",
+            id=f"analysis-{delivery.command.sequence}",
             source=source(self._log.cell, f"analyser/{self.name}"),
             time=self._now(),
             subject=cause.subject if cause else "",
-            causationid=position(delivery.sequence),
+            causationid=position(delivery.command.sequence),
             correlationid=cause.correlationid if cause else "",
             traceparent=cause.traceparent if cause else "",
         )
@@ -143,11 +145,11 @@ def _answers(last: StoredMessage, delivery: Delivery) -> bool:
     except RecursionError:  # Nested without end: no answer of ours.
         return False
     cause = attributes.causationid if attributes else ""
-    return cause.isdigit() and int(cause) >= delivery.sequence
+    return cause.isdigit() and int(cause) >= delivery.command.sequence
 
 
-def _read(delivery: Delivery, now: datetime) -> AnalyzeSignal:
-    match decode(StoredMessage(delivery.sequence, now, delivery.subject, delivery.payload)):
+def _read(delivery: Delivery) -> AnalyzeSignal:
+    match decode(delivery.command):
         case [Recorded(event=AnalyzeSignal() as command)]:
             return command
         case [wrong]:
@@ -159,10 +161,10 @@ def _read(delivery: Delivery, now: datetime) -> AnalyzeSignal:
 def _named(delivery: Delivery) -> RemediationId | None:
     """The remediation of a command that cannot be read: what it still says, else what its subject says."""
     try:
-        named = msgspec.json.decode(delivery.payload, type=_Command).data.remediation
+        named = msgspec.json.decode(delivery.command.payload, type=_Command).data.remediation
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         named = ""
-    for text in (named, delivery.subject.rpartition(".")[2]):
+    for text in (named, delivery.command.subject.rpartition(".")[2]):
         found = _REMEDIATION.match(text)
         if found:
             return RemediationId(found[0])

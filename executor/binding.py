@@ -11,8 +11,10 @@ from pathlib import Path
 
 from remediation_orchestrator.events import CreateWorkflow, FailureReason, Target
 
-from .catalog import PLACEHOLDER, TARGET_PARTS, Catalog, Workflow, environment_name
+from .catalog import PLACEHOLDER, TARGET_PARTS, Workflow, environment_name
 
+ENGINE = "script"
+"""The engine that is here; a file of another one is another executor's."""
 PASSED_ON = ("PATH", "HOME", "LANG")
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 # Linux takes no single argument or variable of more than 128 KiB.
@@ -36,19 +38,11 @@ class Bound:
     folder: Path
 
 
-def find_workflow(catalog: Catalog, name: str) -> Workflow:
-    """Return the workflow of this id. Raises RefusedError where the catalog has none that is whole."""
-    found = catalog.workflows.get(name)
-    if found is None:
-        raise RefusedError(FailureReason.CONFIGURATION_ERROR, f"the catalog has no workflow {name!r:.200}")
-    return found
-
-
 def bind(workflow: Workflow, command: CreateWorkflow, around: Mapping[str, str]) -> Bound:
     """Make the argument list and environment of one run. Raises RefusedError. `around` is our environment."""
     says = workflow.says
-    if says.engine != "script" or says.script is None:
-        raise RefusedError(FailureReason.UNSUPPORTED_ENGINE, f"no engine {says.engine!r} here, only 'script'")
+    assert says.engine == ENGINE
+    assert says.script is not None
     parameters = _parameters(workflow, command.workflow.parameters)
     values = {f"target.{part}": _part(command.target, part) for part in TARGET_PARTS}
     values |= {f"parameters.{name}": text for name, text in parameters.items()}

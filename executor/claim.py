@@ -1,4 +1,5 @@
-"""Claim an execution, and read what stands on its subject. The first record there decides who may begin.
+"""What stands on an execution's subject, and who may do what there. The first start or end there that is valid
+decides who may begin; junk, before it or behind it, decides nothing.
 
 A claim says in its id which delivery of which command it was made under, as `claim-<sequence>-<number>`, so that
 whoever meets it later can tell a run that was given up from one that somebody still works on."""
@@ -22,22 +23,26 @@ from remediation_orchestrator.events.codec import attributes_of
 from .lease import Delivery
 
 _CLAIM = re.compile(r"claim-([0-9]{1,19})-([0-9]{1,9})")
+# So many deliveries after the one that was claimed prove that nobody confirms the run. The broker makes one when
+# nobody confirmed for `ack_wait`, but also where a server that crashed forgot a confirmation, or where an executor
+# that was frozen meanwhile passes a command on. One such is no proof; two in a row, with no confirmation that
+# would have put the second off, are.
+DELIVERIES_OF_A_LOST_RUN = 2
 
 
 @dataclass(frozen=True)
 class Free:
-    """Nothing stands there that can be read as a start or an end, but something stands there."""
-
-    sequence: int
+    """Nothing valid stands there."""
 
 
 @dataclass(frozen=True)
 class Started:
-    """Somebody has begun. `command` and `delivery` are of the claim, where it says them."""
+    """Somebody has begun. `command` and `delivery` are of the claim, where it says them; `digest` of its file."""
 
     sequence: int
     recorded_at: datetime
     executor: str
+    digest: str
     command: int | None
     delivery: int | None
 
@@ -54,24 +59,23 @@ Standing = Free | Started | Ended
 
 def claim_id(delivery: Delivery) -> str:
     """Name the delivery under which a claim is made."""
-    return f"claim-{delivery.sequence}-{delivery.number}"
+    return f"claim-{delivery.command.sequence}-{delivery.number}"
 
 
-def standing(message: StoredMessage) -> Standing:
-    """Read the newest record of an execution's subject."""
-    try:
-        events = [one.event for one in decode(message) if isinstance(one, Recorded)]
-    except RecursionError:  # Nested without end: no start and no end.
-        return Free(message.sequence)
+def standing_after(standing: Standing, message: StoredMessage) -> Standing:
+    """What stands on an execution's subject behind its next record. Of two starts the first counts."""
+    events = [one.event for one in decode(message) if isinstance(one, Recorded)]
+    if isinstance(standing, Ended):
+        return standing
     if any(isinstance(one, WorkflowCompleted | WorkflowFailed | WorkflowRevoked) for one in events):
         return Ended(message.sequence)
     started = next((one for one in events if isinstance(one, WorkflowStarted)), None)
-    if started is None:
-        return Free(message.sequence)
+    if started is None or isinstance(standing, Started):
+        return standing
     attributes = attributes_of(message.payload)
     claim = _CLAIM.fullmatch(attributes.id) if attributes else None
     command, delivery = (int(claim[1]), int(claim[2])) if claim else (None, None)
-    return Started(message.sequence, message.recorded_at, started.executor, command, delivery)
+    return Started(message.sequence, message.recorded_at, started.executor, started.digest, command, delivery)
 
 
 def execution_of(subject: str) -> ExecutionId:
@@ -81,12 +85,12 @@ def execution_of(subject: str) -> ExecutionId:
 
 def is_duplicate(found: Started, delivery: Delivery) -> bool:
     """Whether the run is of another message of this command: whoever has that one answers it."""
-    return found.command is not None and found.command != delivery.sequence
+    return found.command is not None and found.command != delivery.command.sequence
 
 
 def is_lost(found: Started, delivery: Delivery) -> bool:
-    """Whether whoever began has given up: this delivery was made after the one that was claimed.
+    """Whether nobody confirms the run any more, by the count of deliveries since the one that was claimed.
 
-    The broker makes another only when the last was not confirmed for `ack_wait`, and a run is killed after half
-    of it. A claim that does not say its delivery is judged by the count alone."""
-    return delivery.number > (found.delivery if found.delivery is not None else 1)
+    A claim that does not say its delivery is judged as if it had been made under the first."""
+    claimed = found.delivery if found.delivery is not None else 1
+    return delivery.number >= claimed + DELIVERIES_OF_A_LOST_RUN

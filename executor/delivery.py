@@ -4,10 +4,15 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from remediation_orchestrator.bus.feed import placed, recorded_at
+from remediation_orchestrator.bus.topology import NANOSECONDS
+from remediation_orchestrator.events import StoredMessage
+
 from .lease import DeliveryError
 
 _IN_PROGRESS = b"+WPI"
 _ACKNOWLEDGED = b"+ACK"
+_NOT_NOW = b'-NAK {"delay": %d}'
 
 
 class NatsDelivery:
@@ -17,21 +22,15 @@ class NatsDelivery:
         self._message = message
         self._connection = connection
         self._answer_wait = answer_wait
+        sequence, _, nanoseconds, _ = placed(message.reply)
+        self._command = StoredMessage(
+            sequence, recorded_at(nanoseconds), message.subject, message.data, message.headers or None
+        )
 
     @property
-    def subject(self) -> str:
-        """The command's subject."""
-        return self._message.subject
-
-    @property
-    def payload(self) -> bytes:
-        """The command's bytes."""
-        return self._message.data
-
-    @property
-    def sequence(self) -> int:
-        """The sequence of its message in the stream."""
-        return self._message.metadata.sequence.stream
+    def command(self) -> StoredMessage:
+        """The command as it is stored."""
+        return self._command
 
     @property
     def number(self) -> int:
@@ -45,6 +44,10 @@ class NatsDelivery:
     async def acknowledge(self) -> None:
         """Tell the broker that it is done. Raises DeliveryError."""
         await self._say(_ACKNOWLEDGED)
+
+    async def pass_on(self, seconds: float) -> None:
+        """Have it delivered again after so long, to whoever asks then. Raises DeliveryError."""
+        await self._say(_NOT_NOW % int(seconds * NANOSECONDS))
 
     async def _say(self, word: bytes) -> None:
         """As a request, because a published word may be lost with its connection and nobody would know."""

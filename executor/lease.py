@@ -1,16 +1,26 @@
 """How long a delivered command is surely ours: half of `ack_wait`, from its delivery or its last confirmation.
 
-After all of `ack_wait` the broker gives the command to somebody else, who reports our run lost. So a lease that
-has lapsed never comes back, whatever is confirmed later: the run under it is killed well before that report."""
+After all of `ack_wait` the broker gives the command to somebody else, who in the end reports our run lost. The
+broker answers a confirmation also when it has done so, so an answer alone proves nothing. What proves it is that
+each confirmation was answered before the one before it had run out, back to a delivery that the broker cannot have
+made before we asked for one. So a lease that has lapsed never comes back, whatever is confirmed later, and one
+that was handled too late never begins: the run under it is killed well before it is reported."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from remediation_orchestrator.bus.port import LogError
+from remediation_orchestrator.events import StoredMessage
+
 log = logging.getLogger(__name__)
+
+# A turn costs its executor and the broker about a millisecond each, so a thousand such commands take a core.
+PASS_ON_SECONDS = 1.0
+PASS_ON_SECONDS_MAX = 10.0
 
 
 class DeliveryError(Exception):
@@ -21,16 +31,8 @@ class Delivery(Protocol):
     """One delivery of a command by the broker."""
 
     @property
-    def subject(self) -> str:
-        """The command's subject, which names its execution."""
-
-    @property
-    def payload(self) -> bytes:
-        """The command as it is stored; it may be anything."""
-
-    @property
-    def sequence(self) -> int:
-        """The sequence of the command's message in the log."""
+    def command(self) -> StoredMessage:
+        """The command as it is stored. Its subject names its execution; its payload may be anything."""
 
     @property
     def number(self) -> int:
@@ -42,6 +44,9 @@ class Delivery(Protocol):
     async def acknowledge(self) -> None:
         """Tell the broker that it is answered, and wait for its answer. Raises DeliveryError."""
 
+    async def pass_on(self, seconds: float) -> None:
+        """Have it delivered again, to whoever asks, after so long. Raises DeliveryError."""
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -51,13 +56,18 @@ class Pace:
 
     @property
     def confirm_every(self) -> float:
-        """Three times in every `ack_wait`, so that one lost confirmation changes nothing."""
-        return self.ack_wait / 3
+        """Twice in every lease, so that one lost confirmation changes nothing."""
+        return self.ack_wait / 4
 
     @property
     def confirm_again(self) -> float:
         """So soon after a confirmation that was not answered."""
         return self.ack_wait / 30
+
+    @property
+    def answer_wait(self) -> float:
+        """How long an answer is waited for: one that is lost leaves time to ask again within the lease."""
+        return self.ack_wait / 10
 
     @property
     def lease(self) -> float:
@@ -69,16 +79,29 @@ class Pace:
         """How long a script may take to end when asked to; it is dead before another executor is asked."""
         return min(5.0, self.ack_wait / 6)
 
+    @property
+    def pull(self) -> float:
+        """How long one asks for a delivery before asking anew: a lease counts from there."""
+        return min(5.0, self.ack_wait / 10)
+
+    def pass_on_after(self, number: int) -> float:
+        """How soon a command that we cannot run is another's turn: at first soon, for others have it; then seldom,
+        for perhaps nobody does. Within the five minutes that it has to begin, that are some fifty turns."""
+        return min(PASS_ON_SECONDS * (1 + (number - 1) / 4), PASS_ON_SECONDS_MAX, self.ack_wait)
+
 
 class Lease:
-    """Whether a delivered command is still surely ours. `since` and `monotonic` are of one clock."""
+    """Whether a delivered command is still surely ours. `since`: the broker had not delivered it yet. It is of the
+    clock `monotonic`, as are all instants here. `prove`, where it is set, looks at each confirmation whether the
+    run is still to go on, and raises LogError where that cannot be seen."""
 
-    def __init__(self, pace: Pace, monotonic: Callable[[], float]) -> None:
+    def __init__(self, pace: Pace, monotonic: Callable[[], float], since: float) -> None:
         self.pace = pace
         self._monotonic = monotonic
-        self.confirmed_at = monotonic()
+        self.confirmed_at = since
         self._lost = False
         self.changed = asyncio.Event()
+        self.prove: Callable[[], Awaitable[None]] | None = None
 
     @property
     def lost(self) -> bool:
@@ -94,9 +117,11 @@ class Lease:
 
 
 @asynccontextmanager
-async def confirming(delivery: Delivery, pace: Pace, monotonic: Callable[[], float]) -> AsyncIterator[Lease]:
-    """Confirm a delivery for as long as this is entered."""
-    lease = Lease(pace, monotonic)
+async def confirming(
+    delivery: Delivery, pace: Pace, monotonic: Callable[[], float], since: float
+) -> AsyncIterator[Lease]:
+    """Confirm a delivery for as long as this is entered. `since`: it had not been made yet."""
+    lease = Lease(pace, monotonic, since)
     task = asyncio.create_task(_confirm(delivery, lease, monotonic))
     try:
         yield lease
@@ -105,12 +130,15 @@ async def confirming(delivery: Delivery, pace: Pace, monotonic: Callable[[], flo
 
 
 async def _confirm(delivery: Delivery, lease: Lease, monotonic: Callable[[], float]) -> None:
-    while True:
+    while not lease.lost:
         asked_at = monotonic()
         try:
             await delivery.confirm()
-        except DeliveryError as error:
-            log.warning("unconfirmed", extra={"command": delivery.subject, "error": str(error)})
+            if lease.prove is not None:
+                async with asyncio.timeout(lease.pace.answer_wait):
+                    await lease.prove()
+        except (DeliveryError, LogError, TimeoutError) as error:
+            log.warning("unconfirmed", extra={"command": delivery.command.subject, "error": str(error)})
             await asyncio.sleep(lease.pace.confirm_again)
         else:
             lease.confirm(asked_at)

@@ -1,28 +1,52 @@
-"""Ask for work only where somebody can answer.
+"""Ask for work only where somebody can answer, and know since when each delivery can have been made.
 
 FastStream asks again at once, and for ever, when a pull fails at once: while the broker is away that took a core
-and a log line for each try. A pull under this patience fails as slowly as one that finds nothing."""
+and a log line for each try. A pull under this patience fails as slowly as one that finds nothing. Each question
+has an inbox of its own, so what arrives there was delivered after it was asked, however late it is looked at."""
 
 import asyncio
+from collections.abc import Callable
 
+import msgspec
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.errors import APIError
+
+from remediation_orchestrator.bus.api import API
+from remediation_orchestrator.bus.topology import NANOSECONDS
 
 # A lost connection is only seen by looking. A broker that is back waits no longer than this for its executor.
 LOOK_SECONDS = 0.1
 # After a refusal: a leader is being elected, the consumer is gone, the connection was lost meanwhile.
 REST_SECONDS = 0.5
+# The broker says when a question has run out. Where it is silent for so long after that, it will not.
+LATE_SECONDS = 1.0
+_STATUS = "Status"
+_NOTHING_CAME = "408"
+
+
+class Asked(Msg):
+    """A message, and an instant before the broker delivered it."""
+
+    asked_at: float
 
 
 class PatientPull:
     """A pull subscription in the place of the one that it wraps."""
 
-    def __init__(self, subscription: JetStreamContext.PullSubscription, connection: Client) -> None:
+    def __init__(
+        self,
+        subscription: JetStreamContext.PullSubscription,
+        connection: Client,
+        stream: str,
+        durable: str,
+        monotonic: Callable[[], float],
+    ) -> None:
         self._subscription = subscription
         self._connection = connection
+        self._subject = f"{API}.CONSUMER.MSG.NEXT.{stream}.{durable}"
+        self._monotonic = monotonic
 
     async def fetch(self, batch: int, timeout: float) -> list[Msg]:  # noqa: ASYNC109 - FastStream calls it so
         """Wait for messages. Raises TimeoutError of nats-py where there are none, for whatever reason."""
@@ -30,13 +54,40 @@ class PatientPull:
             await asyncio.sleep(LOOK_SECONDS)
             raise nats.errors.TimeoutError
         try:
-            return await self._subscription.fetch(batch, timeout)
+            return [await self._ask(batch, timeout)]
         except nats.errors.TimeoutError:
             raise
-        except (nats.errors.Error, APIError, OSError) as error:
+        except (nats.errors.Error, OSError) as error:
             await asyncio.sleep(REST_SECONDS)
             raise nats.errors.TimeoutError from error
 
     async def unsubscribe(self) -> None:
         """End the subscription."""
         await self._subscription.unsubscribe()
+
+    async def _ask(self, batch: int, seconds: float) -> Msg:
+        """Ask for one message. Raises as fetch does, or the error of a refusal."""
+        assert batch == 1  # A slot takes nothing before it can begin it.
+        inbox = self._connection.new_inbox()
+        answers = await self._connection.subscribe(inbox)
+        try:
+            asked_at = self._monotonic()
+            body = {"batch": 1, "expires": int(seconds * NANOSECONDS)}
+            await self._connection.publish(self._subject, msgspec.json.encode(body), reply=inbox)
+            message = await answers.next_msg(seconds + LATE_SECONDS)
+        finally:
+            await answers.unsubscribe()
+        status = (message.headers or {}).get(_STATUS) if not message.reply else None
+        if status == _NOTHING_CAME:
+            raise nats.errors.TimeoutError
+        if status is not None:
+            raise nats.errors.Error(f"the broker refuses to deliver: {status}")
+        return _asked(message, asked_at)
+
+
+def _asked(message: Msg, asked_at: float) -> Asked:
+    asked = Asked(
+        message._client, message.subject, message.reply, message.data, message.headers, _sid=message._sid
+    )
+    asked.asked_at = asked_at
+    return asked

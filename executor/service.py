@@ -32,7 +32,7 @@ from .consumers import ensure_consumer
 from .delivery import NatsDelivery
 from .folder import CatalogFolder
 from .lease import Lease, Pace, confirming
-from .patience import PatientPull
+from .patience import Asked, PatientPull
 from .script import run_script
 from .supervisor import instant
 from .watchdog import Probe, watch_consumers, why_no_work
@@ -49,8 +49,6 @@ ANALYSER = "analyser"
 KINDS = {EXECUTOR: "workflow", ANALYSER: "analyze"}
 """The durable consumers, and the kind of commands of each."""
 ACK_WAIT = 30.0
-# A pull ends after this long and is asked again, so that a lost one is missed soon.
-PULL_SECONDS = 5.0
 # Beyond the grace of a stop, so long is tried to report what was killed; what is not reported then is found lost.
 REPORT_SECONDS = 20.0
 
@@ -79,22 +77,22 @@ async def run_executor(
     async with connected(url, name=EXECUTOR) as connection:
         await JetStreamLog.open(connection, cell)
         waits = [await _ensure(connection, cell, durable, kind, settings) for durable, kind in KINDS.items()]
-    broker = make_broker(url, Pace(min(waits)), settings.grace)
+    pace = Pace(min(waits))
+    broker = make_broker(url, pace, settings.grace)
     await broker.connect()
     event_log = await JetStreamLog.open(broker.connection, cell)
     worker = Worker(executor_id(), surroundings(event_log, settings.workflows))
     logging.getLogger("faststream").setLevel(logging.WARNING)
-    _subscribe_workers(broker, cell, worker, settings.slots)
+    _subscribe_workers(broker, cell, worker, settings.slots, pace)
     if settings.analyses:
-        _subscribe_analyser(
-            broker, cell, Analyser(executor_id(), event_log, CatalogFolder(settings.workflows), utc)
-        )
+        analyser = Analyser(executor_id(), event_log, CatalogFolder(settings.workflows), utc)
+        _subscribe_analyser(broker, cell, analyser, pace)
     following = asyncio.create_task(follow_cancels(broker.connection, cell, worker))
     watching = asyncio.create_task(watch_consumers(broker.connection, stream_name(cell), tuple(KINDS)))
     stopping = asyncio.create_task(stop.wait())
     try:
         await broker.start()
-        _be_patient(broker)
+        _be_patient(broker, cell)
         if tell is not None:
             tell(partial(why_no_work, broker.connection, stream_name(cell), tuple(KINDS)))
         log.info("executor ready", extra={"executor": worker.executor, "cell": cell, "slots": settings.slots})
@@ -133,17 +131,23 @@ def surroundings(event_log: JetStreamLog, workflows: Path) -> Surroundings:
 class Confirming(BaseMiddleware[Any, Any]):
     """Confirms a delivery while its handler runs, and tells the handler how long it is surely its own."""
 
-    def __init__(self, message: Msg, /, *, context: ContextRepo, broker: NatsBroker, pace: Pace) -> None:
+    def __init__(
+        self, message: Msg, /, *, context: ContextRepo, broker: NatsBroker, pace: Pace, began_at: float
+    ) -> None:
         super().__init__(message, context=context)
         self._broker = broker
         self._pace = pace
+        self._began_at = began_at
 
     async def consume_scope(
         self, call_next: Callable[[StreamMessage[Msg]], Awaitable[Any]], msg: StreamMessage[Msg]
     ) -> Any:
         """Go on with the delivery and its lease in the context."""
-        delivery = NatsDelivery(msg.raw_message, self._broker.connection, self._pace.confirm_every / 2)
-        async with confirming(delivery, self._pace, instant) as lease:
+        message = msg.raw_message
+        delivery = NatsDelivery(message, self._broker.connection, self._pace.answer_wait)
+        # FastStream's own first question, asked before ours take its place, was not before the executor began.
+        since = message.asked_at if isinstance(message, Asked) else self._began_at
+        async with confirming(delivery, self._pace, instant, since) as lease:
             with self.context.scope("delivery", delivery), self.context.scope("lease", lease):
                 return await call_next(msg)
 
@@ -160,7 +164,7 @@ def make_broker(url: str, pace: Pace, grace: float) -> NatsBroker:
         logger=log,
         log_level=logging.DEBUG,
     )
-    broker.add_middleware(partial(Confirming, broker=broker, pace=pace))
+    broker.add_middleware(partial(Confirming, broker=broker, pace=pace, began_at=instant()))
     return broker
 
 
@@ -192,38 +196,39 @@ async def _ensure(connection: Client, cell: CellName, durable: str, kind: str, s
     return await ensure_consumer(connection, cell, durable, subject, settings.ack_wait)
 
 
-def _subscribe_workers(broker: NatsBroker, cell: CellName, worker: Worker, slots: int) -> None:
+def _subscribe_workers(broker: NatsBroker, cell: CellName, worker: Worker, slots: int, pace: Pace) -> None:
     async def on_create_workflow(delivery: InContext[NatsDelivery], lease: InContext[Lease]) -> None:
         await worker.handle(delivery, lease)
 
     for _ in range(slots):
-        _slot(broker, cell, EXECUTOR)(on_create_workflow)
+        _slot(broker, cell, EXECUTOR, pace)(on_create_workflow)
 
 
-def _subscribe_analyser(broker: NatsBroker, cell: CellName, analyser: Analyser) -> None:
+def _subscribe_analyser(broker: NatsBroker, cell: CellName, analyser: Analyser, pace: Pace) -> None:
     async def on_analyze_signal(delivery: InContext[NatsDelivery]) -> None:
         await analyser.handle(delivery)
 
-    _slot(broker, cell, ANALYSER)(on_analyze_signal)
+    _slot(broker, cell, ANALYSER, pace)(on_analyze_signal)
 
 
-def _slot(broker: NatsBroker, cell: CellName, durable: str) -> PullStreamSubscriber:
+def _slot(broker: NatsBroker, cell: CellName, durable: str, pace: Pace) -> PullStreamSubscriber:
     """One slot: `PullSub(1)` waits for nobody else's run, and takes nothing before it can begin it."""
     return broker.subscriber(
         subjects.commands(cell, KINDS[durable]),
         stream=JStream(stream_name(cell), declare=False),
         durable=durable,
-        pull_sub=PullSub(batch_size=1, timeout=PULL_SECONDS),
+        pull_sub=PullSub(batch_size=1, timeout=pace.pull),
         ack_policy=AckPolicy.MANUAL,
         decoder=_as_it_is,
     )
 
 
-def _be_patient(broker: NatsBroker) -> None:
-    """Let every slot rest while there is nobody to ask."""
+def _be_patient(broker: NatsBroker, cell: CellName) -> None:
+    """Let every slot rest while there is nobody to ask, and know since when it asks."""
     for subscriber in broker.subscribers:
         if isinstance(subscriber, PullStreamSubscriber) and subscriber.subscription is not None:
-            patient = PatientPull(subscriber.subscription, broker.connection)
+            durable = subscriber.extra_options["durable"]
+            patient = PatientPull(subscriber.subscription, broker.connection, stream_name(cell), durable, instant)
             subscriber.subscription = patient  # type: ignore[assignment]  # It is what FastStream asks of it.
 
 

@@ -1,43 +1,39 @@
 """Answer commands to run a workflow: claim, run, report. It never asks whether a run is wise.
 
-A command is claimed by its id, which its subject tells: nothing that is wrong with the rest keeps it from being
-claimed and answered. Somebody else's run is never run again."""
+What it cannot run it leaves to others, and claims nothing. What it has claimed it answers, as what it was when it
+was claimed. Somebody else's run is never run again."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from remediation_orchestrator.bus.port import EventLog, LogError, StaleWriteError
 from remediation_orchestrator.events import (
-    CreateWorkflow,
     ExecutionId,
     Fact,
     FailureReason,
-    Recorded,
-    StoredMessage,
-    Undecodable,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowStarted,
-    decode,
     encode,
-    subjects,
 )
 from remediation_orchestrator.events.codec import Attributes, attributes_of, source
 from remediation_orchestrator.events.identity import position
 
-from .binding import Bound, RefusedError, bind, find_workflow
-from .catalog import Catalog, Workflow
-from .claim import Ended, Free, Started, claim_id, execution_of, is_duplicate, is_lost, standing
+from .assignment import Assignment, Junk, NotServed, assign
+from .catalog import Catalog
+from .claim import Ended, Free, Started, claim_id, execution_of, is_duplicate, is_lost
 from .lease import Delivery, DeliveryError, Lease
+from .place import Place
 from .script import Failed, Job, Outcome, Stop, Succeeded
 
 log = logging.getLogger(__name__)
 
-# What reading a command may raise: it is nested without end, or a number in it is too large to be written.
-UNREADABLE = (RecursionError, ValueError, OverflowError)
+# Of so many workflows that are not served it is remembered that it was said; far more than a cell has.
+UNSERVED_MAX = 1_000
 
 Engine = Callable[[Job, Lease, Stop], Awaitable[Outcome]]
 
@@ -59,6 +55,8 @@ class Surroundings:
 class _Held:
     """An execution that this process has in hand. It is remembered while a claim of ours may be stored."""
 
+    place: Place
+    assignment: Assignment | None = None
     stop: Stop = field(default_factory=Stop)
     asked_at: dict[int, float] = field(default_factory=dict)
     perhaps_ours: bool = False
@@ -73,6 +71,7 @@ class Worker:
         self.executor = executor
         self._around = around
         self._held: dict[ExecutionId, _Held] = {}
+        self._unserved: set[tuple[str, str]] = set()
 
     def cancel(self, execution: ExecutionId, reason: str) -> None:
         """End a run, if it is here."""
@@ -87,16 +86,16 @@ class Worker:
 
     async def handle(self, delivery: Delivery, lease: Lease) -> None:
         """Answer one delivery of a command. What is left unanswered is delivered again."""
-        execution = execution_of(delivery.subject)
+        execution = execution_of(delivery.command.subject)
         held = self._held.get(execution)
         if held is not None and held.active:
             return  # Another slot of ours has it in hand; should that one fail, this comes again.
-        held = self._held.setdefault(execution, _Held())
+        held = self._held.setdefault(execution, _Held(Place(self._around.log, execution)))
         held.active = True
-        held.asked_at[delivery.number] = self._around.monotonic()
+        held.asked_at.setdefault(delivery.number, self._around.monotonic())
         answered = False
         try:
-            answered = await self._answer(execution, held, delivery, lease)
+            answered = await self._answer(held, delivery, lease)
         finally:
             held.active = False
             if answered or not held.perhaps_ours:
@@ -104,36 +103,43 @@ class Worker:
         if answered:
             await self._acknowledge(delivery)
 
-    async def _answer(self, execution: ExecutionId, held: _Held, delivery: Delivery, lease: Lease) -> bool:
+    async def _answer(self, held: _Held, delivery: Delivery, lease: Lease) -> bool:
         """Bring an execution to its end, or find it there; False where somebody else may still do so."""
-        subject = subjects.execution(self._around.log.cell, execution)
-        await self._claim(subject, execution, held, delivery, lease)
-        found = await self._found(subject, lease)
-        if found is None:
-            return False
-        match standing(found):
+        found = held.assignment or assign(delivery.command, self._around.catalog(), self._around.environment)
+        match found:
+            case Junk(why):
+                log.warning("ignored", extra={"command": delivery.command.subject, "why": why})
+                return True
+            case NotServed():
+                await self._look(held.place, lease)
+            case Assignment():
+                held.assignment = found
+                await self._claim(held, found, delivery, lease)
+        match held.place.standing:
+            case Free():
+                if isinstance(found, NotServed) and not lease.lost:
+                    await self._pass_on(found, delivery, lease)
+                return False
             case Ended():
                 return True
-            case Started(executor=self.executor) as start:
-                return await self._run(subject, start, held, delivery, lease)
-            case Started() as start:
-                return await self._meet(subject, start, delivery)
-            case Free(sequence):
-                await self._report_lost(subject, sequence, delivery)
-                return True
+            case Started(executor=self.executor) as start if held.assignment is not None:
+                return await self._run(held, held.assignment, start, delivery, lease)
+            case start:
+                return await self._meet(held, start, delivery)
 
-    async def _claim(
-        self, subject: str, execution: ExecutionId, held: _Held, delivery: Delivery, lease: Lease
-    ) -> None:
+    async def _claim(self, held: _Held, assignment: Assignment, delivery: Delivery, lease: Lease) -> None:
         """Try to be the first on the execution's subject. Who was, is read afterwards."""
-        version, digest = self._describe(delivery)
-        claim = WorkflowStarted(execution, executor=self.executor, version=version, digest=digest)
+        place, workflow = held.place, assignment.workflow
+        execution = assignment.command.execution
+        claim = WorkflowStarted(
+            execution, executor=self.executor, version=workflow.says.version, digest=workflow.digest
+        )
         payload = encode(claim, self._attributes(claim_id(delivery), delivery))
-        while not lease.lost:
+        while isinstance(place.standing, Free) and not lease.lost:
             try:
-                await self._around.log.append(subject, payload, expect=0)
+                sequence = await place.append(payload)
             except StaleWriteError:
-                return
+                await self._look_again(place, lease)
             except LogError as error:
                 held.perhaps_ours = True
                 log.warning("unclaimed", extra={"execution": execution, "error": str(error)})
@@ -141,105 +147,114 @@ class Worker:
             else:
                 held.perhaps_ours = True
                 log.info("claimed", extra={"execution": execution, "executor": self.executor})
+                await self._look(place, lease, until=sequence)
+
+    async def _look(self, place: Place, lease: Lease | None, until: int | None = None) -> None:
+        """Read what stands on an execution's subject, for as long as there is time."""
+        while lease is None or not lease.lost:
+            try:
+                await place.look(until)
+            except LogError as error:
+                log.warning("unread", extra={"error": str(error)})
+                await asyncio.sleep(self._around.retry_after)
+            else:
                 return
 
-    def _describe(self, delivery: Delivery) -> tuple[str, str]:
-        """The version and the digest of the workflow's file, where they can be told; no claim waits for them."""
+    async def _look_again(self, place: Place, lease: Lease | None) -> None:
+        """Read on after a refusal, which says that something is there."""
+        before = place.last
+        await self._look(place, lease)
+        if place.last == before:
+            await asyncio.sleep(self._around.retry_after)
+
+    async def _pass_on(self, found: NotServed, delivery: Delivery, lease: Lease) -> None:
+        """Leave a command to others: it is delivered again, to whoever asks then."""
+        if (found.workflow, found.why) not in self._unserved:
+            if len(self._unserved) >= UNSERVED_MAX:
+                self._unserved.clear()
+            self._unserved.add((found.workflow, found.why))
+            log.warning("left to others", extra={"workflow": f"{found.workflow:.200}", "why": f"{found.why:.200}"})
         try:
-            workflow = find_workflow(self._around.catalog(), self._read(delivery).workflow.id)
-        except (RefusedError, *UNREADABLE):
-            return "", ""
-        return workflow.says.version, workflow.digest
+            await delivery.pass_on(lease.pace.pass_on_after(delivery.number))
+        except DeliveryError as error:  # It comes again by itself, only later.
+            log.warning("not passed on", extra={"command": delivery.command.subject, "error": str(error)})
 
-    async def _found(self, subject: str, lease: Lease) -> StoredMessage | None:
-        """Read the newest record of the execution; None where nobody could be asked in time."""
-        while not lease.lost:
-            try:
-                return await self._around.log.last(subject)
-            except LogError as error:
-                log.warning("unread", extra={"subject": subject, "error": str(error)})
-                await asyncio.sleep(self._around.retry_after)
-        return None
-
-    async def _meet(self, subject: str, start: Started, delivery: Delivery) -> bool:
-        """Answer for somebody else's run, if it is lost. It is never run again."""
+    async def _meet(self, held: _Held, start: Started, delivery: Delivery) -> bool:
+        """Answer for a run that nobody here is at, if it is lost. It is never run again."""
         if is_duplicate(start, delivery):
             return True
         if not is_lost(start, delivery):
-            log.info(
-                "left", extra={"command": delivery.subject, "to": start.executor, "delivery": delivery.number}
-            )
-            return False  # Whoever runs it confirms another delivery; unconfirmed, this one comes again.
-        await self._report_lost(subject, start.sequence, delivery)
+            said = {"command": delivery.command.subject, "to": start.executor, "delivery": delivery.number}
+            log.info("left", extra=said)
+            return False  # Whoever runs it confirms it; where nobody does, this comes again.
+        found = assign(delivery.command, self._around.catalog(), self._around.environment)
+        # What it ran is known only if it was claimed under the file that we have.
+        known = isinstance(found, Assignment) and found.workflow.digest == start.digest
+        await self._report_lost(held, found if isinstance(found, Assignment) and known else None, start, delivery)
         return True
 
-    async def _report_lost(self, subject: str, sequence: int, delivery: Delivery) -> None:
+    async def _report_lost(
+        self, held: _Held, assignment: Assignment | None, start: Started, delivery: Delivery
+    ) -> None:
         message = "its executor is gone; what it did to the target is not known"
-        await self._report(subject, sequence, Failed(FailureReason.EXECUTOR_LOST, message, ran=True), delivery)
+        outcome = Failed(FailureReason.EXECUTOR_LOST, message, ran=True)
+        await self._report(held, assignment, start, outcome, delivery)
 
-    async def _run(self, subject: str, start: Started, held: _Held, delivery: Delivery, lease: Lease) -> bool:
-        if held.begun:
-            await self._report_lost(subject, start.sequence, delivery)
+    async def _run(
+        self, held: _Held, assignment: Assignment, start: Started, delivery: Delivery, lease: Lease
+    ) -> bool:
+        if held.begun:  # An engine broke its promise and raised: nobody knows what it did.
+            await self._report_lost(held, assignment, start, delivery)
             return True
         held.begun = True
-        outcome = await self._perform(start, held, delivery, lease)
-        await self._report(subject, start.sequence, outcome, delivery)
+        lease.prove = partial(self._prove, held)
+        outcome = await self._perform(assignment, start, held, delivery, lease)
+        lease.prove = None
+        await self._report(held, assignment, start, outcome, delivery)
         return True
 
-    async def _perform(self, start: Started, held: _Held, delivery: Delivery, lease: Lease) -> Outcome:
-        """Run a command that is claimed, or say why it cannot be run."""
-        try:
-            workflow, bound, command = self._prepare(delivery)
-        except RefusedError as refused:
-            return Failed(refused.reason, str(refused), ran=False)
-        except UNREADABLE as error:
-            return Failed(FailureReason.CONFIGURATION_ERROR, f"{type(error).__name__}: {error}", ran=False)
+    async def _prove(self, held: _Held) -> None:
+        """See that nobody has told the end of our run. Where somebody has, it stands, and the run is to end."""
+        await held.place.look()
+        if isinstance(held.place.standing, Ended):
+            held.stop.wish("another has told its end")
+
+    async def _perform(
+        self, assignment: Assignment, start: Started, held: _Held, delivery: Delivery, lease: Lease
+    ) -> Outcome:
+        """Run what is claimed, or say why it cannot be run."""
+        if isinstance(assignment.plan, Failed):
+            return assignment.plan
         now = self._around.monotonic()
         # The claim was stored after we asked for it, so the broker's clock is never ahead of this reading of it.
-        asked_at = held.asked_at.get(start.delivery or delivery.number, min(held.asked_at.values()))
-        start_by = asked_at + (command.start_before - start.recorded_at).total_seconds()
-        deadline = asked_at + (command.deadline - start.recorded_at).total_seconds()
-        if workflow.says.timeout is not None:
-            deadline = min(deadline, now + workflow.says.timeout.total_seconds())
+        asked_at = held.asked_at[delivery.number]
+        begun = assignment.moment(start.recorded_at)
+        start_by = asked_at + (assignment.command.start_before - begun).total_seconds()
+        deadline = asked_at + (assignment.command.deadline - begun).total_seconds()
+        if assignment.workflow.says.timeout is not None:
+            deadline = min(deadline, now + assignment.workflow.says.timeout.total_seconds())
         if now > start_by or now >= deadline:
             return Failed(FailureReason.DEADLINE_EXCEEDED, "too late to begin", ran=False)
         if held.stop.wished.is_set():
             return Failed(FailureReason.TASK_FAILED, f"cancelled before it began: {held.stop.reason}", ran=False)
-        if lease.lost:
+        # Another delivery's lease does not bring back the one that the claim was made under.
+        if lease.lost or start.delivery != delivery.number:
             return Failed(FailureReason.EXECUTOR_LOST, "the claim was not confirmed in time to begin", ran=False)
         # Should an engine break its promise and raise, the command comes again, and is then reported lost.
-        return await self._around.engine(Job(bound, start_by, deadline), lease, held.stop)
+        return await self._around.engine(Job(assignment.plan, start_by, deadline), lease, held.stop)
 
-    def _prepare(self, delivery: Delivery) -> tuple[Workflow, Bound, CreateWorkflow]:
-        command = self._read(delivery)
-        workflow = find_workflow(self._around.catalog(), command.workflow.id)
-        return workflow, bind(workflow, command, self._around.environment), command
-
-    def _read(self, delivery: Delivery) -> CreateWorkflow:
-        """Read the whole command. Raises RefusedError saying what is wrong with it."""
-        stored = StoredMessage(delivery.sequence, self._around.now(), delivery.subject, delivery.payload)
-        match decode(stored):
-            case [Recorded(event=CreateWorkflow() as command)]:
-                if command.execution == execution_of(delivery.subject):
-                    return command
-                wrong = f"it is about {command.execution!r:.200}"
-            case [Undecodable(message=message)]:
-                wrong = f"{message:.1000}"
-            case _:
-                wrong = "it is not one CreateWorkflow"
-        raise RefusedError(FailureReason.CONFIGURATION_ERROR, f"the command cannot be read: {wrong}")
-
-    async def _report(self, subject: str, sequence: int, outcome: Outcome, delivery: Delivery) -> None:
+    async def _report(
+        self, held: _Held, assignment: Assignment | None, start: Started, outcome: Outcome, delivery: Delivery
+    ) -> None:
         """Tell the end of a run, for as long as it takes; the fence lets it be told once."""
-        execution = execution_of(delivery.subject)
-        fact = self._fact(execution, outcome, delivery)
-        payload = encode(fact, self._attributes(f"end-{sequence}", delivery, whole=True))
-        while True:
+        place, execution = held.place, execution_of(delivery.command.subject)
+        fact = _fact(execution, outcome, idempotent=assignment is not None and assignment.workflow.says.idempotent)
+        payload = encode(fact, self._attributes(f"end-{start.sequence}", delivery))
+        while not isinstance(place.standing, Ended):
             try:
-                await self._around.log.append(subject, payload, expect=sequence)
+                await place.append(payload)
             except StaleWriteError:
-                log.info("already told", extra={"execution": execution})
-                return
+                await self._look_again(place, None)
             except LogError as error:
                 log.warning("untold", extra={"execution": execution, "error": str(error)})
                 await asyncio.sleep(self._around.retry_after)
@@ -247,35 +262,17 @@ class Worker:
                 reason = fact.reason if isinstance(fact, WorkflowFailed) else ""
                 log.info("ended", extra={"execution": execution, "event": type(fact).__name__, "reason": reason})
                 return
+        log.info("already told", extra={"execution": execution})
 
-    def _fact(self, execution: ExecutionId, outcome: Outcome, delivery: Delivery) -> Fact:
-        if isinstance(outcome, Succeeded):
-            return WorkflowCompleted(execution, outcome.output)
-        return WorkflowFailed(
-            execution=execution,
-            reason=outcome.reason,
-            message=outcome.message,
-            was_execution_failure=outcome.ran,
-            idempotent=self._is_idempotent(delivery),
-            exit_code=outcome.exit_code,
-        )
-
-    def _is_idempotent(self, delivery: Delivery) -> bool:
-        """What the catalog says of the command's workflow; False where either cannot be read."""
-        try:
-            return find_workflow(self._around.catalog(), self._read(delivery).workflow.id).says.idempotent
-        except (RefusedError, *UNREADABLE):
-            return False
-
-    def _attributes(self, event_id: str, delivery: Delivery, *, whole: bool = False) -> Attributes:
-        """The attributes of a fact; with `whole`, what the command's own attributes say about its cause."""
-        cause = _cause(delivery) if whole else None
+    def _attributes(self, event_id: str, delivery: Delivery) -> Attributes:
+        """The attributes of a fact, with what the command's own say about its cause."""
+        cause = attributes_of(delivery.command.payload)
         return Attributes(
             id=event_id,
             source=source(self._around.log.cell, f"executor/{self.executor}"),
             time=self._around.now(),
             subject=cause.subject if cause else "",
-            causationid=position(delivery.sequence),
+            causationid=position(delivery.command.sequence),
             correlationid=cause.correlationid if cause else "",
             traceparent=cause.traceparent if cause else "",
         )
@@ -284,11 +281,17 @@ class Worker:
         try:
             await delivery.acknowledge()
         except DeliveryError as error:  # It comes again, and its end is found.
-            log.warning("unacknowledged", extra={"command": delivery.subject, "error": str(error)})
+            log.warning("unacknowledged", extra={"command": delivery.command.subject, "error": str(error)})
 
 
-def _cause(delivery: Delivery) -> Attributes | None:
-    try:
-        return attributes_of(delivery.payload)
-    except UNREADABLE:
-        return None
+def _fact(execution: ExecutionId, outcome: Outcome, *, idempotent: bool) -> Fact:
+    if isinstance(outcome, Succeeded):
+        return WorkflowCompleted(execution, outcome.output)
+    return WorkflowFailed(
+        execution=execution,
+        reason=outcome.reason,
+        message=outcome.message,
+        was_execution_failure=outcome.ran,
+        idempotent=idempotent,
+        exit_code=outcome.exit_code,
+    )

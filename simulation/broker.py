@@ -190,20 +190,24 @@ class Delivery:
     def __init__(self, consumer: "Consumer", message: StoredMessage, number: int, process: Process) -> None:
         self._consumer = consumer
         self._process = process
-        self.subject = message.subject
-        self.payload = message.payload
-        self.sequence = message.sequence
+        self.command = message
         self.number = number
+        self.made_at = asyncio.get_running_loop().time()
 
     async def confirm(self) -> None:
         """Ask for another `ack_wait`."""
         await self._reach()
-        self._consumer.confirm(self.sequence)
+        self._consumer.confirm(self.command.sequence)
 
     async def acknowledge(self) -> None:
         """It is answered."""
         await self._reach()
-        self._consumer.acknowledge(self.sequence)
+        self._consumer.acknowledge(self.command.sequence)
+
+    async def pass_on(self, seconds: float) -> None:
+        """It is somebody else's turn, after so long."""
+        await self._reach()
+        self._consumer.pass_on(self.command.sequence, seconds)
 
     async def _reach(self) -> None:
         await self._process.runs()
@@ -235,9 +239,10 @@ class Consumer:
         message, number = await self._ready.get()
         self._wait(message, number)  # Even if the taker is dead by now: nobody will confirm it.
         self._repeat(message, number)
+        delivery = Delivery(self, message, number, process)
         await process.runs()
         await self.broker.up.wait()
-        return Delivery(self, message, number, process)
+        return delivery
 
     def confirm(self, sequence: int) -> None:
         """Wait for another `ack_wait`."""
@@ -250,13 +255,18 @@ class Consumer:
         if timer is not None:
             timer.cancel()
 
-    def _wait(self, message: StoredMessage, number: int) -> None:
+    def pass_on(self, sequence: int, seconds: float) -> None:
+        """Deliver it again after so long, whichever delivery was passed on."""
+        if sequence in self._pending:
+            self._wait(*self._delivered[sequence], seconds)
+
+    def _wait(self, message: StoredMessage, number: int, seconds: float = ACK_WAIT) -> None:
         before = self._pending.pop(message.sequence, None)
         if before is not None:
             before.cancel()
         loop = asyncio.get_running_loop()
         self._delivered[message.sequence] = (message, number)
-        self._pending[message.sequence] = loop.call_later(ACK_WAIT, self._again, message, number)
+        self._pending[message.sequence] = loop.call_later(seconds, self._again, message, number)
 
     def _repeat(self, message: StoredMessage, number: int) -> None:
         """Deliver it to another as well, as after a restart in which the consumer lost its place."""

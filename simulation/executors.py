@@ -73,15 +73,24 @@ class Ledger:
         return touch
 
 
-def catalog() -> Catalog:
-    """The workflows of the simulated cell; each signal names one of them, or is analysed by their rules."""
+SERVED = ("restart", "repair", "short")
+"""What executors have; each signal names one of these, or is analysed by their rules."""
+LACKING = ("absent", "foreign")
+"""What no executor has, or none can run, before somebody puts it into their catalogs."""
+
+
+def catalog(*without: str) -> Catalog:
+    """The workflows of an executor: all of them, without these."""
     files = [
         WorkflowFile(id="restart", script=_script(), idempotent=True, match=[_rule("restart")]),
         WorkflowFile(id="repair", script=_script(), match=[_rule("repair")]),
         WorkflowFile.model_validate({"id": "short", "script": _script(), "idempotent": True, "timeout": "60s"}),
-        WorkflowFile(id="foreign", engine="ansible"),
+        WorkflowFile(id="absent", script=_script()),
+        WorkflowFile(id="foreign", script=_script(), idempotent=True),
     ]
-    return Catalog({one.id: Workflow(one, Path("/catalog") / f"{one.id}.yaml", one.id) for one in files})
+    whole = [one for one in files if one.id not in without]
+    whole += [WorkflowFile(id="foreign", engine="ansible")] if "foreign" in without else []
+    return Catalog({one.id: Workflow(one, Path("/catalog") / f"{one.id}.yaml", one.id) for one in whole})
 
 
 def _rule(name: str) -> MatchRule:
@@ -103,9 +112,11 @@ class Executor(Process):
         self._faults: Faults = broker.faults
         self._dice = random.Random(f"{name}:scripts")
         self._log = log = broker.log(self, Odds(0.02, self._at_step))
-        around = Surroundings(log, lambda: served, self._script, clock.read, broker_now, {})
+        self.served = served
+        around = Surroundings(log, lambda: self.served, self._script, clock.read, broker_now, {})
         self._worker = Worker(name, around)
-        self._analyser = Analyser(name, log, lambda: served, broker_now)
+        whole = catalog()  # Whoever analyses knows all; what an executor lacks is another's.
+        self._analyser = Analyser(name, log, lambda: whole, broker_now)
         self.tasks = [asyncio.create_task(self._work()) for _ in range(SLOTS)]
         self.tasks.append(asyncio.create_task(self._analyse()))
         broker.cancels.append(self._cancel)
@@ -130,7 +141,8 @@ class Executor(Process):
     async def _work(self) -> None:
         while True:
             delivery = await self._broker.workflows.pull(self)
-            async with confirming(delivery, Pace(ACK_WAIT), self._clock.read) as lease:
+            made_at = self._clock.read(delivery.made_at)
+            async with confirming(delivery, Pace(ACK_WAIT), self._clock.read, made_at) as lease:
                 await self._worker.handle(delivery, lease)
 
     async def _analyse(self) -> None:
@@ -143,7 +155,7 @@ class Executor(Process):
 
     async def _ask_for_approval(self, delivery: Delivery) -> None:
         """Another analyser, unsure of itself, which forgets the command where its answer fails."""
-        for record in decode(StoredMessage(delivery.sequence, broker_now(), delivery.subject, delivery.payload)):
+        for record in decode(delivery.command):
             if isinstance(record, Recorded) and isinstance(record.event, AnalyzeSignal):
                 asked = record.event
                 fact = AnalysisCompleted(asked.remediation, asked.target, WorkflowRef("restart"), 0.7, True)

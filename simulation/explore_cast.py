@@ -12,6 +12,7 @@ from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events import CancelWorkflow, FailureReason, Recorded, StoredMessage, decode
 from remediation_orchestrator.executor.analyser import Analyser
 from remediation_orchestrator.executor.catalog import Catalog, MatchRule, Script, Workflow, WorkflowFile
+from remediation_orchestrator.executor.claim import DELIVERIES_OF_A_LOST_RUN
 from remediation_orchestrator.executor.lease import Lease, Pace, confirming
 from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop, Succeeded
 from remediation_orchestrator.executor.worker import Surroundings, Worker
@@ -79,7 +80,7 @@ class ExecutorRole:
 
     def __init__(self, stage: "Stage", name: str) -> None:
         self._stage = stage
-        self.actor = stage.enter(name, ACK_WAIT, self._crash)
+        self.actor = stage.enter(name, DELIVERIES_OF_A_LOST_RUN * ACK_WAIT, self._crash)
         self._clock = SkewedClock()
         log = GatedLog(stage.cell, stage.gate, self.actor)
         served = stage.served
@@ -100,7 +101,8 @@ class ExecutorRole:
     async def _work(self) -> None:
         while True:
             delivery = await self._stage.workflows.take(self.actor)
-            async with confirming(delivery, Pace(ACK_WAIT), self._clock.read) as lease:
+            made_at = self._clock.read(delivery.made_at)
+            async with confirming(delivery, Pace(ACK_WAIT), self._clock.read, made_at) as lease:
                 await self._worker.handle(delivery, lease)
 
     async def _analyse(self) -> None:

@@ -98,23 +98,27 @@ class Delivery:
     def __init__(self, deliveries: "Deliveries", message: StoredMessage, number: int, actor: Actor) -> None:
         self._deliveries = deliveries
         self._actor = actor
-        self.subject = message.subject
-        self.payload = message.payload
-        self.sequence = message.sequence
+        self.command = message
         self.number = number
+        self.made_at = asyncio.get_running_loop().time()
 
     async def confirm(self) -> None:
         """Ask for another `ack_wait`."""
         await self._actor.runs()
-        self._deliveries.confirm(self.sequence)
+        self._deliveries.confirm(self.command.sequence)
 
     async def acknowledge(self) -> None:
         """It is answered."""
-        how = await self._deliveries.gate.call(self._actor, Kind.ACK, short(self.subject))
+        how = await self._deliveries.gate.call(self._actor, Kind.ACK, short(self.command.subject))
         if how is not How.DROP:
-            self._deliveries.acknowledge(self.sequence)
+            self._deliveries.acknowledge(self.command.sequence)
         if how is not How.DONE:
             raise DeliveryError("no answer")
+
+    async def pass_on(self, seconds: float) -> None:
+        """It is somebody else's turn, after so long."""
+        await self._actor.runs()
+        self._deliveries.pass_on(self.command.sequence, seconds)
 
 
 class Deliveries:
@@ -177,11 +181,16 @@ class Deliveries:
         if timer is not None:
             timer.cancel()
 
-    def _wait(self, sequence: int) -> None:
+    def pass_on(self, sequence: int, seconds: float) -> None:
+        """Deliver it again after so long."""
+        if sequence in self._timers:
+            self._wait(sequence, seconds)
+
+    def _wait(self, sequence: int, seconds: float = ACK_WAIT) -> None:
         before = self._timers.pop(sequence, None)
         if before is not None:
             before.cancel()
-        self._timers[sequence] = asyncio.get_running_loop().call_later(ACK_WAIT, self._again, sequence)
+        self._timers[sequence] = asyncio.get_running_loop().call_later(seconds, self._again, sequence)
 
     def _again(self, sequence: int) -> None:
         self._timers.pop(sequence, None)

@@ -119,13 +119,17 @@ class _Given:
     """A delivery that is always confirmed."""
 
     def __init__(self, case: Case, sequence: int) -> None:
-        self.subject, self.payload, self.sequence, self.number = case.subject, case.payload, sequence, 1
+        self.command = StoredMessage(sequence, clock.broker_now(), case.subject, case.payload)
+        self.number = 1
 
     async def confirm(self) -> None:
         """It is."""
 
     async def acknowledge(self) -> None:
         """It is."""
+
+    async def pass_on(self, seconds: float) -> None:
+        """Nobody else is there."""
 
 
 def _catalog() -> Catalog:
@@ -153,7 +157,7 @@ async def _execute(case: Case) -> None:
     async with asyncio.timeout(DECIDED_SECONDS):
         for name in ("wfe-2", "wfe-3"):
             delivery = _Given(Case(f"ro.main.command.workflow.{name}", case.payload), 2)
-            await worker.handle(delivery, Lease(Pace(30.0), now))
+            await worker.handle(delivery, Lease(Pace(30.0), now, now()))
         for name in ("rr-2-a1", "rr-3-a1", "odd"):
             await analyser.handle(_Given(Case(f"ro.main.command.analyze.{name}", case.payload), 2))
 

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from remediation_orchestrator.events import StoredMessage
+from remediation_orchestrator.executor.catalog import Catalog
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 
 from . import clock
 from .broker import Broker
 from .checkers import compare_folds
-from .executors import Executor, Ledger, catalog
+from .executors import LACKING, SERVED, Executor, Ledger, catalog
 from .faults import Fault, Faults
 from .operators import Operators
 from .orchestrators import OrchestratorProcess, fresh_fold
@@ -79,7 +80,6 @@ class World:
         self.orchestrators: list[OrchestratorProcess] = []
         self.executors: list[Executor] = []
         self._started = 0
-        self._served = catalog()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def live(self) -> Day:
@@ -136,11 +136,17 @@ class World:
                 self._started += 1
                 skewed = clock.SkewedClock(self.dice.uniform(0.9995, 1.0005))
                 name = f"e{self.seed}-{self._started}"
-                executor = Executor(name, self.broker, self.ledger, self._served, skewed)
+                executor = Executor(name, self.broker, self.ledger, self._catalog(count), skewed)
                 for task in executor.tasks:
                     task.add_done_callback(self._task_ended)
                 self.executors.append(executor)
             await asyncio.sleep(self.dice.uniform(10.0, 90.0))
+
+    def _catalog(self, executors: int) -> Catalog:
+        """An executor's own: where there are several, each may lack what another has."""
+        if self.faults.over:
+            return catalog()
+        return catalog(*LACKING, *self.dice.sample(SERVED, k=self.dice.choice((0, 1)) if executors > 1 else 0))
 
     def _view(self) -> Projection:
         """What an operator sees: the state of whoever is active, else of anybody."""
@@ -199,6 +205,8 @@ class World:
         self.broker.cell.limit(None)
         for process in [*self.orchestrators, *self.executors]:
             process.thaw()
+        for executor in self.executors:  # What nobody has goes round for ever: somebody puts it there.
+            executor.served = catalog()
 
     async def _all_published(self, publishing: asyncio.Task[None]) -> bool:
         """Whether the log takes all that is still to be published, now that nothing stands in its way."""

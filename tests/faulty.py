@@ -83,16 +83,29 @@ class FaultyLog:
 class Delivered:
     """A delivery that counts what is said to the broker."""
 
-    def __init__(self, payload: bytes, *, number: int = 1, sequence: int = 41) -> None:
-        self.subject = COMMAND
-        self.payload = payload
-        self.sequence = sequence
+    def __init__(
+        self,
+        payload: bytes,
+        *,
+        number: int = 1,
+        sequence: int = 41,
+        recorded_at: datetime = NOW,
+        subject: str = COMMAND,
+    ) -> None:
+        self.command = StoredMessage(sequence, recorded_at, subject, payload)
         self.number = number
+        self.confirmed = 0
         self.acknowledged = 0
+        self.passed_on: list[float] = []
 
     async def confirm(self) -> None:
-        """Nothing to count."""
+        """The broker answers, whoever has the command now."""
+        self.confirmed += 1
 
     async def acknowledge(self) -> None:
         """Once is right."""
         self.acknowledged += 1
+
+    async def pass_on(self, seconds: float) -> None:
+        """To somebody else, after so long."""
+        self.passed_on.append(seconds)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from executors import PATIENCE, executor, publish
+from faulty import Delivered
 
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
@@ -30,24 +31,6 @@ from remediation_orchestrator.executor.catalog import load_catalog
 
 RR = RemediationId("rr-7")
 TARGET = Target(name="checkout", namespace="shop", kind="Deployment")
-
-
-class Delivered:
-    """A delivery of a stored command."""
-
-    def __init__(self, payload: bytes, sequence: int, analysis: str = "rr-7") -> None:
-        self.subject = f"ro.main.command.analyze.{analysis}"
-        self.payload = payload
-        self.sequence = sequence
-        self.number = 1
-        self.acknowledged = 0
-
-    async def confirm(self) -> None:
-        """Nothing to count."""
-
-    async def acknowledge(self) -> None:
-        """Once is right."""
-        self.acknowledged += 1
 
 
 def analyze(name: str = "KubePodCrashLooping", target: Target = TARGET) -> AnalyzeSignal:
@@ -78,6 +61,11 @@ def analyser(log: JetStreamLog, tmp_path: Path) -> Analyser:
     return Analyser("a1", log, lambda: read, lambda: datetime.now(UTC), retry_after=0.01)
 
 
+def delivered(payload: bytes, sequence: int, analysis: str = "rr-7") -> Delivered:
+    """A delivery of a stored command."""
+    return Delivered(payload, sequence=sequence, subject=f"ro.main.command.analyze.{analysis}")
+
+
 async def answers(log: JetStreamLog) -> list[Event]:
     """What stands on the remediation's subject."""
     read = [one async for one in log.read() if ".analysis." in one.subject]
@@ -86,26 +74,26 @@ async def answers(log: JetStreamLog) -> list[Event]:
 
 async def test_the_first_file_that_fits_is_chosen(analyser: Analyser, log: JetStreamLog) -> None:
     """By its name; the target is the signal's."""
-    await analyser.handle(Delivered(encoded(analyze()), 8))
+    await analyser.handle(delivered(encoded(analyze()), 8))
     assert await answers(log) == [AnalysisCompleted(RR, TARGET, WorkflowRef("restart"))]
 
 
 async def test_case_is_not_folded(analyser: Analyser, log: JetStreamLog) -> None:
     """Another kind, however similar, is another kind."""
-    await analyser.handle(Delivered(encoded(analyze(target=Target(name="x", kind="deployment"))), 8))
+    await analyser.handle(delivered(encoded(analyze(target=Target(name="x", kind="deployment"))), 8))
     assert await answers(log) == [AnalysisCompleted(RR, Target(name="x", kind="deployment"), WorkflowRef("other"))]
 
 
 async def test_where_none_fits_that_is_the_answer(analyser: Analyser, log: JetStreamLog) -> None:
     """The workflow is null; it is not a failure."""
-    await analyser.handle(Delivered(encoded(analyze("Unknown")), 8))
+    await analyser.handle(delivered(encoded(analyze("Unknown")), 8))
     assert await answers(log) == [AnalysisCompleted(RR, TARGET, None)]
 
 
 async def test_a_command_delivered_again_is_answered_once(analyser: Analyser, log: JetStreamLog) -> None:
     """The answer is found, and only acknowledged."""
-    again = Delivered(encoded(analyze()), 8)
-    await analyser.handle(Delivered(encoded(analyze()), 8))
+    again = delivered(encoded(analyze()), 8)
+    await analyser.handle(delivered(encoded(analyze()), 8))
     await analyser.handle(again)
     assert len(await answers(log)) == 1
     assert again.acknowledged == 1
@@ -113,16 +101,16 @@ async def test_a_command_delivered_again_is_answered_once(analyser: Analyser, lo
 
 async def test_a_later_analysis_is_answered_too(analyser: Analyser, log: JetStreamLog) -> None:
     """And the first, delivered again behind it, is not answered twice."""
-    await analyser.handle(Delivered(encoded(analyze()), 8))
-    await analyser.handle(Delivered(encoded(analyze()), 9, "rr-7-r2"))
-    await analyser.handle(Delivered(encoded(analyze()), 8))
+    await analyser.handle(delivered(encoded(analyze()), 8))
+    await analyser.handle(delivered(encoded(analyze()), 9, "rr-7-r2"))
+    await analyser.handle(delivered(encoded(analyze()), 8))
     assert len(await answers(log)) == 2
 
 
 @pytest.mark.parametrize("payload", [b"\xff", b"[" * 100_000, b"{}", b'{"specversion":"1.0"}'])
 async def test_a_bad_command_gets_its_answer(analyser: Analyser, log: JetStreamLog, payload: bytes) -> None:
     """For the remediation that its subject names."""
-    delivery = Delivered(payload, 8)
+    delivery = delivered(payload, 8)
     await analyser.handle(delivery)
     (answer,) = await answers(log)
     assert isinstance(answer, AnalysisFailed)

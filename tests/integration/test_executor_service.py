@@ -125,10 +125,7 @@ async def test_a_cancelled_run_is_killed_and_reported(
 async def test_a_revoked_execution_never_runs(server: EmbeddedServer, log: JetStreamLog, tmp_path: Path) -> None:
     """The orchestrator was first; the command behind it is answered."""
     script(tmp_path, "w", COUNTED)
-    revoked = encode(
-        WorkflowRevoked(ExecutionId("wfe-1")), Attributes(id="r", source="/x", time=datetime.now(UTC))
-    )
-    await log.append(subjects.execution(log.cell, ExecutionId("wfe-1")), revoked, expect=0)
+    await revoke(log, 1)
     await publish(log, create(1, "w"))
     await publish(log, create(2, "w"))
     async with executor(server.url, log.cell, tmp_path, slots=1):
@@ -150,23 +147,72 @@ async def test_a_command_stored_three_times_runs_once(
     assert ran(tmp_path) == ["wfe-1"]
 
 
-async def test_a_poison_command_is_answered_once_and_stops_nothing(
-    server: EmbeddedServer, log: JetStreamLog, tmp_path: Path
+async def test_junk_where_commands_stand_is_acknowledged_and_stops_nothing(
+    server: EmbeddedServer, connection: Client, log: JetStreamLog, tmp_path: Path
 ) -> None:
-    """Undecodable, nested without end, or of no workflow; the one behind them runs."""
+    """Undecodable, nested without end, or nothing: the command behind them runs, and nothing comes again."""
     script(tmp_path, "w", COUNTED)
     poison = (b"\xff", b"[" * 100_000, b"{}")
     for number, payload in enumerate(poison, 1):
         await log.append(f"ro.{log.cell}.command.workflow.wfe-{number}", payload)
-    await publish(log, create(4, "absent"))
+    await log.append(f"ro.{log.cell}.command.workflow.wfe-5", b"junk")
     await publish(log, create(5, "w"))
     async with executor(server.url, log.cell, tmp_path, slots=1):
         await reaches(log, 5, 2)
-        ends = [(await reaches(log, number, 2))[1] for number in range(1, 5)]
-    assert {(one.reason, one.was_execution_failure) for one in ends if isinstance(one, WorkflowFailed)} == {
-        ("ConfigurationError", False)
-    }
+        await acknowledged(connection, log)
     assert ran(tmp_path) == ["wfe-5"]
+    assert list(await all_facts(log)) == ["wfe-5"]
+
+
+async def acknowledged(connection: Client, log: JetStreamLog) -> None:
+    """Wait until the broker has no command left to deliver."""
+    async with asyncio.timeout(10):
+        while True:
+            consumer = await connection.jetstream().consumer_info(f"RO_{log.cell}", "executor")
+            if not consumer.num_ack_pending and not consumer.num_pending:
+                return
+
+
+async def test_what_one_catalog_lacks_another_executor_runs(
+    server: EmbeddedServer, connection: Client, log: JetStreamLog, tmp_path: Path
+) -> None:
+    """Two executors with nothing in common: no failure, and none that begins late."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    script(one, "w1", "true")
+    script(two, "w2", "true")
+    for number in range(1, 9):
+        await publish(log, create(number, f"w{number % 2 + 1}"))
+    async with executor(server.url, log.cell, one), executor(server.url, log.cell, two):
+        for number in range(1, 9):
+            assert isinstance((await reaches(log, number, 2))[1], WorkflowCompleted)
+        await acknowledged(connection, log)
+
+
+async def test_what_nobody_has_blocks_no_slot_and_is_let_go_when_it_is_revoked(
+    server: EmbeddedServer, connection: Client, log: JetStreamLog, tmp_path: Path
+) -> None:
+    """Twenty commands and one slot: what comes behind them runs, and a revocation ends their round."""
+    script(tmp_path, "w", COUNTED)
+    script(tmp_path, "broken", COUNTED, more="timeot: 5m\n")
+    for number in range(1, 21):
+        await publish(log, create(number, "broken" if number % 2 else "absent"))
+    await publish(log, create(21, "w"))
+    async with executor(server.url, log.cell, tmp_path, slots=1):
+        await reaches(log, 21, 2)
+        assert list(await all_facts(log)) == ["wfe-21"]
+        for number in range(1, 21):
+            await revoke(log, number)
+        await acknowledged(connection, log)
+    assert ran(tmp_path) == ["wfe-21"]
+
+
+async def revoke(log: JetStreamLog, number: int) -> None:
+    """As the orchestrator does when nobody has begun."""
+    execution = ExecutionId(f"wfe-{number}")
+    revoked = encode(WorkflowRevoked(execution), Attributes(id="r", source="/x", time=datetime.now(UTC)))
+    await log.append(subjects.execution(log.cell, execution), revoked, expect=0)
 
 
 async def test_a_stopping_executor_ends_its_runs_and_reports_them(

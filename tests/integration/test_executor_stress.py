@@ -30,6 +30,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.executor.consumers import ensure_consumer
 from remediation_orchestrator.executor.patience import LOOK_SECONDS, REST_SECONDS, PatientPull
 from remediation_orchestrator.executor.service import EXECUTOR
+from remediation_orchestrator.executor.supervisor import instant
 
 RO = Path(sys.executable).with_name("ro")
 
@@ -165,8 +166,6 @@ POISON = (
     {"id": "w", "parameters": {"name": "a\0b"}},
     {"id": "w", "parameters": {"unknown": 1}},
     {"id": "w", "parameters": {"name": "x" * 200_000}},
-    {"id": "../../etc/passwd"},
-    {"id": ""},
 )
 """The workflow of a command, each wrong in its own way."""
 
@@ -213,7 +212,7 @@ async def pulling(url: str, cell: CellName) -> AsyncIterator[tuple[Client, Patie
         await JetStreamLog.ensure(client, cell)
         await ensure_consumer(client, cell, EXECUTOR, subjects.commands(cell, "workflow"), 30)
         subscription = await client.jetstream().pull_subscribe_bind(EXECUTOR, f"RO_{cell}")
-        yield client, PatientPull(subscription, client)
+        yield client, PatientPull(subscription, client, f"RO_{cell}", EXECUTOR, instant)
 
 
 async def tries_in(seconds: float, pull: PatientPull) -> int:

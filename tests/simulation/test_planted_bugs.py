@@ -4,6 +4,7 @@ This is the one place where our own code is patched: the patch is the mistake.""
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from remediation_orchestrator.bus.memory import MemoryLog
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events import Position, SignalResolved, StoredMessage, encode
+from remediation_orchestrator.executor import worker
 from remediation_orchestrator.executor.claim import Started, execution_of
 from remediation_orchestrator.executor.lease import Delivery, Lease, Pace
 from remediation_orchestrator.executor.worker import Worker
@@ -95,10 +97,12 @@ def count_a_duplicate(patch: pytest.MonkeyPatch) -> None:
 def run_again_on_redelivery(patch: pytest.MonkeyPatch) -> None:
     """Whoever meets somebody else's lost run takes it over."""
 
-    async def take_over(self: Worker, subject: str, start: Started, delivery: Delivery) -> bool:
-        lease = Lease(Pace(ACK_WAIT), self._around.monotonic)
-        held = self._held[execution_of(delivery.subject)]
-        return await self._run(subject, start, held, delivery, lease)
+    async def take_over(self: Worker, held: Any, start: Started, delivery: Delivery) -> bool:
+        lease = Lease(Pace(ACK_WAIT), self._around.monotonic, self._around.monotonic())
+        if held.assignment is None:
+            return False
+        start = replace(start, delivery=delivery.number)
+        return await self._run(held, held.assignment, start, delivery, lease)
 
     patch.setattr(Worker, "_meet", take_over)
 
@@ -194,11 +198,11 @@ def ignore_who_holds_the_target(patch: pytest.MonkeyPatch) -> None:
 def give_up_the_report(patch: pytest.MonkeyPatch) -> None:
     """The end of a run is told once, and if that is not answered, never."""
 
-    async def report(self: Worker, subject: str, sequence: int, outcome: Any, delivery: Delivery) -> None:
-        fact = self._fact(execution_of(delivery.subject), outcome, delivery)
-        payload = encode(fact, self._attributes(f"end-{sequence}", delivery, whole=True))
+    async def report(self: Worker, held: Any, run: Any, start: Any, outcome: Any, delivery: Delivery) -> None:
+        idempotent = run is not None and run.workflow.says.idempotent
+        fact = worker._fact(execution_of(delivery.command.subject), outcome, idempotent=idempotent)
         try:
-            await self._around.log.append(subject, payload, expect=sequence)
+            await held.place.append(encode(fact, self._attributes(f"end-{start.sequence}", delivery)))
         except LogError:
             return
 

@@ -66,10 +66,10 @@ def test_a_bug_is_found_with_the_fewest_departures_and_can_be_seen_again(monkeyp
     """The end of a run is told once, and if that is not answered, never."""
     report = Worker._report
 
-    async def once(self: Worker, subject: str, sequence: int, outcome: Any, delivery: Any) -> None:
+    async def once(self: Worker, *told: Any) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(0.1):
-                await report(self, subject, sequence, outcome, delivery)
+                await report(self, *told)
 
     monkeypatch.setattr(Worker, "_report", once)
     found = Search(BY_NAME["executors"], Bound()).run(time.monotonic() + 30)

@@ -142,11 +142,3 @@ def test_a_program_that_cannot_be_run_is_refused(tmp_path: Path, program: str, r
     with pytest.raises(RefusedError) as refused:
         bind(one, command(), AROUND)
     assert refused.value.reason == reason
-
-
-def test_an_engine_that_is_not_here_is_named(tmp_path: Path) -> None:
-    """Not a failure of the workflow: nothing ran."""
-    one = workflow(tmp_path, "id: one\nengine: job\njob: {image: x}\n")
-    with pytest.raises(RefusedError) as refused:
-        bind(one, command(), AROUND)
-    assert refused.value.reason == FailureReason.UNSUPPORTED_ENGINE

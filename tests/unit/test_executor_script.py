@@ -40,7 +40,7 @@ def shell(folder: Path, text: str, *, limit: float = 20, start_by: float = 20) -
 async def run(job: Job, pace: Pace = PACE) -> Outcome:
     """Run it with a claim that was just confirmed."""
     async with asyncio.timeout(20):
-        return await run_script(job, Lease(pace, instant), Stop())
+        return await run_script(job, Lease(pace, instant, instant()), Stop())
 
 
 async def test_exit_code_zero_is_success_with_its_output(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ async def test_a_wish_to_stop_ends_it(tmp_path: Path) -> None:
     pid = Word(tmp_path / "pid")
     stop = Stop()
     running = asyncio.create_task(
-        run_script(shell(tmp_path, "echo $$ > $FOLDER/pid; sleep 60"), Lease(PACE, instant), stop)
+        run_script(shell(tmp_path, "echo $$ > $FOLDER/pid; sleep 60"), Lease(PACE, instant, instant()), stop)
     )
     process = int(await pid.said())
     stop.wish("resolved")
@@ -144,7 +144,7 @@ async def test_an_unconfirmed_claim_kills_it(tmp_path: Path) -> None:
 
 async def test_a_confirmed_claim_goes_on(tmp_path: Path) -> None:
     """Longer than the lease, because it is confirmed meanwhile."""
-    lease = Lease(Pace(ack_wait=2), instant)
+    lease = Lease(Pace(ack_wait=2), instant, instant())
     running = asyncio.create_task(run_script(shell(tmp_path, "sleep 2; echo done"), lease, Stop()))
     while not running.done():
         lease.confirm(instant())
@@ -155,7 +155,7 @@ async def test_a_confirmed_claim_goes_on(tmp_path: Path) -> None:
 async def test_a_lapsed_lease_never_comes_back(tmp_path: Path) -> None:
     """A late confirmation is no proof: the command may be somebody else's."""
     now = 100.0
-    lease = Lease(Pace(ack_wait=30), lambda: now)
+    lease = Lease(Pace(ack_wait=30), lambda: now, now)
     now += 15.1
     lease.confirm(now)
     assert lease.lost
@@ -171,7 +171,7 @@ async def test_nothing_begins_too_late(tmp_path: Path) -> None:
 
 async def test_nothing_begins_under_a_claim_that_lapsed(tmp_path: Path) -> None:
     """An executor frozen between its claim and the start may not begin when it wakes."""
-    lease = Lease(PACE, lambda: instant() - 100)
+    lease = Lease(PACE, lambda: instant() - 100, instant() - 100)
     outcome = await run_script(shell(tmp_path, "echo ran > $FOLDER/ran"), lease, Stop())
     assert isinstance(outcome, Failed)
     assert (outcome.reason, outcome.ran) == (FailureReason.EXECUTOR_LOST, False)

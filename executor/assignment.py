@@ -1,0 +1,96 @@
+"""What a run is: read once, before it is claimed, and used to its end. A file that is edited meanwhile changes
+nothing about it: neither its limits, nor its arguments, nor whether it counts as safe to run again.
+
+The files that the file itself names are not read here: a program is what stands under its name when it begins."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from remediation_orchestrator.events import (
+    CreateWorkflow,
+    FailureReason,
+    Recorded,
+    StoredMessage,
+    Undecodable,
+    decode,
+)
+from remediation_orchestrator.events.codec import Attributes, attributes_of
+
+from .binding import ENGINE, Bound, RefusedError, bind
+from .catalog import Catalog, Workflow
+from .claim import execution_of
+from .script import Failed
+
+# Clocks that agree within this are called one clock. Beyond, the broker's was set wrong, or has stepped.
+CLOCKS_DIFFER_MAX = timedelta(seconds=5)
+# What writing a command's values may raise: a number in it is too large to be written.
+_UNWRITABLE = (RecursionError, ValueError, OverflowError)
+
+
+@dataclass(frozen=True)
+class Junk:
+    """No command at all: nothing follows from it, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class NotServed:
+    """A command that this catalog has no workflow for; another executor's may have it."""
+
+    workflow: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A command, the workflow as its file was when the command was read, and what would be run, or why nothing."""
+
+    command: CreateWorkflow
+    workflow: Workflow
+    plan: Bound | Failed
+    attributes: Attributes | None
+    recorded_at: datetime
+
+    def moment(self, recorded_at: datetime) -> datetime:
+        """The moment of a later record in the clock in which the command's limits were reckoned: its sender's.
+
+        A command is stored right when it is sent, so where its stamp and its `time` differ, the clocks do."""
+        if self.attributes is None:
+            return recorded_at
+        differ = self.recorded_at - self.attributes.time
+        moment = recorded_at - differ if abs(differ) > CLOCKS_DIFFER_MAX else recorded_at
+        return max(moment, self.attributes.time)  # What follows from a command is never before it.
+
+
+def assign(
+    command: StoredMessage, catalog: Catalog, environment: Mapping[str, str]
+) -> Assignment | NotServed | Junk:
+    """Read a command and bind it to this catalog as it is now."""
+    match decode(command):
+        case [Recorded(event=CreateWorkflow() as event)]:
+            attributes = attributes_of(command.payload)
+        case [Undecodable(unknown_type=str() as kind)]:
+            return NotServed("", f"a newer version's {kind}")
+        case [Undecodable(message=why)]:
+            return Junk(why)
+        case _:
+            return Junk("it is not one CreateWorkflow")
+    if event.execution != execution_of(command.subject):
+        return Junk(f"it is about {event.execution!r:.200}")
+    workflow = catalog.workflows.get(event.workflow.id)
+    if workflow is None:
+        return NotServed(event.workflow.id, "the catalog has no such workflow, or none that is whole")
+    if workflow.says.engine != ENGINE:
+        return NotServed(event.workflow.id, f"there is no engine {workflow.says.engine!r} here")
+    return Assignment(event, workflow, _plan(workflow, event, environment), attributes, command.recorded_at)
+
+
+def _plan(workflow: Workflow, command: CreateWorkflow, environment: Mapping[str, str]) -> Bound | Failed:
+    try:
+        return bind(workflow, command, environment)
+    except RefusedError as refused:
+        return Failed(refused.reason, str(refused), ran=False)
+    except _UNWRITABLE as error:
+        return Failed(FailureReason.CONFIGURATION_ERROR, f"{type(error).__name__}: {error}", ran=False)

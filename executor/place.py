@@ -1,0 +1,31 @@
+"""An execution's subject, read record by record and written behind what was read. Whoever may publish anything
+can have junk stored there: it is stepped over, and keeps nobody from claiming a run or from telling its end."""
+
+from remediation_orchestrator.bus.port import EventLog
+from remediation_orchestrator.events import ExecutionId, subjects
+
+from .claim import Free, Standing, standing_after
+
+
+class Place:
+    """What stands on an execution's subject, as far as it was read."""
+
+    def __init__(self, log: EventLog, execution: ExecutionId) -> None:
+        self._log = log
+        self._subject = subjects.execution(log.cell, execution)
+        self.last = 0
+        self.standing: Standing = Free()
+
+    async def look(self, until: int | None = None) -> None:
+        """Read on to the newest record, or to the one of this sequence. Raises LogError."""
+        while until is None or self.last < until:
+            message = await self._log.next_on(self._subject, self.last)
+            if message is None:
+                return
+            if message.sequence > self.last:  # Two may look at once.
+                self.last = message.sequence
+                self.standing = standing_after(self.standing, message)
+
+    async def append(self, payload: bytes) -> int:
+        """Store a record right behind the last one that was read. Raises as the log's `append` does."""
+        return await self._log.append(self._subject, payload, expect=self.last)

@@ -1,0 +1,173 @@
+"""Whose a claim is, on the real server: nothing is run twice, and nothing is reported lost that runs confirmed."""
+
+import asyncio
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import nats.errors
+import pytest
+from executors import create, facts, publish, script
+from nats.aio.client import Client
+
+from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.topology import stream_name
+from remediation_orchestrator.events import (
+    ExecutionId,
+    FailureReason,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowStarted,
+    encode,
+    subjects,
+)
+from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.executor.catalog import load_catalog
+from remediation_orchestrator.executor.consumers import ensure_consumer
+from remediation_orchestrator.executor.delivery import NatsDelivery
+from remediation_orchestrator.executor.lease import Lease, Pace, confirming
+from remediation_orchestrator.executor.patience import Asked, PatientPull
+from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop, Succeeded
+from remediation_orchestrator.executor.service import EXECUTOR
+from remediation_orchestrator.executor.supervisor import instant
+from remediation_orchestrator.executor.worker import Surroundings, Worker
+
+PACE = Pace(ack_wait=2.0)
+PATIENCE = 20.0
+
+
+class Slot:
+    """One executor with one slot, whose deliveries are handled when the test says so."""
+
+    def __init__(self, name: str, connection: Client, log: JetStreamLog, workflows: Path) -> None:
+        self._connection = connection
+        self._stream = stream_name(log.cell)
+        self.begun = asyncio.Event()
+        self.may_end = asyncio.Event()
+        self.ran = 0
+        catalog = load_catalog(workflows)
+        around = Surroundings(
+            log=log,
+            catalog=lambda: catalog,
+            engine=self._engine,
+            monotonic=instant,
+            now=lambda: datetime.now(UTC),
+            environment=dict(os.environ),
+        )
+        self.worker = Worker(name, around)
+
+    async def _engine(self, job: Job, lease: Lease, stop: Stop) -> Outcome:
+        self.ran += 1
+        self.begun.set()
+        ends = [asyncio.create_task(one.wait()) for one in (self.may_end, stop.wished)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+        if stop.wished.is_set():
+            return Failed(FailureReason.TASK_FAILED, stop.reason, ran=True)
+        return Succeeded("")
+
+    async def take(self) -> Asked:
+        """Wait for a delivery, and leave it where it is."""
+        subscription = await self._connection.jetstream().pull_subscribe_bind(EXECUTOR, self._stream)
+        pull = PatientPull(subscription, self._connection, self._stream, EXECUTOR, instant)
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                with suppress(nats.errors.TimeoutError):
+                    (message,) = await pull.fetch(1, PACE.pull)
+                    assert isinstance(message, Asked)
+                    return message
+
+    def delivery(self, message: Asked) -> NatsDelivery:
+        """What the broker is told about it."""
+        return NatsDelivery(message, self._connection, PACE.answer_wait)
+
+    async def handle(self, message: Asked) -> None:
+        """Answer it, however late."""
+        delivery = self.delivery(message)
+        async with confirming(delivery, PACE, instant, message.asked_at) as lease:
+            await self.worker.handle(delivery, lease)
+
+
+@pytest.fixture
+async def slots(connection: Client, log: JetStreamLog, tmp_path: Path) -> tuple[Slot, Slot]:
+    """Two executors, and one command."""
+    script(tmp_path, "w", "true")
+    await ensure_consumer(connection, log.cell, EXECUTOR, subjects.commands(log.cell, "workflow"), PACE.ack_wait)
+    await publish(log, create(1, "w"))
+    return Slot("e1", connection, log, tmp_path), Slot("e2", connection, log, tmp_path)
+
+
+async def test_a_delivery_that_is_handled_late_is_left_alone(slots: tuple[Slot, Slot], log: JetStreamLog) -> None:
+    """By whoever was away: the next one runs it, confirmed, and nobody calls that lost."""
+    first, second = slots
+    late = await first.take()
+    again = await second.take()
+    running = asyncio.create_task(second.handle(again))
+    await first.handle(late)
+    async with asyncio.timeout(PATIENCE):
+        await second.begun.wait()
+        second.may_end.set()
+        await running
+    started, ended = await facts(log, 1)
+    assert isinstance(started, WorkflowStarted)
+    assert (started.executor, type(ended), first.ran, second.ran) == ("e2", WorkflowCompleted, 0, 1)
+
+
+async def test_a_second_delivery_of_a_run_that_is_confirmed_is_left_alone(
+    slots: tuple[Slot, Slot], log: JetStreamLog
+) -> None:
+    """Somebody who was frozen passes on what is another's by now; however long the run goes on, it is not lost."""
+    first, second = slots
+    message = await first.take()
+    running = asyncio.create_task(first.handle(message))
+    async with asyncio.timeout(PATIENCE):
+        await first.begun.wait()
+    await second.delivery(message).pass_on(0.01)
+    await second.handle(await second.take())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(3 * PACE.ack_wait):  # As long as it is confirmed, it does not come again.
+            await second.take()
+    first.may_end.set()
+    async with asyncio.timeout(PATIENCE):
+        await running
+    assert [type(one) for one in await facts(log, 1)] == [WorkflowStarted, WorkflowCompleted]
+    assert second.ran == 0
+
+
+async def test_a_run_that_nobody_confirms_is_reported_by_the_second_delivery(
+    slots: tuple[Slot, Slot], log: JetStreamLog
+) -> None:
+    """And not by the first."""
+    first, second = slots
+    running = asyncio.create_task(first.handle(await first.take()))
+    async with asyncio.timeout(PATIENCE):
+        await first.begun.wait()
+    running.cancel()
+    await second.handle(await second.take())
+    assert len(await facts(log, 1)) == 1
+    await second.handle(await second.take())
+    ended = (await facts(log, 1))[1]
+    assert isinstance(ended, WorkflowFailed)
+    assert (ended.reason, second.ran) == ("ExecutorLost", 0)
+
+
+async def test_whoever_runs_stops_when_anothers_end_stands_on_its_subject(
+    slots: tuple[Slot, Slot], log: JetStreamLog
+) -> None:
+    """Told by mistake, or by hand: it stands, and two ends do not."""
+    first, _ = slots
+    running = asyncio.create_task(first.handle(await first.take()))
+    async with asyncio.timeout(PATIENCE):
+        await first.begun.wait()
+        await end_by_hand(log)
+        await running  # Nobody lets it end: it sees that at its next confirmation.
+    assert [type(one) for one in await facts(log, 1)] == [WorkflowStarted, WorkflowFailed]
+
+
+async def end_by_hand(log: JetStreamLog) -> None:
+    """Another's end, behind the start."""
+    execution = ExecutionId("wfe-1")
+    lost = encode(WorkflowFailed(execution, "ExecutorLost"), Attributes("x", "/x", datetime.now(UTC)))
+    await log.append(subjects.execution(log.cell, execution), lost)
