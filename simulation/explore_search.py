@@ -93,6 +93,7 @@ class Search:
         if self.found.lives % LIVES_BETWEEN_COLLECTIONS == 0:
             gc.unfreeze()
             gc.collect()
+            gc.freeze()
         wrong = life.wrong if life.known else list(broken(stage))
         if wrong:
             self.found.counterexample, self.found.wrong = choices, wrong

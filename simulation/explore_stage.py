@@ -26,6 +26,8 @@ CELL = CellName("main")
 # A world that is not at rest by then never will be: the longest wait in it is an hour after three failures.
 STEPS_MAX = 2_000
 SECONDS_MAX = 4 * 3_600.0
+# Long enough for others to take over what was its, and to have decided meanwhile.
+PAUSE_LEASES = 2.0
 # How far the broker's clock is set by a step of it.
 CLOCK_STEP = timedelta(hours=1)
 
@@ -238,7 +240,7 @@ class Stage:
 
     def _pause(self, actor: Actor) -> None:
         actor.pause()
-        self.later(actor.lapse * 1.5, actor.go_on)
+        self.later(actor.lapse * PAUSE_LEASES, actor.go_on)
 
     def _repeat(self) -> None:
         self.workflows.repeat()

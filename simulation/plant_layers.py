@@ -18,8 +18,6 @@ from msgspec import Struct
 from .plant_file import Plant
 
 SHOWN_CHARACTERS_MAX = 160
-# pytest's exit code where nothing was collected. A run that breaks in another way has noticed, too.
-PYTEST_NOTHING = 5
 KILLED = signal.SIGKILL
 # How often a running layer is looked at: a layer takes seconds.
 LOOK_SECONDS = 0.1
@@ -77,10 +75,15 @@ def look(layer: Layer, plant: Plant, tree: Path, bounds: Bounds) -> Sight:
             _end(process)
     took = time.monotonic() - begun
     failing = _FAILURE.search(said)
-    if failing or process.returncode not in (0, PYTEST_NOTHING, -KILLED):
-        return Sight(layer, found=True, seconds=took, how=_line(failing[0] if failing else said.strip()[-500:]))
-    in_time = process.returncode != -KILLED
-    return Sight(layer, found=False if in_time else None, seconds=took, how="" if in_time else "not done in time")
+    if failing is not None:
+        return Sight(layer, found=True, seconds=took, how=_line(failing[0]))
+    match process.returncode:
+        case 0 | 5:  # Of pytest: nothing was collected.
+            return Sight(layer, found=False, seconds=took)
+        case killed if killed == -KILLED:
+            return Sight(layer, found=None, seconds=took, how="not done in time")
+        case code:  # A mistake that nothing runs with at all is none that anybody could make.
+            return Sight(layer, found=None, seconds=took, how=_line(f"ends with {code}: {said.strip()[-500:]}"))
 
 
 def _watch(process: subprocess.Popen[bytes], output: BinaryIO, until: float) -> str:
