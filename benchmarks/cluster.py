@@ -149,7 +149,7 @@ async def ready(port: int) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             with contextlib.suppress(OSError):
-                answer = await asyncio.to_thread(urlopen, f"http://{HOST}:{port}/ready", timeout=PATIENCE_SECONDS)
+                answer = await asyncio.to_thread(urlopen, f"http://{HOST}:{port}/readyz", timeout=PATIENCE_SECONDS)
                 answer.close()
                 return
             await asyncio.sleep(RETRY_SECONDS)

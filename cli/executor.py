@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
+from remediation_orchestrator.web.health import Health
+
 from .connection import Broker, broker_options
-from .health import Health, answering, health_option
+from .health import answering, health_option
 from .running import run
 from .services import EXECUTOR_SECONDS, Work, begin, run_executor, until_stopped
 

@@ -1,6 +1,8 @@
 """`ro gateway`: the HTTP door of a cell. `ro gateway explain`: what a body would become, and by which rule."""
 
+import contextlib
 import ipaddress
+import socket
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,14 +16,15 @@ from remediation_orchestrator.gateway.access import OPEN, Guard, load_access
 from remediation_orchestrator.gateway.door import Door
 from remediation_orchestrator.gateway.items import Found, Item, WebhookError
 from remediation_orchestrator.gateway.rules_file import RulesFileError
-from remediation_orchestrator.gateway.server import address_of, listen
 from remediation_orchestrator.gateway.sources import Received, Rules, Source, items_for
+from remediation_orchestrator.web.server import address_of
 
 from .connection import Broker, broker_options, json_option
 from .door_options import rules_options
+from .door_process import until_abandoned
 from .output import BadInputError, RefusedError, fields, json_line, line
 from .running import run
-from .services import begin, run_gateway
+from .services import begin, run_gateway, take_address
 
 PORT = 9095
 
@@ -34,6 +37,7 @@ PORT = 9095
 @click.option("--tokens", "tokens_file", metavar="FILE", type=click.Path(path_type=Path), help="Who may send.")
 @click.option("--open", "is_open", is_flag=True, help="Take bodies from anybody who reaches the address.")
 @click.option("--rate", type=click.FloatRange(min=0.001), metavar="N", help="Bodies a second, for each sender.")
+@click.option("--listening", type=click.IntRange(min=0), hidden=True, help="For `ro up`: see `door_process`.")
 @rules_options
 @broker_options
 @click.pass_context
@@ -45,6 +49,7 @@ def verb(
     tokens_file: Path | None,
     is_open: bool,
     rate: float | None,
+    listening: int | None,
     sources: dict[str, Source],
     rules: Rules,
 ) -> None:
@@ -59,9 +64,11 @@ def verb(
 
     async def serve() -> None:
         stopping = await begin(url)
-        with listen(host, port) as listening:
-            ready = f"ready: {address_of(listening)}"
-            await run_gateway(url, broker.cell, make, listening, stopping, lambda: line(ready))
+        given = listening is not None
+        with socket.socket(fileno=listening) if given else take_address(host, port) as where:
+            ready = f"ready: {address_of(where)}"
+            async with until_abandoned(stopping) if given else contextlib.nullcontext():
+                await run_gateway(url, broker.cell, make, where, stopping, lambda: line(ready))
 
     run(serve())
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import click
 
+from remediation_orchestrator.web.health import Health
+
 from .connection import Broker, broker_options
-from .health import Health, answering, health_option
+from .health import answering, health_option
 from .log_options import LogShape, log_options
 from .running import run
 from .services import ORCHESTRATOR_SECONDS, begin, load_policy, run_orchestrator, until_stopped

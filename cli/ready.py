@@ -42,7 +42,7 @@ def verb(address: tuple[str, int] | None, as_json: bool) -> None:
 def _ask(host: str, port: int) -> Readiness:
     asked = http.client.HTTPConnection(LOCAL if host in _EVERYWHERE else host, port, timeout=ASKING_SECONDS)
     try:
-        asked.request("GET", "/ready")
+        asked.request("GET", "/readyz")
         return msgspec.json.decode(asked.getresponse().read(), type=Readiness)
     except (OSError, http.client.HTTPException) as error:
         raise RefusedError(f"nobody answers at {host}:{port}: {error}") from error

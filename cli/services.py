@@ -27,13 +27,13 @@ from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 from remediation_orchestrator.orchestrator.witness import witness_of
 
-from .health import Health
 from .log_options import AS_IT_IS, LogShape
 from .output import BadInputError
 from .records import log_to_stderr
 
 if TYPE_CHECKING:
     from remediation_orchestrator.gateway.door import Door
+    from remediation_orchestrator.web.health import Health
 
 # A round and what it owes are sent within a second where a broker answers.
 ORCHESTRATOR_SECONDS = 10.0
@@ -76,7 +76,7 @@ async def run_orchestrator(
     active: asyncio.Event | None = None,
     *,
     shape: LogShape = AS_IT_IS,
-    health: Health | None = None,
+    health: "Health | None" = None,
     ttl: timedelta | None = None,
     witness: Path | None = None,
 ) -> None:
@@ -119,7 +119,7 @@ async def run_executor(
     work: Work,
     stopping: asyncio.Event,
     *,
-    health: Health | None = None,
+    health: "Health | None" = None,
 ) -> None:
     """Be an executor of a cell until `stopping`. Raises LogError when it cannot go on."""
     # Only here: it brings FastStream, which no other verb should wait for.
@@ -134,6 +134,16 @@ async def run_executor(
         await service.run_executor(url, cell, settings, stopping, ask)
     except ConsumerGoneError as error:
         raise LogUnreachableError(str(error)) from error
+
+
+def take_address(host: str, port: int) -> socket.socket:
+    """Listen there. Raises BadInputError where somebody else does."""
+    from remediation_orchestrator.web.server import AddressError, listen
+
+    try:
+        return listen(host, port)
+    except AddressError as error:
+        raise BadInputError(str(error)) from error
 
 
 async def run_gateway(
@@ -151,8 +161,7 @@ async def run_gateway(
     async with connected(url, name="gateway") as client:
         door = make(await JetStreamLog.ensure(client, cell))
         await door.open()
-        opened()
-        await serve(door, listening, stopping)
+        await serve(door, listening, stopping, opened)
 
 
 async def until_stopped(stopping: asyncio.Event, *services: Awaitable[None], within: float) -> None:

@@ -1,8 +1,10 @@
-"""`ro up`: everything on one machine. The broker is a child of this process and ends with it."""
+"""`ro up`: everything on one machine. The broker and the door are children of this process and end with it."""
 
 import asyncio
 import os
 import socket
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -11,18 +13,17 @@ from msgspec import Struct
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import HOST, EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.port import EventLog, LogUnreachableError
+from remediation_orchestrator.bus.port import LogUnreachableError
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.events.identity import DEFAULT_CELL
-from remediation_orchestrator.gateway.access import Guard
-from remediation_orchestrator.gateway.door import Door
-from remediation_orchestrator.gateway.server import address_of, listen
-from remediation_orchestrator.gateway.sources import Rules, built_in
 from remediation_orchestrator.orchestrator.routing.policy import Policy
+from remediation_orchestrator.web.health import Health
+from remediation_orchestrator.web.server import address_of
 
 from .connection import DATA_DIR, CellType
+from .door_process import keep_door
 from .executor import WORKFLOWS, slots_option
-from .health import Health, answering, health_option
+from .health import answering, health_option
 from .log_options import LogShape, limit_option
 from .output import line
 from .records import log_to_stderr
@@ -32,9 +33,9 @@ from .services import (
     Work,
     load_policy,
     run_executor,
-    run_gateway,
     run_orchestrator,
     stop_on_signals,
+    take_address,
     until_stopped,
 )
 
@@ -75,7 +76,7 @@ def verb(
     catalog = workflows or data_dir / "workflows"
     catalog.mkdir(parents=True, exist_ok=True)
     log_to_stderr()
-    with listen(HOST, gateway_port or 0) as listening:
+    with take_address(HOST, gateway_port or 0) as listening:
         settings = Settings(catalog, policy, slots, cell, LogShape(max_bytes=log_max_bytes), address)
         run(_serve(EmbeddedServer(data_dir, port=port), settings, listening))
 
@@ -92,8 +93,9 @@ class Settings(Struct, frozen=True):
 
 
 async def _serve(embedded: EmbeddedServer, settings: Settings, listening: socket.socket) -> None:
-    stopping, active = stop_on_signals(), asyncio.Event()
-    health = Health("orchestrator", "executor")
+    stopping, active, opened = stop_on_signals(), asyncio.Event(), asyncio.Event()
+    health = Health("orchestrator", "executor", "gateway")
+    health.ask("gateway", partial(_why_not_open, opened))
     cell, shape = settings.cell, settings.shape
     async with answering(health, settings.health), embedded as server:
         async with connected(server.url, name="up") as client:  # The executor finds a log where there was none.
@@ -103,15 +105,10 @@ async def _serve(embedded: EmbeddedServer, settings: Settings, listening: socket
             _until_ended(server.pid, stopping),
             run_orchestrator(server.url, cell, settings.policy, stopping, active, shape=shape, health=health),
             run_executor(server.url, cell, Work(settings.workflows, settings.slots), stopping, health=health),
-            run_gateway(server.url, cell, _door, listening, stopping),
-            _say_when_ready(server.url, cell, address_of(listening), active, stopping),
+            keep_door(server.url, cell, listening, stopping, opened),
+            _say_when_ready(server.url, cell, address_of(listening), (active, opened), stopping),
             within=EXECUTOR_SECONDS,
         )
-
-
-def _door(log: EventLog) -> Door:
-    """A door with nothing but its defaults: for rules, mappings and tokens there is `ro gateway`."""
-    return Door(log, built_in(), Rules(), Guard())
 
 
 async def _until_ended(server: int, stopping: asyncio.Event) -> None:
@@ -132,12 +129,17 @@ async def _until_ended(server: int, stopping: asyncio.Event) -> None:
     return None
 
 
+async def _why_not_open(opened: asyncio.Event) -> str | None:
+    return None if opened.is_set() else "it does not answer"
+
+
 async def _say_when_ready(
-    url: str, cell: CellName, door: str, active: asyncio.Event, stopping: asyncio.Event
+    url: str, cell: CellName, door: str, needed: Sequence[asyncio.Event], stopping: asyncio.Event
 ) -> None:
-    """Say so once the orchestrator decides: from then on every signal ends in a decision."""
-    await _first(active, stopping)
-    if active.is_set():
+    """Say so once the orchestrator decides and the door answers: from then on every signal ends in a decision."""
+    for one in needed:
+        await _first(one, stopping)
+    if not stopping.is_set():
         line(f"ready: cell {cell} at {url}")
         line(f"webhooks: {door}/v1/alertmanager")
     await stopping.wait()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from .problems import Problem
+from remediation_orchestrator.web.problems import Problem
+
 from .rules_file import load
 
 ANYONE = "anyone"

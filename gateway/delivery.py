@@ -10,8 +10,8 @@ from typing import Any
 from prometheus_client import Gauge
 
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
-
-from .problems import Problem
+from remediation_orchestrator.web.connection import DRAIN_BYTES_MAX
+from remediation_orchestrator.web.problems import Problem
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -22,8 +22,6 @@ BODY_BYTES_MAX = MESSAGE_BYTES_MAX
 RATIO_MAX = 250
 # A monitoring system sends from its own network. Whoever sends a byte a second is told to come back.
 BODY_SECONDS = 10.0
-# What is read and thrown away of a body that is refused, so that its sender is ready to hear why.
-DRAIN_BYTES_MAX = 4 * 1024 * 1024
 # All bodies in hand together.
 HELD_BYTES_MAX = 64 * 1024 * 1024
 

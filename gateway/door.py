@@ -13,8 +13,15 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from remediation_orchestrator.bus.port import EventLog, LogError, LogFullError, UnknownOutcomeError
+from remediation_orchestrator.web.app import application
+from remediation_orchestrator.web.health import Health, pages
+from remediation_orchestrator.web.problems import CONTENT_TYPE as PROBLEM
+from remediation_orchestrator.web.problems import Problem
 
 from . import metrics as metrics_page
 from .access import ANYONE, Guard, Rate
@@ -25,8 +32,6 @@ from .items import Found, Item, TooLargeError, WebhookError
 from .leisure import Leisure
 from .metrics import Metrics
 from .openapi import document
-from .problems import CONTENT_TYPE as PROBLEM
-from .problems import Problem
 from .sources import Received, Rules, Source, check_some_good, each_item
 
 Scope = MutableMapping[str, Any]
@@ -34,7 +39,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
-PREFIX = "/v1/"
+SERVICE = "gateway"
 JSON = "application/json"
 # A sender that waits longer has given up by itself; the same body sent again is stored once.
 STORE_SECONDS = 8.0
@@ -83,6 +88,16 @@ class Door:
         self._requests = 0
         self._leisure = Leisure()
         self._document = msgspec.json.encode(document(sources, guarded=guard.names != [ANYONE]))
+        health = Health(SERVICE)
+        health.ask(SERVICE, self.why_not_ready)
+        self.app = application(
+            [
+                Route("/v1/{source}", self),
+                *pages(health, self.metrics.registry),
+                Route("/openapi.json", self._answer_document),
+            ]
+        )
+        """All that is answered: bodies, and the pages that operators and their machines read."""
 
     async def open(self) -> None:
         """Read which bodies the log has already. Raises LogError."""
@@ -96,9 +111,7 @@ class Door:
                 group.create_task(intake.run())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] != "http":
-            return
+        """Answer one body."""
         self._requests += 1
         self.metrics.requests.set(self._requests)
         try:
@@ -110,55 +123,33 @@ class Door:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.monotonic()
-        path: str = scope["path"]
         incoming = Incoming(receive, self._held)
         entry = Entry()
         try:
-            if path.startswith(PREFIX):
-                answer = await self._take(path.removeprefix(PREFIX), scope, incoming, entry)
-            else:
-                answer = await self._page(path, scope["method"])
+            answer = await self._take(scope["path_params"]["source"], scope, incoming, entry)
         except Problem as problem:
             answer = Answer(problem.status, problem.body(), PROBLEM, problem.headers)
             if not await incoming.drain():
                 answer = msgspec.structs.replace(answer, headers={**answer.headers, "connection": "close"})
         finally:
             incoming.release()
-        if path.startswith(PREFIX):
-            seconds = time.monotonic() - began
-            self.metrics.answered(entry.source, answer.status, seconds)
-            log.info(
-                "answered",
-                extra={
-                    **msgspec.structs.asdict(entry),
-                    "status": answer.status.value,
-                    "seconds": round(seconds, 6),
-                },
-            )
+        seconds = time.monotonic() - began
+        self.metrics.answered(entry.source, answer.status, seconds)
+        fields = {**msgspec.structs.asdict(entry), "status": answer.status.value, "seconds": round(seconds, 6)}
+        log.info("answered", extra=fields)
         await _send(send, answer, head=scope["method"] == "HEAD")
 
-    async def _page(self, path: str, method: str) -> Answer:
-        """What operators and their machines read."""
-        if path not in ("/livez", "/readyz", "/metrics", "/openapi.json"):
-            raise Problem(HTTPStatus.NOT_FOUND, f"there is nothing at {path[:100]}")
-        if method not in ("GET", "HEAD"):
-            raise _not_allowed("GET, HEAD")
-        if path == "/metrics":
-            return Answer(HTTPStatus.OK, self.metrics.page(), metrics_page.CONTENT_TYPE)
-        if path == "/openapi.json":
-            return Answer(HTTPStatus.OK, self._document)
-        if path == "/readyz":
-            await self._check_ready()
-        return Answer(HTTPStatus.OK, b'{"status":"ok"}')
+    async def _answer_document(self, _: Request) -> Response:
+        return Response(self._document, media_type=JSON)
 
-    async def _check_ready(self) -> None:
+    async def why_not_ready(self) -> str | None:
+        """Why no body can be stored now, in one line; None where one can."""
         try:
             async with asyncio.timeout(READY_SECONDS):
                 full = await self._log.fill() >= FULL
-        except (LogError, TimeoutError) as error:
-            raise _unavailable("the log cannot be reached") from error
-        if full:
-            raise _unavailable("the log is nearly full", RETRY_FULL_SECONDS)
+        except (LogError, TimeoutError):
+            return "the log cannot be reached"
+        return "the log is nearly full" if full else None
 
     async def _take(self, name: str, scope: Scope, incoming: Incoming, entry: Entry) -> Answer:
         """Take one body, in the order in which a refusal costs least."""
@@ -169,7 +160,8 @@ class Door:
             raise Problem(HTTPStatus.NOT_FOUND, f"there is no source {name[:100]!r}")
         entry.source = name
         if scope["method"] != "POST":
-            raise _not_allowed("POST")
+            detail = "only POST is understood here"
+            raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"allow": "POST"})
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         sender = self._guard.by_headers(headers)
         media_type = check_encoding(headers, source.media_types)
@@ -258,10 +250,6 @@ def _not_stored(error: Exception) -> Problem:
 
 def _unavailable(detail: str, retry_after: int = RETRY_SECONDS) -> Problem:
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=retry_after)
-
-
-def _not_allowed(allowed: str) -> Problem:
-    return Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"only {allowed} is understood here", headers={"allow": allowed})
 
 
 async def _send(send: Send, answer: Answer, *, head: bool) -> None:

@@ -141,10 +141,12 @@ class Intake:
         raise UnknownOutcomeError(f"{self.subject}: not stored within {COMMIT_SECONDS:g} s")
 
     async def _not_yet_stored(self, batch: Sequence[_Waiting]) -> Sequence[_Waiting]:
-        """Make sure that the subject is read to its end, and answer what was found there."""
-        if self._is_read:
-            return batch
-        await self.catch_up()
+        """Make sure that the subject is read to its end, and answer what was found there.
+
+        Also what was found for the batches before: another door may have stored what still waited here."""
+        if not self._is_read:
+            await self.catch_up()
+            self._forget()
         for one in batch:
             place = self._places.get(one.body.digest)
             if place is not None:

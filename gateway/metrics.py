@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # A body that comes for no source of ours.
 NO_SOURCE = "none"
 # From a frame at rest to an election of the broker.
@@ -16,22 +15,22 @@ class Metrics:
 
     def __init__(self, sources: Sequence[str]) -> None:
         self._sources = frozenset(sources)
-        self._registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         self._answers = Counter(
-            "ro_gateway_answers", "Answers to bodies.", ["source", "status"], registry=self._registry
+            "ro_gateway_answers", "Answers to bodies.", ["source", "status"], registry=self.registry
         )
         self._items = Counter(
-            "ro_gateway_items", "Items of stored bodies.", ["source", "outcome"], registry=self._registry
+            "ro_gateway_items", "Items of stored bodies.", ["source", "outcome"], registry=self.registry
         )
         self._seconds = Histogram(
             "ro_gateway_answer_seconds",
             "From a body's first byte to its answer.",
             ["source"],
             buckets=SECONDS,
-            registry=self._registry,
+            registry=self.registry,
         )
-        self.requests = Gauge("ro_gateway_requests", "Requests in hand.", registry=self._registry)
-        self.held_bytes = Gauge("ro_gateway_held_bytes", "Bytes of bodies in hand.", registry=self._registry)
+        self.requests = Gauge("ro_gateway_requests", "Requests in hand.", registry=self.registry)
+        self.held_bytes = Gauge("ro_gateway_held_bytes", "Bytes of bodies in hand.", registry=self.registry)
 
     def answered(self, source: str, status: int, seconds: float) -> None:
         """Count an answer."""
@@ -44,7 +43,3 @@ class Metrics:
         for outcome, count in (("signal", signals), ("refused", refused), ("duplicate", duplicates)):
             if count:
                 self._items.labels(source, outcome).inc(count)
-
-    def page(self) -> bytes:
-        """The page that Prometheus reads."""
-        return generate_latest(self._registry)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from remediation_orchestrator.web.health import PATHS
+
 from .sources import Source
 
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -66,12 +68,7 @@ def document(sources: Mapping[str, Source], *, guarded: bool) -> dict[str, objec
     return said
 
 
-_PAGES = {
-    "/livez": "The process answers.",
-    "/readyz": "The log can be reached and takes signals; 503 where not.",
-    "/metrics": "Prometheus.",
-    "/openapi.json": "This document.",
-}
+_PAGES = {**PATHS, "/openapi.json": "This document."}
 
 
 def _operation(source: Source) -> dict[str, object]:
@@ -96,5 +93,5 @@ def _operation(source: Source) -> dict[str, object]:
 def _page(text: str) -> dict[str, object]:
     answers: dict[str, object] = {"200": {"description": text}}
     if "503" in text:
-        answers["503"] = {"description": "Not ready.", "content": _PROBLEM}
+        answers["503"] = {"description": "Not ready."}
     return {"summary": text, "responses": answers}

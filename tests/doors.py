@@ -13,8 +13,9 @@ from remediation_orchestrator.bus.port import EventLog
 from remediation_orchestrator.gateway.access import OPEN, Access, Guard
 from remediation_orchestrator.gateway.door import Door
 from remediation_orchestrator.gateway.mapping import Mapping
-from remediation_orchestrator.gateway.server import listen, serve
+from remediation_orchestrator.gateway.server import serve
 from remediation_orchestrator.gateway.sources import Rules, built_in
+from remediation_orchestrator.web.server import listen
 
 PATIENCE = 20.0
 

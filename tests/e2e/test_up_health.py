@@ -38,7 +38,7 @@ def test_it_is_ready_when_it_says_so_and_its_log_has_the_limit_that_was_given(tm
         try:
             assert up.stdout is not None
             url = up.stdout.readline().decode().split()[-1]
-            with urlopen(f"http://127.0.0.1:{port}/live", timeout=PATIENCE) as page:
+            with urlopen(f"http://127.0.0.1:{port}/livez", timeout=PATIENCE) as page:
                 assert json.load(page) == {"live": True}
             ready = subprocess.run(
                 [RO, "ready", "--json"], env={**environment, "RO_HEALTH": str(port)}, capture_output=True

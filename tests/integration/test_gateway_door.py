@@ -10,7 +10,8 @@ from doors import PATIENCE, Reply, alert, head, opened, read_reply, webhook
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.events import Recorded, SignalReceived, SignalResolved, Undecodable, decode
-from remediation_orchestrator.gateway import delivery, server
+from remediation_orchestrator.gateway import delivery
+from remediation_orchestrator.web import connection
 
 PATH = "/v1/alertmanager"
 
@@ -178,7 +179,7 @@ async def test_a_sender_of_one_byte_at_a_time_is_told_to_come_back(
 
 async def test_a_head_that_never_ends_is_cut_off(log: JetStreamLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has a time and a size."""
-    monkeypatch.setattr(server, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.2)
     async with opened(log) as sender:
         _is_problem(await sender.send(b"POST /v1/alertmanager HTTP/1.1\r\nhost: d"), 408)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from remediation_orchestrator.gateway.access import Access, Guard, Rate, load_access
-from remediation_orchestrator.gateway.problems import Problem
 from remediation_orchestrator.gateway.rules_file import RulesFileError
+from remediation_orchestrator.web.problems import Problem
 
 OLD, NEW, SECRET = "the-token-of-last-year", "the-token-of-this-year", "the-secret-of-grafana"
 ACCESS = Access.model_validate(

@@ -28,8 +28,8 @@ from remediation_orchestrator.gateway.items import (
     WebhookError,
 )
 from remediation_orchestrator.gateway.mapping import Mapping
-from remediation_orchestrator.gateway.problems import Problem
 from remediation_orchestrator.gateway.sources import Received, Rules, Source, built_in, check_some_good, each_item
+from remediation_orchestrator.web.problems import Problem
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 JSON = "application/json"

@@ -13,7 +13,7 @@ from remediation_orchestrator.bus.port import LogFullError, LogUnreachableError,
 from remediation_orchestrator.events import CellName, Recorded, decode
 from remediation_orchestrator.gateway import alertmanager
 from remediation_orchestrator.gateway.frames import Body, body_of, digest_of
-from remediation_orchestrator.gateway.intake import BusyError, Intake
+from remediation_orchestrator.gateway.intake import BusyError, Intake, Stored
 
 CELL = CellName("main")
 
@@ -119,6 +119,27 @@ async def test_of_two_doors_the_slower_reads_what_the_faster_stored(cell: Memory
         again = await two.store(body("c"))
     assert again.duplicate
     assert pods(cell) == ["a", "b", "c"]
+
+
+async def test_what_another_door_stores_while_it_waits_here_is_stored_once(cell: MemoryCell) -> None:
+    """It is read for the batch before it, and belongs to the next."""
+    waiting: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
+    tasks: list[asyncio.Task[Stored]] = []
+
+    async with running(cell) as other:
+
+        async def overtake(moment: Moment, subject: str) -> None:
+            if moment is Moment.STORE and not tasks:
+                tasks.append(asyncio.create_task(intake.store(body("b"))))
+                await asyncio.sleep(0)  # It waits here from now on.
+                waiting.set_result((await asyncio.gather(other.store(body("a")), other.store(body("b"))))[1])
+
+        async with running(cell, overtake) as intake:
+            first = await intake.store(body("a"))
+            second = await tasks[0]
+    assert (first.duplicate, second.duplicate) == (True, True)
+    assert second.place.positions() == (await waiting).place.positions()
+    assert pods(cell) == ["a", "b"]
 
 
 async def test_what_others_publish_on_the_subject_is_stepped_over(cell: MemoryCell) -> None:

@@ -1,4 +1,4 @@
-"""What `/live` and `/ready` answer, and `ro ready` for those who have no browser."""
+"""What `/livez`, `/readyz` and `/metrics` answer, and `ro ready` for those who have no browser."""
 
 import asyncio
 import json
@@ -8,9 +8,10 @@ import pytest
 from click import BadParameter
 from click.testing import CliRunner
 
-from remediation_orchestrator.cli.health import LOCAL, AddressType, Health, answering
+from remediation_orchestrator.cli.health import LOCAL, AddressType, answering
 from remediation_orchestrator.cli.main import main
 from remediation_orchestrator.cli.output import BadInputError
+from remediation_orchestrator.web.health import Health
 
 PATIENCE = 10
 
@@ -37,7 +38,9 @@ async def stuck() -> str | None:
 
 async def get(address: tuple[str, int], path: str) -> tuple[int, dict[str, object]]:
     """Ask for a page; return its status and what it says."""
-    head, _, body = (await said(address, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())).partition("\r\n\r\n")
+    head, _, body = (
+        await said(address, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    ).partition("\r\n\r\n")
     return int(head.split(" ")[1]), json.loads(body)
 
 
@@ -45,7 +48,8 @@ async def said(address: tuple[str, int], request: bytes) -> str:
     """All that is answered to these bytes."""
     reader, writer = await asyncio.open_connection(*address)
     writer.write(request)
-    writer.write_eof()
+    if b"close" not in request:
+        writer.write_eof()
     async with asyncio.timeout(PATIENCE):
         answer = await reader.read()
     writer.close()
@@ -57,39 +61,39 @@ async def test_a_service_that_has_said_nothing_yet_is_alive_and_not_ready(addres
     """It is ready when all of its services are."""
     health = Health("orchestrator", "executor")
     async with answering(health, address):
-        assert await get(address, "/live") == (200, {"live": True})
+        assert await get(address, "/livez") == (200, {"live": True})
         health.ask("orchestrator", fine)
-        assert await get(address, "/ready") == (503, {"ready": False, "why": {"executor": "it is starting"}})
+        assert await get(address, "/readyz") == (503, {"ready": False, "why": {"executor": "it is starting"}})
         health.ask("executor", fine)
-        assert await get(address, "/ready") == (200, {"ready": True, "why": {}})
+        assert await get(address, "/readyz") == (200, {"ready": True, "why": {}})
 
 
 async def test_a_service_that_does_not_answer_is_not_ready(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever asks gets an answer all the same."""
-    monkeypatch.setattr("remediation_orchestrator.cli.health.ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr("remediation_orchestrator.web.health.ANSWER_SECONDS", 0.01)
     health = Health("executor")
     health.ask("executor", stuck)
     async with answering(health, address):
-        status, page = await get(address, "/ready")
+        status, page = await get(address, "/readyz")
     assert (status, page["why"]) == (503, {"executor": "the broker does not answer"})
 
 
 @pytest.mark.parametrize(
-    "request_", [b"", b"\r\n\r\n", b"GET /ready", b"\x00" * 100_000, b"GET /x HTTP/1.1\r\n\r\n"]
+    "request_", [b"", b"\r\n\r\n", b"GET /readyz", b"\x00" * 100_000, b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n"]
 )
 async def test_what_is_no_question_gets_no_page_and_stops_nothing(
     address: tuple[str, int], request_: bytes
 ) -> None:
-    """Nothing at all, or 404; the next question is answered."""
+    """Nothing at all, or a problem; the next question is answered."""
     async with answering(Health(), address):
         try:
             answer = await said(address, request_)
         except ConnectionError:
             answer = ""
-        assert answer == "" or answer.startswith("HTTP/1.1 404 ")
-        assert (await get(address, "/ready"))[0] == 200
+        assert answer == "" or answer.startswith(("HTTP/1.1 404 ", "HTTP/1.1 400 ", "HTTP/1.1 408 "))
+        assert (await get(address, "/readyz"))[0] == 200
 
 
 async def test_a_port_that_is_taken_is_named(address: tuple[str, int]) -> None:

@@ -12,7 +12,7 @@ from remediation_orchestrator.cli.main import VERBS, main
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operating.md").read_text()
 WORDS = re.findall(r"`([^`\n]+)`", PAGE)
-SERVICES = ("orchestrator", "executor", "bus")
+SERVICES = ("orchestrator", "executor", "bus", "web", "cli")
 
 
 def test_every_verb_and_option_is_there() -> None:

@@ -1,4 +1,4 @@
-"""What the door answers where it cannot say yes: problem details (RFC 9457), a line for each thing that is wrong.
+"""What is answered where nobody can say yes: problem details (RFC 9457), a line for each thing that is wrong.
 
 A problem never quotes a token, and never more than a little of what was sent."""
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 import msgspec
+from starlette.responses import Response
 
 # Enough to repair a body by; a thousand wrong alerts are not told one by one.
 ERRORS_MAX = 20
@@ -45,6 +46,10 @@ class Problem(Exception):  # noqa: N818 - it is an answer, and RFC 9457 calls it
             said["errors"] = [_short(line) for line in self.errors[:ERRORS_MAX]]
             said["errors_total"] = len(self.errors)
         return msgspec.json.encode(said)
+
+    def response(self) -> Response:
+        """The problem as an answer."""
+        return Response(self.body(), self.status.value, self.headers, CONTENT_TYPE)
 
 
 def _short(line: str) -> str:
