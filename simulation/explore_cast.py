@@ -35,11 +35,12 @@ VERSION = version("remediation-orchestrator")
 
 
 def catalog() -> Catalog:
-    """One workflow that may be repeated, and one that may not."""
+    """Workflows that may be repeated, and one that may not."""
     program = Script(command=[sys.executable, "{target.name}"])  # Surely there, and never begun.
     files = [
         WorkflowFile(id="restart", script=program, idempotent=True, match=[MatchRule(name="Slow")]),
         WorkflowFile(id="repair", script=program),
+        WorkflowFile(id="reload", script=program, idempotent=True),
     ]
     return Catalog({one.id: Workflow(one, Path("/catalog") / f"{one.id}.yaml", one.id) for one in files})
 
@@ -54,6 +55,7 @@ class OrchestratorRole:
         lease = GatedLease(stage.cell, timedelta(seconds=TTL.total_seconds()), stage.gate, self.actor)
         identity = Identity(name, VERSION)
         self.service = Orchestrator(self.log, lease, ProcessClock(SkewedClock()), identity, pace=PACE)
+        self.actor.stop = self._stop
         self._task = stage.spawn(self.actor, self.service.run())
 
     @property
@@ -65,6 +67,11 @@ class OrchestratorRole:
 
     def _crash(self) -> None:
         self._task.cancel()
+        self._stage.later(RESTART_SECONDS, self._replace)
+
+    def _stop(self) -> None:
+        self.actor.stop = None
+        self.service.stop()
         self._stage.later(RESTART_SECONDS, self._replace)
 
     def _replace(self) -> None:

@@ -52,6 +52,8 @@ class Actor:
     """How long it must be paused for others to take over from it, in seconds; 0 for whoever is never paused."""
     crash: Callable[[], None]
     crashes: bool = True
+    stop: Callable[[], None] | None = None
+    """Has it end cleanly, as by SIGTERM."""
     dead: bool = False
     paused: bool = False
     history: "blake2b" = field(default_factory=lambda: blake2b(digest_size=12))

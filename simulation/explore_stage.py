@@ -221,6 +221,8 @@ class Stage:
             return
         if actor.crashes:
             yield f"crash-{actor.name}", lambda: self._crash(actor)
+        if actor.stop is not None:
+            yield f"stop-{actor.name}", actor.stop
         if actor.lapse:
             yield f"pause-{actor.name}", lambda: self._pause(actor)
         if call.kind in (Kind.APPEND, Kind.ACK):

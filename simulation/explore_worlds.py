@@ -11,6 +11,7 @@ from remediation_orchestrator.events import (
     RemediationId,
     Target,
     encode,
+    fingerprint_of,
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
@@ -77,6 +78,11 @@ def cancel(execution: str) -> RemediationCancelled:
     return RemediationCancelled(remediation, by="op", reason="enough")
 
 
+def clear_full(_word: str) -> BlockCleared:
+    """An operator forgives the problem called Full."""
+    return BlockCleared(fingerprint=fingerprint_of(Target(**TARGET), "Full"), by="op", reason="looked")
+
+
 def clear(_word: str) -> BlockCleared:
     """An operator clears the target, whatever runs there."""
     return BlockCleared(target=Target(**TARGET), by="op", reason="looked")
@@ -116,6 +122,13 @@ WORLDS = (
     World(
         *("lost", "one orchestrator, two executors, and an operator who clears the target of a lost run", 1, 2),
         (fires("Slow"), fires("Full", workflow="repair"), tells(("ExecutorLost", clear))),
+    ),
+    World(
+        *("line", "one orchestrator, one executor, three problems of one target, and one of them forgiven", 1, 1),
+        (
+            *(fires("Slow"), fires("Full", workflow="repair"), fires("Stuck", workflow="reload")),
+            tells(('"queue_position":2', clear_full)),
+        ),
     ),
     World(
         *("analysis", "two orchestrators, one executor, a problem that names no workflow", 2, 1),
