@@ -13,25 +13,13 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from remediation_orchestrator.simulation.chaos.account import Tally
+from remediation_orchestrator.simulation.chaos.account import PROMISES, Tally
 from remediation_orchestrator.simulation.chaos.faults import Family, Strike
 from remediation_orchestrator.simulation.chaos.rounds import Round, rounds
 
 from .connection import json_option
-from .output import RefusedError, json_line, line, table
+from .output import RefusedError, json_line, line
 from .running import run
-
-COLUMNS = (
-    "accepted",
-    "decided",
-    "run",
-    "decided twice",
-    "run twice",
-    "two at once",
-    "lost",
-    "forgotten",
-    "findings",
-)
 
 
 @click.command("chaos")
@@ -63,23 +51,34 @@ def verb(count: int, seed: int, seconds: float, families: tuple[str, ...], as_js
     home = Path(tempfile.mkdtemp(prefix="ro-chaos-"))
     lived: list[Round] = []
     try:
-        run(
-            _live(
-                rounds(home, count, seed, seconds, [Family(one) for one in families or Family]),
-                count,
-                as_json,
-                lived,
-            )
-        )
+        coming = rounds(home, count, seed, seconds, [Family(one) for one in families or Family])
+        run(_live(coming, count, as_json, lived))
     except asyncio.CancelledError:
         raise RefusedError("ended from outside") from None
     finally:
-        broken = any(not one.tally.is_clean for one in lived)
-        if not broken:
+        broken = [one.number for one in lived if not one.tally.is_clean]
+        if broken:
+            _say_how_again(home, broken[0], seed, seconds, families, lived)
+        else:
             shutil.rmtree(home, ignore_errors=True)
-    _conclude(lived, as_json=as_json)
+    total = _conclude(lived, as_json=as_json)
     if broken:
-        raise RefusedError(f"a promise was broken; the log, the diary and what the processes said are in {home}")
+        promises = "; ".join(total.broken)
+        raise RefusedError(
+            f"broken: {promises}. {home} has the log, the diary and what all said; begin with `again`"
+        )
+
+
+def _say_how_again(
+    home: Path, number: int, seed: int, seconds: float, families: tuple[str, ...], lived: list[Round]
+) -> None:
+    """Leave beside the log what it takes to see it again."""
+    faults = "".join(f" --faults {one}" for one in families)
+    wrong = "".join(f"round {one.number}: {each}\n" for one in lived for each in one.wrong)
+    (home / "again").write_text(
+        f"ro chaos --rounds {number} --seed {seed} --seconds {seconds:g}{faults}  # the same strikes\n"
+        f"ro audit --log {home}/log.jsonl  # the log as it was read live, also what was archived since\n\n{wrong}"
+    )
 
 
 async def _live(coming: AsyncGenerator[Round, None], count: int, as_json: bool, lived: list[Round]) -> None:
@@ -105,21 +104,23 @@ def _complain(one: Round, console: Console) -> None:
         console.print(f"round {one.number}: {wrong}", markup=False, soft_wrap=True)
 
 
-def _conclude(lived: list[Round], *, as_json: bool) -> None:
-    """Say what all rounds came to."""
+def _conclude(lived: list[Round], *, as_json: bool) -> Tally:
+    """Say what all rounds came to, and return it."""
     total, struck = Tally(), Counter[Strike]()
     for one in lived:
         total = total.plus(one.tally)
         struck.update(one.struck)
     if as_json:
-        json_line({"rounds": len(lived), "tally": total, "struck": struck})
-        return
-    rows = [(str(one.number), *_figures(one.tally)) for one in lived]
-    table(("round", *COLUMNS), [*rows, ("all", *_figures(total))])
+        json_line({"rounds": len(lived), "tally": total, "broken": total.broken, "struck": struck})
+        return total
+    for name in ("accepted", "decided", "run", "archived"):
+        line(f"{getattr(total, name):9,}  {name}")
     line("")
+    line("   broken  promise")
+    for name, says in PROMISES.items():
+        line(f"{getattr(total, name):9,}  {says}")
+    line("")
+    line("   struck  fault")
     for strike in Strike:
-        line(f"{struck[strike]:7,}  {strike}")
-
-
-def _figures(tally: Tally) -> list[str]:
-    return [f"{getattr(tally, name):,}" for name in Tally.__struct_fields__]
+        line(f"{struck[strike]:9,}  {strike}")
+    return total

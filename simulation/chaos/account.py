@@ -3,6 +3,7 @@
 Every figure is counted here from the records themselves; no table of the orchestrator is believed."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -18,7 +19,9 @@ from remediation_orchestrator.events import (
     WorkflowCompleted,
     WorkflowStarted,
     decode,
+    subjects,
 )
+from remediation_orchestrator.events.identity import DEFAULT_CELL
 from remediation_orchestrator.events.stored import export_line
 from remediation_orchestrator.orchestrator.audit import Auditor
 from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift, Report
@@ -31,17 +34,22 @@ from .catalog import Line, read_diary
 
 
 class Tally(Struct, frozen=True):
-    """The figures of a round, or of all. From `decided_twice` on, zero is the promise."""
+    """The figures of a round, or of all. From `decided_twice` on, zero is the promise: see `PROMISES`."""
 
     accepted: int = 0
     decided: int = 0
     run: int = 0
+    archived: int = 0
     decided_twice: int = 0
     run_twice: int = 0
     two_at_once: int = 0
     lost: int = 0
+    stuck: int = 0
     forgotten: int = 0
     findings: int = 0
+    archives: int = 0
+    led_not_whole: int = 0
+    unsaid: int = 0
 
     def minus(self, earlier: "Tally") -> "Tally":
         """What has come since."""
@@ -54,7 +62,34 @@ class Tally(Struct, frozen=True):
     @property
     def is_clean(self) -> bool:
         """Whether every promise was kept."""
-        return not any(getattr(self, name) for name in self.__struct_fields__[3:])
+        return not any(getattr(self, name) for name in PROMISES)
+
+    @property
+    def broken(self) -> list[str]:
+        """The promises that were not kept, in words."""
+        return [says for name, says in PROMISES.items() if getattr(self, name)]
+
+
+PROMISES = {
+    "decided_twice": "nothing is decided or stored twice",
+    "run_twice": "no command is run twice",
+    "two_at_once": "no two runs at once on one target",
+    "lost": "nothing accepted is lost",
+    "stuck": "everything is finished within a minute",
+    "forgotten": "no live state differs from a fresh fold",
+    "findings": "audit finds nothing, and log and diary agree",
+    "archives": "segments and rest are the whole log, and equal",
+    "led_not_whole": "no verdict on a log that is not whole",
+    "unsaid": "a log that is not whole is called so",
+}
+"""What is promised, by the figure that counts how often it was not kept."""
+
+
+class Bad(Struct, frozen=True):
+    """What a store that was not whole lacked, and the frames that were stored on it."""
+
+    missing: int
+    frames: list[int]
 
 
 class Account:
@@ -62,7 +97,7 @@ class Account:
 
     def __init__(self, diary: Path) -> None:
         self._diary = diary
-        self._messages: list[StoredMessage] = []
+        self.messages: list[StoredMessage] = []
         self._auditor = Auditor(Report())
         self._verdicts: Counter[tuple[str, int]] = Counter()
         self._stored: Counter[str] = Counter()
@@ -76,7 +111,7 @@ class Account:
     @property
     def read(self) -> int:
         """The sequence of the newest message read."""
-        return self._messages[-1].sequence if self._messages else 0
+        return self.messages[-1].sequence if self.messages else 0
 
     async def read_on(self, log: ReadableLog) -> bool:
         """Read what is new; False where the log could not be asked."""
@@ -88,7 +123,7 @@ class Account:
         return True
 
     def _take(self, message: StoredMessage) -> None:
-        self._messages.append(message)
+        self.messages.append(message)
         found = self._auditor.take(message)
         self.findings += [
             f"{one.position}: {one.drift}: {one.message}"
@@ -140,7 +175,7 @@ class Account:
 
     def _fresh(self, through: int, *, tail: bool = True) -> Fold:
         fold = Fold()
-        for message in self._messages:
+        for message in self.messages:
             if message.sequence <= through:
                 fold.take(message)
         if tail:
@@ -149,8 +184,8 @@ class Account:
 
     # -- counting --------------------------------------------------------------------------------------
 
-    def tally(self, accepted: dict[str, Position], forgotten: int, stuck: int) -> Tally:
-        """Count everything from the first record on. What is forgotten or stuck, somebody else has asked."""
+    def tally(self, accepted: dict[str, Position], asked: Mapping[str, int]) -> Tally:
+        """Count everything from the first record on. `asked`: the figures for which others had to be asked."""
         lines = read_diary(self._diary)
         begun = Counter(one.execution for one in lines if one.word == "begin")
         decided = [name for name, place in accepted.items() if self._verdicts[place, 1]]
@@ -164,8 +199,8 @@ class Account:
             run_twice=sum(count - 1 for count in begun.values()),
             two_at_once=len(overlapping(lines)),
             lost=len(accepted) - len(kept),
-            forgotten=forgotten,
-            findings=len(self.findings) + len(self.contradictions(lines)) + stuck,
+            findings=len(self.findings) + len(self.contradictions(lines)),
+            **asked,
         )
 
     def contradictions(self, lines: list[Line] | None = None) -> list[str]:
@@ -182,9 +217,23 @@ class Account:
             ),
         ]
 
+    def differs_from(self, bad: list[StoredMessage]) -> "Bad":
+        """Hold what was read of a store that was not ours against what the log is."""
+        ours = {one.sequence: one for one in self.messages}
+        first, read = bad[0].sequence, {one.sequence for one in bad}
+        frames = [
+            one
+            for one in bad
+            if one.subject == subjects.decision(DEFAULT_CELL) and one.payload != _payload(ours.get(one.sequence))
+        ]
+        return Bad(
+            missing=sum(1 for sequence in ours if sequence >= first and sequence not in read),
+            frames=[one.sequence for one in frames if any(isinstance(each, Recorded) for each in decode(one))],
+        )
+
     def export(self, file: Path) -> None:
         """Keep the log as it was read, for `ro ... --log`."""
-        file.write_bytes(b"".join(export_line(one) + b"\n" for one in self._messages))
+        file.write_bytes(b"".join(export_line(one) + b"\n" for one in self.messages))
 
 
 def overlapping(lines: list[Line]) -> set[tuple[str, int]]:
@@ -203,3 +252,7 @@ def overlapping(lines: list[Line]) -> set[tuple[str, int]]:
                 found.add((line.execution, line.pid))
             busy_until = max(busy_until, ended.get((line.execution, line.pid), line.at))
     return found
+
+
+def _payload(message: StoredMessage | None) -> bytes | None:
+    return message.payload if message is not None else None

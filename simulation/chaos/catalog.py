@@ -19,18 +19,21 @@ routing:
   consecutive_failure_threshold: 3
   consecutive_failure_cooldown: 1s
   retry_limit: 1000
-  failure_memory: 1h
+  failure_memory: 10s
   backoff_base: 100ms
   backoff_cap: 400ms
   jitter: 0.1
   signal_cooldown: 200ms
   workflow_cooldown: 100ms
-  signal_max_age: 1h
+  signal_max_age: 15s
 timeouts:
   starting: 3s
   analyzing: 10s
   executing: 6s
+  approval: 5s
+  verifying: 5s
 """
+"""What is older than a quarter of a minute is nobody's business any more, so that it can be archived."""
 
 # The lock belongs to the process: the kernel takes it back at its death, however it dies, and not before.
 _SCRIPT = """\

@@ -26,6 +26,7 @@ from .catalog import POLICY, write_catalog
 from .faults import ACK_WAIT, LEASE, Planned, Strike
 from .proxy import Proxy
 from .steps import Step
+from .stores import Store
 
 ORCHESTRATORS, EXECUTORS, SLOTS = 2, 2, 3
 # A busy machine needs a while to answer a signal.
@@ -51,13 +52,13 @@ class Service:
     def __init__(self, name: str, folder: Path, *arguments: str) -> None:
         self.name = name
         self.witness = folder / f"{name}.witness"
-        self._said = folder / f"{name}.log"
+        self.said = folder / f"{name}.log"
         self._command = [str(Path(sys.executable).with_name("ro")), *arguments]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, url: str) -> None:
         """Start it. It dies with this process where the kernel can see to that."""
-        with self._said.open("ab") as said:
+        with self.said.open("ab") as said:
             self._process = subprocess.Popen(
                 self._command,
                 env={**os.environ, "NATS_URL": url},
@@ -108,6 +109,9 @@ class ChaosCell:
         write_catalog(home / "workflows", self.diary)
         (home / "policy.yaml").write_text(POLICY)
         self._server = EmbeddedServer(home / "data").start()
+        self.store = Store(home / "data", home / "stores")
+        self.server_lock = asyncio.Lock()
+        """Held by whoever has stopped the broker: it comes back as that one says."""
         self._port = self._server.port
         self._broker: int | None = self._server.pid
         self.proxy = Proxy(self._port, stream_name(DEFAULT_CELL))
@@ -141,6 +145,11 @@ class ChaosCell:
             if service.process is None:
                 service.start(self.url)
 
+    def begin_again(self) -> None:
+        """Have an orchestrator begin anew."""
+        self.orchestrators[0].end()
+        self.orchestrators[0].start(self.url)
+
     def end(self) -> None:
         """End everything."""
         for service in (*self.orchestrators, *self.executors):
@@ -159,7 +168,7 @@ class ChaosCell:
             case Strike.BROKER_KILLED:
                 return await self._kill_broker(seconds)
             case Strike.BROKER_FROZEN:
-                return await self._freeze(self._broker, seconds)
+                return await self._freeze(None if self.server_lock.locked() else self._broker, seconds)
             case Strike.ORCHESTRATOR_KILLED:
                 return await self._end(orchestrator, signal.SIGKILL, seconds)
             case Strike.ORCHESTRATOR_STOPPED:
@@ -218,15 +227,40 @@ class ChaosCell:
         return True
 
     async def _kill_broker(self, seconds: float) -> bool:
-        if self._broker is None:
+        if self._broker is None or self.server_lock.locked():
             return False
+        async with self.server_lock:
+            self.stop_broker()
+            await asyncio.sleep(seconds)
+            self.start_broker()
+        return True
+
+    def stop_broker(self) -> None:
+        """Kill the broker."""
+        assert self._broker is not None
         os.kill(self._broker, signal.SIGKILL)
         self._broker = None
         self._server.stop()
-        await asyncio.sleep(seconds)
+
+    def start_broker(self) -> None:
+        """Start the broker on its store and its port."""
         self._server = EmbeddedServer(self.home / "data", port=self._port).start()
         self._broker = self._server.pid
-        return True
+
+    @property
+    def true_url(self) -> str:
+        """Where the broker itself is met."""
+        return self._server.url
+
+    async def remember_store(self) -> None:
+        """Keep a copy of the store as it is, as a disk does whose power is cut."""
+        async with self.server_lock:
+            assert self._broker is not None
+            os.kill(self._broker, signal.SIGSTOP)
+            try:
+                await asyncio.to_thread(self.store.remember)
+            finally:
+                os.kill(self._broker, signal.SIGCONT)
 
 
 @asynccontextmanager

@@ -4,6 +4,8 @@ What was not acknowledged is published again under the same id until it is, so n
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import msgspec
@@ -32,6 +34,9 @@ class Driver:
         self._count = 0
         self.accepted: dict[str, Position] = {}
         """Where each firing signal stands that was acknowledged, by its id."""
+        self._open = asyncio.Event()
+        self._open.set()
+        self._under_way = 0
         self.repeated = 0
         """How often one had to be published again."""
 
@@ -39,6 +44,17 @@ class Driver:
         """Publish for a while from several publishers at once, and return when all was acknowledged."""
         end = asyncio.get_running_loop().time() + seconds
         await asyncio.gather(*(self._publish_until(end) for _ in range(PUBLISHERS)))
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Publish nothing as long as this is entered: what is acknowledged meanwhile is another store's word."""
+        self._open.clear()
+        try:
+            while self._under_way:  # noqa: ASYNC110 - each is over soon, whichever way
+                await asyncio.sleep(RETRY_SECONDS)
+            yield
+        finally:
+            self._open.set()
 
     async def burst(self, arrays: int) -> bool:
         """Publish so many arrays of hundreds of signals, all at once."""
@@ -74,11 +90,15 @@ class Driver:
 
     async def _store(self, subject: str, payload: bytes, name: str) -> int:
         while True:
+            await self._open.wait()
+            self._under_way += 1
             try:
                 return await self._log.append(subject, payload, message_id=name)
             except LogError:
                 self.repeated += 1
                 await asyncio.sleep(RETRY_SECONDS)
+            finally:
+                self._under_way -= 1
 
     def _next(self) -> tuple[str, dict[str, object]]:
         """The next signal, and its id."""

@@ -37,6 +37,12 @@ class Strike(StrEnum):
     NOTHING_BURST = "burst of arrays of nothing"
     GARBAGE_BURST = "burst of garbage"
     JUNK_BURST = "junk and copies on fenced subjects"
+    ARCHIVE = "archive"
+    TWO_ARCHIVES = "two archives at once"
+    ARCHIVE_KILLED = "archive killed"
+    LOG_OLDER = "log restored from before"
+    LOG_HOLED = "record deleted from the log"
+    LOG_FLIPPED = "bit flipped in the log's block"
 
 
 class Family(StrEnum):
@@ -45,6 +51,8 @@ class Family(StrEnum):
     KILLS = "kills"
     CLOCK = "clock"
     BURSTS = "bursts"
+    ARCHIVES = "archives"
+    STORES = "stores"
 
 
 ALWAYS = (
@@ -65,6 +73,8 @@ SOMETIMES: dict[Family, tuple[Strike, ...]] = {
     ),
     Family.CLOCK: (Strike.CLOCK_BACK, Strike.CLOCK_AHEAD, Strike.CLOCK_ONCE),
     Family.BURSTS: (Strike.SIGNAL_BURST, Strike.NOTHING_BURST, Strike.GARBAGE_BURST, Strike.JUNK_BURST),
+    Family.ARCHIVES: (Strike.ARCHIVE, Strike.TWO_ARCHIVES, Strike.ARCHIVE_KILLED),
+    Family.STORES: (Strike.LOG_OLDER, Strike.LOG_HOLED, Strike.LOG_FLIPPED),
 }
 # In so many rounds each of them comes.
 SHARE = 1 / 3
@@ -76,9 +86,9 @@ ANOTHER_YEAR = 5 * 365 * 24 * HOUR
 
 @dataclass(frozen=True)
 class Planned:
-    """A strike: `at` seconds into the round, against one of its kind, healed after `seconds`.
+    """A strike: `at` seconds into the round, against one of its kind, healed, or killed, after `seconds`.
 
-    `size` says how hard it is, where that can differ: by how many seconds a clock steps, how many arrays come."""
+    `size` says how hard it is, where that can differ: by how many seconds a clock steps, how many come at once."""
 
     at: float
     strike: Strike
@@ -96,6 +106,8 @@ def plan(seed: int, number: int, seconds: float, families: Collection[Family] = 
         chance = random.Random(f"chaos {seed} {number} {family}")
         chosen = [*(ALWAYS if family is Family.KILLS else ())]
         chosen += [one for one in SOMETIMES[family] if chance.random() < SHARE]
+        if family is Family.STORES:  # It has one store, and each of these needs it for a while.
+            chosen = [chance.choice(SOMETIMES[family])] if chance.random() < SHARE else []
         strikes = [_planned(strike, seconds, chance) for strike in chosen]
         planned += strikes if family in families else []
     return sorted(planned, key=lambda one: one.at)
@@ -114,6 +126,12 @@ def _planned(strike: Strike, seconds: float, chance: random.Random) -> Planned:
             return Planned(at, strike, which, chance.uniform(0.3, 2.0), chance.randint(2 * MINUTE, 5 * HOUR))
         case Strike.CLOCK_ONCE:
             return Planned(at, strike, which, 0.0, ANOTHER_YEAR)
+        case Strike.ARCHIVE | Strike.TWO_ARCHIVES:
+            return Planned(at, strike, which, 0.0, 1 + (strike is Strike.TWO_ARCHIVES))
+        case Strike.ARCHIVE_KILLED:  # It starts within half a second, and works for as long.
+            return Planned(at, strike, which, chance.uniform(0.4, 2.0), 1 + which % 2)
+        case Strike.LOG_OLDER | Strike.LOG_HOLED | Strike.LOG_FLIPPED:  # Long enough for a takeover, and a start.
+            return Planned(at, strike, which, 4.0)
         case Strike.SIGNAL_BURST:
             return Planned(at, strike, which, 0.0, chance.randint(1, 3))
         case _:

@@ -16,10 +16,12 @@ from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 
 from .account import Account, Tally
+from .archives import Archives
 from .bursts import Bursts
 from .cell import ChaosCell, Service, chaos_cell
 from .driver import Driver
-from .faults import Family, Planned, Strike, plan
+from .faults import SOMETIMES, Family, Planned, Strike, plan
+from .spoiling import Spoiling
 
 # A killed executor's run is reported by another after `ack_wait`; a pull that went down with the broker is asked
 # again after five seconds; processes start slowly on a busy machine.
@@ -54,14 +56,18 @@ class Chaos:
         self._cell = cell
         self._log = log
         self._bursts = bursts
+        self._archives = Archives(cell.home, cell.url)
         self._seed = seed
         self._seconds = seconds
         self._families = families
         self._driver = Driver(log, seed)
         self._account = Account(cell.diary)
         self._so_far = Tally()
-        self._forgotten = 0
-        self._stuck = 0
+        self._asked: Counter[str] = Counter()
+        """Promises not kept that no record tells, by the name of their figure."""
+        self._good = asyncio.Lock()
+        """Held while the broker has a store that is not the cell's: nobody counts what is there."""
+        self._spoiling = Spoiling(cell, log, self._driver, self._account)
 
     async def live(self, number: int) -> Round:
         """One round, from its first signal to the counting."""
@@ -69,16 +75,23 @@ class Chaos:
         struck: Counter[Strike] = Counter()
         seen = len(self._account.findings)
         tending = asyncio.create_task(self._tend())
+        planned = plan(self._seed, number, self._seconds, self._families)
+        if any(one.strike is Strike.LOG_OLDER for one in planned):
+            await self._spoiling.remember()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._driver.publish(self._seconds))
-            for planned in plan(self._seed, number, self._seconds, self._families):
-                group.create_task(self._suffer(planned, struck))
+            for one in planned:
+                group.create_task(self._suffer(one, struck))
         wrong = await self._settle()
         tending.cancel()
         with suppress(asyncio.CancelledError):
             await tending
+        if struck.keys() & SOMETIMES[Family.ARCHIVES]:
+            wrong += await self._begin_again()
         wrong += await self._compare()
-        total = self._account.tally(self._driver.accepted, self._forgotten, self._stuck)
+        wrong += self._spoiling.tell(self._asked, struck)
+        asked = {**self._asked, "archived": self._archives.purged}
+        total = self._account.tally(self._driver.accepted, asked)
         round_tally, self._so_far = total.minus(self._so_far), total
         wrong += self._account.findings[seen:]
         if not round_tally.is_clean:
@@ -97,6 +110,11 @@ class Chaos:
                 hit = await self._driver.burst(planned.size)
             case Strike.NOTHING_BURST | Strike.GARBAGE_BURST | Strike.JUNK_BURST:
                 hit = await self._bursts.throw(planned)
+            case Strike.LOG_OLDER | Strike.LOG_HOLED | Strike.LOG_FLIPPED:
+                async with self._good:
+                    hit = await self._spoiling.strike(planned)
+            case Strike.ARCHIVE | Strike.TWO_ARCHIVES | Strike.ARCHIVE_KILLED:
+                hit = await self._archives.strike(planned)
             case _:
                 hit = await self._cell.suffer(planned)
         struck[planned.strike] += hit
@@ -104,9 +122,10 @@ class Chaos:
     async def _tend(self) -> None:
         """Be the operator, for as long as it lasts: clear the target of each lost run as soon as it is known."""
         while True:
-            await self._account.read_on(self._log)
-            for target in self._account.to_clear():
-                await self._driver.clear(target)
+            async with self._good:
+                await self._account.read_on(self._log)
+                for target in self._account.to_clear():
+                    await self._driver.clear(target)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _settle(self) -> list[str]:
@@ -118,16 +137,24 @@ class Chaos:
             if not left:
                 return []
             if loop.time() > deadline:
-                self._stuck += 1
+                self._asked["stuck"] += 1
                 return [f"not finished {SETTLE_SECONDS:g} s after the last strike: {', '.join(left)}"]
             self._cell.revive()
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _begin_again(self) -> list[str]:
+        """After archives an orchestrator must be able to begin, and segments and rest be the whole log."""
+        self._cell.begin_again()
+        await self._account.read_on(self._log)
+        wrong = await self._archives.check(self._account.messages)
+        self._asked["archives"] += len(wrong)
+        return wrong
 
     async def _compare(self) -> list[str]:
         """Hold the state of every live orchestrator against a fresh fold."""
         found = [await self._difference(service) for service in self._cell.orchestrators]
         wrong = [one for one in found if one]
-        self._forgotten += len(wrong)
+        self._asked["forgotten"] += len(wrong)
         return wrong
 
     async def _difference(self, service: Service) -> str:
