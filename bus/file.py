@@ -8,13 +8,9 @@ from remediation_orchestrator.events import CellName, StoredMessage
 from remediation_orchestrator.events.stored import import_line
 from remediation_orchestrator.events.subjects import parse
 
-from .packing import UNPACKING_ERRORS, read_packed
+from .packing import UnreadableLogError, read_lines
 from .port import LogError
 from .snapshots import BEFORE_ENDING, FileSnapshots
-
-
-class UnreadableLogError(LogError):
-    """The file is no exported log. The message says where and why, in one line."""
 
 
 def messages(path: Path) -> Iterator[StoredMessage]:
@@ -133,18 +129,12 @@ class FileLog:
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The lines that say anything, numbered as an editor numbers them."""
-    number = 0
     try:
-        with read_packed(path) as file:
-            for number, line in enumerate(file, start=1):
-                if not line.isspace():
-                    yield number, line
-    except (OSError, *UNPACKING_ERRORS) as error:
-        raise UnreadableLogError(f"{path}: {_reason(error)}{f' after line {number}' if number else ''}") from error
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+        for number, line in enumerate(read_lines(path), start=1):
+            if not line.isspace():
+                yield number, line
+    except OSError as error:
+        raise UnreadableLogError(f"{path}: {error.strerror or error}") from error
 
 
 def _unreadable(path: Path, number: int, what: str) -> UnreadableLogError:

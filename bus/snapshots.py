@@ -19,7 +19,7 @@ from remediation_orchestrator.events import CellName
 
 from . import api, topology
 from .feed import Feed
-from .packing import UNPACKING_ERRORS, read_packed, write_packed
+from .packing import UnreadableLogError, read_lines, unpacked_lines, write_packed
 from .port import LogError
 from .storing import store
 
@@ -74,7 +74,7 @@ class JetStreamSnapshots:
         except msgspec.DecodeError as error:
             raise LogError(f"{subject}: this is no snapshot: {error}") from error
         packed = [] if not newest.messages else await self._chunks(newest, info.created)
-        return bytes(newest.head), _unpacked(packed)
+        return bytes(newest.head), unpacked_lines(packed)
 
     async def save(self, parts: Iterable[bytes], head: Callable[[str], bytes]) -> None:
         """Keep a snapshot in place of those before it, at a pace that leaves most of the time to others."""
@@ -151,16 +151,21 @@ class FileSnapshots:
 
     async def newest(self) -> tuple[bytes, Iterable[bytes]] | None:
         """The snapshot; None where there is none. Raises LogError where it cannot be read."""
+        lines = self._lines()
         try:
-            with read_packed(self.path) as file:
-                lines = file.read().splitlines()
+            head = next(lines)
         except FileNotFoundError:
             return None
-        except (OSError, *UNPACKING_ERRORS) as error:
-            raise LogError(f"{self.path}: {error}") from error
-        if not lines:
-            raise LogError(f"{self.path}: an empty file is no snapshot")
-        return lines[0], lines[1:]
+        except StopIteration:
+            raise UnreadableLogError(f"{self.path}: an empty file is no snapshot") from None
+        except OSError as error:
+            raise UnreadableLogError(f"{self.path}: {error.strerror or error}") from error
+        return head, lines
+
+    def _lines(self) -> Iterator[bytes]:
+        """Read on only as far as somebody takes: whoever looks at the head needs no memory for what follows."""
+        for line in read_lines(self.path):
+            yield line.removesuffix(b"\n")
 
     async def save(self, parts: Iterable[bytes], head: Callable[[str], bytes]) -> None:
         """Write a snapshot, whole or not at all."""
@@ -189,14 +194,3 @@ def _packed(parts: Iterable[bytes], seen: Callable[[bytes], object]) -> Iterator
         yield from chunker.compress(part + b"\n")
         yield b""
     yield from chunker.finish()  # type: ignore[no-untyped-call]
-
-
-def _unpacked(packed: Iterable[bytes]) -> Iterator[bytes]:
-    unpacker = zstandard.ZstdDecompressor().decompressobj()
-    rest = b""
-    for chunk in packed:
-        try:
-            *lines, rest = (rest + unpacker.decompress(chunk)).split(b"\n")
-        except zstandard.ZstdError as error:
-            raise LogError(f"a snapshot cannot be unpacked: {error}") from error
-        yield from lines

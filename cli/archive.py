@@ -117,16 +117,19 @@ async def _answers(log: JetStreamLog, place: int) -> AsyncIterator[str]:
 
 async def _restore(broker: Broker, path: Path, as_json: bool) -> None:
     """Put a projection back from beside its segment."""
-    kept = await FileSnapshots(path, AFTER_ENDING).newest()
+    store = FileSnapshots(path, AFTER_ENDING)
+    kept = await store.newest()
     if kept is None:
         raise BadInputError(f"{path}{AFTER_ENDING} is not there")
-    base = Base(kept[0], list(kept[1]))
     async with broker.log() as log:
         try:
-            head = read_head(base.head)
-            await check_origin(log, head, base.parts)
+            head = read_head(kept[0])
+            await check_origin(log, head, kept[1])  # As it is read: only what is good is held in memory.
         except SnapshotError as error:
             raise BadInputError(f"{path}{AFTER_ENDING}: {error}") from error
+        again = await store.newest()
+        assert again is not None
+        base = Base(again[0], list(again[1]))
         await log.archive.save(base.parts, base.its_head)
     _tell({"through": head.through, "frame": head.sequence, "restored": True}, as_json)
 

@@ -3,7 +3,6 @@
 import contextlib
 import ipaddress
 import socket
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from .door_process import until_abandoned
 from .output import BadInputError, RefusedError, fields, json_line, line
 from .running import run
 from .services import begin, run_gateway, take_address
+from .signal_input import read_input
 
 PORT = 9095
 
@@ -88,7 +88,7 @@ def explain(
         raise click.BadParameter(f"one of {', '.join(sources)}, not {name!r}", param_hint="--source")
     if media_type not in source.media_types:
         raise click.BadParameter(f"one of {', '.join(sorted(source.media_types))}", param_hint="--content-type")
-    body = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    body = read_input(path)
     try:
         items = items_for(source, Received(media_type, {}, body), rules, datetime.now(UTC))
     except WebhookError as error:

@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 
 from remediation_orchestrator.bus.connection import connected
-from remediation_orchestrator.bus.file import UnreadableLogError, messages
+from remediation_orchestrator.bus.file import messages
 from remediation_orchestrator.bus.importing import bring_in
+from remediation_orchestrator.bus.packing import UnreadableLogError
 
 from .connection import Broker, broker_options, json_option
 from .output import json_line, line, reading

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from remediation_orchestrator.bus.embedded import StoreInUseError
-from remediation_orchestrator.bus.file import UnreadableLogError
+from remediation_orchestrator.bus.packing import UnreadableLogError
 from remediation_orchestrator.bus.port import ImportedLogError, LogError, LogFullError, OccupiedError
 
 from .output import BadInputError, plain

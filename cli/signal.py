@@ -1,10 +1,8 @@
 """`ro signal`: say that a problem is there, or over. Checked before it is published, stored when it says so."""
 
 import asyncio
-import sys
 from contextlib import aclosing
 from datetime import datetime
-from pathlib import Path
 from typing import cast
 
 import click
@@ -35,6 +33,7 @@ from .signal_input import (
     parse_target,
     parse_value,
     read_alertmanager,
+    read_input,
     read_signals,
     signal_of,
 )
@@ -109,7 +108,7 @@ def _signals(
         return [signal_of(_described(said), subject)]
     if given:
         raise click.UsageError(f"--file says it all: --{given[0].replace('_', '-')} cannot be given beside it")
-    body = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    body = read_input(path)
     name = "standard input" if path == "-" else path
     found = read_alertmanager(body, name) if sender else read_signals(body, name, subject)
     if not found:

@@ -1,7 +1,9 @@
 """What people and monitoring systems hand over, as signals. All of it is checked before anything is published."""
 
 import re
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
@@ -14,6 +16,7 @@ from remediation_orchestrator.events import (
     Undecodable,
     decode,
 )
+from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 from remediation_orchestrator.gateway.alertmanager import WebhookError, signals_of
 from remediation_orchestrator.gateway.items import FUTURE_MAX
 
@@ -21,7 +24,22 @@ from .output import BadInputError
 
 AnySignal = SignalReceived | SignalResolved
 
+# Sixteen times as much as any fact: spaces and line ends are no part of one.
+INPUT_BYTES_MAX = 16 * MESSAGE_BYTES_MAX
+
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+
+
+def read_input(path: str) -> bytes:
+    """Read a file, or standard input where it is `-`, within the bound. Raises OSError, BadInputError."""
+    if path == "-":
+        found = sys.stdin.buffer.read(INPUT_BYTES_MAX + 1)
+    else:
+        with Path(path).open("rb") as file:
+            found = file.read(INPUT_BYTES_MAX + 1)
+    if len(found) > INPUT_BYTES_MAX:
+        raise BadInputError(f"{path}: larger than {INPUT_BYTES_MAX:,} bytes, and a fact has {MESSAGE_BYTES_MAX:,}")
+    return found
 
 
 def parse_target(text: str) -> Target:

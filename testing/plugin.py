@@ -132,7 +132,8 @@ def _check(case: "Case") -> None:
 
 def _read(path: Path) -> "Case":
     __tracebackhide__ = True
-    from remediation_orchestrator.bus.file import UnreadableLogError, messages
+    from remediation_orchestrator.bus.file import messages
+    from remediation_orchestrator.bus.packing import UnreadableLogError
     from remediation_orchestrator.orchestrator.case import read_case
 
     try:

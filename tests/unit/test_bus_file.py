@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from remediation_orchestrator.bus.file import FileLog, UnreadableLogError, messages
+from remediation_orchestrator.bus.file import FileLog, messages
+from remediation_orchestrator.bus.packing import UnreadableLogError
 from remediation_orchestrator.bus.port import LogError, ReadableLog
 from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.stored import export_line

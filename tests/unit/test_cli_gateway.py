@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from doors import alert, webhook
 
 from remediation_orchestrator.cli.gateway import verb
+from remediation_orchestrator.cli.main import main
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -79,3 +80,13 @@ def test_two_mappings_of_one_name_are_refused(tmp_path: Path) -> None:
         (tmp_path / f"{name}.yaml").write_text("source: grafana\nname: n\ntarget: {name: t}")
     done = CliRunner().invoke(verb, ["--mapping", str(tmp_path)])
     assert (done.exit_code, "two sources are called 'grafana'" in done.output) == (2, True)
+
+
+@pytest.mark.parametrize("command", [["signal", "--file"], ["gateway", "explain", "--file"]])
+def test_what_is_handed_over_is_read_no_further_than_its_bound(command: list[str]) -> None:
+    """A file that never ends, too."""
+    done = CliRunner().invoke(main, [*command, "/dev/zero"])
+    assert (done.exit_code, done.output) == (
+        2,
+        "ro: /dev/zero: larger than 4,194,304 bytes, and a fact has 262,144\n",
+    )
