@@ -3,8 +3,12 @@
 import asyncio
 import contextlib
 import json
+import os
+import secrets
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +18,15 @@ from msgspec import Struct
 from remediation_orchestrator.events import FailureReason
 
 from .binding import Bound
+from .family import MARK, end_marked
 from .lease import Lease
+from .supervisor import instant
 
-SUPERVISOR = Path(__file__).with_name("supervisor.py")
+SUPERVISOR = (sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py")))
+# A supervisor ends its run by itself: at its limits, after the grace. One that has not by so long after that was
+# stopped, and is told to go on; by twice as long it is ended, and what it has left.
+OVERDUE_SECONDS = 5.0
+LOOK_SECONDS = 1.0
 # Kept of a program's output, however much there is: with JSON's escapes it still fits in a fact (256 KiB).
 OUTPUT_BYTES_MAX = 64 * 1024
 # Kept of it in a failure's message, which people read in one piece.
@@ -76,23 +86,27 @@ class _Report(Struct):
     status: int | None = None
     output: str = ""
     message: str = ""
+    left: tuple[str, ...] = ()
 
 
 async def run_script(job: Job, lease: Lease, stop: Stop) -> Outcome:
-    """Run a program to its end, or until it may not go on. Returns when nothing of it is left."""
+    """Run a program to its end, or until it may not go on. Returns when nothing is left that may be killed."""
+    mark = secrets.token_hex(8)
     try:
         supervisor = await _start_supervisor()
     except OSError as error:
         return Failed(FailureReason.RESOURCE_EXHAUSTED, f"no process can be started: {error.strerror}", ran=False)
     assert supervisor.stdin is not None
     assert supervisor.stdout is not None
-    supervisor.stdin.write(_job_line(job, lease))
+    supervisor.stdin.write(_job_line(job, lease, mark))
     telling = [
         asyncio.create_task(_tell_confirmations(supervisor, lease)),
         asyncio.create_task(_tell_stop(supervisor, stop)),
+        asyncio.create_task(_watch(supervisor, job, lease, stop)),
     ]
     try:
         line = await supervisor.stdout.readline()
+        await supervisor.stdout.read()  # To its end: neither of the two is there any more.
         await supervisor.wait()
     finally:
         for task in telling:
@@ -100,12 +114,16 @@ async def run_script(job: Job, lease: Lease, stop: Stop) -> Outcome:
         supervisor.stdin.close()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             await supervisor.stdin.wait_closed()
-    return _outcome(line, stop)
+    try:
+        report = msgspec.json.decode(line, type=_Report)
+    except msgspec.DecodeError:  # Nothing, or half of it.
+        return await _unsupervised(mark)
+    return _outcome(report, stop)
 
 
 async def _start_supervisor() -> Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", str(SUPERVISOR)),
+        *SUPERVISOR,
         stdin=PIPE,
         stdout=PIPE,
         stderr=DEVNULL,
@@ -114,11 +132,11 @@ async def _start_supervisor() -> Process:
     )
 
 
-def _job_line(job: Job, lease: Lease) -> bytes:
+def _job_line(job: Job, lease: Lease, mark: str) -> bytes:
     pace = lease.pace
     said = {
         "arguments": job.bound.arguments,
-        "environment": dict(job.bound.environment),
+        "environment": {**job.bound.environment, MARK: mark},
         "folder": str(job.bound.folder),
         "start_by": job.start_by,
         "deadline": job.deadline,
@@ -144,13 +162,36 @@ async def _tell_stop(supervisor: Process, stop: Stop) -> None:
     supervisor.stdin.write(b"k\n")
 
 
-def _outcome(line: bytes, stop: Stop) -> Outcome:
-    try:
-        report = msgspec.json.decode(line, type=_Report)
-    except msgspec.DecodeError:
-        return Failed(FailureReason.EXECUTOR_LOST, "the run's supervisor is gone", ran=True)
+async def _watch(supervisor: Process, job: Job, lease: Lease, stop: Stop) -> None:
+    """Look whether the supervisor still does: one that was stopped sees neither its limits nor our end."""
+    overdue = 0.0
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        is_due = stop.wished.is_set() or lease.lost or instant() > job.deadline
+        overdue = overdue + LOOK_SECONDS if is_due else 0.0
+        with contextlib.suppress(ProcessLookupError):
+            if overdue > lease.pace.kill_grace + 2 * OVERDUE_SECONDS:
+                os.killpg(supervisor.pid, signal.SIGKILL)
+            elif overdue > lease.pace.kill_grace + OVERDUE_SECONDS:
+                os.killpg(supervisor.pid, signal.SIGCONT)
+
+
+async def _unsupervised(mark: str) -> Outcome:
+    """Neither the supervisor nor its guard has told the end: do what they would have done."""
+    left = await asyncio.to_thread(end_marked, mark)
+    why = "the run's supervisor is gone, and what it left was ended as far as it was found"
+    return Failed(FailureReason.EXECUTOR_LOST, why + _may_go_on([str(one) for one in left]), ran=True)
+
+
+def _may_go_on(left: Sequence[str]) -> str:
+    return f"; could not be killed and may go on: {', '.join(left)}" if left else ""
+
+
+def _outcome(report: _Report, stop: Stop) -> Outcome:
     output = _printable(report.output)
     match report.why:
+        case "deadline":
+            return _killed(FailureReason.DEADLINE_EXCEEDED, "killed at its time limit", report, output)
         case None if report.status == 0:
             return Succeeded(output)
         case None:
@@ -161,10 +202,10 @@ def _outcome(line: bytes, stop: Stop) -> Outcome:
             return _not_begun(report.message)
         case "late":
             return Failed(FailureReason.DEADLINE_EXCEEDED, "too late to begin", ran=False)
-        case "deadline":
-            return _killed(FailureReason.DEADLINE_EXCEEDED, "killed at its time limit", report, output)
         case "cancelled":
             return _killed(FailureReason.TASK_FAILED, f"cancelled: {stop.reason}", report, output)
+        case "unsupervised" | "unguarded":
+            return _killed(FailureReason.EXECUTOR_LOST, "its supervisor was killed", report, output)
         case _:
             why = "the claim was not confirmed in time"
             return _killed(FailureReason.EXECUTOR_LOST, why, report, output)
@@ -172,6 +213,8 @@ def _outcome(line: bytes, stop: Stop) -> Outcome:
 
 def _killed(reason: FailureReason, why: str, report: _Report, output: str) -> Failed:
     tail = output[-MESSAGE_CHARACTERS_MAX:]
+    if report.left:  # Its target is given away no sooner than that of a lost run.
+        reason, why = FailureReason.EXECUTOR_LOST, why + _may_go_on(report.left)
     message = f"{why}; it had printed: {tail}" if tail else why
     return Failed(reason, message, ran=report.began, exit_code=_exit_code(report.status))
 

@@ -3,7 +3,11 @@
 Standard input is a pipe from the executor: first a line of JSON that says what to run, then a line for every
 confirmation of the claim (`c <instant>`) or to end the run (`k`). The whole family of the program is killed when
 that pipe closes, when its deadline comes, or when the claim has not been confirmed for too long; only then is
-the end reported, as one line of JSON on standard output. All instants are of `instant()`."""
+the end reported, as one line of JSON on standard output. What may not be killed, another user's, is waited for
+until then, and named. All instants are of `instant()`.
+
+Two processes do this. The supervisor runs the program; the guard above it ends what a supervisor that was killed
+has left behind, and lets none stand still. Neither goes on without the other."""
 
 import contextlib
 import ctypes
@@ -21,6 +25,11 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 # So often the clock is looked at: a machine that slept wakes up with timers that are late.
 TICK = 0.25
+# So often while its family is being ended, which takes no longer than this where it may be killed.
+ENDING_TICK = 0.01
+ENDING_SECONDS = 1.0
+# Of what cannot be ended so many are named.
+NAMED_MAX = 10
 CHUNK = 65_536
 EXEC_FAILED = 127
 # It ends when its executor says so or is gone, not with the terminal or service that its executor runs in.
@@ -85,6 +94,20 @@ def descendants() -> list[int]:
     return found
 
 
+def named(processes: list[int]) -> list[str]:
+    """What is known of processes: for whoever has to end them by hand."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            user = os.stat(f"/proc/{process}").st_uid
+            with open(f"/proc/{process}/stat", "rb") as file:
+                name, _, rest = file.read().partition(b"(")[2].rpartition(b")")
+            if rest.split()[0] not in (b"Z", b"X"):
+                found.append(f"{process} ({name.decode(errors='replace')}, of user {user})")
+    more = len(found) - NAMED_MAX
+    return found[:NAMED_MAX] + ([f"and {more} more"] if more > 0 else [])
+
+
 def spawn(job: Job, output: int) -> int:
     """Start the program in a session of its own. Return its process id, or raise OSError: it did not begin."""
     failed_read, failed_write = os.pipe()
@@ -137,23 +160,37 @@ class Run:
         self.kill_at: float | None = None
         self.commands = commands
         self.child = 0
+        self.ended_at = 0.0
+        self.left: list[str] = []
+        self.guard = os.getppid()
 
     def watch(self) -> None:
-        """Go on until the program has ended and nothing that it began is left."""
+        """Go on until the program has ended, and nothing that it began is left, or nothing that may be killed."""
         watched = [0, self.output]
-        while self.status is None:
-            ready = select.select(watched, [], [], TICK)[0]
+        while not self.is_over():
+            ending = self.status is not None and instant() < self.ended_at + ENDING_SECONDS
+            ready = select.select(watched, [], [], ENDING_TICK if ending else TICK)[0]
             if self.output in ready and not self.read_output():
                 watched.remove(self.output)
             if 0 in ready and not self.read_commands():
                 watched.remove(0)
                 self.end("orphaned")
             self.look_at_the_clock()
-            self.reap()
-        self.kill_the_rest()
         os.set_blocking(self.output, False)
         while self.output in watched and self.read_output():
             pass
+
+    def is_over(self) -> bool:
+        """Whether the family has ended. What the program began ends with it; what may not be killed is named."""
+        anybody = self.reap()
+        if self.status is not None and not anybody:
+            return True
+        if self.status is not None:
+            self.signal_all(signal.SIGKILL)
+        if self.kill_at is None or instant() < self.kill_at + ENDING_SECONDS:
+            return False
+        self.left = named(descendants())
+        return True
 
     def read_output(self) -> bool:
         """Keep the end of what it printed; return False where there is no more."""
@@ -185,6 +222,8 @@ class Run:
         """Kill what may not go on."""
         if self.is_unconfirmed():
             self.end("unconfirmed")
+        if os.getppid() != self.guard:
+            self.end("unguarded")
         if instant() >= self.job.deadline:
             self.end("deadline")
         if self.kill_at is not None and instant() >= self.kill_at:
@@ -216,13 +255,8 @@ class Run:
                 return True
             if process == self.child:
                 self.status = os.waitstatus_to_exitcode(status)
-
-    def kill_the_rest(self) -> None:
-        """Leave nothing behind: what the program began ends with it."""
-        quietly(os.killpg, self.child, signal.SIGKILL)
-        while self.reap():
-            self.signal_all(signal.SIGKILL)
-            select.select([], [], [], 0.01)
+                self.ended_at = instant()
+                quietly(os.killpg, self.child, signal.SIGKILL)
 
 
 def quietly(call: Callable[[int, int], None], process: int, number: int) -> None:
@@ -243,7 +277,7 @@ def read_job() -> tuple[Job, bytes]:
     return Job(**json.loads(line)), rest
 
 
-def report(**what: str | int | bool | None) -> None:
+def report(**what: str | int | bool | list[str] | None) -> None:
     """Tell the executor, if it is still there."""
     left = json.dumps(what).encode() + b"\n"
     with contextlib.suppress(BrokenPipeError):
@@ -251,12 +285,8 @@ def report(**what: str | int | bool | None) -> None:
             left = left[os.write(1, left) :]
 
 
-def main() -> None:
-    """Run one program and report how it ended."""
-    for number in IGNORED:
-        signal.signal(number, signal.SIG_IGN)
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
-    job, commands = read_job()
+def supervise(job: Job, commands: bytes) -> None:
+    """Run the program and report how it ended."""
     output, program_output = os.pipe()
     run = Run(job, output, commands)
     if run.is_unconfirmed():
@@ -267,7 +297,49 @@ def main() -> None:
         why = "late" if error.errno == errno.ETIME else "failed"
         return report(why=why, began=False, message=os.strerror(error.errno or 0))
     run.watch()
-    return report(why=run.why, began=True, status=run.status, output=run.tail.decode("utf-8", "replace"))
+    said = run.tail.decode("utf-8", "replace")
+    return report(why=run.why, began=True, status=run.status, output=said, left=run.left)
+
+
+def stand_guard(supervisor: int) -> None:
+    """Wait for the supervisor's end. Where it has told none, end what it has left, and say so."""
+    status = -1
+    while status < 0:
+        process, how = os.waitpid(-1, os.WUNTRACED)
+        if process == supervisor and os.WIFSTOPPED(how):  # Nobody would look at the clock.
+            quietly(os.kill, supervisor, signal.SIGCONT)
+        elif process == supervisor:
+            status = how
+    if status == 0:
+        return
+    until = instant() + ENDING_SECONDS
+    while instant() < until and any_left():
+        for process in descendants():
+            quietly(os.kill, process, signal.SIGKILL)
+        select.select([], [], [], ENDING_TICK)
+    report(why="unsupervised", began=True, left=named(descendants()))
+
+
+def any_left() -> bool:
+    """Collect who has ended; return whether anybody has not."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return True
+    return False
+
+
+def main() -> None:
+    """Run one program under two eyes."""
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    job, commands = read_job()
+    supervisor = os.fork()
+    if supervisor:
+        return stand_guard(supervisor)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)  # It is not inherited.
+    return supervise(job, commands)
 
 
 if __name__ == "__main__":

@@ -63,11 +63,11 @@ async def test_killed_by_somebody_else_is_not_called_out_of_memory(tmp_path: Pat
 
 
 async def test_the_environment_is_only_what_was_bound(tmp_path: Path) -> None:
-    """Nothing of the executor's own reaches a script."""
+    """Nothing of the executor's own reaches a script, but the mark of its run."""
     outcome = await run(
         shell(tmp_path, "env | cut -d= -f1 | grep -v -e ^PWD -e ^_ -e SHLVL | sort | tr '\\n' ' '")
     )
-    assert outcome == Succeeded("FOLDER PATH ")
+    assert outcome == Succeeded("FOLDER PATH RO_RUN ")
 
 
 async def test_of_much_output_the_end_is_kept(tmp_path: Path) -> None:
@@ -161,6 +161,20 @@ async def test_a_lapsed_lease_never_comes_back(tmp_path: Path) -> None:
     assert lease.lost
 
 
+async def test_a_late_confirmation_does_not_bring_a_script_back(tmp_path: Path) -> None:
+    """Nor does one that comes while it is being ended: its command is another's by now."""
+    lease = Lease(Pace(ack_wait=1.5), instant, instant())
+    running = asyncio.create_task(run_script(shell(tmp_path, "trap '' TERM; sleep 60; sleep 60"), lease, Stop()))
+    while not running.done():
+        if lease.lost:
+            lease.confirmed_at = instant()
+            lease.changed.set()
+        await asyncio.wait({running}, timeout=0.02)
+    outcome = await running
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == FailureReason.EXECUTOR_LOST
+
+
 async def test_nothing_begins_too_late(tmp_path: Path) -> None:
     """The last look at the clock is just before the program."""
     outcome = await run(shell(tmp_path, "echo ran > $FOLDER/ran", start_by=-1))
@@ -198,5 +212,5 @@ async def test_a_supervisor_that_dies_takes_its_script_along(tmp_path: Path, num
     if number == signal.SIGTERM:
         assert outcome == Succeeded("done\n")
     else:
-        assert outcome == Failed(FailureReason.EXECUTOR_LOST, "the run's supervisor is gone", ran=True)
+        assert outcome == Failed(FailureReason.EXECUTOR_LOST, "its supervisor was killed", ran=True)
     await gone(process)
