@@ -30,7 +30,7 @@ long: $(READY)
 	$(BIN)/ro-sim explore --seconds $$(($(MINUTES) * 20))
 	$(BIN)/ro-sim fuzz --seconds $$(($(MINUTES) * 10)) --seed $$(date +%s)
 	$(BIN)/ro-sim run --seeds $$(($(MINUTES) * 20)) --from $$(date +%s)
-	$(BIN)/ro-sim plant --every
+	$(BIN)/ro-sim plant --layer days --layer worlds
 	$(BIN)/ro chaos --rounds $$(($(MINUTES) * 2)) --seed $$(date +%s)
 
 # All of it, or some: make bench PART="decisions peers". Figures and charts go to docs/figures.

@@ -58,7 +58,7 @@ class Search:
         self._bound = bound
         self._share, self._shares = share, shares
         self._visited: dict[bytes, list[tuple[int, int]]] = {}
-        self._open: list[tuple[int, int, Choices]] = []
+        self._open: list[tuple[int, int, int, Choices]] = []
         self._made = 0
         self.found = Found(world.name)
 
@@ -67,7 +67,7 @@ class Search:
         begun = time.monotonic()
         self._push({})
         while self._open and time.monotonic() < until and not stop():
-            cost, _, choices = heapq.heappop(self._open)
+            cost, _, _, choices = heapq.heappop(self._open)
             self.found.whole = max(self.found.whole, cost - 1)
             if self._live(choices):
                 break
@@ -80,7 +80,8 @@ class Search:
 
     def _push(self, choices: Choices) -> None:
         self._made += 1
-        heapq.heappush(self._open, (len(choices), self._made, choices))
+        switches, _ = _spent(choices)  # Of as many departures, faults are the ones that more depends on.
+        heapq.heappush(self._open, (len(choices), switches, self._made, choices))
 
     def _live(self, choices: Choices) -> bool:
         """Live one life; True where it broke a promise."""
