@@ -30,6 +30,10 @@ class Succession:
         self._not_before = 0.0
         """When the former holder has had its time to come back."""
         self._answered: float | None = None
+        self._frame: datetime | None = None
+        """The leader's newest frame, by its stamp."""
+        self._frame_seen = 0.0
+        """When it was seen first."""
 
     def unanswered(self, at: float) -> None:
         """The broker did not answer."""
@@ -54,10 +58,15 @@ class Succession:
         return at >= max(self._not_before, self._lapsed + GRACE * self._renew)
 
     def is_silent(self, holding: Holding, newest_frame: datetime | None, at: float) -> bool:
-        """Whether the leader's newest frame, by its stamp, is too long ago for one that works."""
+        """Whether the leader's newest frame is too long ago for one that works: by its stamp, or as seen here.
+
+        A broker's clock may have stepped between two stamps; nobody waits for years because of that."""
         if newest_frame is None or holding.since is None or self._lapsed is None:
             return True
-        quiet = holding.since - newest_frame + timedelta(seconds=at - self._lapsed)
+        if newest_frame != self._frame:
+            self._frame, self._frame_seen = newest_frame, at
+        told = holding.since - newest_frame + timedelta(seconds=at - self._lapsed)
+        quiet = max(told, timedelta(seconds=at - self._frame_seen))
         return quiet >= timedelta(seconds=SILENT * self._renew)
 
     def _is_gone(self, holding: Holding) -> bool:

@@ -66,6 +66,16 @@ def test_a_leader_whose_frames_still_come_is_not_replaced(standby: Succession) -
     assert standby.is_silent(LAPSED, None, at)
 
 
+def test_a_silent_leader_whose_frame_is_of_another_year_is_replaced_as_soon(standby: Succession) -> None:
+    """A broker's clock that stepped back between a frame and the lapse costs a second, not five years."""
+    lapsed = first_due(standby, LAPSED, RENEW)
+    ahead = AT + timedelta(days=5 * 365)
+    assert not standby.is_silent(LAPSED, ahead, lapsed)
+    assert not standby.is_silent(LAPSED, ahead, lapsed + (SILENT - 1) * RENEW)
+    assert standby.is_silent(LAPSED, ahead, lapsed + SILENT * RENEW)
+    assert not standby.is_silent(LAPSED, ahead + timedelta(seconds=1), lapsed + SILENT * RENEW), "it still stores"
+
+
 @pytest.mark.parametrize("outage", ["a late answer", "no answer", "a sleep of one's own"])
 def test_a_lease_that_lapsed_while_the_broker_answered_nobody_is_its_former_holders_first(
     standby: Succession, outage: str
