@@ -1,19 +1,15 @@
 """Audit: derive every decision of a log again, and say where the log does not hold.
 
-Two questions of each verdict: does folding the log give this situation again (projection drift), and does
-deciding this situation give this verdict again (judgement drift)? And of the log: is its chain whole, has
-every decision its cause, every fact its decision, every command its decision, every run its command?"""
+Of each decision: is it the one that had to come next, and if it is not, what is wrong with it, or whose turn
+was it? And of the log: is its chain whole, has every fact its decision, every command its decision, every run
+its command?"""
 
-from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta
-
-import msgspec
-from msgspec import Struct
-from msgspec.structs import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
 
 from remediation_orchestrator.events import (
-    Cause,
     DecisionFrame,
+    Decoded,
     ExecutionId,
     LogArchived,
     OrchestratorStarted,
@@ -25,7 +21,6 @@ from remediation_orchestrator.events import (
     RemediationId,
     RoutingDecided,
     ShadowDecided,
-    SignalReceived,
     SignalRejected,
     StoredMessage,
     TargetReleased,
@@ -36,21 +31,22 @@ from remediation_orchestrator.events import (
     WorkflowStarted,
     decode,
 )
-from remediation_orchestrator.events.identity import position, position_key, remediation_id, signal_of
+from remediation_orchestrator.events.identity import position, position_key, signal_of
 
+from .examination import Examination, plain
 from .findings import Drift, Finding, Report
-from .frames import FRAME_BYTES_MAX
+from .frames import FRAME_BYTES_MAX, STORED_MAX
+from .moments import moment_of
 from .promises import Promises
-from .routing.checks import decide
-from .routing.durations import EPOCH
 from .routing.fold import Fold, Observer
-from .routing.judge import expected_end, verdict_again, verdict_on_signal
+from .routing.judge import Following, Judged
 from .routing.owed import command_of
-from .routing.policy import Policy, PolicyError, policy_of
+from .routing.policy import PolicyError, policy_of
 from .routing.shadow import shadow_verdict
-from .routing.state import Answer, Archive, Judge, Serve, Task, Tell
+from .routing.state import Answer, Task, Unjudged
 from .snapshots import Origin
-from .tasks import describe, place_of
+from .tasks import asked, describe, place_of
+from .turns import Turns
 
 # An append is answered within five seconds or tried again: twice that after its decision a command is late.
 COMMAND_GRACE = timedelta(seconds=10)
@@ -74,7 +70,7 @@ class Auditor(Observer):
         """A record of a type that this version does not know, and that the log does not reject either."""
         self.archived: list[LogArchived] = []
         """What was archived, as the log says."""
-        self._policies: dict[str, Policy] = {}
+        self._examination = Examination(self.fold.view)
         self._promises = Promises()
         self._origin: Origin | None = None
         """The projection from which the log goes on, where its beginning is archived."""
@@ -84,14 +80,13 @@ class Auditor(Observer):
         self._frame: StoredMessage | None = None
         self._shadow: ShadowDecided | None = None
         """What has to stand behind the verdict just read."""
-        self._now = EPOCH
-        """The latest moment of any decision."""
+        self._turns = Turns(self.fold.view)
 
     def resume(self, origin: Origin) -> None:
         """The fold goes on from an archived projection: nothing before it is looked at."""
         self._origin = origin
         self.report.last = origin.head.through
-        self._now = origin.head.newest
+        self._turns.resume(origin.head.as_of)
         self._promises.resume(self.fold.view, origin.head.through)
 
     def take(self, message: StoredMessage) -> list[Finding]:
@@ -108,19 +103,18 @@ class Auditor(Observer):
         """The log is over: return what it leaves open although its last round is complete."""
         self._findings = []
         self._check_shadow(position(self.report.last), None)
-        if self._frame is None or len(self._frame.payload) > FRAME_BYTES_MAX // 2:
-            return self._findings  # Of a round in several frames all but the last are at least half full.
-        for task in self.fold.view.agenda.values():
-            self._find_unanswered(task)
-        covered = self.fold.chain.as_of
-        for place in self.fold.view.unjudged:
-            if position_key(place)[0] <= covered:
-                self._find(place, Drift.UNANSWERED, "no decision answers this signal")
-        self._find_overdue()
+        if not self._may_go_on():
+            for one in self._turns.missing():
+                self._find_missing(one)
         self._check_origin()
-        for key, place in self._promises.late(self.fold.view.owed, self._frame.recorded_at - COMMAND_GRACE):
+        for key, place in self._promises.late(self.fold.view.owed, self.fold.view.newest - COMMAND_GRACE):
             self._find(place, Drift.UNANSWERED, f"the command {'.'.join(key)} that it owes never came")
         return self._findings
+
+    def _may_go_on(self) -> bool:
+        """Whether the newest frame may not be the last of its round: full, or behind as many as are stored at once."""
+        full = self._frame is None or len(self._frame.payload) > FRAME_BYTES_MAX // 2
+        return full or self._turns.decided >= STORED_MAX
 
     # -- looking on ------------------------------------------------------------------------------------
 
@@ -142,6 +136,11 @@ class Auditor(Observer):
             if isinstance(record.event, WorkflowCompleted | WorkflowFailed):
                 self._promises.forget(run)
 
+    def turn(self, head: DecisionFrame, records: Sequence[Decoded]) -> None:
+        """A frame is next, and before it the facts that it is the first to cover: all before is judged by now."""
+        for one in self._turns.begin(head, records):
+            self._find_missing(one)
+
     def frame(self, message: StoredMessage, head: DecisionFrame | None, *, fits: bool) -> None:
         """A frame is next."""
         place = position(message.sequence, 0)
@@ -157,6 +156,7 @@ class Auditor(Observer):
             what = f"something from {chain.read + 1} to {head.read} was changed, removed or moved"
             self._find(place, Drift.CHAIN, f"the digest of what came before does not match: {what}")
         self._frame = message
+        self._check_now(place, head)
 
     def decision(self, record: Recorded | Undecodable) -> None:
         """A decision is next: hold it against what the projection asks for."""
@@ -191,34 +191,45 @@ class Auditor(Observer):
 
     # -- decisions -------------------------------------------------------------------------------------
 
+    def _look_at(self, place: Position, decision: Judged) -> None:
+        """Hold a decision against the one that had to come next, and where it is another, say what is wrong."""
+        expected = self._turns.next()
+        if expected is None or expected.decision != decision:
+            self._find_wrong(place, decision, expected)
+
     def _look_at_verdict(self, place: Position, decided: RoutingDecided) -> None:
-        self._check_now(place, decided.situation.now)
-        self._check_verdict(place, decided)
+        self._examination.know_policy()
+        self._look_at(place, decided)
+        if decided.execution is not None and isinstance(decided.verdict, Proceed):
+            self._check_overlap(place, decided)
         self._promises.add(decided, place)
         self._shadow = shadow_verdict(self.fold.view.shadow, decided)
 
     def _look_at_change(self, place: Position, change: PhaseChanged) -> None:
-        self._check_now(place, change.now)
-        self._check_change(place, change)
+        self._look_at(place, change)
         self._promises.add(change, place)
 
-    def _look_at_release(self, place: Position, released: TargetReleased) -> None:
-        self._check_now(place, released.now)
-        run = self.fold.view.runs.get(released.execution)
-        if run is None or not run.lost or released.now < run.released_at:
-            self._find(place, Drift.CAUSE, f"{released.execution} was not lost, or not so long")
-
-    def _look_at_answer(self, place: Position, answer: SignalRejected | PolicyRejected) -> None:
-        self._unknown.pop(answer.position, None)
-        task = self.fold.view.agenda.get((Answer, answer.position))
-        if not isinstance(task, Answer) or task.message != answer.message:
-            self._find(place, Drift.CAUSE, f"nothing at {answer.position} is to be rejected so")
+    def _look_at_rejection(self, place: Position, rejected: SignalRejected) -> None:
+        self._look_at(place, rejected)
+        self._unknown.pop(rejected.position, None)
 
     def _look_at_archive(self, place: Position, archived: LogArchived) -> None:
-        task = self.fold.view.agenda.get((Archive, archived.position))
-        if not isinstance(task, Archive) or task.record != archived:
-            self._find(place, Drift.CAUSE, f"nothing at {archived.position} asks for it")
+        self._look_at(place, archived)
         self.archived.append(archived)
+
+    def _find_wrong(self, place: Position, decision: Judged, expected: Following | None) -> None:
+        """Name what is wrong with a decision: with itself, or, where nothing is, with its turn."""
+        wrong = [Finding(place, *one) for one in self._examination.wrong_with(decision)]
+        self._findings += wrong
+        if wrong or self._turns.is_late(decision):
+            return
+        if expected is None:
+            self._find(place, Drift.ORDER, "nothing was to be decided")
+        elif self._turns.now not in (None, moment_of(decision)) and moment_of(decision) is not None:
+            self._find(place, Drift.ORDER, f"judged at another moment than its frame: {self._turns.now}")
+        else:
+            self._find(place, Drift.ORDER, f"{asked(expected)} had to come before it")
+            self._turns.pass_over(expected)
 
     # -- the log ---------------------------------------------------------------------------------------
 
@@ -241,11 +252,15 @@ class Auditor(Observer):
             what = f"{sequence - missing} missing, the next is {sequence}"
         self._find(position(missing), Drift.GAP, what)
 
-    def _check_now(self, place: Position, now: datetime) -> None:
-        if now < self.fold.view.newest:
+    def _check_now(self, place: Position, head: DecisionFrame) -> None:
+        """A verdict is made no earlier than what it knows of, and no later than its frame allows."""
+        now, newest = self._turns.now, self.fold.view.newest
+        if now is None:
+            return
+        if now < newest:
             self._find(place, Drift.RECORD, f"judged at {now.isoformat()}, before a fact that it knows of")
-        if now > self._now:
-            self._now = now
+        elif now > max(newest, head.not_after):
+            self._find(place, Drift.RECORD, f"judged at {now.isoformat()}, after {head.not_after.isoformat()}")
 
     def _check_start(self, place: Position, started: OrchestratorStarted) -> None:
         if self._identity and started.log != self._identity:
@@ -275,93 +290,28 @@ class Auditor(Observer):
             self.newer = self.newer or _newer(place_of(task), unknown)
         self._find(place_of(task), Drift.UNANSWERED, f"nothing was recorded: {describe(task)}")
 
-    def _find_overdue(self) -> None:
-        """What had become due before the last decision, and was not judged."""
-        view = self.fold.view
-        while (about := view.take_due(self._now)) is not None:
-            run = view.runs.get(ExecutionId(about))
-            if (
-                run is None or run.started
-            ):  # Who begins a run that was not begun in time is decided on its subject.
-                remediation = run.remediation if run else RemediationId(about)
-                self._find(signal_of(remediation), Drift.UNANSWERED, f"{about} was due, and was not judged")
+    def _find_missing(self, one: Following) -> None:
+        match one.about:
+            case Unjudged():
+                self._find(one.about.position, Drift.UNANSWERED, "no decision answers this signal")
+            case tuple():
+                run = self.fold.view.runs.get(ExecutionId(one.about[1]))
+                remediation = run.remediation if run else RemediationId(one.about[1])
+                self._find(signal_of(remediation), Drift.UNANSWERED, f"{one.about[1]} was due, and was not judged")
+            case task:
+                self._find_unanswered(task)
 
-    # -- verdicts --------------------------------------------------------------------------------------
-
-    def _check_verdict(self, place: Position, decided: RoutingDecided) -> None:
-        self._know_policy()
-        expected = self._expected(decided)
-        if expected is None:
-            self._find(place, Drift.CAUSE, f"nothing asks for attempt {decided.attempt} on {decided.signal}")
-            return
-        if expected != decided:  # Else the log gives this situation, and the situation this verdict: both hold.
-            self._find_difference(place, expected, decided)
-        if isinstance(decided.verdict, Proceed) and decided.execution is not None:
-            holder = self.fold.view.holder(decided.situation.target)
-            if holder is not None:
-                self._find(place, Drift.OVERLAP, f"{holder.execution} holds {decided.situation.target}")
-
-    def _find_difference(self, place: Position, expected: RoutingDecided, decided: RoutingDecided) -> None:
-        if expected.situation != decided.situation:
-            self._find(place, Drift.PROJECTION, _difference(expected.situation, decided.situation))
-        policy = self._policies.get(decided.situation.policy)
-        if policy is None:
-            self._find(place, Drift.PROJECTION, f"policy {decided.situation.policy[:12]} was never in force")
-        elif (verdict := decide(decided.situation, policy)) != decided.verdict:
-            self._find(place, Drift.JUDGEMENT, f"the situation gives {_plain(verdict)}")
-        elif expected.situation == decided.situation:
-            self._find(place, Drift.RECORD, _difference(expected, decided))
-
-    def _expected(self, decided: RoutingDecided) -> RoutingDecided | None:
-        """What a live service would have recorded here; None where nothing asks for a verdict."""
-        view = self.fold.view
-        now, because = decided.situation.now, decided.because
-        if because.kind is Cause.SIGNAL:
-            occurrence = view.unjudged.get(because.position) if because.position else None
-            if occurrence is None or not isinstance(occurrence.event, SignalReceived):
-                return None
-            return verdict_on_signal(view, occurrence, occurrence.event, now)
-        remediation = view.remediations.get(remediation_id(decided.signal))
-        if remediation is None or not self._asks(decided):
-            return None
-        return verdict_again(view, remediation, because, now)
-
-    def _asks(self, decided: RoutingDecided) -> bool:
-        """Whether a cause of this kind stands on the agenda, or time has come."""
-        view, because = self.fold.view, decided.because
-        remediation = view.remediations[remediation_id(decided.signal)]
-        if because.kind is Cause.RETRY:
-            return because.position in view.unjudged
-        if because.kind is Cause.DUE:
-            return remediation.until is not None and remediation.until <= decided.situation.now
-        judging = view.agenda.get((Judge, remediation.id))
-        serving = view.agenda.get((Serve, remediation.target))
-        return (isinstance(judging, Judge) and judging.because == because) or (
-            isinstance(serving, Serve) and serving.because == because
-        )
-
-    def _know_policy(self) -> None:
-        policy = self.fold.view.policy
-        self._policies.setdefault(policy.digest, policy)
+    def _check_overlap(self, place: Position, decided: RoutingDecided) -> None:
+        holder = self.fold.view.holder(decided.situation.target)
+        if holder is not None:
+            self._find(place, Drift.OVERLAP, f"{holder.execution} holds {decided.situation.target}")
 
     def _check_shadow(self, place: Position, found: ShadowDecided | None) -> None:
         """Hold what follows a verdict against what the policy in shadow says of the same situation."""
         expected, self._shadow = self._shadow, None
         if found != expected:
-            given, told = _plain(expected) or "nothing else", _plain(found) or "nothing"
+            given, told = plain(expected) or "nothing else", plain(found) or "nothing"
             self._find(place, Drift.JUDGEMENT, f"the policy in shadow gives {given}, and {told} is recorded")
-
-    def _check_change(self, place: Position, change: PhaseChanged) -> None:
-        task = self.fold.view.agenda.get((Tell, change.remediation))
-        expected = (
-            replace(task.change, now=change.now)
-            if isinstance(task, Tell)
-            else expected_end(self.fold.view, change.remediation, change.now)
-        )
-        if expected is None:
-            self._find(place, Drift.CAUSE, f"nothing has changed the phase of {change.remediation}")
-        elif expected != change:
-            self._find(place, Drift.RECORD, _difference(expected, change))
 
     def _find(self, place: Position, drift: Drift, message: str) -> None:
         self._findings.append(Finding(place, drift, message))
@@ -370,9 +320,9 @@ class Auditor(Observer):
 _LOOKS: dict[type, Callable[..., None]] = {
     RoutingDecided: Auditor._look_at_verdict,
     PhaseChanged: Auditor._look_at_change,
-    TargetReleased: Auditor._look_at_release,
-    SignalRejected: Auditor._look_at_answer,
-    PolicyRejected: Auditor._look_at_answer,
+    TargetReleased: Auditor._look_at,
+    SignalRejected: Auditor._look_at_rejection,
+    PolicyRejected: Auditor._look_at,
     LogArchived: Auditor._look_at_archive,
     OrchestratorStarted: Auditor._check_start,
 }
@@ -381,15 +331,3 @@ _RUN_FACTS = (WorkflowStarted, WorkflowCompleted, WorkflowFailed, WorkflowRevoke
 
 def _newer(place: Position, unknown: str) -> str:
     return f"unknown event type {unknown!r} at {place}: this log needs the newer version of ro that wrote it"
-
-
-def _plain(value: object) -> object:
-    return msgspec.to_builtins(value)
-
-
-def _difference(expected: Struct, recorded: Struct) -> str:
-    for field in expected.__struct_fields__:
-        wanted, found = getattr(expected, field), getattr(recorded, field)
-        if wanted != found:
-            return f"{field} is recorded as {_plain(found)}, and the log gives {_plain(wanted)}"
-    return "they differ"

@@ -17,6 +17,7 @@ class Drift(StrEnum):
     RECORD = "record"
     CAUSE = "no cause"
     UNANSWERED = "no decision"
+    ORDER = "not its turn"
     COMMAND = "no such command owed"
     EXECUTION = "no command"
     OVERLAP = "two runs on one target"

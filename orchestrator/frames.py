@@ -28,6 +28,8 @@ from remediation_orchestrator.events.subjects import command_id
 
 # The server takes messages of up to 1 MiB. One decision stays below half of that: a fact has at most 256 KiB.
 FRAME_BYTES_MAX = 512 * 1024
+# Decisions are stored when there are so many: whoever stands by hears of a leader that is at a long round.
+STORED_MAX = 4_000
 
 
 class Batch(Struct, frozen=True):

@@ -25,7 +25,7 @@ from remediation_orchestrator.events.codec import join_frame, source
 
 from .breath import Breath
 from .dispatch import Dispatcher
-from .frames import batches, decision_attributes, head_of
+from .frames import STORED_MAX, batches, decision_attributes, head_of
 from .guard import Guard
 from .inbox import Inbox
 from .routing.decisions import fold_decision
@@ -46,8 +46,6 @@ ROUND_RECORDS_MAX = 4_000
 ROUND_BYTES_MAX = 8 * 1024 * 1024
 # Folding ends after so long, whatever there is still to fold: the first decisions are not kept waiting.
 ROUND_SECONDS = 0.25
-# Decisions are stored when there are so many: whoever stands by hears of a leader that is at a long round.
-STORED_MAX = 4_000
 RETRY_SECONDS = 0.25
 
 

@@ -2,7 +2,8 @@
 
 from remediation_orchestrator.events import Position
 
-from .routing.state import Answer, Archive, Judge, Serve, Task, Tell
+from .routing.judge import Following
+from .routing.state import Answer, Archive, Judge, Serve, Task, Tell, Unjudged
 
 
 def place_of(task: Task) -> Position:
@@ -31,3 +32,14 @@ def describe(task: Task) -> str:
             return f"a verdict on {task.remediation}"
         case Serve():
             return f"the queue of {task.target}"
+
+
+def asked(one: Following) -> str:
+    """What had to be decided, for a person."""
+    match one.about:
+        case Unjudged():
+            return f"the verdict on {one.about.position}"
+        case tuple():
+            return f"{one.about[1]}, due at {one.about[0].isoformat()},"
+        case task:
+            return describe(task)

@@ -11,9 +11,9 @@ So each record is covered whole by the first frame whose writer had read it back
 acknowledgement does not tell, its subject and its headers. Until then frames are covered by their bytes. And
 since only a digest of the bytes goes into it, bytes can one day be taken out of a log, and its chain stays."""
 
-import hashlib
 import json
 from collections import deque
+from hashlib import sha256
 from itertools import takewhile
 
 from msgspec.json import Encoder
@@ -27,19 +27,19 @@ _encoder = Encoder()
 
 def digest_of(payload: bytes) -> str:
     """SHA-256, in hex, of stored bytes."""
-    return hashlib.sha256(payload).hexdigest()
+    return sha256(payload).hexdigest()
 
 
 def record_digest(message: StoredMessage) -> str:
     """The digest of a whole record."""
     stamp = (message.recorded_at - EPOCH) // MICROSECOND
     headers = sorted(message.headers.items()) if message.headers else ()
-    whole = (message.sequence, message.subject, stamp, headers, digest_of(message.payload))
+    whole = (message.sequence, message.subject, stamp, headers, sha256(message.payload).hexdigest())
     try:
         written = _encoder.encode(whole)
     except UnicodeEncodeError:  # Bytes in a header that are no text: they are written as they are.
         written = json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogateescape")
-    return digest_of(written)
+    return sha256(written).hexdigest()
 
 
 class Chain:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from remediation_orchestrator.events import (
     Decision,
     DecisionFrame,
+    Decoded,
     OrchestratorStarted,
     Recorded,
     StoredMessage,
@@ -33,6 +34,9 @@ class Observer:
 
     def fact(self, record: Recorded | Undecodable, *, fits: bool) -> None:
         """A fact has been folded, at its moment; `fits` is False for a stray that changed nothing."""
+
+    def turn(self, head: DecisionFrame, records: Sequence[Decoded]) -> None:
+        """A frame is next, and before it the facts that it is the first to cover."""
 
     def frame(self, message: StoredMessage, head: DecisionFrame | None, *, fits: bool) -> None:
         """A record of the decision subject is next, its facts are folded; without a head it is no frame.
@@ -71,7 +75,9 @@ class Fold:
 
     def take(self, message: StoredMessage) -> None:
         """Read the next message of the log. Facts wait here; a frame folds those that it covers, then itself."""
-        self._advance(message)
+        if message.sequence != self.read + 1:
+            self._skip_to(message.sequence)
+        self.read = message.sequence
         subject = parse(message.subject)
         if subject.family.is_fact:
             self.facts.append(message)
@@ -107,10 +113,12 @@ class Fold:
             self.chain.as_of = message.sequence
             moment = self.view.moment_of(message.recorded_at, not_after)
             self.bounded = self.bounded or moment < message.recorded_at
-            self.view.reach(moment)
             if moment != message.recorded_at:
                 message = replace(message, recorded_at=moment)
-            for record in decode(message):
+            records = decode(message)
+            if not records:
+                self.view.reach(moment)
+            for record in records:
                 fits = fold_fact(self.view, record)
                 if self._observer is not None:
                     self._observer.fact(record, fits=fits)
@@ -131,14 +139,14 @@ class Fold:
 
     def skip(self, message: StoredMessage) -> None:
         """Pass over a frame of one's own, on reading it."""
-        self._advance(message)
+        if message.sequence != self.read + 1:
+            self._skip_to(message.sequence)
+        self.read = message.sequence
         self.chain.record(message)
 
-    def _advance(self, message: StoredMessage) -> None:
-        assert message.sequence > self.read, f"{message.sequence} read after {self.read}"
-        if message.sequence != self.read + 1:
-            self._break(f"{self.read + 1} is missing, the next is {message.sequence}")
-        self.read = message.sequence
+    def _skip_to(self, sequence: int) -> None:
+        assert sequence > self.read, f"{sequence} read after {self.read}"
+        self._break(f"{self.read + 1} is missing, the next is {sequence}")
 
     def _break(self, why: str) -> None:
         self.broken = self.broken or why
@@ -157,6 +165,8 @@ class Fold:
             # Not a frame: it decides nothing, and audit shows it. The next one is appended behind it.
             self.chain.head = message.sequence
             return
+        if self._observer is not None:
+            self._observer.turn(head, records)
         self.fold_facts(head.as_of, not_after=head.not_after)
         fits = head.previous == self.chain.previous(head.read)
         if self._observer is not None:

@@ -4,8 +4,9 @@
 2. What has become due.
 3. Signals without a verdict, in the order of the log."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from datetime import datetime
+from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -35,9 +36,11 @@ from remediation_orchestrator.events.identity import analysis_id
 from .checks import decide
 from .decisions import fold_decision, open_remediation
 from .effects import current_run
-from .projection import Projection
+from .projection import Projection, task_key
 from .shadow import shadow_verdict
-from .state import Answer, Archive, Judge, Remediation, Run, Serve, Task, Tell, Unjudged
+from .state import Answer, Archive, Judge, Remediation, Run, Serve, Task, TaskKey, Tell, Unjudged
+
+T = TypeVar("T")
 
 _TIMED = {
     Phase.ANALYZING: FailurePhase.AI_ANALYSIS,
@@ -47,6 +50,17 @@ _TIMED = {
 """The phases that have a limit, and in which phase a remediation fails that stays too long."""
 
 Judged = RoutingDecided | PhaseChanged | TargetReleased | SignalRejected | PolicyRejected | LogArchived
+Key = TaskKey | str
+"""What has to be decided: a task of the agenda, the id of what is due, the position of what has no verdict."""
+
+
+class Following(Struct, frozen=True):
+    """What has to be decided next."""
+
+    key: Key
+    about: Task | tuple[datetime, str] | Unjudged
+    """What asks for it."""
+    decision: Judged
 
 
 class Round(Struct, frozen=True):
@@ -77,15 +91,63 @@ def judgements(view: Projection, now: datetime) -> Iterator[tuple[Decision, ...]
         yield one if isinstance(one, str) else (one,) if other is None else (one, other)
 
 
-def _in_order(view: Projection, now: datetime) -> Iterator[Decision | ExecutionId]:
-    yield from _agenda(view, now)
-    for due in _due(view, now):
-        yield due
-        if not isinstance(due, str):
-            yield from _agenda(view, now)
-    for decision in _signals(view, now):
-        yield decision
-        yield from _agenda(view, now)
+def _in_order(view: Projection, now: datetime) -> Iterator[Judged | ExecutionId]:
+    while (one := following(view, now)) is not None:
+        if isinstance(one, str):
+            yield one
+            continue
+        fold_decision(view, one.decision, None)
+        assert not _is_open(view, one), f"{one.key} is not answered by {one.decision}"
+        yield one.decision
+
+
+def following(view: Projection, now: datetime, passed: Container[Key] = ()) -> Following | ExecutionId | None:
+    """What has to be decided next at this moment, and is to be folded before that is asked again.
+
+    An id is of a run to revoke, and is told once; None where nothing waits. What was `passed` over is left out."""
+    task = _first(view.agenda.values(), task_key, passed) if view.agenda else None
+    if task is not None:
+        return Following(task_key(task), task, _do(view, task, now))
+    while (due := view.next_due()) is not None and due[0] <= now:
+        about = due[1]
+        run = view.runs.get(ExecutionId(about))
+        overdue = run is not None and not run.started
+        if overdue or about in passed:
+            view.take_due(now)
+        if overdue:
+            return ExecutionId(about)
+        if about not in passed:
+            return Following(about, due, _when_due(view, run, RemediationId(about), now))
+    waiting: Iterable[Unjudged] = view.unjudged.values()
+    if passed:  # A resolution waits behind what was passed over, and has no verdict of its own.
+        waiting = (one for one in waiting if not isinstance(one.event, SignalResolved))
+    occurrence = _first(waiting, _place_of, passed)
+    if occurrence is not None:
+        return Following(occurrence.position, occurrence, _judged(view, occurrence, now))
+    return None
+
+
+def _first(waiting: Iterable[T], key_of: Callable[[T], Key], passed: Container[Key]) -> T | None:
+    if not passed:
+        return next(iter(waiting), None)
+    return next((one for one in waiting if key_of(one) not in passed), None)
+
+
+def _place_of(occurrence: Unjudged) -> Key:
+    return occurrence.position
+
+
+def _is_open(view: Projection, one: Following) -> bool:
+    """Whether what was decided waits all the same; a target's queue may have more than one who waits."""
+    match one.about:
+        case Serve():
+            return False
+        case Unjudged():
+            return one.key in view.unjudged
+        case tuple():
+            return view.next_due() == one.about
+        case task:
+            return view.agenda.get(task_key(task)) is task
 
 
 def verdict_on_signal(
@@ -106,15 +168,6 @@ def verdict_again(view: Projection, remediation: Remediation, because: Because, 
     return _verdict(view, remediation, now, because, active)
 
 
-def _agenda(view: Projection, now: datetime) -> Iterator[Decision]:
-    while view.agenda:
-        key, task = next(iter(view.agenda.items()))
-        decision = _do(view, task, now)
-        fold_decision(view, decision, None)
-        yield decision
-        assert view.agenda.get(key) is not task or isinstance(task, Serve), f"{task} is not answered by {decision}"
-
-
 def _do(view: Projection, task: Task, now: datetime) -> Judged:
     match task:
         case Judge():
@@ -126,21 +179,15 @@ def _do(view: Projection, task: Task, now: datetime) -> Judged:
             return replace(task.change, now=now)
         case Archive():
             return task.record
-        case Answer(reason=reason):
-            if reason is None:
-                return PolicyRejected(task.position, task.message)
-            return SignalRejected(task.position, reason, task.message)
+        case Answer():
+            return answer_of(task)
 
 
-def _due(view: Projection, now: datetime) -> Iterator[Judged | ExecutionId]:
-    while (about := view.take_due(now)) is not None:
-        run = view.runs.get(ExecutionId(about))
-        if run is not None and not run.started:
-            yield run.execution
-            continue
-        decision = _when_due(view, run, RemediationId(about), now)
-        fold_decision(view, decision, None)
-        yield decision
+def answer_of(task: Answer) -> SignalRejected | PolicyRejected:
+    """How a record that could not be taken is answered."""
+    if task.reason is None:
+        return PolicyRejected(task.position, task.message)
+    return SignalRejected(task.position, task.reason, task.message)
 
 
 def _when_due(view: Projection, run: Run | None, about: RemediationId, now: datetime) -> Judged:
@@ -179,20 +226,15 @@ def _timed_out(remediation: Remediation, now: datetime) -> PhaseChanged:
     )
 
 
-def _signals(view: Projection, now: datetime) -> Iterator[Decision]:
-    while view.unjudged:
-        occurrence = next(iter(view.unjudged.values()))
-        match occurrence.event:
-            case SignalReceived() as signal:
-                decision = verdict_on_signal(view, occurrence, signal, now)
-            case SignalResolved():
-                raise AssertionError(f"{occurrence.position} waits behind nothing")
-            case retry:
-                remediation = view.remediations[retry.remediation]
-                decision = verdict_again(view, remediation, Because(Cause.RETRY, occurrence.position), now)
-        fold_decision(view, decision, None)
-        assert occurrence.position not in view.unjudged, f"{occurrence.position} has no verdict"
-        yield decision
+def _judged(view: Projection, occurrence: Unjudged, now: datetime) -> RoutingDecided:
+    match occurrence.event:
+        case SignalReceived() as signal:
+            return verdict_on_signal(view, occurrence, signal, now)
+        case SignalResolved():
+            raise AssertionError(f"{occurrence.position} waits behind nothing")
+        case retry:
+            remediation = view.remediations[retry.remediation]
+            return verdict_again(view, remediation, Because(Cause.RETRY, occurrence.position), now)
 
 
 def _verdict(

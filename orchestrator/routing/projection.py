@@ -242,6 +242,10 @@ class Projection(Memory):
         heapq.heappop(self._timers)
         return due[1]
 
+    def is_timed(self, about: str, at: datetime) -> bool:
+        """Whether something is to be looked at at exactly this moment."""
+        return self._timer(about) == at
+
     def _waits(self, at: datetime, _order: int, about: str) -> bool:
         return self._timer(about) == at
 

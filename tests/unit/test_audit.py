@@ -201,7 +201,10 @@ def test_what_was_due_and_never_judged_is_missed() -> None:
     assert found(honest) == []
     written._fold.view._timers.clear()  # As if this orchestrator had forgotten it.
     written.signal(9, "Other", target={"name": "elsewhere"})
-    assert [(one.position, one.drift) for one in found(written.messages)] == [("2", Drift.UNANSWERED)]
+    assert [(one.position, one.drift) for one in found(written.messages)] == [
+        ("9-1", Drift.ORDER),
+        ("2", Drift.UNANSWERED),
+    ]
 
 
 # -- on the command line -------------------------------------------------------------------------------

@@ -1,0 +1,113 @@
+"""Whose turn it was: audit asks of every decision whether it is the one that had to come next.
+
+The facts that a frame covers are folded, and then everything that waits is judged, in one fixed order, at one
+moment, before any further fact is folded. Only an orchestrator that takes over finds something left. So what
+comes next follows from the projection at every place of a log, by the same function that the live service asks."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import assert_never
+
+from remediation_orchestrator.events import (
+    DecisionFrame,
+    Decoded,
+    LogArchived,
+    OrchestratorStarted,
+    PhaseChanged,
+    PolicyRejected,
+    Recorded,
+    RoutingDecided,
+    SignalRejected,
+    TargetReleased,
+)
+
+from .moments import moment_of
+from .routing.judge import Following, Judged, Key, following
+from .routing.projection import Projection
+from .routing.state import Answer, Archive, Judge, Serve, Tell
+
+
+class Turns:
+    """Where a log stands between two rounds, or within one."""
+
+    def __init__(self, view: Projection) -> None:
+        self._view = view
+        self._as_of = 0
+        self._judging = False
+        """Whether who is active has judged what is folded; who takes over has not yet."""
+        self._passed: dict[Key, Following] = {}
+        """What was not decided in its turn, and has been named."""
+        self._missing: set[Key] = set()
+        """What was not decided in its round, and has been named."""
+        self.decided = 0
+        """How many decisions the round has, as far as it has come."""
+        self.now: datetime | None = None
+        """The moment of the round; None where none of its decisions says one."""
+
+    def resume(self, as_of: int) -> None:
+        """The log goes on from an archived projection, in which everything is judged."""
+        self._as_of = as_of
+
+    def begin(self, head: DecisionFrame, records: Sequence[Decoded]) -> list[Following]:
+        """A frame is next, and the facts that it is the first to cover. Return what is missing before them."""
+        further = head.as_of > self._as_of
+        missing = list(self.missing()) if further and self._judging else []
+        decisions = [record.event for record in records if isinstance(record, Recorded)]
+        moments = (moment_of(one) for one in decisions)
+        self.now = next((one for one in moments if one is not None), None if further else self.now)
+        self.decided = len(decisions) + (0 if further else self.decided)
+        self._judging = not any(isinstance(one, OrchestratorStarted) for one in decisions)
+        self._as_of = max(self._as_of, head.as_of)
+        return missing
+
+    def next(self) -> Following | None:
+        """What has to be decided next; None where nothing has."""
+        now = self.now or self._view.newest
+        while (one := following(self._view, now, self._passed)) is not None:
+            if not isinstance(one, str):  # A run that nobody has begun in time is revoked on its own subject.
+                return one
+        return None
+
+    def is_late(self, decision: Judged) -> bool:
+        """Whether this is what was passed over before, and comes now."""
+        late = [key for key in _keys(decision) if key in self._passed]
+        for key in late:
+            del self._passed[key]
+        return bool(late)
+
+    def pass_over(self, one: Following) -> None:
+        """It was not decided in its turn, which has been said: what comes after it is expected."""
+        self._passed[one.key] = one
+
+    def missing(self) -> Iterator[Following]:
+        """All that should have been decided by now and was not, each once."""
+        still = [one for one in self._passed.values() if self._is_open(one)]
+        yield from (one for one in still if one.key not in self._missing)
+        self._missing.update(one.key for one in still)
+        while (one := self.next()) is not None:
+            self._missing.add(one.key)
+            self.pass_over(one)
+            yield one
+
+    def _is_open(self, one: Following) -> bool:
+        if isinstance(one.about, tuple):
+            return self._view.is_timed(one.about[1], one.about[0])
+        return one.key in self._view.agenda or one.key in self._view.unjudged
+
+
+def _keys(decision: Judged) -> list[Key]:
+    """What a decision may be an answer to."""
+    match decision:
+        case RoutingDecided(because=because):
+            served: list[Key] = [(Judge, decision.remediation), (Serve, decision.situation.target)]
+            return [because.position or decision.remediation, *served]
+        case PhaseChanged():
+            return [(Tell, decision.remediation), decision.remediation, decision.execution or ""]
+        case TargetReleased():
+            return [decision.execution]
+        case LogArchived():
+            return [(Archive, decision.position)]
+        case SignalRejected() | PolicyRejected():
+            return [(Answer, decision.position)]
+        case _:
+            assert_never(decision)
