@@ -112,7 +112,7 @@ class Auditor(Observer):
         return self._findings
 
     def _may_go_on(self) -> bool:
-        """Whether the newest frame may not be the last of its round: full, or behind as many as are stored at once."""
+        """Whether the newest frame may not be its round's last: full, or behind as many as are stored at once."""
         full = self._frame is None or len(self._frame.payload) > FRAME_BYTES_MAX // 2
         return full or self._turns.decided >= STORED_MAX
 

@@ -25,6 +25,7 @@ from remediation_orchestrator.events import (
     Proceed,
     Reason,
     Refuse,
+    RetryRequested,
     RoutingDecided,
     ShadowDecided,
     SignalReceived,
@@ -146,10 +147,17 @@ def _routing_decided(view: Projection, record: RoutingDecided, at: Position | No
 
 
 def _occurrence(view: Projection, record: RoutingDecided) -> Unjudged | None:
+    """What a verdict answers: a signal its own alone, a retry that of its remediation."""
     cause = record.because
     if cause.kind not in (Cause.SIGNAL, Cause.RETRY) or cause.position is None:
         return None
-    return view.unjudged.get(cause.position)
+    found = view.unjudged.get(cause.position)
+    match found.event if found is not None else None:
+        case RetryRequested(remediation=remediation):
+            answers = cause.kind is Cause.RETRY and remediation == remediation_id(record.signal)
+        case _:
+            answers = cause.kind is Cause.SIGNAL and cause.position == record.signal
+    return found if answers else None
 
 
 def _settle(view: Projection, occurrence: Unjudged) -> None:
