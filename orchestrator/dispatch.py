@@ -5,8 +5,10 @@ under one sync; where that fails, for whatever reason, each is sent by itself, s
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
+
+from msgspec import Struct
 
 from remediation_orchestrator.bus.port import TOGETHER_MAX, EventLog, LogError, StaleWriteError
 from remediation_orchestrator.events import (
@@ -36,9 +38,10 @@ CLOSE_SECONDS = 2.0
 class Dispatcher:
     """What is under way to the log, besides frames."""
 
-    def __init__(self, log: EventLog, source: str, together: int = 16) -> None:
+    def __init__(self, log: EventLog, source: str, now: Callable[[], datetime], together: int = 16) -> None:
         """From `together` commands on they go as a batch, which costs the broker about as much as so many."""
         self._log = log
+        self._now = now
         self._together = together
         self._source = source
         self._sent: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -54,12 +57,12 @@ class Dispatcher:
             for key, owed in view.owed.items()
             if key not in self._sent and owed.position is not None and _still_wanted(owed, key[0], now)
         ]
-        commands = [(key, self._command(key[0], owed, now)) for key, owed in due if key[0] != "revoke"]
+        commands = [(key, self._command(key[0], owed)) for key, owed in due if key[0] != "revoke"]
         while len(commands) >= self._together:
             together, commands = commands[:TOGETHER_MAX], commands[TOGETHER_MAX:]
             self._send([key for key, _ in together], self._store_together([record for _, record in together]))
         for key, record in commands:
-            self._send([key], self._store(*record))
+            self._send([key], self._store(record))
         for key, owed in due:
             if key[0] == "revoke":
                 assert isinstance(owed.decision, PhaseChanged)
@@ -87,37 +90,43 @@ class Dispatcher:
     def _send(self, keys: list[tuple[str, str]], sending: Coroutine[None, None, None]) -> None:
         self._sent.update(dict.fromkeys(keys, asyncio.create_task(sending)))
 
-    def _command(self, kind: str, owed: Owed, now: datetime) -> tuple[str, bytes]:
-        """The command that is owed, as it is stored: its subject and its bytes."""
+    def _command(self, kind: str, owed: Owed) -> "_Record":
+        """The command that is owed, as it is stored."""
         assert owed.position is not None
         command = command_of(kind, owed.decision, owed.position)
-        payload = encode(command, command_attributes(command, self._source, now))
-        return subjects.command(self._log.cell, command), payload
+
+        def written(now: datetime) -> bytes:
+            return encode(command, command_attributes(command, self._source, now))
+
+        return _Record(subjects.command(self._log.cell, command), written, _until(owed, kind))
 
     async def _store_revocation(self, fact: WorkflowRevoked, now: datetime) -> None:
         attributes = Attributes(id=f"{fact.execution}.revoked", source=self._source, time=now)
-        await self._store(subjects.execution(self._log.cell, fact.execution), encode(fact, attributes))
+        payload = encode(fact, attributes)
+        await self._store(_Record(subjects.execution(self._log.cell, fact.execution), lambda _now: payload))
 
-    async def _store_together(self, records: Sequence[tuple[str, bytes]]) -> None:
+    async def _store_together(self, records: Sequence["_Record"]) -> None:
         async with self._batch:
             try:
-                await self._log.append_together(records)
+                await self._log.append_together([(one.subject, one.written(self._now())) for one in records])
             except LogError as error:  # One by one is safe, whatever has become of the batch.
                 log.warning("not sent together", extra={"commands": len(records), "why": str(error)})
             else:
                 return
-        await asyncio.gather(*(self._store(*record) for record in records))
+        await asyncio.gather(*(self._store(record) for record in records))
 
-    async def _store(self, subject: str, payload: bytes) -> None:
-        """Store what is to be the first that counts on its subject, behind junk that may stand there."""
+    async def _store(self, record: "_Record") -> None:
+        """Store what is to be the first that counts on its subject, behind junk that may stand there.
+
+        It takes as long as it takes, or until it is too late for it."""
         behind: int | None = 0
-        while behind is not None:
+        while behind is not None and (record.until is None or self._now() <= record.until):
             try:
-                await self._log.append(subject, payload, expect=behind)
+                await self._log.append(record.subject, record.written(self._now()), expect=behind)
             except StaleWriteError:
-                behind = await self._junk_up_to(subject, behind)
+                behind = await self._junk_up_to(record.subject, behind)
             except LogError as error:
-                log.warning("not sent yet", extra={"subject": subject, "why": str(error)})
+                log.warning("not sent yet", extra={"subject": record.subject, "why": str(error)})
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 return
@@ -138,8 +147,23 @@ class Dispatcher:
             behind = message.sequence
 
 
-def _still_wanted(owed: Owed, kind: str, now: datetime) -> bool:
+class _Record(Struct, frozen=True):
+    """What is to be the first on its subject. After `until` it is not sent any more.
+
+    It is written anew for each try: by its `time` and its stamp executors tell how the clocks differ."""
+
+    subject: str
+    written: Callable[[datetime], bytes]
+    until: datetime | None = None
+
+
+def _until(owed: Owed, kind: str) -> datetime | None:
     """A run whose time to start has passed is revoked instead, which its timer sees to."""
     if kind != "workflow" or not isinstance(owed.decision, RoutingDecided):
-        return True
-    return owed.decision.start_before is None or now <= owed.decision.start_before
+        return None
+    return owed.decision.start_before
+
+
+def _still_wanted(owed: Owed, kind: str, now: datetime) -> bool:
+    until = _until(owed, kind)
+    return until is None or now <= until

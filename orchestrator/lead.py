@@ -91,7 +91,7 @@ class Leader:
         self._keeper = keeper
         self._source = source(log.cell, f"orchestrator/{name}")
         self._subject = subjects.decision(log.cell)
-        self._dispatcher = Dispatcher(log, self._source, pace.together)
+        self._dispatcher = Dispatcher(log, self._source, self._present, pace.together)
         self._own: dict[int, float] = {}
         """Frames stored and not read back yet, and when (monotonic seconds) their append was acknowledged."""
         self.unstored: str | None = None
@@ -152,8 +152,7 @@ class Leader:
         if self._fold.facts:
             seconds = 0.0
         elif due is not None:
-            by_now = min(self._clock.now(), self._bound())
-            seconds = min(seconds, (due - by_now).total_seconds())
+            seconds = min(seconds, (due - self._present()).total_seconds())
         await self._inbox.wait(seconds)
         await self._take()
 
@@ -240,6 +239,10 @@ class Leader:
     def _bound(self) -> datetime:
         """What no moment of a frame that is begun now may be later than."""
         return max(self._not_after, self._clock.reckoning() + CLOCKS_DIFFER_MAX)
+
+    def _present(self) -> datetime:
+        """The broker's clock, not ahead of what one's own allows now; a round's own may lie back."""
+        return min(self._clock.now(), self._bound())
 
     def _now(self) -> datetime:
         """The broker's clock, never earlier than any fact folded, and not ahead of what one's own allows."""

@@ -1,64 +1,23 @@
-"""The broker of a simulated cell: its log with an unreliable line to each process, and consumers of commands.
+"""The broker of a simulated cell: its log, and consumers of commands.
 
 A consumer delivers as JetStream's durable pull consumers were seen to: at least once, again when a delivery was
 not confirmed for `ack_wait`, and any number of times."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from remediation_orchestrator.bus.memory import MemoryCell, MemoryLog, Moment
-from remediation_orchestrator.bus.port import LogError, LogUnreachableError, UnknownOutcomeError
-from remediation_orchestrator.events import CellName, StoredMessage, subjects
+from remediation_orchestrator.bus.memory import MemoryCell
+from remediation_orchestrator.bus.port import LogUnreachableError
+from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.executor.lease import DeliveryError
 
-from .clock import broker_now
+from .clock import ProcessClock, broker_now, passed
+from .diary import Diary
 from .faults import Fault, Faults
+from .line import CELL, Line, Odds, Process
 
-CELL = CellName("main")
 ACK_WAIT = 30.0
-# What a client waits for an answer before it says that it does not know.
-ANSWER_SECONDS = 5.0
-
-
-class Process:
-    """What all processes have: they can be frozen, and they can be dead."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.dead = False
-        self._running = asyncio.Event()
-        self._running.set()
-        self._never = asyncio.Event()
-
-    @property
-    def frozen(self) -> bool:
-        """Whether it is stopped, as by SIGSTOP."""
-        return not self._running.is_set()
-
-    def freeze(self) -> None:
-        """Stop it: it says nothing more until it is thawed."""
-        self._running.clear()
-
-    def thaw(self) -> None:
-        """Let it go on where it was stopped."""
-        self._running.set()
-
-    async def runs(self) -> None:
-        """Return as soon as it is not frozen; never for a dead one."""
-        while self.frozen or self.dead:
-            if self.dead:
-                await self._never.wait()
-            await self._running.wait()
-
-
-@dataclass(frozen=True)
-class Odds:
-    """How likely the line fails at each append; and what happens at a process's steps."""
-
-    append: float
-    at_step: Callable[[Moment], None] = lambda _moment: None
 
 
 class Broker:
@@ -66,6 +25,7 @@ class Broker:
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
+        self.diary = Diary()
         self.cell = MemoryCell(CELL, broker_now)
         self.workflows = Consumer(self, "workflow")
         self.analyses = Consumer(self, "analyze")
@@ -73,9 +33,14 @@ class Broker:
         self.up = asyncio.Event()
         self.up.set()
 
-    def log(self, process: Process, odds: Odds) -> "Line":
+    def log(self, process: Process, odds: Odds, clock: ProcessClock | None = None) -> Line:
         """A process's line to the log."""
-        return Line(self, process, odds)
+        return Line(self, process, odds, clock)
+
+    def reach(self) -> None:
+        """Raise LogUnreachableError while it is away."""
+        if not self.up.is_set():
+            raise LogUnreachableError("the broker is away")
 
     async def deliver(self) -> None:
         """Hand commands to their consumers, as they are stored."""
@@ -100,90 +65,6 @@ class Broker:
                 take(message)
 
 
-class Line(MemoryLog):
-    """A process's handle on the log, over a line that loses, delays and repeats."""
-
-    def __init__(self, broker: Broker, process: Process, odds: Odds) -> None:
-        super().__init__(broker.cell, self.step)
-        self._broker = broker
-        self._process = process
-        self._odds = odds
-        self._deciding = False
-
-    @property
-    def undecided(self) -> bool:
-        """Whether a frame of this process is under way, stored or not."""
-        return self._deciding
-
-    async def append(
-        self, subject: str, payload: bytes, *, expect: int | None = None, message_id: str | None = None
-    ) -> int:
-        """Store one message, unless the line says otherwise."""
-        is_decision = subject == subjects.decision(CELL)
-        self._deciding = self._deciding or is_decision
-        if expect is not None and self._broker.faults.strikes(Fault.APPEND_LATE, self._odds.append):
-            await self._late(self._broker.cell.store, subject, payload, expect, message_id)
-        sequence = await super().append(subject, payload, expect=expect, message_id=message_id)
-        if is_decision:
-            self._deciding = False
-        return sequence
-
-    async def append_together(self, records: Sequence[tuple[str, bytes]]) -> int:
-        """Store messages together, unless the line says otherwise."""
-        if self._broker.faults.strikes(Fault.APPEND_LATE, self._odds.append):
-            await self._late(self._broker.cell.store_together, records)
-        return await super().append_together(records)
-
-    async def last(self, subject: str) -> StoredMessage | None:
-        """The newest message on a literal subject."""
-        found = await super().last(subject)
-        if subject == subjects.decision(CELL):
-            self._deciding = False
-        return found
-
-    async def _late(self, store: Callable[..., int], *message: object) -> None:
-        """It is under way for longer than anybody waits, and arrives all the same."""
-        seconds = self._broker.faults.chance(Fault.APPEND_LATE).uniform(0.1, 2 * ANSWER_SECONDS)
-        asyncio.get_running_loop().call_later(seconds, _try, store, *message)
-        await self._process.runs()
-        await asyncio.sleep(ANSWER_SECONDS)
-        raise UnknownOutcomeError("no answer")
-
-    async def step(self, moment: Moment, subject: str) -> None:
-        """What happens between any two steps of a process."""
-        self._odds.at_step(moment)
-        await self._process.runs()
-        faults = self._broker.faults
-        match moment:
-            case Moment.STORE:
-                if not self._broker.up.is_set():
-                    raise LogUnreachableError("the broker is away")
-                if faults.strikes(Fault.APPEND_SLOW, self._odds.append):
-                    await asyncio.sleep(faults.chance(Fault.APPEND_SLOW).uniform(0.0, 3.0))
-                if faults.strikes(Fault.APPEND_LOST, self._odds.append):
-                    await asyncio.sleep(ANSWER_SECONDS)
-                    raise UnknownOutcomeError(f"{subject}: no answer")
-            case Moment.ANSWER:
-                if faults.strikes(Fault.ANSWER_LOST, self._odds.append):
-                    await asyncio.sleep(ANSWER_SECONDS)
-                    raise UnknownOutcomeError(f"{subject}: no answer")
-            case Moment.ASK:
-                if not self._broker.up.is_set():
-                    raise LogUnreachableError("the broker is away")
-            case Moment.DELIVER:
-                if faults.strikes(Fault.READ_LATE, self._odds.append / 4):
-                    await asyncio.sleep(faults.chance(Fault.READ_LATE).uniform(0.0, 20.0))
-                await self._broker.up.wait()
-        await self._process.runs()
-
-
-def _try(store: Callable[..., int], *message: object) -> None:
-    try:
-        store(*message)
-    except LogError:
-        return  # It came too late for its expectation.
-
-
 class Delivery:
     """One delivery of a command."""
 
@@ -192,12 +73,18 @@ class Delivery:
         self._process = process
         self.command = message
         self.number = number
-        self.made_at = asyncio.get_running_loop().time()
+        self.made_at = passed()
 
     async def confirm(self) -> None:
         """Ask for another `ack_wait`."""
+        asked = passed()
         await self._reach()
+        faults = self._consumer.broker.faults
+        if faults.strikes(Fault.CONFIRM_SLOW, 0.02):
+            await asyncio.sleep(faults.chance(Fault.CONFIRM_SLOW).uniform(1.0, ACK_WAIT))
+            await self._reach()
         self._consumer.confirm(self.command.sequence)
+        self._consumer.broker.diary.confirmed[self._process.name, self.command.sequence].append(asked)
 
     async def acknowledge(self) -> None:
         """It is answered."""

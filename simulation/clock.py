@@ -4,6 +4,7 @@ Nothing here may read the wall clock or wait for it: a day passes as fast as its
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -14,6 +15,47 @@ T = TypeVar("T")
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
 # Far below a microsecond, in which all our times are counted; far above what a float loses in a week of seconds.
 RESOLUTION = 1e-9
+CLOCKS_DIFFER = timedelta(seconds=5)
+# What nobody waits for: a timer for each small thing would cost more than all else.
+MOMENT = 0.002
+
+
+class Machine:
+    """What a process runs on: while it computes, its clock goes on and nothing else of it does."""
+
+    def __init__(self) -> None:
+        self.busy_until = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being computed that takes long enough to be waited for."""
+        return self.busy_until > passed() + MOMENT
+
+    def compute(self, seconds: float) -> None:
+        """Work so long, from now on or from where the work before ends."""
+        self.busy_until = max(self.busy_until, passed()) + seconds
+
+    async def idle(self) -> None:
+        """Return as soon as nothing is being computed."""
+        while self.busy:
+            loop = asyncio.get_running_loop()
+            woken = loop.create_future()
+            loop.call_at(self.busy_until, _set, woken)
+            await woken
+
+
+def _set(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
+
+
+MACHINE: ContextVar[Machine | None] = ContextVar("machine", default=None)
+"""On which machine the running code runs; None is the world itself."""
+
+
+def passed() -> float:
+    """What time it is in the world, whatever anybody computes."""
+    return asyncio.get_running_loop().passed  # type: ignore[attr-defined, no-any-return]
 
 
 class DeadlockError(Exception):
@@ -42,9 +84,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._selector = _Selector()
         self._clock_resolution = RESOLUTION
 
-    def time(self) -> float:
+    @property
+    def passed(self) -> float:
         """Seconds since the loop was made."""
         return self._selector.time
+
+    def time(self) -> float:
+        """Seconds since the loop was made; for who has computed meanwhile it is later already."""
+        machine = MACHINE.get()
+        return self._selector.time if machine is None else max(self._selector.time, machine.busy_until)
 
     def _process_events(self, events: list[object]) -> None:
         """There are none."""
@@ -80,8 +128,13 @@ async def _a_moment() -> None:
 
 
 def broker_now() -> datetime:
-    """What the broker's clock shows: virtual time as a date, in whole microseconds."""
-    return MIDNIGHT + timedelta(microseconds=int(asyncio.get_running_loop().time() * 1_000_000))
+    """What a right clock shows: virtual time as a date, in whole microseconds."""
+    return date(passed())
+
+
+def date(seconds: float) -> datetime:
+    """A moment of the day, in whole microseconds."""
+    return MIDNIGHT + timedelta(microseconds=int(seconds * 1_000_000))
 
 
 class SkewedClock:
@@ -89,31 +142,60 @@ class SkewedClock:
 
     def __init__(self, rate: float = 1.0) -> None:
         self.rate = rate
-        self._leapt = 0.0
+        self.leaps = [0.0]
+        """How far it has leapt in all, after each leap."""
 
     def read(self, moment: float | None = None) -> float:
         """What it shows now, or showed at a moment of virtual time since its last leap."""
         at = asyncio.get_running_loop().time() if moment is None else moment
-        return at * self.rate + self._leapt
+        return at * self.rate + self.leaps[-1]
 
     def leap(self, seconds: float) -> None:
         """Jump, forward or back."""
-        self._leapt += seconds
+        self.leaps.append(self.leaps[-1] + seconds)
 
 
 class ProcessClock:
     """The broker's clock as one process knows it, carried on by a clock that is not quite right."""
 
-    def __init__(self, skewed: SkewedClock, reckoning: Callable[[], datetime] = broker_now) -> None:
-        """`reckoning` is its machine's own clock, which others set right; it is nobody's stamp."""
+    def __init__(
+        self,
+        skewed: SkewedClock,
+        reckoning: Callable[[], datetime] = broker_now,
+        looked_at: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`reckoning` is its machine's own clock, which others set right; it is nobody's stamp.
+
+        `looked_at` is told each time that the process wants to know what time it is."""
         self._skewed = skewed
         self.reckoning = reckoning
+        self._looked_at = looked_at
         self._clock = BrokerClock(broker_now(), monotonic=skewed.read)
+        self._told = [(broker_now(), passed(), len(skewed.leaps) - 1)]
+        """By which stamp it ought to be set, of which moment, after how many leaps: the last two."""
 
     def now(self) -> datetime:
         """An estimate, in whole microseconds."""
+        self._looked_at()
         return self._clock.now()
 
     def observe(self, recorded_at: datetime, acknowledged: float) -> None:
         """Set it; `acknowledged` is virtual time, as the loop tells it."""
         self._clock.observe(recorded_at, self._skewed.read(acknowledged))
+
+    def is_told(self, recorded_at: datetime, acknowledged: float) -> None:
+        """Its process has been handed what it is to be set by, whether it sets it or not."""
+        self._told = [*self._told[-1:], (recorded_at, acknowledged, len(self._skewed.leaps) - 1)]
+
+    def right(self) -> tuple[datetime, ...]:
+        """What it may show now: by what it was told last, or before that, set and looked at between any leaps.
+
+        Never later than its machine's own clock allows."""
+        latest = self.reckoning() + CLOCKS_DIFFER
+        leaps = self._skewed.leaps
+        return tuple(
+            min(latest, at + timedelta(seconds=self._skewed.read() - self._skewed.read(then) + looked - was))
+            for at, then, known in self._told
+            for index, was in enumerate(leaps[known:], known)
+            for looked in leaps[index:]
+        )

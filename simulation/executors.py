@@ -6,9 +6,7 @@ deadline, when cancelled, when its claim is no longer confirmed, and when its ex
 import asyncio
 import random
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from remediation_orchestrator.bus.memory import Moment
@@ -33,44 +31,15 @@ from remediation_orchestrator.executor.lease import DeliveryError, Lease, Pace, 
 from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop, Succeeded
 from remediation_orchestrator.executor.worker import Surroundings, Worker
 
-from .broker import ACK_WAIT, CELL, Broker, Delivery, Odds, Process
-from .clock import SkewedClock, broker_now
+from .broker import ACK_WAIT, Broker, Delivery
+from .clock import SkewedClock, broker_now, passed
+from .diary import Touch
 from .faults import Fault, Faults
+from .line import CELL, Odds, Process
 
 SLOTS = 3
 ANALYSED = "analysed-"
 """How the names of the signals begin that the catalog's rules know."""
-
-
-@dataclass
-class Touch:
-    """One run as it really was: from when to when it may have touched its target."""
-
-    execution: str
-    target: Target
-    executor: str
-    begun: float
-    ended: float | None = None
-
-
-@dataclass
-class Ledger:
-    """What really ran: kept by the world, read by nobody in it."""
-
-    touches: list[Touch] = field(default_factory=list)
-
-    def begin(self, environment: Mapping[str, str], executor: str) -> Touch:
-        """A script begins."""
-        target = Target(
-            name=environment["RO_TARGET_NAME"],
-            cluster=environment["RO_TARGET_CLUSTER"],
-            namespace=environment["RO_TARGET_NAMESPACE"],
-            kind=environment["RO_TARGET_KIND"],
-        )
-        begun = asyncio.get_running_loop().time()
-        touch = Touch(environment["RO_EXECUTION"], target, executor, begun)
-        self.touches.append(touch)
-        return touch
 
 
 SERVED = ("restart", "repair", "short")
@@ -104,21 +73,22 @@ def _script() -> Script:
 class Executor(Process):
     """One executor process: a worker with its slots, an analyser, and scripts that run only in the ledger."""
 
-    def __init__(self, name: str, broker: Broker, ledger: Ledger, served: Catalog, clock: SkewedClock) -> None:
+    def __init__(self, name: str, broker: Broker, served: Catalog, clock: SkewedClock) -> None:
         super().__init__(name)
         self._broker = broker
-        self._ledger = ledger
         self._clock = clock
         self._faults: Faults = broker.faults
         self._dice = random.Random(f"{name}:scripts")
         self._log = log = broker.log(self, Odds(0.02, self._at_step))
         self.served = served
+        self._under: dict[Lease, Delivery] = {}
+        """Under which delivery each lease is held."""
         around = Surroundings(log, lambda: self.served, self._script, clock.read, broker_now, {})
         self._worker = Worker(name, around)
         whole = catalog()  # Whoever analyses knows all; what an executor lacks is another's.
         self._analyser = Analyser(name, log, lambda: whole, broker_now)
-        self.tasks = [asyncio.create_task(self._work()) for _ in range(SLOTS)]
-        self.tasks.append(asyncio.create_task(self._analyse()))
+        self.tasks = [self.begin(self._work()) for _ in range(SLOTS)]
+        self.tasks.append(self.begin(self._analyse()))
         broker.cancels.append(self._cancel)
 
     def crash(self) -> None:
@@ -143,7 +113,9 @@ class Executor(Process):
             delivery = await self._broker.workflows.pull(self)
             made_at = self._clock.read(delivery.made_at)
             async with confirming(delivery, Pace(ACK_WAIT), self._clock.read, made_at) as lease:
+                self._under[lease] = delivery
                 await self._worker.handle(delivery, lease)
+                del self._under[lease]
 
     async def _analyse(self) -> None:
         while True:
@@ -165,7 +137,7 @@ class Executor(Process):
                     await delivery.acknowledge()
 
     def _cancel(self, message: StoredMessage) -> None:
-        self.tasks.append(asyncio.create_task(self._cancel_when_running(message)))
+        self.tasks.append(self.begin(self._cancel_when_running(message)))
 
     async def _cancel_when_running(self, message: StoredMessage) -> None:
         await self.runs()
@@ -181,19 +153,33 @@ class Executor(Process):
         if self._faults.strikes(Fault.RUN_SLOW, 0.15):
             seconds = self._faults.chance(Fault.RUN_SLOW).uniform(90.0, 4_000.0)
         failing = self._faults.strikes(Fault.RUN_FAILED, 0.35)
-        touch = self._ledger.begin(job.bound.environment, self.name)
+        touch = self._begin(job, self._under[lease])
         try:
             why = await self._touch(self._clock.read() + seconds, job, lease, stop)
-            touch.ended = asyncio.get_running_loop().time()
+            touch.ended = passed()
         finally:
             if touch.ended is None:  # Its executor died: the supervisor sees the pipe close, and ends it.
-                touch.ended = asyncio.get_running_loop().time() + lease.pace.kill_grace
+                touch.ended = passed() + lease.pace.kill_grace
         await self.runs()
         if why is not None:
             return Failed(why, "killed", ran=True)
         if failing:
             return Failed(FailureReason.TASK_FAILED, "exit code 1", ran=True, exit_code=1)
         return Succeeded("")
+
+    def _begin(self, job: Job, delivery: Delivery) -> Touch:
+        """A script begins: the world writes down at what."""
+        about = job.bound.environment
+        target = Target(
+            name=about["RO_TARGET_NAME"],
+            cluster=about["RO_TARGET_CLUSTER"],
+            namespace=about["RO_TARGET_NAMESPACE"],
+            kind=about["RO_TARGET_KIND"],
+        )
+        execution = about["RO_EXECUTION"]
+        touch = Touch(execution, target, self.name, delivery.command.sequence, delivery.made_at, passed())
+        self._broker.diary.touches.append(touch)
+        return touch
 
     async def _touch(self, until: float, job: Job, lease: Lease, stop: Stop) -> FailureReason | None:
         """Wait as long as the script runs; return why it was killed, if it was."""

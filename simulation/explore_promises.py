@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
@@ -16,7 +17,8 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 
-from . import checkers
+from .checkers import log, order, verdicts
+from .checkers.reading import records
 
 if TYPE_CHECKING:
     from .explore_stage import Stage
@@ -24,20 +26,27 @@ if TYPE_CHECKING:
 
 # Those of a day that read its log and its last state alone.
 OF_A_LOG = (
-    checkers.check_one_chain_of_verdicts,
-    checkers.check_nobody_runs_after_refuse,
-    checkers.check_counts,
-    checkers.check_audit,
+    verdicts.check_one_chain_of_verdicts,
+    verdicts.check_nobody_runs_after_refuse,
+    verdicts.check_counts,
+    order.check_the_order_of_judgement,
+    order.check_the_line,
+    log.check_audit,
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Rest:
     """What those checkers read of a day."""
 
     messages: list[StoredMessage]
     view: Projection
     drained: bool
+
+    @cached_property
+    def records(self) -> list[Recorded]:
+        """Every event of the log that can be read, in the log's order."""
+        return list(records(self.messages))
 
 
 def broken(stage: "Stage") -> Iterator[str]:
@@ -100,7 +109,7 @@ def _live_state(stage: "Stage") -> Iterator[str]:
             for message in stage.cell.messages:
                 fresh.take(message)
             fresh.fold_facts(live.chain.as_of)
-            yield from checkers.compare_folds(role.actor.name, live, fresh)
+            yield from log.compare_folds(role.actor.name, live, fresh)
 
 
 def _who_waits(stage: "Stage", fresh: Fold) -> str:

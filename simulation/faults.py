@@ -34,6 +34,7 @@ class Fault(StrEnum):
     RUN_REFUSED = "run refused before it began"
     DELIVERY_REPEATED = "command delivered twice"
     DELIVERY_LATE = "command delivered late, out of order"
+    CONFIRM_SLOW = "confirmation slow"
     # Sources.
     SIGNAL_REPEATED = "signal repeated"
     SIGNAL_FLAPPED = "signal flapped"
@@ -48,6 +49,10 @@ class Fault(StrEnum):
     OPERATOR_CLEARED = "operator cleared"
     OPERATOR_RETRIED = "operator retried"
     OPERATOR_CANCELLED = "operator cancelled"
+    OPERATOR_CLEARED_UNSAFE = "operator cleared what goes on"
+    OPERATOR_CLEARED_WAITING = "operator cleared what waits in line"
+    OPERATOR_TWICE = "operator acted twice"
+    OPERATOR_CONTRARY = "operator cancelled and cleared"
     POLICY_ADOPTED = "policy adopted"
     POLICY_BAD = "bad policy"
 

@@ -44,7 +44,7 @@ def live(seed: int, size: Size) -> Result:
     found = list(violations(day))
     if facts < size.facts:
         found.append(f"a day of {facts} facts is too short: {size.facts} were asked for")
-    return Result(seed, found, day.faults.struck, len(day.messages), facts, len(day.ledger.touches))
+    return Result(seed, found, day.faults.struck, len(day.messages), facts, len(day.diary.touches))
 
 
 def live_all(seeds: list[int], size: Size, jobs: int) -> Iterator[Result]:

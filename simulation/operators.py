@@ -1,6 +1,7 @@
-"""Simulated operators: they look at what is going on and act at bad moments, but they do not lie.
+"""Simulated operators: they look at what is going on and act at bad moments, twice, and against each other.
 
-Whoever clears the target of a lost run has looked first that nothing of it runs any more."""
+Most who clear the target of a lost run have looked first that nothing of it runs any more. Some have not: what
+comes of that is theirs, and checkers know of it."""
 
 import asyncio
 import random
@@ -24,10 +25,10 @@ from remediation_orchestrator.orchestrator.routing.effects import asked_plan
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 
-from .broker import CELL
-from .clock import broker_now
-from .executors import Ledger
+from .clock import broker_now, passed
+from .diary import Diary
 from .faults import Fault, Faults
+from .line import CELL
 from .sources import Source
 
 BAD_POLICIES: tuple[dict[str, object], ...] = (
@@ -52,12 +53,12 @@ class Operators:
     """The people of a cell."""
 
     def __init__(
-        self, seed: int, faults: Faults, source: Source, ledger: Ledger, view: Callable[[], Projection]
+        self, seed: int, faults: Faults, source: Source, diary: Diary, view: Callable[[], Projection]
     ) -> None:
         self._dice = random.Random(f"{seed}:operators")
         self._faults = faults
         self._source = source
-        self._ledger = ledger
+        self._diary = diary
         self._view = view
         self._acts = 0
 
@@ -67,6 +68,8 @@ class Operators:
             await asyncio.sleep(self._dice.expovariate(1 / every))
             for fault, act in (
                 (Fault.OPERATOR_CLEARED, self._clear),
+                (Fault.OPERATOR_CLEARED_UNSAFE, self._clear_what_goes_on),
+                (Fault.OPERATOR_CLEARED_WAITING, self._clear_who_waits),
                 (Fault.OPERATOR_RETRIED, self._retry),
                 (Fault.OPERATOR_CANCELLED, self._cancel),
                 (Fault.OPERATOR_APPROVED, self._approve),
@@ -77,6 +80,10 @@ class Operators:
                 fact = act()
                 if fact is not None and self._faults.strikes(fault, 0.3):
                     await self._publish(fact)
+                    if self._faults.strikes(Fault.OPERATOR_TWICE, 0.2):
+                        await self._publish(fact)
+                if isinstance(fact, RemediationCancelled) and self._faults.strikes(Fault.OPERATOR_CONTRARY, 0.2):
+                    await self._cancel_and_clear(fact)
 
     async def _publish(self, fact: subjects.OperatorFact) -> None:
         self._acts += 1
@@ -92,9 +99,30 @@ class Operators:
             return BlockCleared(fingerprint=self._dice.choice(failed), by="op", reason="looked")
         return BlockCleared(target=self._dice.choice(free), by="op", reason="looked") if free else None
 
+    def _clear_what_goes_on(self) -> BlockCleared | None:
+        """Somebody believes that a run is over, and it is not."""
+        going_on = [run.target for run in self._view().runs.values() if self._is_touched(run.target)]
+        return (
+            BlockCleared(target=self._dice.choice(going_on), by="op", reason="surely over") if going_on else None
+        )
+
+    def _clear_who_waits(self) -> BlockCleared | None:
+        """One of those who wait in line, not always the first, is to be judged again."""
+        view = self._view()
+        waiting = [view.remediations[one].fingerprint for line in view.queues.values() for one in line]
+        return BlockCleared(fingerprint=self._dice.choice(waiting), by="op", reason="go on") if waiting else None
+
+    async def _cancel_and_clear(self, cancelled: RemediationCancelled) -> None:
+        """Whoever cancels wants the target free at once, whatever still goes on there."""
+        known = self._view().remediations.get(cancelled.remediation)
+        if known is not None:
+            await self._publish(cancelled)
+            await asyncio.sleep(self._dice.choice((0.0, 1.0, 30.0)))
+            await self._publish(BlockCleared(target=known.target, by="op", reason="cancelled"))
+
     def _is_touched(self, target: Target) -> bool:
-        now = asyncio.get_running_loop().time()
-        return any(one.target == target and (one.ended is None or one.ended > now) for one in self._ledger.touches)
+        now = passed()
+        return any(one.target == target and (one.ended is None or one.ended > now) for one in self._diary.touches)
 
     def _retry(self) -> RetryRequested | None:
         known = list(self._view().remediations)

@@ -11,9 +11,10 @@ from remediation_orchestrator.orchestrator.lead import Pace
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
-from .broker import CELL, Broker, Odds, Process
+from .broker import Broker
 from .clock import ProcessClock, SkewedClock
 from .faults import Fault, Faults
+from .line import CELL, Odds, Process
 
 # Slower than in the world, where a second costs nothing: a day has 86,400 of them.
 PACE = Pace(renew=40.0, fill=60.0, snapshot=60, together=2)
@@ -32,14 +33,19 @@ class OrchestratorProcess(Process):
         self._clock = SkewedClock()
         if self._faults.strikes(Fault.CLOCK_SKEWED, 0.5):
             self._clock.rate = self._faults.chance(Fault.CLOCK_SKEWED).uniform(0.99, 1.01)
-        self.line = broker.log(self, Odds(0.004, self._at_step))
+        clock = ProcessClock(self._clock, looked_at=self.fold)
+        self.line = broker.log(self, Odds(0.004, self._at_step), clock)
         lease = MemoryLease(broker.cell, TTL, self.line.step)
-        clock = ProcessClock(self._clock)
         self.service = Orchestrator(
             self.line, lease, clock, Identity(name, version("remediation-orchestrator")), pace=PACE
         )
-        self.task = asyncio.create_task(self.service.run())
+        self.task = self.begin(self.service.run())
         self.task.add_done_callback(self._ended)
+
+    @property
+    def leads(self) -> bool:
+        """Whether it decides."""
+        return self.service.active.is_set() and not (self.dead or self.frozen)
 
     @property
     def quiet(self) -> bool:
@@ -52,6 +58,7 @@ class OrchestratorProcess(Process):
     def crash(self) -> None:
         """Kill it between two steps."""
         self.dead = True
+        self._broker.diary.trouble(self.name, "crashed")
         self.task.cancel()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -68,8 +75,10 @@ class OrchestratorProcess(Process):
         elif self._faults.strikes(Fault.ORCHESTRATOR_PAUSED, share):
             self.freeze()
             seconds = self._faults.chance(Fault.ORCHESTRATOR_PAUSED).uniform(1.1, 4.0) * TTL.total_seconds()
+            self._broker.diary.trouble(self.name, "paused", seconds)
             asyncio.get_running_loop().call_later(seconds, self.thaw)
         elif self._faults.strikes(Fault.ORCHESTRATOR_STOPPED, share / 2):
+            self._broker.diary.trouble(self.name, "stopped")
             self.service.stop()
         elif self._faults.strikes(Fault.CLOCK_LEAPT, share):
             self._clock.leap(self._faults.chance(Fault.CLOCK_LEAPT).choice((-3_600.0, -20.0, 5.0, 20.0)))

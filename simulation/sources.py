@@ -20,10 +20,11 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes
 
-from .broker import CELL, Broker, Odds, Process
+from .broker import Broker
 from .clock import MIDNIGHT
 from .executors import ANALYSED
 from .faults import Fault, Faults
+from .line import CELL, Odds, Process
 
 # What a refused or unanswered source waits before it tries again.
 AGAIN_SECONDS = 7.0

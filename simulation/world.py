@@ -8,15 +8,19 @@ import random
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from remediation_orchestrator.events import StoredMessage
+from remediation_orchestrator.events import Recorded, StoredMessage
 from remediation_orchestrator.executor.catalog import Catalog
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 
 from . import clock
 from .broker import Broker
-from .checkers import compare_folds
-from .executors import LACKING, SERVED, Executor, Ledger, catalog
+from .checkers.log import compare_folds
+from .checkers.reading import records, sequence_of
+from .clock import passed
+from .diary import Diary
+from .executors import LACKING, SERVED, Executor, catalog
 from .faults import Fault, Faults
 from .operators import Operators
 from .orchestrators import OrchestratorProcess, fresh_fold
@@ -54,11 +58,36 @@ class Day:
     faults: Faults
     messages: list[StoredMessage]
     accepted: list[Accepted]
-    ledger: Ledger
+    diary: Diary
     view: Projection
-    drained: bool
+    led_after: float | None
+    """How long after the faults somebody led; None: nobody did."""
+    rested_after: float | None
+    """How long after the faults all was at rest; None: it never was."""
     violations: list[str] = field(default_factory=list)
     """What was seen to be wrong while the day lasted."""
+
+    @property
+    def drained(self) -> bool:
+        """Whether all came to rest."""
+        return self.rested_after is not None
+
+    @cached_property
+    def records(self) -> list[Recorded]:
+        """Every event of the log that can be read, in the log's order."""
+        return list(records(self.messages))
+
+    @cached_property
+    def _others(self) -> set[int]:
+        return {one.sequence for one in self.accepted}
+
+    def at(self, record: Recorded) -> StoredMessage:
+        """The message in which a record stands."""
+        return self.messages[sequence_of(record) - 1]
+
+    def is_stray(self, message: StoredMessage) -> bool:
+        """Whether somebody published it who had nothing to say there."""
+        return message.sequence in self._others
 
 
 def simulate(seed: int, size: Size = FULL) -> Day:
@@ -75,11 +104,12 @@ class World:
         self.size = size
         self.dice = random.Random(f"{seed}:world")
         self.faults = Faults(seed)
-        self.ledger = Ledger()
         self.violations: list[str] = []
         self.orchestrators: list[OrchestratorProcess] = []
         self.executors: list[Executor] = []
         self._started = 0
+        self._led_after: float | None = None
+        self._rested_after: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def live(self) -> Day:
@@ -89,7 +119,7 @@ class World:
         self.source = Source("source", self.broker)
         seconds = self.size.hours * HOUR
         plan = Planner(self.seed, self.faults, seconds).make(self.size.signals)
-        operators = Operators(self.seed, self.faults, self.source, self.ledger, self._view)
+        operators = Operators(self.seed, self.faults, self.source, self.broker.diary, self._view)
         self._spawn(self.broker.deliver())
         keeping = [
             self._spawn(self._keep_orchestrators(self.dice.choice((1, 1, 2, 3)))),
@@ -103,18 +133,35 @@ class World:
         ]
         await asyncio.sleep(seconds)
         self._heal(disturbing)
-        drained = await self._all_published(publishing) and await self._drain()
+        healed = passed()
+        self._spawn(self._watch_lead(healed))
+        if await self._all_published(publishing) and await self._drain():
+            self._rested_after = passed() - healed
         self._compare_now()
         for task in keeping:
             task.cancel()
-        return self._day(drained)
+        return self._day()
 
-    def _day(self, drained: bool) -> Day:
+    def _day(self) -> Day:
         view = fresh_fold(self.broker, len(self.broker.cell.messages)).view
-        messages, accepted = self.broker.cell.messages, self.source.accepted
         return Day(
-            *(self.seed, self.size, self.faults, messages, accepted, self.ledger, view, drained, self.violations)
+            seed=self.seed,
+            size=self.size,
+            faults=self.faults,
+            messages=self.broker.cell.messages,
+            accepted=self.source.accepted,
+            diary=self.broker.diary,
+            view=view,
+            led_after=self._led_after,
+            rested_after=self._rested_after,
+            violations=self.violations,
         )
+
+    async def _watch_lead(self, healed: float) -> None:
+        """See how soon somebody leads, now that nothing stands in the way."""
+        while not any(one.leads for one in self.orchestrators):  # noqa: ASYNC110 - virtual time, and no event for it
+            await asyncio.sleep(1.0)
+        self._led_after = passed() - healed
 
     # -- processes -------------------------------------------------------------------------------------
 
@@ -136,7 +183,7 @@ class World:
                 self._started += 1
                 skewed = clock.SkewedClock(self.dice.uniform(0.9995, 1.0005))
                 name = f"e{self.seed}-{self._started}"
-                executor = Executor(name, self.broker, self.ledger, self._catalog(count), skewed)
+                executor = Executor(name, self.broker, self._catalog(count), skewed)
                 for task in executor.tasks:
                     task.add_done_callback(self._task_ended)
                 self.executors.append(executor)
@@ -162,7 +209,9 @@ class World:
             await asyncio.sleep(self.dice.expovariate(6 / seconds))
             if self.faults.strikes(Fault.BROKER_DOWN, 0.5):
                 self.broker.up.clear()
-                await asyncio.sleep(self.dice.choice((3.0, 40.0, 200.0)))
+                away = self.dice.choice((3.0, 40.0, 200.0))
+                self.broker.diary.trouble("", "broker away", away)
+                await asyncio.sleep(away)
                 self.broker.up.set()
             if self.faults.strikes(Fault.LOG_NEARLY_FULL, 0.3):
                 await self._limit(self.dice.uniform(1.03, 1.1))

@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 
 from remediation_orchestrator.bus.memory import MemoryCell, MemoryLease, MemoryLog, Moment
+from remediation_orchestrator.bus.port import LogUnreachableError
 from remediation_orchestrator.events import (
     ExecutionId,
     RemediationCancelled,
@@ -16,9 +17,10 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.orchestrator.audit import audit
 from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
-from remediation_orchestrator.simulation.broker import CELL
 from remediation_orchestrator.simulation.clock import MIDNIGHT, ProcessClock, SkewedClock, broker_now, run
+from remediation_orchestrator.simulation.line import CELL
 from remediation_orchestrator.simulation.orchestrators import PACE, TTL
 
 SIGNAL = subjects.signal(CELL, "test")
@@ -33,6 +35,8 @@ class Stage:
         self.cell = MemoryCell(CELL, broker_now)
         self.late: dict[str, float] = {}
         """By how many seconds an append on a subject is late."""
+        self.refused: dict[str, asyncio.Event] = {}
+        """Until when appends on a subject are refused."""
         log = MemoryLog(self.cell, self._at)
         clock = ProcessClock(SkewedClock())
         self.service = Orchestrator(log, MemoryLease(self.cell, TTL), clock, Identity("o1", "test"), pace=PACE)
@@ -41,6 +45,8 @@ class Stage:
     async def _at(self, moment: Moment, subject: str) -> None:
         if moment is Moment.STORE and subject in self.late:
             await asyncio.sleep(self.late.pop(subject))
+        if moment is Moment.STORE and subject in self.refused and not self.refused[subject].is_set():
+            raise LogUnreachableError("it is away")
 
     async def until_decided(self) -> int:
         """Publish nothing, wait for ten quiet seconds, and return the log's length."""
@@ -102,6 +108,28 @@ def test_a_command_under_way_when_its_remediation_ends_is_no_drift() -> None:
         stage.cancel(f"rr-{signal}")
         await stage.until_decided()
         assert any(".command.analyze." in one.subject for one in stage.cell.messages)
+        assert list(audit(stage.cell.messages)) == []
+
+    run(story())
+
+
+def test_a_command_that_could_not_be_stored_in_time_is_not_sent_any_more() -> None:
+    """Found by seed 8: the log was away for longer than `starting`, and the command came all the same."""
+
+    async def story() -> None:
+        stage = Stage()
+        await stage.until_decided()
+        away = asyncio.Event()
+        signal = str(len(stage.cell.messages) + 1)
+        command = f"ro.{CELL}.command.workflow.wfe-{signal}"
+        stage.refused[command] = away
+        stage.store(SIGNAL, WITH_WORKFLOW)
+        await asyncio.sleep(DEFAULT.timeouts.starting.total_seconds() + 60)
+        away.set()
+        await stage.until_decided()
+        subjects_seen = [one.subject for one in stage.cell.messages]
+        assert command not in subjects_seen
+        assert subjects.execution(CELL, ExecutionId(f"wfe-{signal}")) in subjects_seen
         assert list(audit(stage.cell.messages)) == []
 
     run(story())

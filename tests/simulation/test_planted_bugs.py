@@ -22,8 +22,9 @@ from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.judge import judge
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.service import Orchestrator
-from remediation_orchestrator.simulation.broker import ACK_WAIT, Line
+from remediation_orchestrator.simulation.broker import ACK_WAIT
 from remediation_orchestrator.simulation.checkers import violations
+from remediation_orchestrator.simulation.line import Line
 from remediation_orchestrator.simulation.world import SHORT, simulate
 
 DAYS_MAX = 200
@@ -121,10 +122,10 @@ def claim_without_expectation(patch: pytest.MonkeyPatch) -> None:
 def command_without_expectation(patch: pytest.MonkeyPatch) -> None:
     """A command is sent again although it stands in the log."""
 
-    async def store(self: dispatch.Dispatcher, subject: str, payload: bytes) -> None:
+    async def store(self: dispatch.Dispatcher, record: Any) -> None:
         while True:
             try:
-                await self._log.append(subject, payload)
+                await self._log.append(record.subject, record.written(self._now()))
             except LogError:
                 await asyncio.sleep(1.0)
             else:

@@ -1,0 +1,104 @@
+"""Who decides, on what clock, and how soon: the diary has what the log does not tell."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from remediation_orchestrator.events import (
+    DecisionFrame,
+    OrchestratorStarted,
+    PhaseChanged,
+    Recorded,
+    RoutingDecided,
+    TargetReleased,
+)
+from remediation_orchestrator.simulation.clock import CLOCKS_DIFFER
+
+from .reading import moments, sequence_of
+
+if TYPE_CHECKING:
+    from remediation_orchestrator.simulation.world import Day
+
+# The clock is read when a round begins, and its frame is tried when it is judged and encoded.
+READING = timedelta(seconds=1)
+# A lease lapses after two minutes on a simulated day, and a dead orchestrator is replaced within one.
+LED_SECONDS = 300.0
+REST_SECONDS = 6 * 3_600.0
+
+
+def check_now(day: "Day") -> Iterator[str]:
+    """`now` is what the process's clock ought to show, or the newest moment that it knows, if that is later."""
+    shown = moments(day)
+    newest, covered = day.messages[0].recorded_at, 0
+    before: tuple[str, datetime | None] | None = None
+    for head, frame in frames(day):
+        assert isinstance(head.event, DecisionFrame)
+        newest = max(newest, shown.get(head.event.as_of, newest))
+        tried = day.diary.tried.get(day.at(head).payload)
+        bound = head.event.not_after
+        allowed = tried.reckoning + CLOCKS_DIFFER if tried is not None else bound
+        if head.event.as_of > covered and abs(bound - allowed) > READING:
+            yield f"{head.position} takes facts up to {bound}, and its writer's clock allows {allowed}"
+        covered = head.event.as_of
+        right = [max(clock, newest) for clock in tried.clocks] if tried is not None else []
+        said = next(filter(None, map(_now, frame)), None)
+        same_round = before is not None and before == (head.event.orchestrator, said)
+        if said and tried and not same_round and all(abs(clock - said) > READING for clock in right):
+            yield f"{head.position} of {tried.process} is judged at {said}, and its clock shows {right}"
+        if any(now not in (None, said) for now in map(_now, frame)):
+            yield f"{head.position} is judged at more than one moment"
+        before = (head.event.orchestrator, said)
+        newest = max(newest, said or newest)
+
+
+def _now(record: Recorded) -> datetime | None:
+    match record.event:
+        case RoutingDecided(situation=situation):
+            return situation.now
+        case PhaseChanged(now=now) | TargetReleased(now=now):
+            return now
+        case _:
+            return None
+
+
+def frames(day: "Day") -> Iterator[tuple[Recorded, list[Recorded]]]:
+    """Each frame of the log: its head and its decisions."""
+    head: Recorded | None = None
+    decisions: list[Recorded] = []
+    for record in day.records:
+        if isinstance(record.event, DecisionFrame):
+            if head is not None:
+                yield head, decisions
+            head, decisions = record, []
+        elif head is not None and sequence_of(record) == sequence_of(head):
+            decisions.append(record)
+    if head is not None:
+        yield head, decisions
+
+
+def check_a_first_frame_is_read_back(day: "Day") -> Iterator[str]:
+    """Who takes the fence sets its clock by the stamp of its first frame before it decides anything."""
+    started: tuple[str, int] | None = None
+    for head, frame in frames(day):
+        assert isinstance(head.event, DecisionFrame)
+        process, sequence = head.event.orchestrator, sequence_of(head)
+        tried = day.diary.tried.get(day.at(head).payload)
+        if started is not None and started[0] == process and tried is not None:
+            seen = day.diary.read_back.get(started)
+            if seen is None or seen > tried.at:
+                yield f"{process} decides at {sequence}, and has not read its first frame at {started[1]}"
+        started = None
+        if any(isinstance(record.event, OrchestratorStarted) for record in frame):
+            started = (process, sequence)
+
+
+def check_drained(day: "Day") -> Iterator[str]:
+    """When the faults have stopped, somebody leads within five minutes, and all is at rest within six hours."""
+    if day.led_after is None or day.led_after > LED_SECONDS:
+        yield f"after the faults somebody led after {day.led_after} seconds"
+    if not day.drained:
+        view = day.view
+        waiting = [f"{one.id} {one.phase}" for one in view.remediations.values() if not one.phase.ended]
+        yield f"never at rest: {waiting[:3]}, owed {list(view.owed)[:3]}, unjudged {list(view.unjudged)[:3]}"
+    elif day.rested_after is not None and day.rested_after > REST_SECONDS:
+        yield f"after the faults all was at rest after {day.rested_after} seconds"

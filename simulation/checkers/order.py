@@ -1,0 +1,250 @@
+"""In which order a cell decides: signals as they came, what is due by its moment, and the line before each target.
+
+Counted from verdicts and facts alone, in the order of the fold."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from remediation_orchestrator.events import (
+    Because,
+    Block,
+    Cause,
+    DecisionFrame,
+    Duplicate,
+    LogArchived,
+    Phase,
+    PhaseChanged,
+    PolicyRejected,
+    Position,
+    Proceed,
+    Reason,
+    Recorded,
+    RemediationCancelled,
+    RetryRequested,
+    RoutingDecided,
+    SignalReceived,
+    SignalRejected,
+    SignalResolved,
+    Target,
+    TargetReleased,
+    WorkflowRevoked,
+)
+from remediation_orchestrator.events.identity import position_key, remediation_of
+from remediation_orchestrator.simulation.recount import in_fold_order
+
+if TYPE_CHECKING:
+    from remediation_orchestrator.simulation.world import Day
+
+GRACE = timedelta(seconds=30)
+_OCCURRENCES = (Cause.SIGNAL, Cause.RETRY)
+
+
+def check_the_order_of_judgement(day: "Day") -> Iterator[str]:
+    """Signals are judged in the order of the log; in a frame facts come first, then what is due, by its moment."""
+    yield from _signals_in_order(day)
+    dues = _Dues()
+    for frame in _frames(day):
+        yield from dues.take(frame)
+
+
+def _signals_in_order(day: "Day") -> Iterator[str]:
+    newest = (0, 0)
+    for record in day.records:
+        because = record.event.because if isinstance(record.event, RoutingDecided) else None
+        if because is not None and because.kind in _OCCURRENCES and because.position is not None:
+            place = position_key(because.position)
+            if place <= newest:
+                yield f"{record.position} judges what stands at {because.position} after {newest}"
+            newest = max(newest, place)
+
+
+def _frames(day: "Day") -> Iterator[list[Recorded]]:
+    """The decisions of each frame."""
+    frame: list[Recorded] = []
+    for record in day.records:
+        if isinstance(record.event, DecisionFrame):
+            yield frame
+            frame = []
+        elif isinstance(
+            record.event,
+            RoutingDecided | PhaseChanged | TargetReleased | SignalRejected | PolicyRejected | LogArchived,
+        ):
+            frame.append(record)
+    yield frame
+
+
+class _Dues:
+    """When each remediation and each run becomes due, as its newest verdict says."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, datetime | None] = {}
+        self._deadline: dict[str, datetime | None] = {}
+
+    def take(self, frame: list[Recorded]) -> Iterator[str]:
+        """Hold one frame's decisions against the order, and remember what they wait for."""
+        fact, due, judged = (0, 0), None, None
+        began = False
+        for record in frame:
+            kind, place = _cause(record)
+            if kind is Cause.DUE:
+                moment = self._moment(record)
+                if judged is not None:
+                    yield f"{record.position} was due, and comes after the signal at {judged}"
+                if due is not None and moment is not None and moment < due:
+                    yield f"{record.position} was due at {moment}, and comes after what was due at {due}"
+                due, began = moment or due, True
+            elif kind in _OCCURRENCES:
+                judged, began = place, True
+            elif place is not None and not began:
+                if position_key(place) < fact:
+                    yield f"{record.position} answers {place} after {fact}"
+                fact = max(fact, position_key(place))
+            self._remember(record)
+
+    def _moment(self, record: Recorded) -> datetime | None:
+        match record.event:
+            case TargetReleased(execution=execution):
+                deadline = self._deadline.get(execution)
+                return None if deadline is None else deadline + GRACE
+            case PhaseChanged(execution=str(execution)):
+                return self._deadline.get(execution)
+            case RoutingDecided(remediation=remediation) | PhaseChanged(remediation=remediation):
+                return self._until.get(remediation)
+            case _:
+                return None
+
+    def _remember(self, record: Recorded) -> None:
+        match record.event:
+            case RoutingDecided(verdict=Duplicate()):
+                return
+            case RoutingDecided(verdict=Block(until=until), remediation=remediation):
+                self._until[remediation] = until
+            case RoutingDecided(execution=str(execution), remediation=remediation, deadline=deadline):
+                self._until[remediation], self._deadline[execution] = None, deadline
+            case RoutingDecided(remediation=remediation, deadline=deadline):
+                self._until[remediation] = deadline
+            case PhaseChanged(remediation=remediation):
+                self._until[remediation] = None
+            case _:
+                pass
+
+
+def _cause(record: Recorded) -> tuple[Cause | None, Position | None]:
+    match record.event:
+        case RoutingDecided(because=because) | PhaseChanged(because=because):
+            return because.kind, because.position
+        case TargetReleased():
+            return Cause.DUE, None
+        case (
+            SignalRejected(position=position) | PolicyRejected(position=position) | LogArchived(position=position)
+        ):
+            return None, position
+        case _:
+            return None, None
+
+
+def check_the_line(day: "Day") -> Iterator[str]:
+    """Who waits for a target keeps its place, is told it rightly, and nobody is let past."""
+    lines = _Lines(day)
+    for record in in_fold_order(day.messages):
+        yield from lines.take(record)
+
+
+class _Lines:
+    """Who waits before each target."""
+
+    def __init__(self, day: "Day") -> None:
+        self._lines: dict[Target, list[str]] = defaultdict(list)
+        self._at: dict[str, Target] = {}
+        """Before which target each waits."""
+        self._of: dict[str, str] = {}
+        """The fingerprint of each remediation."""
+        self._open: dict[str, list[Position]] = defaultdict(list)
+        """The occurrences of each fingerprint without a verdict, and resolutions behind them."""
+        self._over: set[Position] = set()
+        """Which of them are resolutions."""
+        self._revoked: dict[Position, str] = {}
+        self._answered = {
+            record.event.because.position
+            for record in day.records
+            if isinstance(record.event, RoutingDecided) and record.event.because.kind in _OCCURRENCES
+        }
+
+    def take(self, record: Recorded) -> Iterator[str]:
+        """One more fact or decision, in the order of the fold."""
+        match record.event:
+            case RoutingDecided() as decided:
+                yield from self._verdict(decided, record.position)
+            case PhaseChanged(remediation=remediation, phase=phase):
+                if phase.ended or phase is Phase.TIMED_OUT:
+                    self._leave(remediation)
+            case RemediationCancelled(remediation=remediation):
+                self._leave(remediation)
+            case SignalReceived(fingerprint=fingerprint):
+                self._open[fingerprint].append(record.position)
+            case RetryRequested(remediation=remediation) if record.position in self._answered:
+                self._open[self._of[remediation]].append(record.position)
+            case SignalResolved(fingerprint=fingerprint):
+                self._resolved(fingerprint, record.position)
+            case WorkflowRevoked(execution=execution):
+                self._revoked[record.position] = remediation_of(execution)
+            case _:
+                pass
+
+    def _verdict(self, decided: RoutingDecided, place: Position) -> Iterator[str]:
+        remediation, verdict, target = decided.remediation, decided.verdict, decided.situation.target
+        if not isinstance(verdict, Duplicate):
+            self._of[remediation] = decided.situation.fingerprint
+            line = self._lines[target]
+            ahead = line[: line.index(remediation)] if remediation in line else line
+            yield from self._place(decided, place, ahead)
+            if isinstance(verdict, Block) and verdict.reason is Reason.RESOURCE_BUSY:
+                if remediation not in line:
+                    self._leave(remediation)
+                    line.append(remediation)
+                    self._at[remediation] = target
+            else:
+                self._leave(remediation)
+        if decided.because.kind in _OCCURRENCES and decided.because.position is not None:
+            self._answer(decided.situation.fingerprint, decided.because.position)
+
+    def _place(self, decided: RoutingDecided, place: Position, ahead: list[str]) -> Iterator[str]:
+        verdict, remediation = decided.verdict, decided.remediation
+        if isinstance(verdict, Proceed) and ahead:
+            yield f"{place} lets {remediation} past {ahead} on {decided.situation.target}"
+        told = verdict.queue_position if isinstance(verdict, Block) else None
+        if told is not None and told != len(ahead) + 1:
+            yield f"{place} tells {remediation} place {told}, and {len(ahead)} are ahead"
+        served = decided.because.kind is Cause.RELEASED and not self._is_revoked(decided.because, remediation)
+        if served and (ahead or self._at.get(remediation) != decided.situation.target):
+            yield f"{place} serves {remediation}, and the line is {self._lines[decided.situation.target]}"
+
+    def _is_revoked(self, because: Because, remediation: str) -> bool:
+        return because.position is not None and self._revoked.get(because.position) == remediation
+
+    def _leave(self, remediation: str) -> None:
+        target = self._at.pop(remediation, None)
+        if target is not None:
+            self._lines[target].remove(remediation)
+
+    def _resolved(self, fingerprint: str, position: Position) -> None:
+        if self._open[fingerprint]:
+            self._open[fingerprint].append(position)
+            self._over.add(position)
+        else:
+            self._is_over(fingerprint)
+
+    def _answer(self, fingerprint: str, occurrence: Position) -> None:
+        """A verdict is there: the resolutions right behind its occurrence take effect."""
+        waiting = self._open[fingerprint]
+        if occurrence in waiting:
+            waiting.remove(occurrence)
+        while waiting and waiting[0] in self._over:
+            waiting.pop(0)
+            self._is_over(fingerprint)
+
+    def _is_over(self, fingerprint: str) -> None:
+        for remediation in [one for one in self._at if self._of[one] == fingerprint]:
+            self._leave(remediation)
