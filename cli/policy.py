@@ -1,22 +1,26 @@
 """`ro policy`: check a policy file, show the policy in force, put another in its place."""
 
+import sys
 from pathlib import Path
 
 import click
 import msgspec
 import yaml
+from msgspec import Struct
 
-from remediation_orchestrator.events import PolicyAdopted, subjects
+from remediation_orchestrator.events import PolicyAdopted, Position, subjects
 from remediation_orchestrator.events.identity import position
-from remediation_orchestrator.orchestrator.routing.policy import Policy
+from remediation_orchestrator.orchestrator.policy_file import PolicyFile
+from remediation_orchestrator.orchestrator.routing.policy import Policy, policy_of
 
 from .connection import Broker, Source, broker_options, json_option, reading_options
 from .operating import by_option, reason_option
-from .output import RefusedError, json_line, line
+from .output import RefusedError, json_line, line, table
+from .policy_changes import Change, changes
 from .publishing import event_of, store
 from .reading import read, read_log
 from .running import run
-from .services import load_policy
+from .services import load_policy, read_policy
 from .shadow import verb as shadow_verb
 
 FILE = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
@@ -59,32 +63,69 @@ def show(source: Source, as_json: bool) -> None:
 @verb.command("adopt")
 @click.argument("file", metavar="FILE", required=False, type=click.Path(path_type=Path))
 @click.option("--shadow", is_flag=True, help="The policy in shadow, in place of a file.")
+@click.option("--yes", "sure", is_flag=True, help="Do not ask. Nobody is asked either where no person sits there.")
 @reason_option
 @by_option
 @json_option
 @broker_options
-def adopt(broker: Broker, file: Path | None, shadow: bool, reason: str, by: str, as_json: bool) -> None:
-    """Put a policy file, or the policy in shadow, in force; all that is blocked is judged again by it."""
+def adopt(
+    broker: Broker, file: Path | None, shadow: bool, sure: bool, reason: str, by: str, as_json: bool
+) -> None:
+    """Put a policy file, or the policy in shadow, in force; all that is blocked is judged again by it.
+
+    It shows first, key by key, what changes: what a file leaves out takes its default."""
     if (file is None) is not shadow:
         raise click.UsageError("give either FILE or --shadow")
-    run(_adopt(broker, None if file is None else load_policy(file), reason, by, as_json))
+    given = None if file is None else read_policy(file)
+    adoption = run(_look(broker, given))
+    found = list(adoption.changes)
+    if not as_json:
+        table(["KEY", "IN FORCE", "THEN", ""], [one.row() for one in found])
+    if not sure and is_asked() and not click.confirm("Adopt it?", err=True):
+        raise RefusedError("nothing was adopted")
+    place = run(_adopt(broker, adoption, reason, by))
+    digest, replaces = adoption.policy.digest, adoption.replaces
+    if as_json:
+        said = {"position": place, "type": "PolicyAdopted.v1", "digest": digest, "replaces": replaces}
+        json_line({**said, "changes": found})
+    else:
+        line(f"{place}: adopted, digest {digest}; {adoption.blocked} blocked are judged again")
 
 
-async def _adopt(broker: Broker, given: Policy | None, reason: str, by: str, as_json: bool) -> None:
+def is_asked() -> bool:
+    """Whether a person sits in front of it."""
+    return sys.stdin.isatty()
+
+
+class _Adoption(Struct, frozen=True):
+    """What is to be adopted, and in place of what."""
+
+    policy: Policy
+    replaces: str | None
+    changes: list[Change]
+    blocked: int
+
+
+async def _look(broker: Broker, given: PolicyFile | None) -> _Adoption:
+    """What an adoption would change. Raises RefusedError where there is nothing to adopt."""
     async with broker.log() as log:
         view = (await read_log(log)).fold.view
-        policy = given or view.shadow
-        if policy is None:
-            raise RefusedError("no policy is in shadow")
-        digest = policy.digest
-        if view.adopted and view.policy.digest == digest:
-            raise RefusedError(f"this policy is in force already, digest {digest}")
-        replaces = view.policy.digest if view.adopted else None
-        fact = PolicyAdopted(policy.document(), replaces, by, reason)
+    policy = view.shadow if given is None else policy_of(given.document)
+    if policy is None:
+        raise RefusedError("no policy is in shadow")
+    if view.adopted and view.policy.digest == policy.digest:
+        raise RefusedError(f"this policy is in force already, digest {policy.digest}")
+    replaces = view.policy.digest if view.adopted else None
+    found = list(changes(view.policy, policy, None if given is None else given.said))
+    return _Adoption(policy, replaces, found, len(view.blocked()))
+
+
+async def _adopt(broker: Broker, adoption: _Adoption, reason: str, by: str) -> Position:
+    """Publish it. Raises RefusedError where what it replaces is not in force any more."""
+    async with broker.log() as log:
+        view = (await read_log(log)).fold.view
+        if (view.policy.digest if view.adopted else None) != adoption.replaces:
+            raise RefusedError("another policy has been adopted meanwhile: look at what would change now")
+        fact = PolicyAdopted(adoption.policy.document(), adoption.replaces, by, reason)
         event = event_of(log.cell, "operator/cli", fact)
-        place = position(await store(log, subjects.operator(log.cell, fact), event))
-    if as_json:
-        json_line({"position": place, "type": "PolicyAdopted.v1", "digest": digest, "replaces": fact.replaces})
-    else:
-        blocked = len(view.blocked())
-        line(f"{place}: adopted, digest {digest}; {blocked} blocked are judged again")
+        return position(await store(log, subjects.operator(log.cell, fact), event))

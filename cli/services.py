@@ -43,10 +43,13 @@ EXECUTOR_SECONDS = 60.0
 
 def load_policy(file: Path | None) -> Policy:
     """The policy of a file, or the defaults. Raises BadInputError with one line for each thing that is wrong."""
-    if file is None:
-        return DEFAULT
+    return DEFAULT if file is None else policy_of(read_policy(file).document)
+
+
+def read_policy(file: Path) -> policy_file.PolicyFile:
+    """A policy file. Raises BadInputError with one line for each thing that is wrong."""
     try:
-        return policy_of(policy_file.load(file))
+        return policy_file.read(file)
     except policy_file.PolicyFileError as error:
         raise BadInputError(str(error)) from error
 

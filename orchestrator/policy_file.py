@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+from msgspec import Struct
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -101,7 +102,19 @@ class _Policy(_Section):
     scope: _Scope = UNSAID
 
 
+class PolicyFile(Struct, frozen=True):
+    """What a file states: the complete policy, and which of its keys the file says itself (`routing.jitter`)."""
+
+    document: dict[str, object]
+    said: frozenset[str]
+
+
 def load(path: Path | str) -> dict[str, object]:
+    """The complete policy of a file. PolicyFileError names everything that is wrong with it."""
+    return read(path).document
+
+
+def read(path: Path | str) -> PolicyFile:
     """Read a policy file. PolicyFileError names everything that is wrong with it."""
     try:
         content = read_file(Path(path))
@@ -109,11 +122,15 @@ def load(path: Path | str) -> dict[str, object]:
         raise PolicyFileError([f"{path}: cannot be read: {error.strerror}"]) from error
     except DocumentError as error:
         raise PolicyFileError([f"{path}: {error}"]) from error
-    return parse(content, str(path))
+    return _read(content, str(path))
 
 
 def parse(content: bytes | str, name: str) -> dict[str, object]:
     """Return the complete policy that a file states, canonical and JSON-able; `name` is for the messages."""
+    return _read(content, name).document
+
+
+def _read(content: bytes | str, name: str) -> PolicyFile:
     try:
         document = read_document(content)
     except DocumentError as error:
@@ -128,7 +145,7 @@ def parse(content: bytes | str, name: str) -> dict[str, object]:
         wrong = [*wrong, (document.line(_place_in(str(error))), str(error))]
     if wrong:
         raise PolicyFileError([f"{name}:{line}: {message}" for line, message in sorted(wrong)])
-    return complete
+    return PolicyFile(complete, frozenset(f"{section}.{key}" for section, keys in said.items() for key in keys))
 
 
 def _place_in(message: str) -> Location:
