@@ -6,6 +6,7 @@ which of them a command meant cannot be known, and running the wrong one cannot 
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -210,12 +211,13 @@ def files_of(folder: Path) -> list[Path]:
 
 def load_catalog(folder: Path) -> Catalog:
     """Read every workflow of a folder. A broken file becomes a problem; only an unreadable folder raises."""
-    whole: list[Workflow] = []
-    problems: list[Problem] = []
-    for path in files_of(folder):
-        read = load_workflow(path)
-        whole += [read] if isinstance(read, Workflow) else []
-        problems += [] if isinstance(read, Workflow) else read
+    return catalog_of({path: load_workflow(path) for path in files_of(folder)})
+
+
+def catalog_of(files: Mapping[Path, Workflow | list[Problem]]) -> Catalog:
+    """Gather what was read of each file. Of files with one id none is served."""
+    whole = [read for read in files.values() if isinstance(read, Workflow)]
+    problems = [problem for read in files.values() if isinstance(read, list) for problem in read]
     ids = Counter(one.says.id for one in whole)
     for one in whole:
         if ids[one.says.id] > 1:

@@ -1,13 +1,17 @@
-"""The catalog's folder while it is in use: read again when one of its files has changed."""
+"""The catalog's folder while it is in use: a file is read again when it has changed, and no other with it.
+
+What is wrong with a file is said once, however often it is asked for."""
 
 import logging
 from pathlib import Path
+from typing import TypeAlias
 
-from .catalog import Catalog, files_of, load_catalog
+from .catalog import Catalog, Problem, Workflow, catalog_of, files_of, load_workflow
 
 log = logging.getLogger(__name__)
 
-_Signature = tuple[tuple[str, int, int], ...]
+_Signature: TypeAlias = tuple[int, int, int]
+_Read: TypeAlias = tuple[_Signature, Workflow | list[Problem]]
 
 
 class CatalogFolder:
@@ -15,22 +19,34 @@ class CatalogFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._signature: _Signature | None = None
+        self._files: dict[Path, _Read] = {}
         self._catalog = Catalog()
+        self._said: set[str] = set()
 
     def __call__(self) -> Catalog:
-        """Return the catalog, read again if a file came, went or changed."""
+        """Return the catalog, with each file read again that came or changed."""
         try:
-            signature = self._sign()
-            if signature != self._signature:
-                self._catalog = load_catalog(self._folder)
-                self._signature = signature
-                for problem in self._catalog.problems:
-                    log.warning("workflow not served", extra={"problem": str(problem)})
+            signed = {path: _sign(path) for path in files_of(self._folder)}
         except OSError as error:
-            log.warning("catalog unread", extra={"folder": str(self._folder), "error": error.strerror})
+            self._say({f"{self._folder}: cannot be read: {error.strerror}"}, "catalog unread")
+            return self._catalog
+        if signed != {path: read[0] for path, read in self._files.items()}:
+            self._files = {path: self._read(path, signature) for path, signature in signed.items()}
+            self._catalog = catalog_of({path: read[1] for path, read in self._files.items()})
+        self._say({str(problem) for problem in self._catalog.problems}, "workflow not served")
         return self._catalog
 
-    def _sign(self) -> _Signature:
-        found = [(path.name, path.stat()) for path in files_of(self._folder)]
-        return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)
+    def _read(self, path: Path, signature: _Signature) -> _Read:
+        before = self._files.get(path)
+        return before if before is not None and before[0] == signature else (signature, load_workflow(path))
+
+    def _say(self, problems: set[str], what: str) -> None:
+        for problem in sorted(problems - self._said):
+            log.warning(what, extra={"problem": problem})
+        self._said = problems
+
+
+def _sign(path: Path) -> _Signature:
+    """What changes with a file."""
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size

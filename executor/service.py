@@ -81,11 +81,13 @@ async def run_executor(
     broker = make_broker(url, pace, settings.grace)
     await broker.connect()
     event_log = await JetStreamLog.open(broker.connection, cell)
-    worker = Worker(executor_id(), surroundings(event_log, settings.workflows))
+    catalog = CatalogFolder(settings.workflows)
+    catalog()  # What is wrong with it is said now, and not when the first command comes.
+    worker = Worker(executor_id(), surroundings(event_log, catalog))
     logging.getLogger("faststream").setLevel(logging.WARNING)
     _subscribe_workers(broker, cell, worker, settings.slots, pace)
     if settings.analyses:
-        analyser = Analyser(executor_id(), event_log, CatalogFolder(settings.workflows), utc)
+        analyser = Analyser(executor_id(), event_log, catalog, utc)
         _subscribe_analyser(broker, cell, analyser, pace)
     following = asyncio.create_task(follow_cancels(broker.connection, cell, worker))
     watching = asyncio.create_task(watch_consumers(broker.connection, stream_name(cell), tuple(KINDS)))
@@ -116,11 +118,11 @@ def utc() -> datetime:
     return datetime.now(UTC)
 
 
-def surroundings(event_log: JetStreamLog, workflows: Path) -> Surroundings:
+def surroundings(event_log: JetStreamLog, catalog: CatalogFolder) -> Surroundings:
     """A worker's surroundings as they are in the world."""
     return Surroundings(
         log=event_log,
-        catalog=CatalogFolder(workflows),
+        catalog=catalog,
         engine=run_script,
         monotonic=instant,
         now=utc,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from remediation_orchestrator.executor.catalog import load_catalog
+from remediation_orchestrator.executor import folder
+from remediation_orchestrator.executor.catalog import Problem, Workflow, load_catalog, load_workflow
 
 GOOD = """
 id: {id}
@@ -112,3 +113,69 @@ def test_another_engine_keeps_its_section(tmp_path: Path) -> None:
 def test_what_is_wrong_is_said(tmp_path: Path, text: str, message: str) -> None:
     """The person who wrote it need not guess."""
     assert message in problem_of(tmp_path, text)
+
+
+BROKEN = {
+    "a time that is none": "id: a\nversion: !!timestamp nope\nscript: {command: [sh]}\n",
+    "a date that is none": "id: a\nversion: 2026-99-99\ntimeot: 5m\nscript: {command: [sh]}\n",
+    "equal keys": "id: a\nscript: {command: [sh]}\nid: b\n",
+    "nested without end": "id: a\nmatch: " + "[" * 50_000,
+    "nested without end, as mappings": "id: a\nmatch: " + "{a: " * 50_000,
+    "a number without end": "id: a\ntimeout: " + "9" * 5_000 + "\nscript: {command: [sh]}\n",
+    "an object of Python's": "id: a\nversion: !!python/object:os.system x\n",
+    "not text": "id: a\n\udcff",
+    "too large": "id: " + "a" * 300_000,
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN.keys())
+def test_a_file_that_cannot_be_read_stops_no_other(tmp_path: Path, text: str) -> None:
+    """It is named, and an executor and an analyser go on with the others."""
+    (tmp_path / "bad.yaml").write_bytes(text.encode(errors="surrogateescape"))
+    write(tmp_path, "good.yaml", GOOD.format(id="good"))
+    catalog = load_catalog(tmp_path)
+    assert list(catalog.workflows) == ["good"]
+    assert {one.path.name for one in catalog.problems} == {"bad.yaml"}
+
+
+def test_only_what_has_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A catalog is asked for at each command."""
+    write(tmp_path, "a.yaml", GOOD.format(id="a"))
+    write(tmp_path, "b.yaml", GOOD.format(id="b"))
+    read: list[str] = []
+
+    def load(path: Path) -> Workflow | list[Problem]:
+        read.append(path.name)
+        return load_workflow(path)
+
+    monkeypatch.setattr(folder, "load_workflow", load)
+    catalog = folder.CatalogFolder(tmp_path)
+    assert list(catalog().workflows) == ["a", "b"]
+    write(tmp_path, "b.yaml", GOOD.format(id="bb"))
+    assert list(catalog().workflows) == ["a", "bb"]
+    (tmp_path / "a.yaml").unlink()
+    assert list(catalog().workflows) == ["bb"]
+    assert read == ["a.yaml", "b.yaml", "b.yaml"]
+
+
+def test_what_is_wrong_with_a_catalog_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Until it is something else, or again."""
+    write(tmp_path, "bad.yaml", "id: bad\n")
+    catalog = folder.CatalogFolder(tmp_path)
+    for text in (GOOD.format(id="a"), GOOD.format(id="b")):
+        write(tmp_path, "a.yaml", text)
+        catalog()
+        catalog()
+    assert [one.message for one in caplog.records] == ["workflow not served"]
+
+
+def test_a_folder_that_cannot_be_read_leaves_what_was_read_last(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And that is said once."""
+    write(tmp_path, "a.yaml", GOOD.format(id="a"))
+    catalog = folder.CatalogFolder(tmp_path)
+    assert list(catalog().workflows) == ["a"]
+    tmp_path.rename(tmp_path.with_name("elsewhere"))
+    assert [list(catalog().workflows) for _ in range(3)] == [["a"]] * 3
+    assert [one.message for one in caplog.records] == ["catalog unread"]
