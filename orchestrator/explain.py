@@ -124,7 +124,7 @@ def what_next(verdict: Verdict, situation: Situation) -> str:
     match type(verdict).__name__:
         case "Proceed":
             return (
-                "It runs."
+                "It is to be run. Where no executor begins it in time it is revoked, and judged again: no failure."
                 if situation.workflow
                 else "It is analysed, and judged again when that has named a workflow."
             )

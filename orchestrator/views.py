@@ -226,7 +226,10 @@ def _unjudged(view: Projection) -> Iterator[Remediation]:
 
 
 def _reason(view: Projection, chronicle: Chronicle, one: Remediation) -> str | None:
-    """What a change of phase says of its reason; one at the tail may not be recorded yet."""
+    """What a change of phase says of its reason, be it not recorded yet; and where nobody is at a run, that."""
+    run = view.runs.get(one.execution) if one.phase is Phase.EXECUTING and one.execution else None
+    if run is not None and not run.started:
+        return "not begun"
     told = view.agenda.get((Tell, one.id))
     change = told.change if isinstance(told, Tell) else chronicle.changes.get(one.id)
     if change is None or change.phase is not one.phase:

@@ -11,7 +11,7 @@ from story import CELL
 from written import WrittenLog
 
 from remediation_orchestrator.cli.main import main
-from remediation_orchestrator.events import Target
+from remediation_orchestrator.events import ExecutionId, Target, WorkflowRevoked, WorkflowStarted, subjects
 
 
 def ro(*arguments: object) -> Result:
@@ -27,7 +27,7 @@ def objects(result: Result) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """One problem that failed once and waits, its repetition, and another target's that runs."""
+    """One problem that failed once and waits, its repetition, and another target's that nobody has begun."""
     written = WrittenLog()
     assert written.signal(0) == "2"
     written.fails(1, "wfe-2")
@@ -41,7 +41,23 @@ def test_the_list_names_every_remediation_and_why_it_waits(log: Path) -> None:
     first, second = objects(ro("list", "--log", log, "--json"))
     assert (first["id"], first["phase"], first["reason"]) == ("rr-2", "Blocked", "ExponentialBackoff")
     assert (first["until"], first["attempts"], first["runs"]) == ("2026-11-21T10:02:00Z", 2, 1)
-    assert (second["name"], second["phase"], second["reason"]) == ("HighLatency", "Executing", None)
+    assert (second["name"], second["phase"], second["reason"]) == ("HighLatency", "Executing", "not begun")
+
+
+def test_a_run_that_nobody_begins_is_shown_so_until_somebody_does(tmp_path: Path) -> None:
+    """Revoked after five minutes and asked for again: no failure, and neither running nor waiting for a target."""
+    written = WrittenLog()
+    written.signal(0)
+    first, second = ExecutionId("wfe-2"), ExecutionId("wfe-2-r2")
+    written.fact(5.1, subjects.execution(CELL, first), WorkflowRevoked(first, reason="nobody started it in time"))
+    (row,) = objects(ro("list", "--log", written.export(tmp_path / "log.jsonl"), "--json"))
+    assert (row["phase"], row["reason"], row["attempts"]) == ("Executing", "not begun", 2)
+    shown = ro("explain", "rr-2", "--log", written.export(tmp_path / "log.jsonl")).stdout
+    assert "no failures in a row" in shown
+    assert shown.splitlines()[-1].startswith("It is to be run. Where no executor begins it in time it is revoked")
+    written.fact(6, subjects.execution(CELL, second), WorkflowStarted(second, "e1"))
+    (row,) = objects(ro("list", "--log", written.export(tmp_path / "log.jsonl"), "--json"))
+    assert (row["phase"], row["reason"]) == ("Executing", None)
 
 
 def test_the_list_is_a_table_for_people_told_as_of_the_logs_end(log: Path) -> None:
