@@ -38,9 +38,9 @@ def signals(count: int, mix: Mix, *, seed: int = SEED, prefix: str = "") -> list
     return drawn
 
 
-def frames(count: int, mix: Mix, size: int, *, seed: int = SEED) -> list[bytes]:
+def frames(count: int, mix: Mix, size: int, *, seed: int = SEED, prefix: str = "") -> list[bytes]:
     """Draw so many signals, as arrays of `size`."""
-    drawn = signals(count, mix, seed=seed)
+    drawn = signals(count, mix, seed=seed, prefix=prefix)
     return [b"[" + b",".join(drawn[start : start + size]) + b"]" for start in range(0, count, size)]
 
 

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from remediation_orchestrator.events import CellName, subjects
 
 from . import api
-from .port import ImportedLogError, LogError, LogUnreachableError
+from .port import ImportedLogError, LogError, LogUnreachableError, TooLargeError
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,9 @@ IMPORTED = "ro-imported"
 LEASE_STREAM = "KV_RO_LEASES"
 # A marker only has to outlive the readers that were away when its key lapsed; they ask again when they are back.
 MARKER_TTL = timedelta(minutes=5)
+
+# A frame is half a mebibyte, and a decision that is begun is stored whole; servers take a whole one as they come.
+PAYLOAD_MIN = 768 * 1024
 
 # JetStream's codes for "there is one of that name already, with another configuration".
 NAME_IN_USE = 10058
@@ -61,7 +64,7 @@ def stream_config(cell: CellName, *, replicas: int = 1, max_bytes: int | None = 
         "max_msgs_per_subject": -1,
         "max_bytes": -1 if max_bytes is None else max_bytes,
         "num_replicas": replicas,
-        "allow_direct": True,
+        "allow_direct": False,  # It writes what is read wherever the reader says, be it on the log.
         "allow_atomic": True,  # Commands of one round are stored under one sync.
         "duplicate_window": int(DUPLICATE_WINDOW.total_seconds()) * NANOSECONDS,
     }
@@ -127,6 +130,7 @@ async def ensure_stream(
     connection: Client, cell: CellName, *, replicas: int = 1, max_bytes: int | None = None
 ) -> api.StreamInfo:
     """Make the cell's stream if there is none, else adopt it. Raises LogError where it is no log."""
+    check_takes_records(connection)
     wanted = stream_config(cell, replicas=replicas, max_bytes=max_bytes)
     found = await api.stream_info(connection, stream_name(cell))
     if found is None:
@@ -178,6 +182,14 @@ async def _create(connection: Client, config: dict[str, Any]) -> api.StreamInfo:
     return found
 
 
+def check_takes_records(connection: Client) -> None:
+    """Raise TooLargeError where the broker takes no message as large as a record of the log may be."""
+    most = connection.max_payload
+    if most < PAYLOAD_MIN:
+        least = f"a log needs {PAYLOAD_MIN:,}: set `max_payload` in its configuration"
+        raise TooLargeError(f"the broker takes messages of at most {most:,} bytes, and {least}")
+
+
 def _check_keeps_everything(config: dict[str, Any]) -> None:
     drops = [
         f"{key} is {value}"
@@ -196,13 +208,15 @@ def _check_keeps_everything(config: dict[str, Any]) -> None:
 
 
 def _lossless_changes(cell: CellName, found: api.StreamInfo, max_bytes: int | None) -> dict[str, Any]:
-    """What may be changed without losing anything: missing subjects, batches, a limit above what is stored."""
+    """What may be changed without losing anything: subjects, switches, a limit above what is stored."""
     changes: dict[str, Any] = {}
     bound = set(found.config.get("subjects", []))
     if not bound >= set(subjects.bound_subjects(cell, signals=False)):
         changes["subjects"] = subjects.bound_subjects(cell)
     if not found.config.get("allow_atomic"):
         changes["allow_atomic"] = True
+    if found.config.get("allow_direct"):
+        changes["allow_direct"] = False
     if max_bytes is not None and max_bytes != found.config.get("max_bytes", -1):
         if max_bytes > found.state.bytes:
             changes["max_bytes"] = max_bytes

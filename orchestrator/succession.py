@@ -43,8 +43,10 @@ class Succession:
     def is_due(self, holding: Holding, asked: float, at: float) -> bool:
         """Take what the broker said of the lease. Whether it may be taken; where it lapsed, from who is silent."""
         late = LATE * self._renew
-        if at - asked > late or (self._answered is not None and asked - self._answered > late):
+        if at - asked > late:
             self.unanswered(at)
+        elif self._answered is not None and asked - self._answered > late:
+            self._lapsed, self._not_before = None, max(self._not_before, at + SILENT * self._renew)
         self._answered = at
         if holding.standing is Standing.HELD and holding.holder != self._name:
             self._known, self._lapsed = True, None

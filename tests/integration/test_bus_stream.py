@@ -65,6 +65,18 @@ async def test_a_stream_of_an_earlier_version_learns_to_store_together(connectio
     assert await before.append_together(records) == 4
 
 
+async def test_the_log_is_not_read_directly(connection: Client, cell: CellName) -> None:
+    """Who reads so chooses where the answer is written, and could write any record; an old stream, too."""
+    config = {**topology.stream_config(cell), "allow_direct": True}
+    await api.call(connection, f"STREAM.CREATE.{config['name']}", config, api.StreamInfo)
+    log = await JetStreamLog.ensure(connection, cell)
+    await log.append(f"ro.{cell}.signal.x", b"x")
+    copied = f"ro.{cell}.operator.clear"
+    await connection.publish(f"$JS.API.DIRECT.GET.{config['name']}", b'{"seq":1}', reply=copied)
+    await log.append(f"ro.{cell}.signal.x", b"y")
+    assert await log.last(copied) is None
+
+
 @pytest.mark.parametrize(
     "lossy", [{"discard": "old", "max_msgs": 5}, {"max_age": 3_600 * 10**9}, {"retention": "workqueue"}]
 )
