@@ -5,7 +5,9 @@ that says another number, or that lets run what must not run, is named."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
 
 from remediation_orchestrator.events import (
     AnalysisCompleted,
@@ -14,6 +16,7 @@ from remediation_orchestrator.events import (
     Cause,
     DecisionFrame,
     Duplicate,
+    Event,
     FailurePhase,
     OrchestratorStarted,
     Phase,
@@ -30,6 +33,7 @@ from remediation_orchestrator.events import (
     Skip,
     StoredMessage,
     Target,
+    TargetReleased,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowRevoked,
@@ -41,24 +45,42 @@ from remediation_orchestrator.orchestrator.routing.policy import Policy, PolicyE
 
 
 def in_fold_order(messages: Iterable[StoredMessage]) -> Iterator[Recorded]:
-    """Every fact and decision, each fact just before the first frame that covers it, or at the end."""
+    """Every fact and decision, each fact just before the first frame that covers it, or at the end.
+
+    Each has its moment in place of its stamp: of a fact no later than its frame allows, and never before one that
+    went before it."""
     waiting: list[StoredMessage] = []
+    newest = datetime.min.replace(tzinfo=UTC)
     for message in messages:
         family = parse(message.subject).family
         if family.is_fact:
             waiting.append(message)
         elif family is Family.DECISION:
-            frame = [record for record in decode(message) if isinstance(record, Recorded)]
-            as_of = max((one.event.as_of for one in frame if isinstance(one.event, DecisionFrame)), default=0)
-            while waiting and waiting[0].sequence <= as_of:
-                yield from _readable(waiting.pop(0))
-            yield from frame
+            frame = list(_readable(message))
+            heads = [one.event for one in frame if isinstance(one.event, DecisionFrame)]
+            while heads and waiting and waiting[0].sequence <= heads[0].as_of:
+                fact = waiting.pop(0)
+                newest = max(newest, min(fact.recorded_at, heads[0].not_after))
+                yield from _readable(fact, newest)
+            for record in frame:
+                newest = max(newest, _now(record.event) or newest)
+                yield replace(record, recorded_at=newest)
     for message in waiting:
-        yield from _readable(message)
+        newest = max(newest, message.recorded_at)
+        yield from _readable(message, newest)
 
 
-def _readable(message: StoredMessage) -> Iterator[Recorded]:
-    yield from (record for record in decode(message) if isinstance(record, Recorded))
+def _readable(message: StoredMessage, moment: datetime | None = None) -> Iterator[Recorded]:
+    for record in decode(message):
+        if isinstance(record, Recorded):
+            yield record if moment is None else replace(record, recorded_at=moment)
+
+
+def _now(event: Event) -> datetime | None:
+    """At which moment a decision was made, where it says so."""
+    if isinstance(event, RoutingDecided):
+        return event.situation.now
+    return event.now if isinstance(event, PhaseChanged | TargetReleased) else None
 
 
 class Recount:

@@ -59,8 +59,8 @@ def occurred(remediation: Remediation, at: datetime) -> Remediation:
 
 
 def count_failure(view: Projection, fingerprint: Fingerprint, at: datetime) -> None:
-    """Count one failure more, on those that still count."""
-    history = view.history(fingerprint)
+    """Count one failure more, on those that are remembered: what lies about still is no count."""
+    history = view.remembered(fingerprint, at)
     before = counted(history.failures, history.last_failure_at, at, view.policy.routing)
     view.record(fingerprint, replace(history, failures=before + 1, last_failure_at=at))
 

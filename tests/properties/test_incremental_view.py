@@ -129,6 +129,11 @@ class Cell(RuleBasedStateMachine):
         self.cell.decided += self.cell.wait(self.now)
         self.expected += self.plain.wait(self.now)
 
+    @rule(back=st.sampled_from([0.0, 2.0, 40.0, 300.0]))
+    def step_back(self, back: float) -> None:
+        """The broker's clock is set back: nothing that has happened is undone, and no wait is over by it."""
+        self.now -= timedelta(minutes=back)
+
     @rule(name=names, place=targets, fingerprint=fingerprints, workflow=workflows, resolves=st.booleans(),
           twice=st.sampled_from([False, False, True]))  # fmt: skip
     def signal(
@@ -217,11 +222,13 @@ class Cell(RuleBasedStateMachine):
     # -- what must hold after each ------------------------------------------------------------------------
 
     def records(self) -> Iterator[Recorded]:
-        """Every event of the log, in the order of being folded."""
+        """Every event of the log, in the order of being folded, at its moment: no clock takes one back."""
+        newest = START
         for message in self.cell.log:
+            newest = max(newest, message.recorded_at)
             for record in decode(message):
                 assert isinstance(record, Recorded), record
-                yield record
+                yield replace(record, recorded_at=newest)
 
     @invariant()
     def the_view_is_what_the_log_counts_to(self) -> None:
