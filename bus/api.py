@@ -67,6 +67,8 @@ class StreamState(Struct):
     bytes: int = 0
     first_seq: int = 0
     last_seq: int = 0
+    deleted: list[int] = []
+    """Sequences without a message, where they were asked for."""
 
 
 class StreamInfo(Struct):
@@ -145,10 +147,11 @@ async def call(connection: Client, verb: str, body: object, kind: type[T]) -> T:
     return msgspec.json.decode(answer.data, type=kind)
 
 
-async def stream_info(connection: Client, stream: str) -> StreamInfo | None:
-    """What the stream is, or None where there is none of that name."""
+async def stream_info(connection: Client, stream: str, *, deleted: bool = False) -> StreamInfo | None:
+    """What the stream is, or None where there is none of that name; `deleted`: with what is missing in it."""
+    body = {"deleted_details": True} if deleted else {}
     try:
-        return await call(connection, f"STREAM.INFO.{stream}", {}, StreamInfo)
+        return await call(connection, f"STREAM.INFO.{stream}", body, StreamInfo)
     except ApiError as error:
         if error.err_code == STREAM_NOT_FOUND:
             return None
@@ -161,7 +164,7 @@ async def last_message(connection: Client, stream: str, subject: str) -> FoundMe
 
 
 async def next_message(connection: Client, stream: str, subject: str, after: int) -> FoundMessage | None:
-    """The first message on a literal subject behind a sequence, from the stream's leader."""
+    """The first message on a subject, which may be a pattern, behind a sequence, from the stream's leader."""
     return await _message(connection, stream, {"seq": after + 1, "next_by_subj": subject})
 
 

@@ -19,7 +19,7 @@ from nats.errors import Error
 from remediation_orchestrator.events import StoredMessage
 
 from . import api
-from .port import LogError, LogUnreachableError
+from .port import LogError, LogUnreachableError, NotWholeError
 from .topology import NANOSECONDS
 from .waiting import LOOK_SECONDS
 
@@ -167,7 +167,7 @@ class Feed:
             raise LogError(f"the stream {self._stream} was deleted and made again while it was read")
         if info.state.last_seq < self._delivered:
             missing = f"it ends at {info.state.last_seq}, and {self._delivered} was read already"
-            raise LogError(f"the stream {self._stream} has lost records: {missing}")
+            raise NotWholeError(f"the stream {self._stream} has lost records: {missing}")
 
     async def _create_consumer(self) -> api.ConsumerInfo:
         config = {

@@ -8,8 +8,9 @@ from remediation_orchestrator.events import CellName, StoredMessage
 from remediation_orchestrator.events.stored import import_line
 from remediation_orchestrator.events.subjects import parse
 
+from .marks import MemoryMarks
 from .packing import UnreadableLogError, read_lines
-from .port import LogError
+from .port import HOLES_TOLD_MAX, Extent, LogError
 from .snapshots import BEFORE_ENDING, FileSnapshots
 
 
@@ -50,6 +51,8 @@ class FileLog:
         self._paths = (path, *following)
         first = next(messages(path))
         self._first = first.sequence
+        self.gap: tuple[int, int] | None = None
+        """The first sequences that reading it has found to be missing, from one to another."""
         self._cell = parse(first.subject).cell
         stamp = f"{first.sequence}\n{first.recorded_at.isoformat()}\n{first.subject}\n".encode()
         self._identity = hashlib.sha256(stamp + first.payload).hexdigest()[:8]
@@ -68,6 +71,11 @@ class FileLog:
     def snapshots(self) -> FileSnapshots:
         """The snapshot beside it."""
         return FileSnapshots(self._path)
+
+    @property
+    def marks(self) -> MemoryMarks:
+        """None: a file is as far as it is."""
+        return MemoryMarks()
 
     @property
     def archive(self) -> FileSnapshots:
@@ -107,6 +115,15 @@ class FileLog:
         """The sequence of the oldest message."""
         return self._first
 
+    async def extent(self) -> Extent:
+        """How far it reaches, and what is missing between. Reads all of it."""
+        last, missing, holes = self._first - 1, 0, list[int]()
+        for message in self._messages():
+            gap = range(last + 1, message.sequence)
+            missing, last = missing + len(gap), message.sequence
+            holes += gap[: HOLES_TOLD_MAX - len(holes)]
+        return Extent(self._first, last, missing, tuple(holes))
+
     def _messages(self) -> Iterator[StoredMessage]:
         message: StoredMessage | None = None
         for path in self._paths:
@@ -114,7 +131,9 @@ class FileLog:
             for message in messages(path):
                 if first and last is not None:
                     self._check_following(path, last.sequence, message)
-                first = False
+                elif last is not None and message.sequence > last.sequence + 1:
+                    self.gap = self.gap or (last.sequence + 1, message.sequence - 1)
+                first, last = False, message
                 yield message
 
     def _check_following(self, path: Path, last: int, message: StoredMessage) -> None:

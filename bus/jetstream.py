@@ -2,6 +2,7 @@
 
 A record is stored by the server's word alone: what leaves that open is an UnknownOutcomeError, never a guess."""
 
+import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -15,12 +16,15 @@ from . import api, topology
 from .feed import Feed
 from .headers import parse as parse_headers
 from .imported import restored
-from .port import LogError, LogFullError, LogUnreachableError
+from .marks import JetStreamMarks
+from .port import HOLES_TOLD_MAX, Extent, LogError, LogFullError, LogUnreachableError
 from .snapshots import JetStreamSnapshots
 from .storing import EXPECTED, MESSAGE_ID, store, store_together
 
 # A reader that must end gives up after this long without getting through.
 READ_PATIENCE_SECONDS = 15.0
+# A consumer has nothing to send and says that it lives: what it owes may not be readable any more.
+STALLED_SECONDS = 2.0
 _FRACTION = re.compile(r"\.(\d+)")
 
 
@@ -34,6 +38,8 @@ class JetStreamLog:
         self._stream = topology.stream_name(cell)
         self._created = info.created
         self._replicas: int = info.config.get("num_replicas", 1)
+        self.gap: tuple[int, int] | None = None
+        """The first sequences that reading it to its end has found to be missing, from one to another."""
 
     @classmethod
     async def open(cls, connection: Client, cell: CellName) -> "JetStreamLog":
@@ -69,12 +75,17 @@ class JetStreamLog:
     @property
     def snapshots(self) -> JetStreamSnapshots:
         """The cell's snapshots, beside its log, on as many servers."""
-        return JetStreamSnapshots(self._connection, self._cell, replicas=self._replicas)
+        return self._shelf(topology.SNAPSHOTS)
 
     @property
     def archive(self) -> JetStreamSnapshots:
         """What the log goes on from, where its beginning was archived."""
-        return JetStreamSnapshots(self._connection, self._cell, topology.ARCHIVES, replicas=self._replicas)
+        return self._shelf(topology.ARCHIVES)
+
+    @property
+    def marks(self) -> JetStreamMarks:
+        """How far the log had come, kept in a stream beside it."""
+        return JetStreamMarks(self._connection, self._cell, replicas=self._replicas)
 
     async def purge(self, below: int) -> None:
         """Take away every record below a sequence: for what is archived, and for nothing else."""
@@ -109,11 +120,22 @@ class JetStreamLog:
             return
         patience = None if follow else READ_PATIENCE_SECONDS
         feed = Feed(self._connection, self._stream, self._created, start=start, patience=patience)
+        loop = asyncio.get_running_loop()
+        heard, read = loop.time(), None
         async with contextlib.aclosing(feed.batches()) as batches:
             async for batch in batches:
+                if batch:
+                    heard = loop.time()
+                elif end is not None and loop.time() - heard > STALLED_SECONDS:
+                    if await self._is_over(feed.next_sequence, end):
+                        return
+                    heard = loop.time()
                 for message in batch:
                     if end is not None and message.sequence > end:
                         return
+                    if read is not None and message.sequence > read + 1:
+                        self.gap = self.gap or (read + 1, message.sequence - 1)
+                    read = None if end is None else message.sequence
                     yield restored(message) if self._imported else message
                 if end is not None and (feed.next_sequence > end or feed.drained):
                     return
@@ -138,6 +160,16 @@ class JetStreamLog:
         """The sequence of the oldest message of the log; 1 where it is empty."""
         state = (await self._info()).state
         return state.first_seq if state.messages else 1
+
+    async def extent(self) -> Extent:
+        """How far the log reaches, and what is missing between."""
+        state = (await self._info()).state
+        if not state.messages:  # All that was ever there is gone, or nothing was.
+            last = state.last_seq
+            return Extent(1, last, last, tuple(range(1, min(last, HOLES_TOLD_MAX) + 1)))
+        missing = state.last_seq - state.first_seq + 1 - state.messages
+        holes = (await self._info(deleted=True)).state.deleted[:HOLES_TOLD_MAX] if missing else ()
+        return Extent(state.first_seq, state.last_seq, missing, tuple(holes))
 
     async def fill(self) -> float:
         """The share of the log's limit that is used; 0.0 where it has none."""
@@ -165,6 +197,11 @@ class JetStreamLog:
         if set(info.config["subjects"]) != set(wanted):
             await topology.update_stream(self._connection, info, {"subjects": wanted})
 
+    async def _is_over(self, following: int, end: int) -> bool:
+        """Whether nothing up to the end can be read any more, although the server still counts it."""
+        found = await api.next_message(self._connection, self._stream, ">", following - 1)
+        return found is None or found.seq > end
+
     def _found(self, found: api.FoundMessage | None) -> StoredMessage | None:
         if found is None:
             return None
@@ -172,8 +209,11 @@ class JetStreamLog:
         message = StoredMessage(found.seq, moment_of(found.time), found.subject, found.data, headers)
         return restored(message) if self._imported else message
 
-    async def _info(self) -> api.StreamInfo:
-        info = await api.stream_info(self._connection, self._stream)
+    def _shelf(self, shelf: topology.Shelf) -> JetStreamSnapshots:
+        return JetStreamSnapshots(self._connection, self._cell, shelf, log=self.identity, replicas=self._replicas)
+
+    async def _info(self, *, deleted: bool = False) -> api.StreamInfo:
+        info = await api.stream_info(self._connection, self._stream, deleted=deleted)
         if info is None:
             raise LogUnreachableError(f"the broker has no log of the cell {self._cell!r}")
         if info.created != self._created:

@@ -4,56 +4,22 @@ Held to the contract of the one on JetStream. Time is what the cell was given; r
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from remediation_orchestrator.events import CellName, StoredMessage, subjects
 
+from .handle import Faults as Faults
+from .handle import Handle
+from .handle import Moment as Moment
 from .jetstream import matches, not_taken
 from .lease import TTL
-from .port import TOGETHER_MAX, Holding, LogError, LogFullError, StaleWriteError, Standing
+from .marks import MemoryMarks
+from .port import TOGETHER_MAX, Extent, Holding, LogError, LogFullError, StaleWriteError, Standing
+from .records import Records, record_size
 from .snapshots import MemorySnapshots
 from .storing import EXPECTED, MESSAGE_ID
-from .topology import DUPLICATE_WINDOW, identity_of, stream_name
-
-# What the file store of the server needs for a record beside its subject and payload.
-RECORD_OVERHEAD_BYTES = 30
-
-
-class Moment(StrEnum):
-    """When a fault may strike a handle."""
-
-    STORE = "store"
-    """Before an append is stored: an error leaves nothing behind."""
-    ANSWER = "answer"
-    """After it was stored and before its answer: an error leaves the record there."""
-    ASK = "ask"
-    """Before a question is answered: `last` and all others, and every call of a lease."""
-    DELIVER = "deliver"
-    """Before a message is handed to a reader."""
-
-
-Faults = Callable[[Moment, str], Awaitable[None]]
-"""Awaited at every moment with the subject: may wait as long as it likes, and may raise any LogError."""
-
-
-class _Handle:
-    """One process's end of the line to the broker."""
-
-    def __init__(self, faults: Faults | None) -> None:
-        self._faults = faults
-        self._severed = False
-
-    def sever(self) -> None:
-        """Let this handle never store nor answer again, as for a crashed process. Waiting calls wait for ever."""
-        self._severed = True
-
-    async def strike(self, moment: Moment, subject: str) -> None:
-        if self._faults is not None and not self._severed:
-            await self._faults(moment, subject)
-        if self._severed:
-            await asyncio.Event().wait()
+from .topology import identity_of, stream_name
 
 
 class MemoryCell:
@@ -63,17 +29,19 @@ class MemoryCell:
         self.cell = cell
         self.now = now
         self.identity = identity_of(stream_name(cell), now().isoformat())
-        self.messages: list[StoredMessage] = []
+        self.records = Records()
         self._max_bytes = max_bytes
-        self._bytes = 0
-        self._newest: dict[str, StoredMessage] = {}
-        self._by_id: dict[str, tuple[int, datetime]] = {}
         self._signals = True
         self._news = asyncio.Event()
         self._holder: tuple[str, datetime] | None = None
         self._given_back: datetime | None = None
         self._lease_news = asyncio.Event()
-        self.snapshots = MemorySnapshots()
+        self.snapshots, self.archive, self.marks = MemorySnapshots(), MemorySnapshots(), MemoryMarks()
+
+    @property
+    def messages(self) -> list[StoredMessage]:
+        """What the log holds, in order."""
+        return self.records.messages
 
     def log(self, faults: Faults | None = None) -> "MemoryLog":
         """A handle on the log."""
@@ -86,18 +54,14 @@ class MemoryCell:
     def store(self, subject: str, payload: bytes, expect: int | None, message_id: str | None) -> int:
         """Store one message at once. Raises as `append` does, in the order in which the server judges."""
         self._check(subject, expect)
-        repeated = self._repeated(message_id)
+        repeated = self.records.repeated(message_id, self.now())
         if repeated is not None:
             return repeated
         self._check_room([(subject, payload)])
-        self._bytes += _size(subject, payload)
         headers = {} if expect is None else {EXPECTED: str(expect)}
         if message_id is not None:
             headers[MESSAGE_ID] = message_id
-            self._by_id[message_id] = (len(self.messages) + 1, self.now())
-        message = StoredMessage(len(self.messages) + 1, self.now(), subject, payload, headers or None)
-        self.messages.append(message)
-        self._newest[subject] = message
+        message = self.records.add(self.now(), subject, payload, headers or None)
         self._news = _announce(self._news)
         return message.sequence
 
@@ -113,11 +77,16 @@ class MemoryCell:
 
     def newest(self, subject: str) -> StoredMessage | None:
         """The newest message on a subject."""
-        return self._newest.get(subject)
+        return self.records.newest(subject)
+
+    def keep(self, messages: Iterable[StoredMessage], *, last: int | None = None) -> None:
+        """Have only these messages left, as after a purge or a loss; with `last` the log itself ends there."""
+        self.records.keep(messages, self.records.last if last is None else last)
+        self._news = _announce(self._news)
 
     def fill(self) -> float:
         """The share of the limit that is used."""
-        return self._bytes / self._max_bytes if self._max_bytes else 0.0
+        return self.records.bytes / self._max_bytes if self._max_bytes else 0.0
 
     def limit(self, max_bytes: int | None) -> None:
         """Give the log another limit, as whoever runs the broker may."""
@@ -131,7 +100,7 @@ class MemoryCell:
     @property
     def size(self) -> int:
         """How many bytes the log has."""
-        return self._bytes
+        return self.records.bytes
 
     def takes_signals(self) -> bool:
         """Whether the log is open for signals."""
@@ -143,7 +112,7 @@ class MemoryCell:
 
     async def beyond(self, sequence: int) -> None:
         """Return when there is a message after `sequence`."""
-        while len(self.messages) <= sequence:
+        while next(self.records.behind(sequence), None) is None:
             await self._news.wait()
 
     def holder(self) -> str | None:
@@ -175,28 +144,21 @@ class MemoryCell:
     def _check(self, subject: str, expect: int | None) -> None:
         if not self._takes(subject):
             raise not_taken(self.cell, subject)
-        newest = self._newest.get(subject)
+        newest = self.records.newest(subject)
         last = newest.sequence if newest else 0
         if expect is not None and expect != last:
             raise StaleWriteError(subject, expect, last)
 
     def _check_room(self, records: Sequence[tuple[str, bytes]]) -> None:
-        size = sum(_size(subject, payload) for subject, payload in records)
-        if self._max_bytes is not None and self._bytes + size > self._max_bytes:
+        size = sum(record_size(subject, payload) for subject, payload in records)
+        if self._max_bytes is not None and self.records.bytes + size > self._max_bytes:
             raise LogFullError(f"{records[-1][0]}: maximum bytes exceeded")
 
     def _takes(self, subject: str) -> bool:
-        bound = subjects.bound_subjects(self.cell, signals=self._signals)
-        return any(matches(pattern, subject) for pattern in bound)
-
-    def _repeated(self, message_id: str | None) -> int | None:
-        stored = self._by_id.get(message_id) if message_id is not None else None
-        if stored is None or stored[1] + DUPLICATE_WINDOW <= self.now():
-            return None
-        return stored[0]
+        return any(matches(one, subject) for one in subjects.bound_subjects(self.cell, signals=self._signals))
 
 
-class MemoryLog(_Handle):
+class MemoryLog(Handle):
     """One process's handle on a cell's log."""
 
     def __init__(self, cell: MemoryCell, faults: Faults | None = None) -> None:
@@ -220,8 +182,13 @@ class MemoryLog(_Handle):
 
     @property
     def archive(self) -> MemorySnapshots:
-        """Nothing is archived here."""
-        return MemorySnapshots()
+        """What the log goes on from, where its beginning was archived."""
+        return self._store.archive
+
+    @property
+    def marks(self) -> MemoryMarks:
+        """How far the log had come."""
+        return self._store.marks
 
     async def append(
         self, subject: str, payload: bytes, *, expect: int | None = None, message_id: str | None = None
@@ -242,13 +209,16 @@ class MemoryLog(_Handle):
     async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
         """Yield every message from sequence `start` on, in order, each once."""
         end = None if follow else await self.last_sequence()
-        following = max(1, start)
-        while end is None or following <= end:
-            await self._store.beyond(following - 1)
-            message = self._store.messages[following - 1]
+        read = max(1, start) - 1
+        while end is None or read < end:
+            if end is None:
+                await self._store.beyond(read)
+            message = next(self._store.records.behind(read), None)
+            if message is None or (end is not None and message.sequence > end):
+                return
             await self.strike(Moment.DELIVER, message.subject)
             yield message
-            following += 1
+            read = message.sequence
 
     async def last(self, subject: str) -> StoredMessage | None:
         """The newest message on a literal subject."""
@@ -259,23 +229,33 @@ class MemoryLog(_Handle):
         """The first message on a literal subject behind a sequence."""
         await self.strike(Moment.ASK, subject)
         newest = self._store.newest(subject)  # Asked often, and nearly always nothing is there.
-        behind = self._store.messages[after:] if newest and newest.sequence > after else []
-        return next((one for one in behind if one.subject == subject), None)
+        if newest is None or newest.sequence <= after:
+            return None
+        return next((one for one in self._store.records.behind(after) if one.subject == subject), None)
 
     async def at(self, sequence: int) -> StoredMessage | None:
         """The message of this sequence."""
         await self.strike(Moment.ASK, "")
-        return self._store.messages[sequence - 1] if 0 < sequence <= len(self._store.messages) else None
+        return self._store.records.at(sequence)
 
     async def last_sequence(self) -> int:
         """The sequence of the newest message of the log; 0 where it is empty."""
         await self.strike(Moment.ASK, "")
-        return len(self._store.messages)
+        return self._store.records.last
 
     async def first_sequence(self) -> int:
         """The sequence of the oldest message of the log."""
+        return (await self.extent()).first
+
+    async def extent(self) -> Extent:
+        """How far the log reaches, and what is missing between."""
         await self.strike(Moment.ASK, "")
-        return 1
+        return self._store.records.extent()
+
+    async def purge(self, below: int) -> None:
+        """Take away every record below a sequence."""
+        await self.strike(Moment.ASK, "")
+        self._store.keep([one for one in self._store.messages if one.sequence >= below])
 
     async def fill(self) -> float:
         """The share of the log's limit that is used; 0.0 where it has none."""
@@ -298,7 +278,7 @@ class MemoryLog(_Handle):
         self._store.take_signals(enabled=enabled)
 
 
-class MemoryLease(_Handle):
+class MemoryLease(Handle):
     """One process's handle on a cell's lease."""
 
     def __init__(self, cell: MemoryCell, ttl: timedelta, faults: Faults | None = None) -> None:
@@ -352,10 +332,6 @@ class MemoryLease(_Handle):
     async def close(self) -> None:
         """Stop watching for changes."""
         self._watching = False
-
-
-def _size(subject: str, payload: bytes) -> int:
-    return len(subject) + len(payload) + RECORD_OVERHEAD_BYTES
 
 
 def _announce(news: asyncio.Event) -> asyncio.Event:

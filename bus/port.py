@@ -50,8 +50,29 @@ class ImportedLogError(LogError):
     """The cell holds an imported log: it may be read, and nobody decides in it."""
 
 
+class NotWholeError(LogError):
+    """Something of the log is missing, or it is another than it was: it may be read, and nobody may lead it."""
+
+
 class OccupiedError(LogError):
     """The cell has a log already: nothing is brought in on top of it."""
+
+
+# A person needs a place to begin to look, not all of them.
+HOLES_TOLD_MAX = 8
+
+
+class Extent(Struct, frozen=True):
+    """How far a log reaches, and what is missing between."""
+
+    first: int
+    """Sequence of the oldest message; 1 where there is none."""
+    last: int
+    """Sequence of the newest message that was ever stored, be it there or not; 0 where none was."""
+    missing: int = 0
+    """How many sequences from the first to the last have no message."""
+    holes: tuple[int, ...] = ()
+    """Some of them: the first of those, HOLES_TOLD_MAX at most."""
 
 
 class SnapshotStore(Protocol):
@@ -60,10 +81,26 @@ class SnapshotStore(Protocol):
     async def newest(self) -> tuple[bytes, Iterable[bytes]] | None:
         """The newest whole snapshot, its head and its parts in their order; None where there is none."""
 
-    async def save(self, parts: Iterable[bytes], head: Callable[[str], bytes]) -> None:
+    async def head(self) -> bytes | None:
+        """The head of the newest snapshot alone; None where there is none."""
+
+    async def save(
+        self, parts: Iterable[bytes], head: Callable[[str], bytes], *, after: bytes | None = None
+    ) -> None:
         """Keep a snapshot in place of those before it. `head` is told the SHA-256, in hex, over all parts.
 
-        Until its last byte is stored, the one before it stays the newest."""
+        Until its last byte is stored, the one before it stays the newest. With `after` it takes the place of the
+        one with this head (empty: of none), and raises StaleWriteError where another is the newest by then."""
+
+
+class MarkStore(Protocol):
+    """Where a cell keeps, outside its log, how far that log had come."""
+
+    async def read(self) -> tuple[int, bytes]:
+        """The newest mark and its revision; 0 and nothing where there is none."""
+
+    async def write(self, mark: bytes, revision: int) -> int:
+        """Put a mark in the place of this revision, and return its own. Raises StaleWriteError, or LogError."""
 
 
 class ReadableLog(Protocol):
@@ -76,6 +113,10 @@ class ReadableLog(Protocol):
     @property
     def archive(self) -> SnapshotStore:
         """Where the projection is kept that a log goes on from whose beginning was archived."""
+
+    @property
+    def marks(self) -> MarkStore:
+        """Where it is kept, outside of this log, how far it had come."""
 
     @property
     def cell(self) -> CellName:
@@ -107,6 +148,9 @@ class ReadableLog(Protocol):
     async def first_sequence(self) -> int:
         """The sequence of the oldest message of the log; 1 where it is empty."""
 
+    async def extent(self) -> Extent:
+        """How far the log reaches, and what is missing between, as far as that is known without reading it."""
+
 
 class EventLog(ReadableLog, Protocol):
     """One cell's log."""
@@ -137,6 +181,9 @@ class EventLog(ReadableLog, Protocol):
 
     async def take_signals(self, *, enabled: bool) -> None:
         """Open or shut the log for signals, so that at its limit publishers are refused and runs can end."""
+
+    async def purge(self, below: int) -> None:
+        """Take away every record below a sequence: for what is archived, and for nothing else."""
 
 
 class Standing(StrEnum):

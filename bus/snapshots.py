@@ -5,7 +5,6 @@ Parts come first and the head last, so what has a head is whole. Nothing here kn
 import asyncio
 import contextlib
 import hashlib
-import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,10 +17,11 @@ from nats.aio.client import Client
 from remediation_orchestrator.events import CellName
 
 from . import api, topology
+from .durable import put_in_place
 from .feed import Feed
 from .packing import UnreadableLogError, read_lines, unpacked_lines, write_packed
-from .port import LogError
-from .storing import store
+from .port import LogError, StaleWriteError
+from .storing import EXPECTED, store
 
 SNAPSHOT_ENDING, BEFORE_ENDING, AFTER_ENDING = ".snapshot.zst", ".before.zst", ".after.zst"
 """What may stand beside an exported log: a cache, what it goes on from, and where it leads."""
@@ -42,6 +42,8 @@ class _Newest(Struct):
     subject: str
     first: int
     messages: int
+    log: str = ""
+    """Of whose life: another log's is none of this one."""
 
 
 class JetStreamSnapshots:
@@ -53,32 +55,38 @@ class JetStreamSnapshots:
         cell: CellName,
         shelf: topology.Shelf = topology.SNAPSHOTS,
         *,
+        log: str = "",
         replicas: int = 1,
     ) -> None:
+        """`log` is the identity of the log: what is kept of another one of the same name is not seen."""
         self._connection = connection
         self._cell = cell
         self._shelf = shelf
+        self._log = log
         self._replicas = replicas
 
     async def newest(self) -> tuple[bytes, Iterable[bytes]] | None:
         """The newest whole snapshot; None where there is none. Raises LogError where it cannot be read."""
         info = await api.stream_info(self._connection, self._shelf.stream)
-        if info is None:
+        found = None if info is None else (await self._newest())[1]
+        if info is None or found is None:
             return None
-        subject = self._shelf.subject(self._cell, "newest")
-        found = await api.last_message(self._connection, self._shelf.stream, subject)
-        if found is None:
-            return None
-        try:
-            newest = msgspec.json.decode(found.data, type=_Newest)
-        except msgspec.DecodeError as error:
-            raise LogError(f"{subject}: this is no snapshot: {error}") from error
-        packed = [] if not newest.messages else await self._chunks(newest, info.created)
-        return bytes(newest.head), unpacked_lines(packed)
+        packed = [] if not found.messages else await self._chunks(found, info.created)
+        return bytes(found.head), unpacked_lines(packed)
 
-    async def save(self, parts: Iterable[bytes], head: Callable[[str], bytes]) -> None:
+    async def head(self) -> bytes | None:
+        """The head of the newest snapshot alone; None where there is none. Raises LogError."""
+        if await api.stream_info(self._connection, self._shelf.stream) is None:
+            return None
+        found = (await self._newest())[1]
+        return None if found is None else bytes(found.head)
+
+    async def save(
+        self, parts: Iterable[bytes], head: Callable[[str], bytes], *, after: bytes | None = None
+    ) -> None:
         """Keep a snapshot in place of those before it, at a pace that leaves most of the time to others."""
         await topology.ensure_shelf(self._connection, self._shelf, replicas=self._replicas)
+        expect = None if after is None else await self._expected(after)
         subject = self._shelf.subject(self._cell, secrets.token_hex(8))
         digest = hashlib.sha256()
         first = messages = 0
@@ -91,12 +99,33 @@ class JetStreamSnapshots:
             if loop.time() - began > SLICE_SECONDS:
                 await asyncio.sleep((loop.time() - began) * (1 / SHARE - 1))
                 began = loop.time()
-        newest = _Newest(msgspec.Raw(head(digest.hexdigest())), subject, first, messages)
-        last = await self._store(self._shelf.subject(self._cell, "newest"), msgspec.json.encode(newest))
+        newest = _Newest(msgspec.Raw(head(digest.hexdigest())), subject, first, messages, self._log)
+        last = await self._store(self._shelf.subject(self._cell, "newest"), msgspec.json.encode(newest), expect)
         await self._purge(first or last)
 
-    async def _store(self, subject: str, payload: bytes) -> int:
-        return await store(self._connection, subject, payload, headers={}, expect=None)
+    async def _newest(self) -> tuple[int, _Newest | None]:
+        """What stands where the newest is to be found, and its sequence; None where it is none of this log."""
+        subject = self._shelf.subject(self._cell, "newest")
+        found = await api.last_message(self._connection, self._shelf.stream, subject)
+        if found is None:
+            return 0, None
+        try:
+            newest = msgspec.json.decode(found.data, type=_Newest)
+        except msgspec.DecodeError as error:
+            raise LogError(f"{subject}: this is no snapshot: {error}") from error
+        theirs = self._log and newest.log and self._log != newest.log
+        return found.seq, None if theirs else newest
+
+    async def _expected(self, after: bytes) -> int:
+        """The sequence of the newest one, which has this head. Raises StaleWriteError where it has another."""
+        sequence, found = await self._newest()
+        if after != (b"" if found is None else bytes(found.head)):
+            raise StaleWriteError(self._shelf.subject(self._cell, "newest"), 0, sequence)
+        return sequence
+
+    async def _store(self, subject: str, payload: bytes, expect: int | None = None) -> int:
+        headers = {} if expect is None else {EXPECTED: str(expect)}
+        return await store(self._connection, subject, payload, headers=headers, expect=expect)
 
     async def _purge(self, before: int) -> None:
         """Take away what is older: nobody's newest any more."""
@@ -133,13 +162,21 @@ class MemorySnapshots:
         """The newest whole snapshot."""
         return self._newest
 
-    async def save(self, parts: Iterable[bytes], head: Callable[[str], bytes]) -> None:
+    async def head(self) -> bytes | None:
+        """Its head alone."""
+        return None if self._newest is None else self._newest[0]
+
+    async def save(
+        self, parts: Iterable[bytes], head: Callable[[str], bytes], *, after: bytes | None = None
+    ) -> None:
         """Keep a snapshot in place of the one before it."""
         digest, kept = hashlib.sha256(), []
         for part in parts:
             digest.update(part)
             kept.append(part)
             await asyncio.sleep(0)
+        if after not in (None, b"" if self._newest is None else self._newest[0]):
+            raise StaleWriteError("the newest snapshot", 0, None)
         self._newest = head(digest.hexdigest()), kept
 
 
@@ -167,8 +204,15 @@ class FileSnapshots:
         for line in read_lines(self.path):
             yield line.removesuffix(b"\n")
 
-    async def save(self, parts: Iterable[bytes], head: Callable[[str], bytes]) -> None:
-        """Write a snapshot, whole or not at all."""
+    async def head(self) -> bytes | None:
+        """Its head alone."""
+        found = await self.newest()
+        return None if found is None else found[0]
+
+    async def save(
+        self, parts: Iterable[bytes], head: Callable[[str], bytes], *, after: bytes | None = None
+    ) -> None:
+        """Write a snapshot, whole and on disk or not at all. Nobody else writes here: `after` is not asked."""
         digest, kept = hashlib.sha256(), []
         for part in parts:
             digest.update(part)
@@ -177,9 +221,7 @@ class FileSnapshots:
         with write_packed(fresh, self.path.suffix) as file:
             for line in (head(digest.hexdigest()), *kept):
                 file.write(line + b"\n")
-        with fresh.open("rb+") as written:
-            os.fsync(written.fileno())
-        fresh.replace(self.path)
+        put_in_place(fresh, self.path)
 
     def remove(self) -> None:
         """Take it away, if it is there."""

@@ -87,6 +87,10 @@ ARCHIVES = Shelf("RO_ARCHIVES", "archive")
 """From which logs go on whose beginning was archived: not to be lost."""
 
 
+MARKS = Shelf("RO_MARKS", "mark")
+"""How far the logs had come. Kept in a stream of their own, so that a log that is restored by itself is told."""
+
+
 def shelf_config(shelf: Shelf, *, replicas: int = 1) -> dict[str, Any]:
     """The stream of a shelf; whoever writes the next projection of a cell takes away the one before."""
     return {
@@ -96,6 +100,7 @@ def shelf_config(shelf: Shelf, *, replicas: int = 1) -> dict[str, Any]:
         "retention": "limits",
         "discard": "new",
         "max_age": 0,
+        "max_msgs_per_subject": 1 if shelf is MARKS else -1,
         "max_bytes": -1,
         "num_replicas": replicas,
         "allow_direct": False,

@@ -62,7 +62,7 @@ def verb(
 
 
 async def _clear(broker: Broker, asked: Asked, reason: str, by: str, as_json: bool) -> None:
-    async with broker.log() as log:
+    async with broker.reading() as log:
         chronicle = Chronicle()
         view = (await read_log(log, chronicle)).fold.view
         remediation: RemediationId | None = None

@@ -19,6 +19,7 @@ from remediation_orchestrator.events import CellName
 from remediation_orchestrator.events.identity import DEFAULT_CELL, cell_name
 
 from .output import BadInputError
+from .wholeness import telling
 
 Verb: TypeAlias = Callable[..., None]
 
@@ -60,6 +61,12 @@ class Broker(Struct, frozen=True):
         async with connected(self.url(), name="ro") as client:
             yield await JetStreamLog.open(client, self.cell)
 
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[JetStreamLog]:
+        """The cell's log for whoever reads it, to append to as well: what is missing of it is told."""
+        async with self.log() as log, telling(log):
+            yield log
+
 
 class Source(Struct, frozen=True):
     """What a reading verb reads: a broker's log, or a file in its place."""
@@ -79,13 +86,14 @@ class Source(Struct, frozen=True):
     async def log(self) -> AsyncIterator[ReadableLog]:
         """The log, to read."""
         if not self.files:
-            async with Broker(self.nats, self.data_dir, self.cell or DEFAULT_CELL).log() as log:
+            async with Broker(self.nats, self.data_dir, self.cell or DEFAULT_CELL).reading() as log:
                 yield log
             return
         found = await asyncio.to_thread(FileLog, *self.files)
         if self.cell not in (None, found.cell):
             raise BadInputError(f"{self.file}: the log of the cell {found.cell!r}, not of {self.cell!r}")
-        yield found
+        async with telling(found):
+            yield found
 
 
 _NATS = click.option(

@@ -37,7 +37,7 @@ def verb(broker: Broker, path: str, since: int, case: str | None) -> None:
 
 
 async def _export(broker: Broker, path: str, since: int) -> None:
-    async with broker.log() as log:
+    async with broker.reading() as log:
         await write(log, path, since)
         if path != "-" and since <= await log.first_sequence():
             await copy_beside(log, Path(path))
@@ -65,7 +65,7 @@ async def _export_case(broker: Broker, path: str, name: str) -> None:
     remediation = named_by(name)
     if remediation is None:
         raise click.BadParameter(f"{name!r} is no rr-... or wfe-...", param_hint="--case")
-    async with broker.log() as log:
+    async with broker.reading() as log:
         await check_whole(log, "a test case is cut out of a log")
         with reading(f"looking for {remediation} in the log of {log.cell}"):
             excerpt = await _excerpt(log, remediation)

@@ -41,6 +41,7 @@ VERBS = {
     "replay": "remediation_orchestrator.cli.replay",
     "export": "remediation_orchestrator.cli.export",
     "archive": "remediation_orchestrator.cli.archive",
+    "accept": "remediation_orchestrator.cli.accept",
     "import": "remediation_orchestrator.cli.import_log",
     "asyncapi": "remediation_orchestrator.cli.asyncapi",
     "chaos": "remediation_orchestrator.cli.chaos",

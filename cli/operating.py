@@ -82,7 +82,7 @@ async def publish(
 async def _operate(
     broker: Broker, name: str, reason: str, by: str, as_json: bool, fact: Saying, follows: Following
 ) -> None:
-    async with broker.log() as log:
+    async with broker.reading() as log:
         chronicle = Chronicle()
         view = (await read_log(log, chronicle)).fold.view
         remediation = the_remediation(chronicle.known(view), name)

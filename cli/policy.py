@@ -108,7 +108,7 @@ class _Adoption(Struct, frozen=True):
 
 async def _look(broker: Broker, given: PolicyFile | None) -> _Adoption:
     """What an adoption would change. Raises RefusedError where there is nothing to adopt."""
-    async with broker.log() as log:
+    async with broker.reading() as log:
         view = (await read_log(log)).fold.view
     policy = view.shadow if given is None else policy_of(given.document)
     if policy is None:

@@ -43,7 +43,7 @@ def verb(source: Source, path: Path | None, off: bool, reports: bool, reason: st
 
 
 async def _put(broker: Broker, fact: PolicyShadowed, policy: Policy | None, as_json: bool) -> None:
-    async with broker.log() as log:
+    async with broker.reading() as log:
         view = (await read_log(log)).fold.view
         if policy is None and view.shadow is None:
             raise RefusedError("no policy is in shadow")

@@ -192,6 +192,17 @@ class ArchiveRequested(Struct, frozen=True):
     reason: str = ""
 
 
+class LossAccepted(Struct, frozen=True):
+    """An operator lets a cell go on in this log, without the one that it had: what that one knew is lost."""
+
+    log: str
+    """The identity of the log that the cell had."""
+    sequence: Annotated[int, Meta(ge=1)]
+    """How far that one had come."""
+    by: str = ""
+    reason: str = ""
+
+
 Fact = (
     SignalReceived
     | SignalResolved
@@ -209,4 +220,5 @@ Fact = (
     | PolicyAdopted
     | PolicyShadowed
     | ArchiveRequested
+    | LossAccepted
 )

@@ -14,6 +14,7 @@ from .facts import (
     ApprovalRejected,
     ArchiveRequested,
     BlockCleared,
+    LossAccepted,
     PolicyAdopted,
     PolicyShadowed,
     RemediationCancelled,
@@ -39,6 +40,7 @@ OperatorFact = (
     | PolicyAdopted
     | PolicyShadowed
     | ArchiveRequested
+    | LossAccepted
 )
 _VERBS: dict[type, str] = {
     ApprovalGranted: "approve",
@@ -49,6 +51,7 @@ _VERBS: dict[type, str] = {
     PolicyAdopted: "adopt",
     PolicyShadowed: "shadow",
     ArchiveRequested: "archive",
+    LossAccepted: "accept",
 }
 
 

@@ -110,6 +110,8 @@ class Leader:
                 await self._store([started], self._now())
             except StaleWriteError:  # Another was faster. Only who starts tries again.
                 await self._inbox.wait(RETRY_SECONDS)
+                if self._resigned is not None:
+                    raise FencedError(self._resigned) from None
                 while (message := self._inbox.next()) is not None:
                     self._fold.take(message)
                     await self._breath.draw()

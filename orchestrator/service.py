@@ -11,7 +11,15 @@ from contextlib import asynccontextmanager, suppress
 
 from msgspec import Struct
 
-from remediation_orchestrator.bus.port import Clock, EventLog, Lease, LogError, LogUnreachableError, Standing
+from remediation_orchestrator.bus.port import (
+    Clock,
+    EventLog,
+    Lease,
+    LogError,
+    LogUnreachableError,
+    NotWholeError,
+    Standing,
+)
 from remediation_orchestrator.events import OrchestratorStarted, subjects
 
 from .breath import SLICE_SECONDS
@@ -22,6 +30,7 @@ from .routing.fold import Fold
 from .routing.policy import DEFAULT, Policy
 from .snapshots import Keeper, begin
 from .succession import Succession
+from .watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -70,33 +79,46 @@ class Orchestrator:
         self._succession = Succession(identity.name, pace.renew)
         self._settled = False
         """Whether what was folded first has been laid aside for good."""
+        self._watch = Watch(log, clock, pace.renew)
 
     def stop(self) -> None:
         """Ask it to end cleanly: it finishes its round and gives the lease back."""
         self._stopping.set()
         self.inbox.wake()
+        if self._leader is not None and not self.active.is_set():
+            self._leader.resign("told to stop")  # It may be trying to take the fence in vain.
 
     async def run(self) -> None:
         """Stand by, lead, and stand by again when another has taken over, until told to stop.
 
         Raises LogError where the log is gone for good."""
         while not self._stopping.is_set():
-            async with self._reading():
-                if not await self._stand_by():
-                    continue
-                try:
-                    await self._lead()
-                except FencedError as conflict:
-                    log.warning("standing by", extra={"why": str(conflict)})
-                finally:
-                    self.active.clear()
+            try:
+                await self._take_part()
+            except NotWholeError as error:
+                with suppress(LogError):
+                    await self._lease.release(self._identity.name)
+                await self._watch.rest(error, self._stopping)
+
+    async def _take_part(self) -> None:
+        """Stand by, and lead once."""
+        async with self._reading():
+            if not await self._stand_by():
+                return
+            try:
+                await self._lead()
+            except FencedError as conflict:
+                log.warning("standing by", extra={"why": str(conflict)})
+            finally:
+                self.active.clear()
 
     async def why_not_ready(self) -> str | None:
         """Why it neither decides nor could take over, or takes no signals; None where all is well.
 
         Ready is: folded to the tail as it was when asked, and holding the lease, or following whoever holds it."""
-        if self._unfit is not None:
-            return self._unfit
+        unfit = self._unfit or self._watch.why
+        if unfit is not None:
+            return unfit
         try:
             tail = await self._log.last_sequence()
             async with asyncio.timeout(TAIL_SECONDS):
@@ -131,11 +153,13 @@ class Orchestrator:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._watch.remember(self.fold)
 
     async def _begin(self) -> Fold:
         """Begin as soon as the log can be asked. Raises LogError where that can never be."""
         while not self._stopping.is_set():
             try:
+                await self._watch.check()
                 return await begin(self._log)
             except LogUnreachableError as error:
                 log.warning("cannot begin yet", extra={"why": str(error)})
@@ -147,18 +171,11 @@ class Orchestrator:
         try:
             async for message in self._log.read(following, follow=True):
                 if message.sequence != following:
-                    await self._check_still_there(following)
+                    await self._watch.check_gap(following, message.sequence - 1)
                 following = message.sequence + 1
                 await inbox.put(message)
         except LogError as error:
             inbox.fail(error)
-
-    async def _check_still_there(self, sequence: int) -> None:
-        """Raise LogError where a record that is missing was archived while the log was read."""
-        first = await self._log.first_sequence()
-        if sequence < first:
-            what = f"it was archived up to {first} while it was read, and {sequence} is missing"
-            raise LogError(f"the log of {self._log.cell}: {what}")
 
     async def _watch_lease(self, inbox: Inbox) -> None:
         """Wake whoever stands by when the lease is free."""
@@ -178,10 +195,20 @@ class Orchestrator:
             if self.fold.unknown is None and not await self._may_lead():
                 continue
             unknown = self.fold.needs_another(self._identity.version)
-            if unknown is None:
+            if unknown is None and await self._is_whole():
                 return not self._stopping.is_set()
+            if unknown is None:
+                continue
             await self._refuse_to_lead(unknown)
         return False
+
+    async def _is_whole(self) -> bool:
+        """Whether nothing of the log is missing; False where nobody can be asked. Raises NotWholeError."""
+        try:
+            await self._watch.check(self.fold)
+        except LogUnreachableError:
+            return False
+        return True
 
     async def _take(self) -> None:
         """Take of what has been read, for a short while, waiting for as long as a renewal if that is nothing."""
@@ -245,11 +272,14 @@ class Orchestrator:
         except LogError:
             return False
         renewed = 0.0
-        while self.fold.read < tail and not self._stopping.is_set():
+        while (read := self.fold.read) < tail and not self._stopping.is_set():
             await self._take()
             if (now := asyncio.get_running_loop().time()) >= renewed + self._pace.renew:
                 renewed = now
                 await self._renew()
+            if self.fold.read == read:  # Nothing has come: it may be gone.
+                with suppress(LogUnreachableError):
+                    await self._watch.check()
         return True
 
     async def _renew(self) -> bool:
@@ -264,7 +294,8 @@ class Orchestrator:
         keeper = Keeper(self._log.snapshots, self._begun_at, self._pace.snapshot)
         leader = Leader(self._log, self._clock, self.fold, self.inbox, self._identity.name, self._pace, keeper)
         self._leader = leader
-        keeping = asyncio.create_task(self._keep_lease(leader))
+        guard = self._watch.guard(self.fold, leader.resign)
+        keeping = [asyncio.create_task(self._keep_lease(leader)), asyncio.create_task(guard)]
         try:
             await leader.begin(self._first_record)
             self.active.set()
@@ -272,11 +303,13 @@ class Orchestrator:
             await leader.lead(self._stopping)
         finally:
             self._leader = None
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            for task in keeping:
+                task.cancel()
+            await asyncio.gather(*keeping, return_exceptions=True)
             await leader.close()
             with suppress(LogError):
                 await self._lease.release(self._identity.name)
+            await self._watch.leave(self.fold)
 
     async def _keep_lease(self, leader: Leader) -> None:
         held = True

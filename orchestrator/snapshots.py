@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from remediation_orchestrator.bus.port import LogError, ReadableLog, SnapshotStore
+from remediation_orchestrator.bus.port import LogError, NotWholeError, ReadableLog, SnapshotStore
 from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.subjects import Family, parse
 
@@ -97,7 +97,7 @@ async def from_beginning(fold: Fold, log_: ReadableLog, *, strict: bool = False)
         return None
     kept = await log_.archive.newest()
     if kept is None and strict:
-        raise LogError(f"the log of {log_.cell} begins at {first}, and {MISSING}")
+        raise NotWholeError(f"the log of {log_.cell} is not whole: it begins at {first}, and {MISSING}")
     if kept is None:
         return None
     try:

@@ -48,6 +48,8 @@ class Chain:
     def __init__(self) -> None:
         self.head = 0
         """Sequence of the newest record on the decision subject; what the next append expects."""
+        self.newest = 0
+        """Sequence of the newest frame."""
         self.as_of = 0
         """Sequence of the last fact folded."""
         self.covered = 0
@@ -76,6 +78,7 @@ class Chain:
     def frame(self, sequence: int, previous: str, stored: bytes, *, read: int) -> None:
         """Stand behind a frame, which said `previous` and `read` itself."""
         self.head, self.covered, self.stated = max(self.head, sequence), self.as_of, previous
+        self.newest = sequence
         self.read = max(self.read, min(read, sequence - 1))
         for behind in (self._records, self._frames):
             while behind and behind[0][0] <= self.read:

@@ -21,6 +21,7 @@ from remediation_orchestrator.events import (
     FailureReason,
     Fingerprint,
     LogArchived,
+    LossAccepted,
     Outcome,
     Phase,
     PolicyAdopted,
@@ -310,6 +311,10 @@ def _archive_requested(view: Projection, fact: ArchiveRequested, position: Posit
     return True
 
 
+def _loss_accepted(view: Projection, fact: LossAccepted, position: Position, at: datetime) -> bool:
+    return True  # It is said to whoever would lead, and changes nothing that is known.
+
+
 _FOLDS: dict[type, Callable[..., bool]] = {
     SignalReceived: _signal_received,
     SignalResolved: _signal_resolved,
@@ -327,4 +332,5 @@ _FOLDS: dict[type, Callable[..., bool]] = {
     PolicyAdopted: _policy_adopted,
     PolicyShadowed: _policy_shadowed,
     ArchiveRequested: _archive_requested,
+    LossAccepted: _loss_accepted,
 }

@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 
 import pytest
 
+from remediation_orchestrator.bus import api
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.memory import MemoryCell
+from remediation_orchestrator.bus.memory import MemoryCell, MemoryLog
 from remediation_orchestrator.bus.port import (
     TOGETHER_MAX,
     EventLog,
+    Extent,
     LogError,
     LogFullError,
     LogUnreachableError,
@@ -328,3 +330,66 @@ async def test_handles_of_one_log_agree_on_its_identity(make_log: MakeLog) -> No
     assert one.identity == other.identity
     assert len(one.identity) == 8
     assert int(one.identity, 16) >= 0
+
+
+async def test_the_extent_of_a_whole_log_is_from_its_first_to_its_last(log: EventLog) -> None:
+    """Nothing is missing, from the beginning on and after a purge of what is oldest."""
+    assert await log.extent() == Extent(1, 0)
+    for _ in range(5):
+        await log.append(on(log), b"{}")
+    assert await log.extent() == Extent(1, 5)
+    await log.purge(3)
+    assert await log.extent() == Extent(3, 5)
+    assert [one.sequence for one in await all_of(log)] == [3, 4, 5]
+    assert await log.append(on(log), b"{}") == 6
+
+
+async def test_what_was_taken_out_of_a_log_is_missing(make_log: MakeLog) -> None:
+    """In the middle, at its end, and all of it: the log says where, and a reader comes to its end."""
+    log = await make_log()
+    for _ in range(5):
+        await log.append(on(log), b"{}")
+    for sequence in (3, 5):
+        await lose(log, sequence)
+    assert await log.extent() == Extent(1, 5, 2, (3, 5))
+    assert [one.sequence for one in await all_of(log)] == [1, 2, 4]
+    assert (await log.at(3), await log.at(5)) == (None, None)
+    await log.purge(6)
+    assert await log.extent() == Extent(1, 5, 5, (1, 2, 3, 4, 5))
+    assert await all_of(log) == []
+
+
+async def test_a_mark_takes_the_place_of_the_one_that_its_writer_has_read(make_log: MakeLog) -> None:
+    """So one who was away for a while does not put an older mark in the place of a newer."""
+    marks = (await make_log()).marks
+    assert await marks.read() == (0, b"")
+    first = await marks.write(b"1", 0)
+    second = await marks.write(b"2", first)
+    assert await marks.read() == (second, b"2")
+    for late in (0, first):
+        with pytest.raises(StaleWriteError):
+            await marks.write(b"1", late)
+    assert await marks.read() == (second, b"2")
+
+
+async def test_of_two_who_keep_a_projection_in_the_place_of_the_same_one_is_refused(make_log: MakeLog) -> None:
+    """What the other kept stays."""
+    kept = (await make_log()).archive
+    assert await kept.head() is None
+    await kept.save([b"a"], lambda _digest: b'"a"', after=b"")
+    await kept.save([b"b"], lambda _digest: b'"b"', after=b'"a"')
+    for late in (b"", b'"a"'):
+        with pytest.raises(StaleWriteError):
+            await kept.save([b"c"], lambda _digest: b'"c"', after=late)
+    newest = await kept.newest()
+    assert newest is not None
+    assert (await kept.head(), newest[0], list(newest[1])) == (b'"b"', b'"b"', [b"b"])
+
+
+async def lose(log: EventLog, sequence: int) -> None:
+    """Take one message out of a log, as whoever runs the broker may, and as a flipped bit does."""
+    if isinstance(log, JetStreamLog):
+        await api.call(log._connection, f"STREAM.MSG.DELETE.{log._stream}", {"seq": sequence}, api.Done)
+    else:
+        assert isinstance(log, MemoryLog)
+        log._store.keep([one for one in log._store.messages if one.sequence != sequence])

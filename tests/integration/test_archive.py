@@ -179,8 +179,14 @@ async def test_a_lost_projection_is_brought_back_from_beside_its_segment(
         assert (await ro("archive", segment, "--reason", "room", *there)).exit_code == 0
     filter_ = {"filter": topology.ARCHIVES.subject(cell, "*")}
     await api.call(connection, f"STREAM.PURGE.{topology.ARCHIVES.stream}", filter_, api.Done)
-    with pytest.raises(LogError, match="--restore"):
-        await (await orchestrator(connection, cell, "o2")).run()
+    waiting = await orchestrator(connection, cell, "o2")
+    running_it = asyncio.create_task(waiting.run())
+    async with asyncio.timeout(5):
+        while "--restore" not in (await waiting.why_not_ready() or ""):  # noqa: ASYNC110 - nobody sets an event
+            await asyncio.sleep(0.01)
+    assert not waiting.active.is_set()
+    waiting.stop()
+    await running_it
     assert (await ro("archive", segment, "--restore", *there)).exit_code == 0
     async with running(await orchestrator(connection, cell, "o3")):
         pass

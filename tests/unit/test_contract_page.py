@@ -18,6 +18,7 @@ from remediation_orchestrator.events import (
     Fact,
     FailurePhase,
     FailureReason,
+    LossAccepted,
     Outcome,
     Phase,
     PolicyAdopted,
@@ -51,6 +52,7 @@ OPERATOR_FACTS: tuple[subjects.OperatorFact, ...] = (
     PolicyAdopted({}),
     PolicyShadowed(),
     ArchiveRequested(1, "0" * 64, "0" * 64),
+    LossAccepted("00000000", 1),
 )
 
 

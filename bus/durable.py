@@ -1,0 +1,21 @@
+"""Files that are on disk when they are said to be: with their bytes, and with their names."""
+
+import os
+from pathlib import Path
+
+
+def put_in_place(fresh: Path, path: Path) -> None:
+    """Let a file that was written whole take the place of another, so that a cut of the power leaves either."""
+    with fresh.open("rb+") as written:
+        os.fsync(written.fileno())
+    fresh.replace(path)
+    sync_folder(path)
+
+
+def sync_folder(path: Path) -> None:
+    """Have the name of a file on disk, too: it stands in its folder."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

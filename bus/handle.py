@@ -1,0 +1,41 @@
+"""One process's end of the line to a broker in memory: where faults strike, and where a crash cuts it off."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+
+
+class Moment(StrEnum):
+    """When a fault may strike a handle."""
+
+    STORE = "store"
+    """Before an append is stored: an error leaves nothing behind."""
+    ANSWER = "answer"
+    """After it was stored and before its answer: an error leaves the record there."""
+    ASK = "ask"
+    """Before a question is answered: `last` and all others, and every call of a lease."""
+    DELIVER = "deliver"
+    """Before a message is handed to a reader."""
+
+
+Faults = Callable[[Moment, str], Awaitable[None]]
+"""Awaited at every moment with the subject: may wait as long as it likes, and may raise any LogError."""
+
+
+class Handle:
+    """One process's end of the line to the broker."""
+
+    def __init__(self, faults: Faults | None) -> None:
+        self._faults = faults
+        self._severed = False
+
+    def sever(self) -> None:
+        """Let this handle never store nor answer again, as for a crashed process. Waiting calls wait for ever."""
+        self._severed = True
+
+    async def strike(self, moment: Moment, subject: str) -> None:
+        """Let a fault strike, if one wants to."""
+        if self._faults is not None and not self._severed:
+            await self._faults(moment, subject)
+        if self._severed:
+            await asyncio.Event().wait()

@@ -1,0 +1,90 @@
+"""One orchestrator's watch over its log: that it is whole before it is led, and stays so while it is."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+from remediation_orchestrator.bus.port import Clock, EventLog, LogError, NotWholeError
+
+from .marks import Mark, Marker, mark_of
+from .routing.fold import Fold
+from .whole import check_whole, told
+
+log = logging.getLogger(__name__)
+
+# How many times `renew` passes before a log that was not whole is looked at again, the first time and at most:
+# only a person can mend it, who may take hours, and each look may be a reading from the beginning.
+LOOK_AGAIN, LOOK_AGAIN_MAX = 5, 300
+
+
+class Watch:
+    """What one orchestrator knows of its log being whole."""
+
+    def __init__(self, log: EventLog, clock: Clock, renew: float) -> None:
+        """`renew` is how often it is looked at, in seconds."""
+        self._log = log
+        self._clock = clock
+        self._renew = renew
+        self._pause = LOOK_AGAIN * renew
+        self._seen: Mark | None = None
+        """How far this process has seen the log come: what may be told by nothing else any more."""
+        self.why: str | None = None
+        """Why nobody may lead it."""
+
+    async def check(self, fold: Fold | None = None) -> None:
+        """Raise NotWholeError where something is missing, or LogError. `fold` has read it all, and is as it is."""
+        if fold is not None:
+            self.remember(fold)
+            if fold.broken is not None:
+                raise NotWholeError(f"the log of {self._log.cell} is not whole: {fold.broken}")
+        await check_whole(self._log, self._seen)
+        if fold is not None:
+            self.why, self._pause = None, LOOK_AGAIN * self._renew
+
+    async def check_gap(self, first: int, last: int) -> None:
+        """Raise NotWholeError where records are missing, or LogError where they were archived meanwhile."""
+        begins = await self._log.first_sequence()
+        where = f"the log of {self._log.cell}"
+        if first < begins:
+            await check_whole(self._log)
+            raise LogError(f"{where}: it was archived up to {begins} while it was read, and {first} is missing")
+        raise NotWholeError(f"{where} is not whole: {told(first, last)}")
+
+    def remember(self, fold: Fold) -> None:
+        """Know how far the log had come."""
+        self._seen = self._mark(fold) or self._seen
+
+    async def guard(self, fold: Fold, resign: Callable[[str], None]) -> None:
+        """Mark how far the log has come while it is led, and have the leader resign when something of it goes."""
+        marker = Marker(self._log.marks)
+        first: int | None = None
+        while True:
+            await marker.write(self._mark(fold))
+            try:
+                extent = await self._log.extent()
+                if extent.missing or extent.first != first:
+                    await check_whole(self._log)
+                first = extent.first
+            except NotWholeError as error:
+                resign(str(error))
+            except LogError as error:
+                log.debug("the log cannot be looked at", extra={"why": str(error)})
+            await asyncio.sleep(self._renew)
+
+    async def leave(self, fold: Fold) -> None:
+        """Mark how far the log has come, when one leads it no more."""
+        await Marker(self._log.marks).write(self._mark(fold))
+
+    async def rest(self, error: NotWholeError, stopping: asyncio.Event) -> None:
+        """Say why nobody may lead this log, and wait before it is looked at again: it may have been restored."""
+        if self.why != str(error):
+            self.why, self._pause = str(error), LOOK_AGAIN * self._renew
+            log.error("not becoming active", extra={"why": self.why})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._pause):
+                await stopping.wait()
+        self._pause = min(2 * self._pause, LOOK_AGAIN_MAX * self._renew)
+
+    def _mark(self, fold: Fold) -> Mark | None:
+        return mark_of(fold, self._log.identity, self._clock.now())

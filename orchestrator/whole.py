@@ -1,0 +1,138 @@
+"""Whether a log is whole: nothing missing in it, and nothing that it had been once more.
+
+A fold over a hole is wrong, and so is one over a log that is older than it was: it would decide again what was
+decided, and give away what is held. So nobody leads such a log; whoever only reads says it, and reads on."""
+
+from msgspec import Struct
+
+from remediation_orchestrator.bus.port import Extent, NotWholeError, ReadableLog
+from remediation_orchestrator.events import (
+    DecisionFrame,
+    LossAccepted,
+    Recorded,
+    StoredMessage,
+    decode,
+    subjects,
+)
+
+from .marks import Mark, read_mark
+from .routing.snapshot import Head, SnapshotError
+from .snapshots import MISSING, read_head
+
+
+class Kept(Struct, frozen=True):
+    """What is kept beside a log, and tells of it."""
+
+    mark: Mark | None
+    snapshot: Head | None
+
+
+async def check_whole(log: ReadableLog, seen: Mark | None = None) -> None:
+    """Raise NotWholeError where something is missing, as far as that shows without reading the log, or LogError.
+
+    `seen` is how far whoever asks has read this log before."""
+    why = await why_not_whole(log, seen)
+    if why is not None:
+        raise NotWholeError(f"the log of {log.cell} is not whole: {why}")
+
+
+async def why_not_whole(log: ReadableLog, seen: Mark | None = None) -> str | None:
+    """Why nobody may lead this log; None where nothing shows that anything is missing. Raises LogError."""
+    kept = await _kept(log)  # First: the log can only have come further since.
+    extent = await log.extent()
+    why = _why_missing(extent) or await _why_begun_late(log, extent) or await _why_cut_short(log, extent)
+    if why is None and kept.mark is not None:
+        why = await why_not_marked(log, extent, kept.mark)
+    if why is None and seen is not None:
+        why = await why_not_marked(log, extent, seen)
+    if why is None and kept.snapshot is not None:
+        why = await _why_behind(log, extent, kept.snapshot)
+    return why
+
+
+def told(first: int, last: int) -> str:
+    """Name what is missing from one sequence to another."""
+    return f"it has no record {first}" if first == last else f"it has no records {first} to {last}"
+
+
+async def why_not_marked(log: ReadableLog, extent: Extent, mark: Mark) -> str | None:
+    """Why a log is not the one that a mark was written of, or not as far; None where it is."""
+    if mark.log != log.identity:
+        return None if await _is_accepted(log, mark) else _another(log, mark)
+    if mark.sequence > extent.last:
+        return f"it ends at {extent.last}, and had come to {mark.sequence}: it is older than it was"
+    if mark.sequence < extent.first:
+        return None  # Archived since.
+    if _previous_of(await log.at(mark.sequence)) != mark.previous:
+        return f"it has another record at {mark.sequence} than it had: it was older once more"
+    return None
+
+
+async def _kept(log: ReadableLog) -> Kept:
+    _, mark = await read_mark(log.marks)
+    written = await log.snapshots.head()
+    try:
+        return Kept(mark, None if written is None else read_head(written))
+    except SnapshotError:
+        return Kept(mark, None)
+
+
+def _why_missing(extent: Extent) -> str | None:
+    if not extent.missing:
+        return None
+    if extent.missing == 1:
+        return told(extent.holes[0], extent.holes[0])
+    more = extent.missing - len(extent.holes)
+    named = ", ".join(map(str, extent.holes))
+    return f"it has no records {named}{f' and {more} more' if more else ''}"
+
+
+async def _why_begun_late(log: ReadableLog, extent: Extent) -> str | None:
+    """What is missing at its beginning may have been archived."""
+    if extent.first == 1:
+        return None
+    written = await log.archive.head()
+    if written is None:
+        return f"it begins at {extent.first}, and {MISSING}"
+    try:
+        through = read_head(written).through
+    except SnapshotError as error:
+        return f"what is kept of its beginning is of no use: {error}"
+    if through < extent.first - 1:
+        return f"{told(through + 1, extent.first - 1)}: what was archived ends at {through}"
+    return None
+
+
+async def _why_cut_short(log: ReadableLog, extent: Extent) -> str | None:
+    """What the server still counts may not be readable any more."""
+    if extent.last and await log.at(extent.last) is None:
+        return f"its newest record, {extent.last}, cannot be read"
+    return None
+
+
+async def _why_behind(log: ReadableLog, extent: Extent, head: Head) -> str | None:
+    if head.sequence < extent.first or await log.at(head.sequence) is not None:
+        return None
+    return f"it has no record {head.sequence}, behind which a snapshot was taken: it is older than it was"
+
+
+async def _is_accepted(log: ReadableLog, mark: Mark) -> bool:
+    """Whether somebody has taken it upon them that this log goes on in the place of another."""
+    newest = await log.last(subjects.operator(log.cell, LossAccepted(mark.log, mark.sequence)))
+    accepted = [] if newest is None else [one.event for one in decode(newest) if isinstance(one, Recorded)]
+    return any(
+        isinstance(one, LossAccepted) and (one.log, one.sequence) == (mark.log, mark.sequence) for one in accepted
+    )
+
+
+def _another(log: ReadableLog, mark: Mark) -> str:
+    return (
+        f"it is {log.identity}, and the cell's log was {mark.log}, which had come to {mark.sequence}: "
+        "`ro accept` lets it go on without that one"
+    )
+
+
+def _previous_of(message: StoredMessage | None) -> str | None:
+    records = [] if message is None else decode(message)
+    event = records[0].event if records and isinstance(records[0], Recorded) else None
+    return event.previous if isinstance(event, DecisionFrame) else None
