@@ -177,14 +177,18 @@ class Auditor(Observer):
         if self._origin is not None and message.sequence < self._origin.head.sequence:
             return  # Its decision is archived.
         place = position(message.sequence)
-        owed = self._promises.keep(key, message.sequence)
         records = decode(message)
         record = records[0] if len(records) == 1 else None
         if record is None:
             self._find(place, Drift.UNREADABLE, "a command is one event")
-        elif isinstance(record, Undecodable):
+            return
+        if isinstance(
+            record, Undecodable
+        ):  # Junk is no command: what was owed is owed still, what was sent stands.
             self._find_unreadable(record)
-        elif owed is None or owed.position is None:
+            return
+        owed = self._promises.keep(key, message.sequence)
+        if owed is None or owed.position is None:
             self._find(place, Drift.COMMAND, f"no decision owes {'.'.join(key)}")
         elif command_of(key[0], owed.decision, owed.position) != record.event:
             self._find(place, Drift.RECORD, f"{'.'.join(key)} does not say what its decision says")

@@ -8,12 +8,17 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 from remediation_orchestrator.events import (
+    OrchestratorStarted,
+    Position,
     Recorded,
     StoredMessage,
     WorkflowCompleted,
     WorkflowFailed,
     decode,
 )
+from remediation_orchestrator.events.identity import position_key
+from remediation_orchestrator.orchestrator.audit import audit
+from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 
@@ -31,8 +36,11 @@ OF_A_LOG = (
     verdicts.check_counts,
     order.check_the_order_of_judgement,
     order.check_the_line,
-    log.check_audit,
 )
+
+
+# One takes over from whoever is struck; and where that was paused, it may be back and take over once more.
+TAKEOVERS_MAX = 2
 
 
 @dataclass
@@ -54,6 +62,7 @@ def broken(stage: "Stage") -> Iterator[str]:
     yield from stage.life.wrong
     yield from _runs(stage)
     yield from _ends(stage)
+    yield from _takeovers(stage)
     fresh = Fold()
     for message in stage.cell.messages:
         fresh.take(message)
@@ -67,6 +76,10 @@ def broken(stage: "Stage") -> Iterator[str]:
     rest = cast("Day", Rest(stage.cell.messages, fresh.view, stage.drained))
     for check in OF_A_LOG:
         yield from check(rest)
+    for finding in audit(stage.cell.messages):
+        junk = finding.drift is Drift.UNREADABLE and _is_junk(stage, finding.position)
+        if finding.drift not in HARMLESS and not junk:
+            yield f"audit at {finding.position}: {finding.drift}: {finding.message}"
 
 
 def _runs(stage: "Stage") -> Iterator[str]:
@@ -99,6 +112,20 @@ def _ends(stage: "Stage") -> Iterator[str]:
             yield f"{touch.execution} begins at {touch.begun:.1f} s, and its {what} stands since {at:.1f} s"
         elif at < math.inf and (touch.ended is None or touch.ended > at):
             yield f"{touch.execution} runs on, and its {what} stands since {at:.1f} s"
+
+
+def _is_junk(stage: "Stage", place: Position) -> bool:
+    """Whether somebody had this stored who had nothing to say there."""
+    payload = stage.cell.messages[position_key(place)[0] - 1].payload
+    return any(payload == accepted for _, accepted in stage.accepted)
+
+
+def _takeovers(stage: "Stage") -> Iterator[str]:
+    """Nobody takes the lead from one that was neither killed, nor paused, nor stopped."""
+    struck = sum(choice.startswith(("!crash-o", "!pause-o", "!stop-o")) for choice in stage.choices.values())
+    led = sum(isinstance(one.event, OrchestratorStarted) for one in records(stage.cell.messages))
+    if led > 1 + TAKEOVERS_MAX * struck and not stage.world.clock_steps:
+        yield f"{led} have led, and {struck} were struck"
 
 
 def _live_state(stage: "Stage") -> Iterator[str]:

@@ -81,7 +81,7 @@ class Stage:
         self.touches: list[Touch] = []
         self.drained = False
         self.failing = set(world.failing)
-        self._choices = choices
+        self.choices = choices
         self._known = known
         self._actors: list[Actor] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -188,7 +188,7 @@ class Stage:
         self.life.steps.append(Step(digest, tuple(options), str(calls[0])))
         if place > STEPS_MAX:
             return self._end()
-        chosen = self._choices.get(place, "")
+        chosen = self.choices.get(place, "")
         if chosen and chosen not in options:
             self.life.wrong.append(f"step {place} has no choice `{chosen}`: {', '.join(options)}")
             return self._end()

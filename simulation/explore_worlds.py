@@ -1,5 +1,6 @@
 """Small worlds, by name: who is in them, what happens, and what can go wrong."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import msgspec
 
 from remediation_orchestrator.events import (
     BlockCleared,
+    ExecutionId,
     RemediationCancelled,
     RemediationId,
     Target,
@@ -20,6 +22,8 @@ from .clock import MIDNIGHT
 from .explore_cast import Teller
 from .explore_stage import CELL
 
+JUNK = b'{"stream":"RO_main","seq":7}'
+RUN = re.compile(rb"wfe-[0-9-]+")
 TARGET = {"namespace": "shop", "kind": "Deployment", "name": "checkout"}
 
 
@@ -55,6 +59,16 @@ def publishes(subject: str, payload: bytes) -> Callable[[Teller], Awaitable[None
         await teller.publish(subject, payload)
 
     return act
+
+
+async def spoil(teller: Teller) -> None:
+    """Somebody has junk stored: on the decision subject, and on those of a run's command and of the run itself."""
+    await teller.publish(subjects.decision(CELL), JUNK)
+    found = await teller.until('"execution":"wfe-')
+    execution = ExecutionId(RUN.search(found.payload)[0].decode())  # type: ignore[index]
+    for subject in (f"ro.{CELL}.command.workflow.{execution}", subjects.execution(CELL, execution)):
+        await teller.publish(subject, JUNK)
+    await teller.publish(subjects.decision(CELL), JUNK + b" ")
 
 
 def tells(
@@ -133,6 +147,10 @@ WORLDS = (
     World(
         *("analysis", "two orchestrators, one executor, a problem that names no workflow", 2, 1),
         (fires("Slow", workflow=None),),
+    ),
+    World(
+        *("junk", "two orchestrators, one executor, one problem, and junk on every subject of it", 2, 1),
+        (fires("Slow"), spoil),
     ),
     World(
         *("clock", "one orchestrator, one executor, and a broker whose clock is set", 1, 1),

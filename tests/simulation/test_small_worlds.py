@@ -85,3 +85,11 @@ def test_a_claim_that_comes_back_to_life_is_found(monkeypatch: pytest.MonkeyPatc
     found = Search(BY_NAME["executors"], Bound()).run(time.monotonic() + 30)
     assert found.wrong != []
     assert any(choice.startswith("!pause") for choice in (found.counterexample or {}).values())
+
+
+def test_junk_behind_a_command_is_not_taken_for_it() -> None:
+    """A run that began between the two has its command before it, as audit says too."""
+    stage, wrong = retell(BY_NAME["junk"], {})
+    subjects = [message.subject for message in stage.cell.messages]
+    assert subjects.count("ro.main.command.workflow.wfe-2") == 2
+    assert wrong == []
