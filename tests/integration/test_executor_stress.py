@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -145,6 +146,25 @@ async def test_a_cancel_ends_a_daemon_that_forked_twice_and_ignores_being_asked(
         ended = failure(await reaches(log, 1, 2))
         await gone(process)
     assert (ended.message, ended.was_execution_failure) == ("cancelled: resolved", True)
+
+
+async def test_a_killed_supervisor_is_reported_and_leaves_nothing_behind(
+    server: EmbeddedServer, log: JetStreamLog, tmp_path: Path
+) -> None:
+    """Its script, and a daemon that forked twice; the executor goes on."""
+    pids = Word(tmp_path / "pids")
+    daemon = f"echo $SUPERVISOR $$ > {tmp_path}/pids; sleep 60"
+    script(tmp_path, "w", f"export SUPERVISOR=$PPID\n(setsid sh -c '{daemon}' &) &\nsleep 60")
+    script(tmp_path, "next", "echo fine")
+    await publish(log, create(1, "w"))
+    async with executor(server.url, log.cell, tmp_path, slots=1):
+        supervisor, left = (int(one) for one in (await pids.said()).split())
+        os.kill(supervisor, signal.SIGKILL)
+        ended = failure(await reaches(log, 1, 2))
+        await gone(left)
+        await publish(log, create(2, "next"))
+        assert (await reaches(log, 2, 2))[1] == WorkflowCompleted(ExecutionId("wfe-2"), "fine\n")
+    assert (ended.reason, ended.was_execution_failure) == ("ExecutorLost", True)
 
 
 async def test_processes_that_start_each_other_again_are_ended_too(

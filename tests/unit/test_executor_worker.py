@@ -11,6 +11,7 @@ from remediation_orchestrator.bus.port import LogFullError, UnknownOutcomeError
 from remediation_orchestrator.events import (
     ExecutionId,
     FailureReason,
+    StoredMessage,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowRevoked,
@@ -167,6 +168,37 @@ async def test_a_claim_whose_lease_lapsed_is_not_begun_under_another_delivery(be
     assert isinstance(ended, WorkflowFailed)
     assert (ended.reason, ended.was_execution_failure) == ("ExecutorLost", False)
     assert (bench.ran, again.acknowledged) == ([], 1)
+
+
+async def test_what_is_cancelled_before_it_begins_does_not_begin(bench: Bench) -> None:
+    """The cancel came while it was claimed."""
+    bench.log.faults = [(UnknownOutcomeError("no answer"), True)]
+    running = asyncio.create_task(bench.handle(Delivered(command())))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    bench.worker.cancel(ExecutionId("wfe-1"), "resolved")
+    await running
+    ended = bench.log.facts()[1]
+    assert isinstance(ended, WorkflowFailed)
+    assert (ended.message, ended.was_execution_failure) == ("cancelled before it began: resolved", False)
+    assert not bench.ran
+
+
+async def test_nothing_begins_where_the_claim_lapses_while_it_is_stored(bench: Bench) -> None:
+    """Said so by ourselves: nothing has run."""
+    lease = Lease(Pace(30), lambda: bench.clock, bench.clock)
+    look = bench.log.next_on
+
+    async def slowly(subject: str, after: int) -> StoredMessage | None:
+        found = await look(subject, after)
+        bench.clock += 16
+        return found
+
+    bench.log.next_on = slowly  # type: ignore[method-assign]
+    await bench.worker.handle(Delivered(command()), lease)
+    ended = bench.log.facts()[1]
+    assert isinstance(ended, WorkflowFailed)
+    assert (ended.reason, ended.was_execution_failure, bench.ran) == ("ExecutorLost", False, [])
 
 
 async def test_a_run_whose_end_another_has_told_is_ended(bench: Bench) -> None:
