@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 ORCHESTRATOR_SECONDS = 10.0
 # The executor lets runs end for half a minute, and then reports what it has cut off.
 EXECUTOR_SECONDS = 60.0
+# Where everything is in a hurry, for `ro chaos`: so that whoever begins there goes on from a snapshot.
+HASTY_SNAPSHOT = 300
 
 
 def load_policy(file: Path | None) -> Policy:
@@ -90,7 +92,7 @@ async def run_orchestrator(
         log = await JetStreamLog.ensure(client, cell, replicas=shape.replicas, max_bytes=shape.max_bytes)
         lease = await JetStreamLease.open(client, cell, ttl=ttl or TTL, replicas=shape.replicas)
         clock = BrokerClock(datetime.now(UTC))
-        pace = PACE if ttl is None else Pace(renew=ttl.total_seconds() / 4)
+        pace = PACE if ttl is None else Pace(renew=ttl.total_seconds() / 4, snapshot=HASTY_SNAPSHOT)
         orchestrator = Orchestrator(log, lease, clock, _identity(), policy, pace)
         if witness is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _testify, orchestrator, witness)

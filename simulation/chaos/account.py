@@ -3,7 +3,7 @@
 Every figure is counted here from the records themselves; no table of the orchestrator is believed."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -221,6 +221,7 @@ class Account:
         """Hold what was read of a store that was not ours against what the log is."""
         ours = {one.sequence: one for one in self.messages}
         first, read = bad[0].sequence, {one.sequence for one in bad}
+        self._started |= {run for one in bad for run in _claims(one)}  # Its executor could not know better.
         frames = [
             one
             for one in bad
@@ -256,3 +257,9 @@ def overlapping(lines: list[Line]) -> set[tuple[str, int]]:
 
 def _payload(message: StoredMessage | None) -> bytes | None:
     return message.payload if message is not None else None
+
+
+def _claims(message: StoredMessage) -> Iterator[str]:
+    for record in decode(message):
+        if isinstance(record, Recorded) and isinstance(record.event, WorkflowStarted):
+            yield record.event.execution
