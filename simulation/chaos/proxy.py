@@ -44,7 +44,7 @@ class Proxy:
         return self._process.stdout
 
     def step(self, step: Step) -> None:
-        """Step, at an instant that has not come yet. Returns when it is known there."""
+        """Step, behind whatever stamp was told already. Returns when it is known there."""
         self.steps.append(step)
         self._say(msgspec.json.encode(step))
 

@@ -55,14 +55,11 @@ class Spoiling:
                 return False
             await self._account.read_on(self._log)
             async with self._cell.server_lock:
-                said = [one.said.stat().st_size for one in self._cell.orchestrators]
+                self._sizes = [one.said.stat().st_size for one in self._cell.orchestrators]
                 with self._spoilt(planned):
                     read = await self._live(planned)
-                told = [
-                    one.said.read_bytes()[size:] for one, size in zip(self._cell.orchestrators, said, strict=True)
-                ]
                 if read:
-                    self._found.append((planned.strike, read, any(NOT_WHOLE in one for one in told)))
+                    self._found.append((planned.strike, read, self._is_said()))
         return False
 
     def tell(self, broken: Counter[str], struck: Counter[Strike]) -> list[str]:
@@ -123,8 +120,8 @@ class Spoiling:
         try:
             cell.start_broker()
             yield
-            cell.stop_broker()
         finally:
+            cell.stop_broker()
             cell.store.restore(None)
             cell.start_broker()
 

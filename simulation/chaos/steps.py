@@ -15,6 +15,7 @@ _END = b"\r\n"
 _DELIVERY = re.compile(rb"(\$JS\.ACK\.(?:[^. ]+\.){2,4}\d+\.\d+\.\d+\.)(\d+)(\.\d+(?:\.[^. ]+)?)$")
 _ANSWER = b'{"type":"io.nats.jetstream.api.v1.stream_'
 _TOLD = re.compile(rb'"(time|first_ts|last_ts|ts)":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)((?:\.\d+)?Z)"')
+_OF_RECORDS = (b"time", b"Nats-Time-Stamp")
 _HEADER = re.compile(rb"\r\n(Nats-Time-Stamp): (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)((?:\.\d+)?Z)(?=\r\n)")
 
 
@@ -36,24 +37,31 @@ class Steps:
         self._seconds: list[int] = []
         self._waiting: list[Step] = []
         self._singled: dict[int, int] = {}
+        self._newest = 0
+        """Of all stamps that were told."""
 
     def add(self, step: Step) -> None:
-        """Step once more. What was told of earlier stamps stays true only if `at` has not come yet."""
+        """Step once more, behind every stamp that was told already: what was said of those stays true."""
         if step.once:
             self._waiting.append(step)
             return
-        place = bisect.bisect_right(self._at, step.at)
-        self._at.insert(place, step.at)
+        at = max(step.at, self._newest + 1)
+        place = bisect.bisect_right(self._at, at)
+        self._at.insert(place, at)
         self._seconds.insert(place, step.seconds)
 
-    def seconds(self, stamp: int, *, of_log: bool = False) -> int:
-        """How far ahead this stamp is told. `of_log`: it is a log's record that is delivered."""
+    def tell(self, stamp: int, *, of_log: bool = False) -> int:
+        """Say how far ahead a record's stamp is told, for ever. `of_log`: a record of the log is delivered."""
+        is_new, self._newest = stamp > self._newest, max(self._newest, stamp)
+        if of_log and is_new and self._waiting and stamp >= self._waiting[0].at:
+            self._singled[stamp] = self._waiting.pop(0).seconds
+        return self.seconds(stamp)
+
+    def seconds(self, stamp: int) -> int:
+        """How far ahead this stamp is, as of now."""
         found = self._singled.get(stamp)
         if found is not None:
             return found
-        if of_log and self._waiting and stamp >= self._waiting[0].at:
-            self._singled[stamp] = self._waiting.pop(0).seconds
-            return self._singled[stamp]
         place = bisect.bisect_right(self._at, stamp)
         return self._seconds[place - 1] if place else 0
 
@@ -102,7 +110,7 @@ class Wire:
 
     def _delivery(self, found: "re.Match[bytes]") -> bytes:
         stamp = int(found[2])
-        ahead = self._steps.seconds(stamp, of_log=found[1].startswith(self._log))
+        ahead = self._steps.tell(stamp, of_log=found[1].startswith(self._log))
         return b"%s%d%s" % (found[1], stamp + ahead * NANOSECONDS, found[3])
 
     def _told(self, form: bytes) -> "_Telling":
@@ -119,6 +127,7 @@ class _Telling:
     def __call__(self, found: "re.Match[bytes]") -> bytes:
         second = datetime.fromisoformat(found[2].decode()).replace(tzinfo=UTC)
         fraction = found[3].strip(b".Z").ljust(9, b"0")
-        ahead = self._steps.seconds(int(second.timestamp()) * NANOSECONDS + int(fraction))
+        stamp = int(second.timestamp()) * NANOSECONDS + int(fraction)
+        ahead = self._steps.tell(stamp) if found[1] in _OF_RECORDS else self._steps.seconds(stamp)
         told = (second + timedelta(seconds=ahead)).isoformat()[: len(found[2])]
         return self._form % (found[1], told.encode(), found[3])

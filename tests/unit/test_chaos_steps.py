@@ -86,11 +86,20 @@ def test_a_stamp_before_a_step_stays_what_it_was() -> None:
     assert [steps.seconds(stamp) for stamp in (STAMP - 1, STAMP, STAMP + 9, STAMP + 10)] == [0, -HOUR, -HOUR, 0]
 
 
+def test_no_step_changes_what_was_told_already() -> None:
+    """However late it is known."""
+    steps = Steps()
+    assert steps.tell(STAMP + 5) == 0
+    steps.add(Step(STAMP, -HOUR))
+    assert [steps.seconds(stamp) for stamp in (STAMP, STAMP + 5, STAMP + 6)] == [0, 0, -HOUR]
+
+
 def test_one_single_stamp_of_another_year_is_told_to_everybody() -> None:
     """The first of the log after the instant, for ever; neither a lease's nor any later one."""
-    steps = stepped(5 * 365 * 24 * HOUR, once=True)
-    assert passed(delivery(stream="KV_RO_LEASES"), steps) == delivery(stream="KV_RO_LEASES")
-    assert passed(delivery(STAMP - 1), steps) == delivery(STAMP - 1)
+    steps = stepped(5 * 365 * 24 * HOUR, at=STAMP - 10, once=True)
+    lease = delivery(STAMP - 5, stream="KV_RO_LEASES")
+    assert passed(lease, steps) == lease
+    assert passed(delivery(STAMP - 11), steps) == delivery(STAMP - 11)
     moved = passed(delivery(), steps)
     assert moved != delivery()
     assert passed(delivery(STAMP + 1), steps) == delivery(STAMP + 1)
