@@ -1,4 +1,4 @@
-"""A short chaos: every process of a cell is killed, some sleep too long, and every promise is kept."""
+"""A short chaos: every process of a cell is killed, its log is spoilt and archived, and every promise is kept."""
 
 import asyncio
 import json
@@ -32,3 +32,16 @@ async def test_a_cell_whose_every_process_is_killed_keeps_its_promises() -> None
     assert set(tally.values()) == {0}
     assert total["struck"]["broker killed"] == 1
     assert sum(total["struck"].values()) >= 6  # What is down already cannot be struck.
+
+
+async def test_a_log_that_is_not_whole_for_a_while_is_not_led_and_an_archive_changes_nothing() -> None:
+    """A record is deleted from a copy that stands in the place of the log, while another archives it."""
+    faults = ("--faults", "stores", "--faults", "archives")
+    code, (only, total), complaints = await chaos("--rounds", "1", "--seed", "130", "--seconds", "1", *faults)
+    assert (code, only["wrong"], complaints) == (0, [], b"")
+    assert total["broken"] == []
+    assert total["tally"]["accepted"] == total["tally"]["decided"] > 0
+    assert {fault: times for fault, times in total["struck"].items() if times} == {
+        "archive": 1,
+        "record deleted from the log": 1,
+    }
