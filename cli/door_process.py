@@ -117,6 +117,7 @@ async def _ask(listening: socket.socket) -> None:
                         return
                 finally:
                     writer.close()
+        await asyncio.sleep(AGAIN_SECONDS)  # Somebody is there, and not yet as it should be.
 
 
 async def _first(*facts: "asyncio.Event | asyncio.Task[int] | asyncio.Task[None]") -> None:

@@ -68,6 +68,20 @@ async def test_a_service_that_has_said_nothing_yet_is_alive_and_not_ready(addres
         assert await get(address, "/readyz") == (200, {"ready": True, "why": {}})
 
 
+async def test_prometheus_reads_which_service_is_ready_and_what_the_process_takes(
+    address: tuple[str, int],
+) -> None:
+    """The same page at every service."""
+    health = Health("orchestrator", "executor")
+    health.ask("orchestrator", fine)
+    async with answering(health, address):
+        page = await said(address, b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert page.startswith("HTTP/1.1 200 ")
+    assert 'ro_ready{service="orchestrator"} 1.0' in page
+    assert 'ro_ready{service="executor"} 0.0' in page
+    assert "process_open_fds" in page
+
+
 async def test_a_service_that_does_not_answer_is_not_ready(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
