@@ -112,7 +112,9 @@ def try_all(plants: list[Plant], layers: list[Layer], bounds: Bounds, *, jobs: i
 @click.option("--every", is_flag=True, help="Ask every layer, also behind the one that has noticed.")
 @click.option("--seconds", type=click.FloatRange(min=1), default=120.0, help="Wall time for each layer.")
 @click.option("--days", type=click.IntRange(min=1), default=40, help="Short days to live through.")
-@click.option("--worlds", type=click.FloatRange(min=1), default=30.0, help="Seconds to explore small worlds.")
+@click.option(
+    "--worlds", type=click.FloatRange(min=1), default=30.0, help="Seconds to explore small worlds, and to fuzz."
+)
 @click.option("--jobs", type=click.IntRange(min=1), default=1, help="How many plants at a time.")
 @click.option("--check", is_flag=True, help="Only say whether every plant fits the tree.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a plant.")

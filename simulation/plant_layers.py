@@ -30,6 +30,7 @@ class Layer(StrEnum):
     PROPERTIES = "properties"
     DAYS = "days"
     WORLDS = "worlds"
+    FUZZ = "fuzz"
     INTEGRATION = "integration"
 
 
@@ -40,7 +41,7 @@ class Bounds(Struct, frozen=True):
     """Of wall time a layer; what takes longer has found nothing."""
     days: int
     worlds: float
-    """Seconds that small worlds are explored."""
+    """Seconds that small worlds are explored, and others that readers are sent mutated records."""
 
 
 class Sight(Struct, frozen=True):
@@ -104,7 +105,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-_FAILURE = re.compile(r"^(?:FAILED .*|ERROR .*|seed \d+ FAILED.*\n.*|world \S+ FAILED.*\n.*)\n", re.MULTILINE)
+_FAILURE = re.compile(
+    r"^(?:FAILED .*|ERROR .*|seed \d+ FAILED.*\n.*|world \S+ FAILED.*\n.*|\w+ .*STOPPED, again.*\n.*)\n",
+    re.MULTILINE,
+)
 
 
 def surroundings(tree: Path) -> dict[str, str]:
@@ -161,10 +165,15 @@ def _worlds(_plant: Plant, _tree: Path, bounds: Bounds) -> list[str]:
     return _ro_sim("explore", "--seconds", str(bounds.worlds), "--jobs", "1")
 
 
+def _fuzz(_plant: Plant, _tree: Path, bounds: Bounds) -> list[str]:
+    return _ro_sim("fuzz", "--seconds", str(bounds.worlds))
+
+
 COMMANDS: dict[Layer, Callable[[Plant, Path, Bounds], list[str] | None]] = {
     Layer.UNIT: _tests_of("unit"),
     Layer.PROPERTIES: _properties,
     Layer.DAYS: _days,
     Layer.WORLDS: _worlds,
+    Layer.FUZZ: _fuzz,
     Layer.INTEGRATION: _tests_of("integration"),
 }
