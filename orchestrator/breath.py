@@ -17,9 +17,14 @@ class Breath:
         self._loop = asyncio.get_running_loop()
         self._since = self._loop.time()
 
+    @property
+    def due(self) -> bool:
+        """Whether others have waited long enough; to ask costs less than to draw, where there is much to do."""
+        return self._loop.time() - self._since >= SLICE_SECONDS
+
     async def draw(self) -> None:
         """Let everybody else have a turn, if it is time."""
-        if self._loop.time() - self._since < SLICE_SECONDS:
+        if not self.due:
             return
         for _ in range(TURNS):
             await asyncio.sleep(0)

@@ -44,8 +44,9 @@ CLOCKS_DIFFER_MAX = timedelta(seconds=5)
 ROUND_RECORDS_MAX = 4_000
 # What is taken at a time of what has been read: thirty of the largest facts.
 ROUND_BYTES_MAX = 8 * 1024 * 1024
-# Folding ends after so long, whatever there is still to fold: the first decisions are not kept waiting.
-ROUND_SECONDS = 0.25
+# Folding ends after so long, whatever there is to fold: messages of nothing are dear, and others wait behind.
+# On a machine that is short of time a smaller bound would make rounds smaller, and each costs a frame.
+ROUND_SECONDS = 1.0
 RETRY_SECONDS = 0.25
 
 
@@ -167,7 +168,8 @@ class Leader:
                 break
             self._take_one(message)
             taken += len(message.payload) + 1
-            await self._breath.draw()
+            if self._breath.due:
+                await self._breath.draw()
         self._check_resigned()
 
     def _check_resigned(self) -> None:
@@ -213,7 +215,8 @@ class Leader:
             if not fold.facts or waiting >= ROUND_RECORDS_MAX or loop.time() > until:
                 break
             fold.fold_facts(most=1, not_after=self._not_after)
-            await self._breath.draw()
+            if self._breath.due:
+                await self._breath.draw()
 
     async def _judge(self, judged: Judgements, overdue: list[ExecutionId]) -> list[Decision]:
         """The next decisions of a round, as many as are stored together; none when it is at its end."""
@@ -225,7 +228,8 @@ class Leader:
                 decisions += one
             if len(decisions) >= STORED_MAX:
                 break
-            await self._breath.draw()
+            if self._breath.due:
+                await self._breath.draw()
         return decisions
 
     async def _store_all(self, decisions: list[Decision], now: datetime) -> bytes:
