@@ -12,6 +12,15 @@ def put_in_place(fresh: Path, path: Path) -> None:
     sync_folder(path)
 
 
+def put_new(fresh: Path, path: Path) -> None:
+    """Let a file that was written whole have this name, which nobody else has taken. Raises FileExistsError."""
+    with fresh.open("rb+") as written:
+        os.fsync(written.fileno())
+    os.link(fresh, path)
+    fresh.unlink()
+    sync_folder(path)
+
+
 def sync_folder(path: Path) -> None:
     """Have the name of a file on disk, too: it stands in its folder."""
     folder = os.open(path.parent, os.O_RDONLY)

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from remediation_orchestrator.bus.port import ReadableLog
+from remediation_orchestrator.bus.port import NotWholeError, ReadableLog
 from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.identity import position_key, signal_of
 from remediation_orchestrator.events.stored import export_line
@@ -59,6 +59,7 @@ async def where_to_cut(log: ReadableLog) -> Cut | None:
         fold.take(message)
         if fold.chain.stated != stated and is_between_rounds(fold):
             places.append((fold.chain.head, fold.chain.read, fold.view.newest))
+    _check_read_whole(fold)
     young = fold.view.newest - memory(fold)  # By moments that a frame stands for: a stamp alone may be anything.
     fold.fold_facts()
     needed = oldest_needed(fold)
@@ -68,6 +69,12 @@ async def where_to_cut(log: ReadableLog) -> Cut | None:
         if first <= through < needed and at < young and frame < fold.chain.head
     ]
     return Cut(first, may_go[-1][1], may_go[-1][0]) if may_go else None
+
+
+def _check_read_whole(fold: Fold) -> None:
+    """Raise NotWholeError where a record was missing on the way: also where another has archived meanwhile."""
+    if fold.broken is not None:
+        raise NotWholeError(fold.broken)
 
 
 def is_between_rounds(fold: Fold) -> bool:
@@ -115,6 +122,7 @@ class Segment:
                 self._digest.update(line)
                 yield line
             if message.sequence == self._cut.frame:
+                _check_read_whole(fold)
                 self.base = base_of(fold, message)
                 return
 

@@ -105,7 +105,8 @@ async def from_beginning(fold: Fold, log_: ReadableLog, *, strict: bool = False)
         _check_reached(head, first)
         await _restore(fold, log_, head, kept[1])
     except SnapshotError as error:
-        raise LogError(f"the projection kept beside the log of {log_.cell} is of no use: {error}") from error
+        what = f"the log of {log_.cell} is not whole: what is kept of its beginning is of no use: {error}"
+        raise NotWholeError(what) from error
     return Origin(head, hashlib.sha256(kept[0]).hexdigest())
 
 

@@ -28,6 +28,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.orchestrator.archive import Base
+from remediation_orchestrator.orchestrator.archiving import segment_of
 from remediation_orchestrator.orchestrator.case import read_case
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 
@@ -336,7 +337,7 @@ async def test_a_log_is_archived_after_an_archive_that_did_not_come_to_its_purge
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The projection is kept already then: the log goes on from it, and its files follow each other."""
+    """The projection is kept already then: the next one finishes it, and has its records in its own file."""
     files = [tmp_path / f"segment-{number}.jsonl" for number in range(3)]
     rest = tmp_path / "rest.jsonl"
 
@@ -351,10 +352,12 @@ async def test_a_log_is_archived_after_an_archive_that_did_not_come_to_its_purge
                     patch.setattr(JetStreamLog, "purge", broken)
                 result = await ro("archive", path, "--reason", "room", *there)
             assert (result.exit_code == 0) == (path is not files[1]), result.stderr
+            assert ("finished" in result.stdout) == (path is files[2])
             assert (await ro("audit", *there)).exit_code == 0
     assert (await ro("export", rest, *there)).exit_code == 0
-    together = [one for path in (*files, rest) for one in ("--log", path)]
-    for options in (together, ["--log", files[2]], ["--log", rest], there):
+    assert segment_of(files[1]) == segment_of(files[2])
+    together = [one for path in (files[0], files[2], rest) for one in ("--log", path)]
+    for options in (together, ["--log", files[1]], ["--log", rest], there):
         result = await ro("audit", *options)
         assert result.exit_code == 0, result.stdout + result.stderr
     async with running(await orchestrator(connection, cell, "o2")):
