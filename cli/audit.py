@@ -104,6 +104,7 @@ class Telling:
         self.drift = 0
         self._as_json = as_json
         self._strays = 0
+        self._harmless = 0
         self._first: Finding | None = None
         self._shown: list[Finding] = []
 
@@ -112,7 +113,8 @@ class Telling:
         for finding in findings:
             harmless = finding.drift in HARMLESS
             self.drift += not harmless
-            self._strays += harmless
+            self._strays += finding.drift is Drift.STRAY
+            self._harmless += harmless
             if self._first is None and not harmless:
                 self._first = finding
             if self._as_json:
@@ -138,7 +140,7 @@ class Telling:
             return
         if self._shown:
             table(("POSITION", "FINDING", "WHAT"), [(one.position, one.drift, one.message) for one in self._shown])
-        hidden = self.drift + self._strays - len(self._shown)
+        hidden = self.drift + self._harmless - len(self._shown)
         if hidden:
             line(f"... and {hidden} more; --json shows all")
         fields(
@@ -153,7 +155,9 @@ class Telling:
         line(self._verdict())
 
     def _verdict(self) -> str:
-        strays = f" ({self._strays} stray, harmless)" if self._strays else ""
+        others = self._harmless - self._strays
+        told = [f"{self._strays} stray"] * bool(self._strays) + [f"{others} not fenced or junk"] * bool(others)
+        strays = f" ({', '.join(told)}: harmless)" if told else ""
         if self._first is None:
             return f"equal: every decision follows from the log{strays}"
         return f"drift: {self.drift} in all, the first at {self._first.position}: {self._first.drift}{strays}"

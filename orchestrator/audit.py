@@ -31,9 +31,11 @@ from remediation_orchestrator.events import (
     WorkflowStarted,
     decode,
 )
+from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.events.identity import position, position_key, signal_of
 
 from .examination import Examination, plain
+from .fences import Fences
 from .findings import Drift, Finding, Report
 from .frames import FRAME_BYTES_MAX, STORED_MAX
 from .moments import moment_of
@@ -81,6 +83,7 @@ class Auditor(Observer):
         self._shadow: ShadowDecided | None = None
         """What has to stand behind the verdict just read."""
         self._turns = Turns(self.fold.view)
+        self._fences = Fences()
 
     def resume(self, origin: Origin) -> None:
         """The fold goes on from an archived projection: nothing before it is looked at."""
@@ -96,6 +99,7 @@ class Auditor(Observer):
             self._find_gap(message.sequence)
         self.report.messages += 1
         self.report.last = message.sequence
+        self._fences.take(message)
         self.fold.take(message)
         return self._findings
 
@@ -133,8 +137,11 @@ class Auditor(Observer):
             elif not self._promises.was_sent(run, record.position):
                 self._find(record.position, Drift.EXECUTION, f"{kind} of {run}, and no command for it before")
                 self._promises.keep(("workflow", run), position_key(record.position)[0])  # Said once.
+            if self._fences.is_open(record.position) and fits:
+                self._find(record.position, Drift.UNFENCED, f"{kind} of {run} expects no record before it")
             if isinstance(record.event, WorkflowCompleted | WorkflowFailed):
                 self._promises.forget(run)
+                self._fences.forget(run)
 
     def turn(self, head: DecisionFrame, records: Sequence[Decoded]) -> None:
         """A frame is next, and before it the facts that it is the first to cover: all before is judged by now."""
@@ -145,7 +152,7 @@ class Auditor(Observer):
         """A frame is next."""
         place = position(message.sequence, 0)
         if head is None:
-            self._find(place, Drift.UNREADABLE, "this record of the decision subject is no frame")
+            self._find(place, Drift.JUNK, "this record of the decision subject is no frame")
             return
         chain = self.fold.chain
         if head.as_of < chain.as_of or head.as_of > head.read:
@@ -178,20 +185,24 @@ class Auditor(Observer):
             return  # Its decision is archived.
         place = position(message.sequence)
         records = decode(message)
-        record = records[0] if len(records) == 1 else None
-        if record is None:
-            self._find(place, Drift.UNREADABLE, "a command is one event")
+        newer = next((one for one in records if isinstance(one, Undecodable) and one.unknown_type), None)
+        if isinstance(newer, Undecodable):
+            self._find_unreadable(newer)
             return
-        if isinstance(
-            record, Undecodable
-        ):  # Junk is no command: what was owed is owed still, what was sent stands.
-            self._find_unreadable(record)
+        record = records[0] if len(records) == 1 else None
+        if not isinstance(record, Recorded):  # What was owed is owed still, what was sent stands.
+            self._find(place, Drift.JUNK, f"no command, where {'.'.join(key)} may come")
             return
         owed = self._promises.keep(key, message.sequence)
         if owed is None or owed.position is None:
             self._find(place, Drift.COMMAND, f"no decision owes {'.'.join(key)}")
-        elif command_of(key[0], owed.decision, owed.position) != record.event:
+            return
+        if command_of(key[0], owed.decision, owed.position) != record.event:
             self._find(place, Drift.RECORD, f"{'.'.join(key)} does not say what its decision says")
+        sent = attributes_of(message.payload)
+        limit = getattr(owed.decision, "start_before", None) if key[0] == "workflow" else None
+        if limit is not None and (sent is None or sent.time > limit):
+            self._find(place, Drift.LATE, f"{'.'.join(key)} was sent after its start_before, {limit.isoformat()}")
 
     # -- decisions -------------------------------------------------------------------------------------
 

@@ -21,14 +21,17 @@ class Drift(StrEnum):
     COMMAND = "no such command owed"
     EXECUTION = "no command"
     OVERLAP = "two runs on one target"
+    LATE = "late"
     STRAY = "stray"
+    UNFENCED = "not fenced"
+    JUNK = "junk"
     UNREADABLE = "unreadable"
     SNAPSHOT = "snapshot"
     ARCHIVE = "archive"
 
 
-# A stray execution event is somebody else's mistake: shown, and no fault of the log.
-HARMLESS = frozenset({Drift.STRAY})
+# Somebody else's mistake, or spite: shown, and no fault of the log. What anybody may publish makes no log unequal.
+HARMLESS = frozenset({Drift.STRAY, Drift.UNFENCED, Drift.JUNK})
 
 
 class Finding(Struct, frozen=True):

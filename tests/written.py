@@ -22,6 +22,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes, join_frame
 from remediation_orchestrator.events.stored import export_line
+from remediation_orchestrator.orchestrator.fences import EXPECTATION
 from remediation_orchestrator.orchestrator.frames import Batch, batches, command_attributes, decision_attributes
 from remediation_orchestrator.orchestrator.routing.decisions import fold_decision
 from remediation_orchestrator.orchestrator.routing.fold import Fold
@@ -55,7 +56,8 @@ class WrittenLog:
     def fact(self, at: float, subject: str, fact: Fact) -> None:
         """A fact, and what is decided on it."""
         attributes = Attributes(id=str(len(self.messages)), source=SOURCE, time=minute(at))
-        self.store(at, subject, encode(fact, attributes))
+        last = next((one.sequence for one in reversed(self.messages) if one.subject == subject), 0)
+        self.store(at, subject, encode(fact, attributes), {EXPECTATION: str(last)})
         self.decide(at)
 
     def fails(self, at: float, execution: str, *, idempotent: bool = True) -> None:
@@ -66,9 +68,9 @@ class WrittenLog:
         failed = WorkflowFailed(run, reason="TaskFailed", message="exit code 3", idempotent=idempotent)
         self.fact(at, subject, failed)
 
-    def store(self, at: float, subject: str, payload: bytes) -> Position:
+    def store(self, at: float, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> Position:
         """Store a message, with nothing decided on it yet."""
-        message = StoredMessage(len(self.messages) + 1, minute(at), subject, payload)
+        message = StoredMessage(len(self.messages) + 1, minute(at), subject, payload, headers)
         self.messages.append(message)
         self._fold.take(message)
         return Position(str(message.sequence))

@@ -22,7 +22,8 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.findings import Drift, Finding
+from remediation_orchestrator.orchestrator.fences import EXPECTATION
+from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift, Finding
 from remediation_orchestrator.orchestrator.routing.chain import Chain
 
 Items = list[dict[str, Any]]
@@ -303,3 +304,38 @@ def test_the_target_of_the_stories_is_one() -> None:
     assert msgspec.json.decode(_signal("A"))["target"] == msgspec.to_builtins(
         Target("checkout", "eu-1", "shop", "Deployment")
     )
+
+
+def test_a_command_that_was_sent_after_its_start_before_is_found() -> None:
+    """Its own envelope says when: by then nobody may begin."""
+    log = Odd()
+    log.signal(0)
+    log.signal(60, "Other", target=ELSEWHERE)
+    place = next(one.sequence for one in log.messages if ".command." in one.subject)
+    command = log.messages[place - 1]
+    late = replace(
+        command, payload=command.payload.replace(b'"time":"2026-11-21T10:00', b'"time":"2026-11-21T10:59')
+    )
+    assert late.payload != command.payload
+    assert (str(place), Drift.LATE) in drifts([*log.messages[: place - 1], late, *log.messages[place:]])
+
+
+def test_an_end_that_is_not_fenced_by_its_start_is_found_and_no_fault_of_the_log() -> None:
+    """It expects nothing, or something else than the start."""
+    log = Odd()
+    log.fails(1, f"wfe-{log.signal(0)}")
+    end = max(one.sequence for one in log.messages if ".execution." in one.subject)
+    for headers in (None, {EXPECTATION: "0"}):
+        loose = [replace(one, headers=headers) if one.sequence == end else one for one in log.messages]
+        assert drifts(rewritten(loose, lambda _, items: items)) == [(str(end), Drift.UNFENCED)]
+
+
+def test_junk_where_a_frame_or_a_command_may_come_is_shown_and_is_no_fault_of_the_log() -> None:
+    """Anybody may have the server store it; what is owed stays owed."""
+    log = Odd()
+    log.store(0, subjects.decision(CELL), b"{}")
+    log.store(0, f"ro.{CELL}.command.workflow.wfe-3", b"+OK")
+    log.signal(0)
+    found_here = found(log.messages)
+    assert {one.drift for one in found_here} == {Drift.JUNK} <= HARMLESS
+    assert len(found_here) == 2
