@@ -58,7 +58,7 @@ def verb(count: int, seed: int, seconds: float, families: tuple[str, ...], as_js
     finally:
         broken = [one.number for one in lived if not one.tally.is_clean]
         if broken:
-            _say_how_again(home, broken[0], seed, seconds, families, lived)
+            say_how_again(home, broken[0], seed, seconds, families, lived)
         else:
             shutil.rmtree(home, ignore_errors=True)
     total = _conclude(lived, as_json=as_json)
@@ -69,7 +69,7 @@ def verb(count: int, seed: int, seconds: float, families: tuple[str, ...], as_js
         )
 
 
-def _say_how_again(
+def say_how_again(
     home: Path, number: int, seed: int, seconds: float, families: tuple[str, ...], lived: list[Round]
 ) -> None:
     """Leave beside the log what it takes to see it again."""

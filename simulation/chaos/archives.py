@@ -75,7 +75,7 @@ class Archives:
         if segments is None:
             return [f"the log begins at {first}, and no segments lead there"]
         files = [*segments, rest]
-        wrong = _differs([one for file in files for one in messages(file)], read)
+        wrong = differs([one for file in files for one in messages(file)], read)
         code, said = await self._ro(
             EXPORT_SECONDS, "audit", "--json", *(word for file in files for word in ("--log", file))
         )
@@ -96,7 +96,7 @@ class Archives:
             with suppress(LogError):  # Of an archive that did not come to its end.
                 numbers = [one.sequence for one in messages(file)]
                 spans.setdefault(numbers[0], []).append((numbers[-1], file))
-        return _path(spans, begins, first)
+        return path(spans, begins, first)
 
     async def _ro(self, seconds: float, *arguments: object) -> tuple[int, bytes]:
         """Run a verb, and kill it after so long. Returns how it ended, and what it said."""
@@ -121,17 +121,17 @@ class Archives:
         return process.returncode, said
 
 
-def _path(spans: dict[int, list[tuple[int, Path]]], begins: int, first: int) -> list[Path] | None:
+def path(spans: dict[int, list[tuple[int, Path]]], begins: int, first: int) -> list[Path] | None:
     """Files that go from one sequence to right before another."""
     if begins == first:
         return []
     for last, file in spans.get(begins, ()):
-        if last < first and (rest := _path(spans, last + 1, first)) is not None:
+        if last < first and (rest := path(spans, last + 1, first)) is not None:
             return [file, *rest]
     return None
 
 
-def _differs(kept: list[StoredMessage], read: list[StoredMessage]) -> list[str]:
+def differs(kept: list[StoredMessage], read: list[StoredMessage]) -> list[str]:
     """Where what is kept is not what was read as it came."""
     missing = sorted({one.sequence for one in read} - {one.sequence for one in kept})
     lost = f"{len(missing)} records are neither in the log nor in a segment, first {missing[:1]}"

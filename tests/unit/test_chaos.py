@@ -5,13 +5,17 @@ from pathlib import Path
 
 from cell import bare
 
-from remediation_orchestrator.events import StoredMessage
+from remediation_orchestrator.cli.chaos import say_how_again
+from remediation_orchestrator.events import DecisionFrame, StoredMessage, encode
+from remediation_orchestrator.events.codec import Attributes, join_frame
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.witness import witness_of
-from remediation_orchestrator.simulation.chaos.account import Tally, overlapping
+from remediation_orchestrator.simulation.chaos.account import Account, Bad, Tally, overlapping
+from remediation_orchestrator.simulation.chaos.archives import differs, path
 from remediation_orchestrator.simulation.chaos.bursts import PIECES, is_thrown
 from remediation_orchestrator.simulation.chaos.catalog import Line, read_diary, write_catalog
 from remediation_orchestrator.simulation.chaos.faults import ALWAYS, Family, plan
+from remediation_orchestrator.simulation.chaos.rounds import Round
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -101,3 +105,53 @@ def test_equal_folds_testify_alike_and_a_forgetful_one_is_found() -> None:
     assert one.differs_in(other) == []
     folds[1].view.unjudged.clear()
     assert one.differs_in(witness_of(folds[1])) == ["unjudged"]
+
+
+def stored(*sequences: int) -> list[StoredMessage]:
+    """Records of a log."""
+    return [StoredMessage(one, EPOCH, "ro.main.signal.test", bare()) for one in sequences]
+
+
+def test_segments_lead_to_a_log_only_where_each_goes_on_from_the_one_before() -> None:
+    """Others may lie there, of archives that were refused or killed."""
+    first, second, other = Path("first"), Path("second"), Path("other")
+    spans = {1: [(9, other), (4, first)], 5: [(7, second)]}
+    assert path(spans, 1, 8) == [first, second]
+    assert path(spans, 1, 10) == [other]
+    assert path(spans, 8, 8) == []
+    assert path(spans, 1, 6) is None
+
+
+def test_records_that_are_kept_nowhere_or_otherwise_are_found() -> None:
+    """By their sequences; what came after the look is nobody's fault."""
+    assert differs(stored(1, 2, 3, 4), stored(1, 2, 3)) == []
+    assert differs(stored(1, 3), stored(1, 2, 3)) == [
+        "1 records are neither in the log nor in a segment, first [2]"
+    ]
+    other = [*stored(1, 2), StoredMessage(3, EPOCH, "ro.main.signal.other", bare())]
+    assert differs(other, stored(1, 2, 3)) == ["1 records are not what they were, first [3]"]
+
+
+def test_a_frame_that_only_a_bad_store_has_is_found(tmp_path: Path) -> None:
+    """Junk on the decision subject is no frame, and what the good log has as well was stored before."""
+    head = DecisionFrame(as_of=1, read=1, orchestrator="o", previous="", not_after=EPOCH)
+    attributes = Attributes(id="1", source="/test", time=EPOCH)
+    frame = join_frame([encode(head, attributes)])
+    account = Account(tmp_path / "diary")
+    account.messages += [*stored(1), StoredMessage(2, EPOCH, "ro.main.decision", frame), *stored(3, 4)]
+    bad = [
+        *account.messages[:2],
+        *(StoredMessage(n, EPOCH, "ro.main.decision", b) for n, b in ((3, b"{"), (5, frame))),
+    ]
+    assert account.differs_from(bad) == Bad(missing=1, frames=[5])
+
+
+def test_a_broken_promise_is_named_and_can_be_seen_again(tmp_path: Path) -> None:
+    """By the same strikes, and by the log as it was."""
+    tally = Tally(accepted=1, run_twice=2)
+    assert tally.broken == ["no command is run twice"]
+    say_how_again(tmp_path, 3, 7, 2.0, ("kills", "clock"), [Round(3, 1.0, tally, {}, ["wfe-1 began twice"])])
+    told = (tmp_path / "again").read_text()
+    assert told.startswith("ro chaos --rounds 3 --seed 7 --seconds 2 --faults kills --faults clock  #")
+    assert f"ro audit --log {tmp_path}/log.jsonl" in told
+    assert told.endswith("round 3: wfe-1 began twice\n")
