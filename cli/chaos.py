@@ -50,11 +50,13 @@ def verb(count: int, seed: int, seconds: float, families: tuple[str, ...], as_js
     It starts a broker, two orchestrators and two executors of its own in a temporary folder, and ends them."""
     home = Path(tempfile.mkdtemp(prefix="ro-chaos-"))
     lived: list[Round] = []
+    is_over = False
     try:
         coming = rounds(home, count, seed, seconds, [Family(one) for one in families or Family])
         run(_live(coming, count, as_json, lived))
-    except asyncio.CancelledError:
-        raise RefusedError("ended from outside") from None
+        is_over = True
+    except asyncio.CancelledError:  # Ended from outside: what was lived until then is told all the same.
+        pass
     finally:
         broken = [one.number for one in lived if not one.tally.is_clean]
         if broken:
@@ -62,6 +64,8 @@ def verb(count: int, seed: int, seconds: float, families: tuple[str, ...], as_js
         else:
             shutil.rmtree(home, ignore_errors=True)
     total = _conclude(lived, as_json=as_json)
+    if not is_over and not broken:
+        raise RefusedError(f"ended from outside after {len(lived)} of {count} rounds, with no promise broken")
     if broken:
         promises = "; ".join(total.broken)
         raise RefusedError(
