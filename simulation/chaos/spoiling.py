@@ -58,6 +58,9 @@ class Spoiling:
                 self._sizes = [one.said.stat().st_size for one in self._cell.orchestrators]
                 with self._spoilt(planned):
                     read = await self._live(planned)
+                    if read and not self._account.differs_from(read).missing:
+                        for one in self._cell.orchestrators:  # It was whole, and the one to come is older than it.
+                            one.end()
                 if read:
                     self._found.append((planned.strike, read, self._is_said()))
         return False
