@@ -131,6 +131,9 @@ class Deliveries:
         self._offered = 0
         self._ready: list[tuple[int, int]] = []
         self._given: dict[int, int] = {}
+        self._holder: dict[int, Actor] = {}
+        self._takers: list[Actor] = []
+        self._repeated: set[tuple[int, int]] = set()
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self.told: list[Callable[[StoredMessage], None]] = []
         """Who is told of every command at once, instead of taking it."""
@@ -150,20 +153,29 @@ class Deliveries:
 
     async def take(self, actor: Actor) -> Delivery:
         """Take the next delivery, when there is one and the gate says so."""
+        if actor not in self._takers:
+            self._takers.append(actor)
 
         def waits() -> bool:
-            return bool(self._pending())
+            return bool(self._pending()) and not self._is_for_another(actor)
 
         await self.gate.call(actor, Kind.PULL, self._kind, possible=waits, seen=lambda: self._ready[0])
         sequence, number = self._ready.pop(0)
-        self._given[sequence] = number
+        self._given[sequence], self._holder[sequence] = number, actor
         self._wait(sequence)
         return Delivery(self, self._cell.messages[sequence - 1], number, actor)
+
+    def _is_for_another(self, actor: Actor) -> bool:
+        """Whether a repetition has somebody else to go to than who has the command: he would know it again."""
+        others = [one for one in self._takers if one is not actor and not one.dead]
+        return bool(others) and self._ready[0] in self._repeated and self._holder[self._ready[0][0]] is actor
 
     def repeat(self) -> None:
         """Deliver what was given out last once more, although it may be at work."""
         sequence = max(self._given)
-        self._ready.append((sequence, self._given[sequence] + 1))
+        again = (sequence, self._given[sequence] + 1)
+        self._repeated.add(again)
+        self._ready.append(again)
 
     @property
     def has_given(self) -> bool:
