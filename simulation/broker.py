@@ -12,7 +12,7 @@ from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.executor.lease import DeliveryError
 
-from .clock import ProcessClock, broker_now, passed
+from .clock import ProcessClock, WallClock, passed
 from .diary import Diary
 from .faults import Fault, Faults
 from .line import CELL, Line, Odds, Process
@@ -26,7 +26,8 @@ class Broker:
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
         self.diary = Diary()
-        self.cell = MemoryCell(CELL, broker_now)
+        self.clock = WallClock()
+        self.cell = MemoryCell(CELL, self.clock.now)
         self.workflows = Consumer(self, "workflow")
         self.analyses = Consumer(self, "analyze")
         self.cancels: list[Callable[[StoredMessage], None]] = []
@@ -48,6 +49,7 @@ class Broker:
         while True:
             await self.cell.beyond(sequence)
             for message in self.cell.messages[sequence:]:
+                self.diary.stored_at[message.sequence] = passed()
                 self._deliver(message)
             sequence = len(self.cell.messages)
 

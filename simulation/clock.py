@@ -137,6 +137,17 @@ def date(seconds: float) -> datetime:
     return MIDNIGHT + timedelta(microseconds=int(seconds * 1_000_000))
 
 
+class WallClock:
+    """A machine's clock of the day: right, until somebody sets it."""
+
+    def __init__(self) -> None:
+        self.off = 0.0
+
+    def now(self) -> datetime:
+        """What it shows."""
+        return date(passed() + self.off)
+
+
 class SkewedClock:
     """One machine's monotonic clock: it runs a little fast or slow, and may leap."""
 

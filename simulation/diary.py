@@ -55,8 +55,12 @@ class Diary:
     """When each process was handed which record of the decision subject."""
     confirmed: dict[tuple[str, int], list[float]] = field(default_factory=lambda: defaultdict(list))
     """When each process asked for more time for which command, and was answered."""
-    sent: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
-    """By its subject, what its sender's clock showed at the least each time that it wanted a command stored."""
+    stored_at: dict[int, float] = field(default_factory=dict)
+    """When each message was stored, whatever its stamp says."""
+    sent: dict[str, list[tuple[datetime, float]]] = field(default_factory=lambda: defaultdict(list))
+    """By its subject, whenever somebody wanted a command stored: what its clock showed at the least, and when."""
+    steps: list[tuple[float, float]] = field(default_factory=list)
+    """When the broker's clock was set, and by how many seconds."""
     touches: list[Touch] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
 

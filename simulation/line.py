@@ -123,7 +123,7 @@ class Line(MemoryLog):
         is_decision = subject == DECISION
         self._deciding = self._deciding or is_decision
         if self._clock is not None and subject.startswith(RUN):
-            self._broker.diary.sent[subject].append(min(self._clock.right()))
+            self._broker.diary.sent[subject].append((min(self._clock.right()), passed()))
         if is_decision and self._clock is not None and payload not in self._broker.diary.tried:
             tried = Tried(self._process.name, passed(), self._clock.reckoning(), self._clock.right())
             self._broker.diary.tried[payload] = tried

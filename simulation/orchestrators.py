@@ -25,7 +25,8 @@ class OrchestratorProcess(Process):
     """One orchestrator, from its start to its death."""
 
     def __init__(self, name: str, broker: Broker, crashes: float, failed: Callable[[str], None]) -> None:
-        super().__init__(name)
+        slow = broker.faults.strikes(Fault.MACHINE_SLOW, 0.3)
+        super().__init__(name, broker.faults.chance(Fault.MACHINE_SLOW).choice((10.0, 30.0)) if slow else 1.0)
         self._broker = broker
         self._faults: Faults = broker.faults
         self._crashes = crashes

@@ -44,6 +44,18 @@ BAD = (
 )
 
 
+# What the broker stores where somebody names a subject of the log as the reply to a publish; and worse.
+JUNK = (b'{"stream":"RO_main","seq":7}', b"+OK", b"[", b'{"name":"x"}', b"")
+JUNK_ON = (
+    "decision",
+    "decision",
+    "command.workflow.wfe-{}",
+    "command.analyze.rr-{}",
+    "command.cancel.wfe-{}",
+    "execution.wfe-{}",
+)
+
+
 @dataclass(frozen=True)
 class Publication:
     """One message that somebody will publish: `at` is in seconds of the day."""
@@ -111,6 +123,16 @@ class Planner:
                     self._publish(over + 2.0 * flap + 2.0, _signal(problem, "resolved"))
         if self._faults.strikes(Fault.RECORD_BAD, 0.08):
             self._publish(at, self._dice.choice(BAD))
+        if self._faults.strikes(Fault.RECORD_JUNK, 0.08):
+            number = self._dice.randrange(1, 4 * len(self.plan) + 20)
+            where = self._dice.choice(JUNK_ON).format(number)
+            self.plan.append(Publication(at, f"ro.{CELL}.{where}", self._dice.choice(JUNK)))
+        if self._faults.strikes(Fault.SIGNAL_BURST, 0.01):
+            for _ in range(self._dice.randint(2, 6)):
+                batch = [self._dice.choice(self._problems) for _ in range(self._dice.choice((30, 100, 300)))]
+                self._publish(at, b"[" + b",".join(_signal(one, "firing") for one in batch) + b"]", len(batch))
+        if self._faults.strikes(Fault.GARBAGE, 0.02):
+            self._publish(at, b"[" + b",".join([b"1"] * self._dice.choice((20, 5_000, 20_000))) + b"]")
         if self._faults.strikes(Fault.EVENT_STRAY, 0.05):
             stray = WorkflowCompleted(ExecutionId(f"wfe-stray-{len(self.plan)}"))
             payload = encode(stray, Attributes(id=stray.execution, source="/stray", time=MIDNIGHT))

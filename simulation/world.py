@@ -27,6 +27,7 @@ from .orchestrators import OrchestratorProcess, fresh_fold
 from .sources import Accepted, Planner, Source
 
 HOUR = 3_600.0
+YEARS_SECONDS = 5 * 365 * 24 * HOUR
 
 
 @dataclass(frozen=True)
@@ -213,10 +214,27 @@ class World:
                 self.broker.diary.trouble("", "broker away", away)
                 await asyncio.sleep(away)
                 self.broker.up.set()
+            await self._set_clock()
             if self.faults.strikes(Fault.LOG_NEARLY_FULL, 0.3):
                 await self._limit(self.dice.uniform(1.03, 1.1))
             if self.faults.strikes(Fault.LOG_FULL, 0.2):
                 await self._limit(1.0)
+
+    async def _set_clock(self) -> None:
+        """Somebody sets the broker's clock, by seconds or hours; or it shows another year for a moment."""
+        faults = self.faults
+        if faults.strikes(Fault.BROKER_CLOCK_BACK, 0.3):
+            self._step(-faults.chance(Fault.BROKER_CLOCK_BACK).choice((2.0, 30.0, 900.0, 7_200.0)))
+        if faults.strikes(Fault.BROKER_CLOCK_AHEAD, 0.3):
+            self._step(faults.chance(Fault.BROKER_CLOCK_AHEAD).choice((2.0, 30.0, 900.0, 7_200.0)))
+        if faults.strikes(Fault.STAMP_OF_ANOTHER_YEAR, 0.2):
+            self._step(YEARS_SECONDS)
+            await self.broker.cell.beyond(len(self.broker.cell.messages))
+            self._step(-YEARS_SECONDS)
+
+    def _step(self, seconds: float) -> None:
+        self.broker.clock.off += seconds
+        self.broker.diary.steps.append((passed(), seconds))
 
     async def _limit(self, times: float) -> None:
         """Let the log be at its limit until somebody gives it room."""

@@ -30,6 +30,7 @@ CHECKERS: tuple[Checker, ...] = (
     leading.check_drained,
     log.check_nothing_accepted_is_lost,
     log.check_audit,
+    log.check_audit_sees_damage,
     log.check_growth,
 )
 

@@ -1,8 +1,9 @@
 """What runs: once, alone on its target, by a command, in time, and ended once. The diary says what really ran."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -12,26 +13,28 @@ from remediation_orchestrator.events import (
     CreateWorkflow,
     FailureReason,
     Proceed,
+    Recorded,
     RoutingDecided,
-    StoredMessage,
     Target,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowRevoked,
     WorkflowStarted,
+    decode,
 )
-from remediation_orchestrator.events.codec import attributes_of
+from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.simulation.broker import ACK_WAIT
-from remediation_orchestrator.simulation.clock import date
 from remediation_orchestrator.simulation.diary import Touch
+
+from .reading import sequence_of
 
 if TYPE_CHECKING:
     from remediation_orchestrator.simulation.world import Day
 
 # A round's moment is read a little before what it sends is on its way.
 SENDING = timedelta(seconds=1)
-# What two clocks may differ by within one run: one in two thousand of half an hour.
-DRIFT_SECONDS = 2.0
+# What the clocks of two machines may differ by, and one in two thousand of half an hour.
+DRIFT_SECONDS = 7.0
 # A script is asked to end, and killed five seconds later.
 KILL_SECONDS = 5.0
 
@@ -98,43 +101,47 @@ def check_every_run_was_commanded(day: "Day") -> Iterator[str]:
 
 def check_nothing_begins_too_late(day: "Day") -> Iterator[str]:
     """No command is sent, and no run begun, after its `start_before`; what runs has ended at its deadline."""
-    commands: dict[str, CreateWorkflow] = {}
-    under_way: dict[str, timedelta] = {}
+    limits: dict[str, tuple[float, float]] = {}
     for record in day.records:
-        if isinstance(record.event, CreateWorkflow):
-            command, sent = record.event, day.diary.sent[day.at(record).subject]
-            commands[command.execution] = command
-            under_way[command.execution] = _under_way(day.at(record))
-            if any(at > command.start_before + SENDING for at in sent):
-                yield f"{command.execution} is sent at {sent[-1]}, and was to begin before {command.start_before}"
+        match record.event:
+            case RoutingDecided(
+                execution=str(execution), start_before=datetime() as before, deadline=datetime() as end
+            ):
+                tried, now = day.diary.tried.get(day.at(record).payload), record.event.situation.now
+                if tried is not None:
+                    begun, ended = (before - now).total_seconds(), (end - now).total_seconds()
+                    limits[execution] = tried.at + begun, tried.at + ended
+            case CreateWorkflow(execution=execution, start_before=before):
+                sent = day.diary.sent[day.at(record).subject]
+                if any(shown > before + SENDING for shown, _ in sent):
+                    yield f"{execution} is sent at {sent[-1][0]}, and was to begin before {before}"
+                if sent and execution in limits:  # What is under way looks like clocks that differ.
+                    late = max(0.0, day.diary.stored_at[sequence_of(record)] - sent[-1][1])
+                    limits[execution] = limits[execution][0] + late, limits[execution][1] + late
+            case _:
+                pass
     for touch in day.diary.touches:
-        known = commands.get(touch.execution)
-        if known is None:
-            continue
-        late = under_way[touch.execution]
-        begun, ended = date(touch.begun) - late, date(touch.ended or touch.begun) - late
-        if begun > known.start_before + timedelta(seconds=DRIFT_SECONDS):
-            yield f"{touch.execution} begins at {begun}, and was to begin before {known.start_before}"
-        if ended > known.deadline + timedelta(seconds=DRIFT_SECONDS + KILL_SECONDS):
-            yield f"{touch.execution} ends at {ended}, and was to end at {known.deadline}"
-
-
-def _under_way(message: StoredMessage) -> timedelta:
-    """How long a command was under way: executors cannot tell it from clocks that differ, and allow for it."""
-    written = attributes_of(message.payload)
-    return max(timedelta(), message.recorded_at - written.time) if written is not None else timedelta()
+        if any(at < touch.begun for at, _ in day.diary.steps):
+            continue  # Time stands still where that clock was set back, and what it stamps is no measure.
+        begin, end_at = limits.get(touch.execution, (math.inf, math.inf))
+        if touch.begun > begin + DRIFT_SECONDS:
+            yield f"{touch.execution} begins at {touch.begun}, and was to begin before {begin}"
+        if touch.ended is not None and touch.ended > end_at + DRIFT_SECONDS + KILL_SECONDS:
+            yield f"{touch.execution} ends at {touch.ended}, and was to end at {end_at}"
 
 
 def check_ends_are_fenced(day: "Day") -> Iterator[str]:
     """A claim is the first record of its run or a revocation is, and every end expects the claim that it ends."""
     newest: dict[str, int] = {}
     told: set[str] = set()
-    for record in day.records:
-        if not isinstance(record.event, WorkflowStarted | WorkflowRevoked | WorkflowCompleted | WorkflowFailed):
+    for message in day.messages:
+        if parse(message.subject).family is not Family.EXECUTION:
             continue
-        message = day.at(record)
         before, newest[message.subject] = newest.get(message.subject, 0), message.sequence
-        if day.is_stray(message):
+        record = decode(message)[0]
+        if day.is_stray(message) or not isinstance(record, Recorded):
+            continue
+        if not isinstance(record.event, WorkflowStarted | WorkflowRevoked | WorkflowCompleted | WorkflowFailed):
             continue
         expected = (message.headers or {}).get(EXPECTED)
         what = f"{type(record.event).__name__} of {record.event.execution} at {message.sequence}"

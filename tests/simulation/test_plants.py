@@ -66,5 +66,5 @@ def test_a_day_sees_the_plants_of_the_sample() -> None:
     done = CliRunner().invoke(main, ["plant", "--layer", "days", "--days", "5", "--jobs", "2", "--json", *only])
     assert done.exit_code == 0, done.output
     seen = [json.loads(line) for line in done.output.splitlines()]
-    assert [one["plant"]["name"] for one in seen] == sorted(SAMPLE, key=SAMPLE.index)
+    assert {one["plant"]["name"] for one in seen} == set(SAMPLE)
     assert all("FAILED" in sight["how"] for one in seen for sight in one["sights"])
