@@ -25,9 +25,18 @@ from .topology import identity_of, stream_name
 class MemoryCell:
     """What the broker keeps of one cell. Every handle taken from it is a process of its own."""
 
-    def __init__(self, cell: CellName, now: Callable[[], datetime], *, max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        cell: CellName,
+        now: Callable[[], datetime],
+        *,
+        max_bytes: int | None = None,
+        lapses: Callable[[], datetime] | None = None,
+    ) -> None:
+        """By `now` messages are stamped, and by `lapses`, where it is another clock, the lease ends."""
         self.cell = cell
         self.now = now
+        self._lapses = lapses or now
         self.identity = identity_of(stream_name(cell), now().isoformat())
         self.records = Records()
         self._max_bytes = max_bytes
@@ -124,17 +133,17 @@ class MemoryCell:
         if self._holder is None:
             return Holding(Standing.FREE, since=self._given_back)
         holder, until = self._holder
-        return Holding(Standing.LAPSED, since=until) if until <= self.now() else Holding(Standing.HELD, holder)
+        return Holding(Standing.LAPSED, since=until) if until <= self._lapses() else Holding(Standing.HELD, holder)
 
     def hold(self, holder: str, ttl: timedelta | None) -> None:
         """Give the lease to a holder, or to nobody."""
-        self._holder = None if ttl is None else (holder, self.now() + ttl)
-        self._given_back = self.now() if ttl is None else None
+        self._holder = None if ttl is None else (holder, self._lapses() + ttl)
+        self._given_back = self._lapses() if ttl is None else None
         self._lease_news = _announce(self._lease_news)
 
     async def lease_news(self) -> None:
         """Return when the lease was written, or when it lapses."""
-        remaining = None if self._holder is None else (self._holder[1] - self.now()).total_seconds()
+        remaining = None if self._holder is None else (self._holder[1] - self._lapses()).total_seconds()
         if remaining is not None and remaining <= 0:
             remaining = None
         with contextlib.suppress(TimeoutError):

@@ -229,8 +229,10 @@ class World:
             self._step(faults.chance(Fault.BROKER_CLOCK_AHEAD).choice((2.0, 30.0, 900.0, 7_200.0)))
         if faults.strikes(Fault.STAMP_OF_ANOTHER_YEAR, 0.2):
             self._step(YEARS_SECONDS)
-            await self.broker.cell.beyond(len(self.broker.cell.messages))
-            self._step(-YEARS_SECONDS)
+            try:
+                await self.broker.cell.beyond(len(self.broker.cell.messages))
+            finally:
+                self._step(-YEARS_SECONDS)
 
     def _step(self, seconds: float) -> None:
         self.broker.clock.off += seconds
