@@ -36,8 +36,11 @@ class Watch:
         """Raise NotWholeError where something is missing, or LogError. `fold` has read it all, and is as it is."""
         if fold is not None:
             self.remember(fold)
-            if fold.broken is not None:
-                raise NotWholeError(f"the log of {self._log.cell} is not whole: {fold.broken}")
+            why = fold.broken
+            if fold.log not in ("", self._log.identity):
+                why = f"it is {self._log.identity}, and was led as {fold.log}: it is a copy of that one"
+            if why is not None:
+                raise NotWholeError(f"the log of {self._log.cell} is not whole: {why}")
         await check_whole(self._log, self._seen)
         if fold is not None:
             self.why, self._pause = None, LOOK_AGAIN * self._renew

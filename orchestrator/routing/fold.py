@@ -70,6 +70,8 @@ class Fold:
         """Why the log is not whole: a record is missing, or a frame's digest is not that of what came before."""
         self.version = ""
         """Of the newest orchestrator that was active."""
+        self.log = ""
+        """The identity of the log that was led last, as far as that was read."""
         self.unknown: str | None = None
         """A decision of a type that this version does not know: it must not become active."""
 
@@ -186,5 +188,5 @@ class Fold:
                 self.unknown = f"{record.unknown_type} at {record.position}"
             return
         if isinstance(record.event, OrchestratorStarted):
-            self.version = record.event.version
+            self.version, self.log = record.event.version, record.event.log
         fold_decision(self.view, record.event, record.position)  # type: ignore[arg-type]

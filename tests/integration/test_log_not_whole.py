@@ -260,3 +260,32 @@ async def test_a_loss_is_not_accepted_where_the_log_is_led_already(
     await delete(connection, log, 5)
     result = await ro("accept", "--nothing-runs", "--reason", "x", "--nats", server.url, "--cell", cell)
     assert (result.exit_code, "it has no record 5" in result.stderr) == (1, True), result.stderr
+
+
+async def test_a_copy_of_a_log_is_not_led(connection: Client, cell: CellName) -> None:
+    """The other one may be led, too; and where it is gone, what was behind the copy is gone with it."""
+    await lived(connection, cell)
+    stream = topology.stream_name(cell)
+    found = await api.stream_info(connection, stream)
+    assert found is not None
+    for here, there in ((f"COPY_{cell}", stream), (stream, f"COPY_{cell}")):
+        config = {"name": here, "storage": "file", "sources": [{"name": there}]}
+        await api.call(connection, f"STREAM.CREATE.{here}", config, api.StreamInfo)
+        async with asyncio.timeout(PATIENCE):
+            while (await stream_of(connection, here)).state.messages < found.state.messages:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await api.call(connection, f"STREAM.DELETE.{there}", {}, api.Done)
+        await topology.update_stream(connection, await stream_of(connection, here), {"sources": None})
+    subjects_ = {"subjects": found.config["subjects"], "discard": "new"}
+    await topology.update_stream(connection, await stream_of(connection, stream), subjects_)
+    marks = {"filter": topology.MARKS.subject(cell, "newest")}
+    await api.call(connection, f"STREAM.PURGE.{topology.MARKS.stream}", marks, api.Done)
+    async with standing(connection, cell, "o2") as service:
+        await until_refused(service, "it is a copy of that one")
+
+
+async def stream_of(connection: Client, stream: str) -> api.StreamInfo:
+    """What a stream is that is there."""
+    found = await api.stream_info(connection, stream)
+    assert found is not None
+    return found
