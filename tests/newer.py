@@ -19,8 +19,8 @@ def unknown(kind: str) -> bytes:
     )
 
 
-def frame(as_of: int, *more: bytes, version: str = NEWER) -> bytes:
+def frame(as_of: int, *more: bytes, version: str = NEWER, previous: str = "", log: str = "0123abcd") -> bytes:
     """The first frame of an orchestrator of another version."""
-    head = DecisionFrame(as_of=as_of, read=as_of, orchestrator="newer", previous="", not_after=AT)
-    started = OrchestratorStarted("newer", version, "0123abcd")
+    head = DecisionFrame(as_of=as_of, read=as_of, orchestrator="newer", previous=previous, not_after=AT)
+    started = OrchestratorStarted("newer", version, log)
     return join_frame([encode(head, ATTRIBUTES), encode(started, ATTRIBUTES), *more])

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from cell import folded
 from newer import NEWER, frame, unknown
 
 from remediation_orchestrator.bus.embedded import EmbeddedServer
@@ -34,6 +35,12 @@ def free_port() -> int:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
     return port
+
+
+async def first_frame(log: JetStreamLog, *more: bytes) -> bytes:
+    """The first frame of a newer version in this log, which says of all before it what is so."""
+    fold = await folded(log)
+    return frame(fold.read, *more, previous=fold.chain.previous(fold.read), log=log.identity)
 
 
 @asynccontextmanager
@@ -90,7 +97,7 @@ async def test_an_older_version_does_not_become_active_and_names_the_version_tha
     if kind == "fact":
         await log.append(subjects.signal(cell, "test"), unknown(unknown_type))
     more = [unknown(unknown_type)] if kind == "decision" else []
-    await log.append(subjects.decision(cell), frame(await log.last_sequence(), *more), expect=0)
+    await log.append(subjects.decision(cell), await first_frame(log, *more), expect=0)
     stored = await log.last_sequence()
     port = free_port()
     async with started(server, cell, "--health", str(port)) as process:
@@ -108,7 +115,7 @@ async def test_a_fact_of_an_unknown_type_does_not_stop_the_service(
     server: EmbeddedServer, cell: CellName, log: JetStreamLog
 ) -> None:
     """Nobody has taken it yet: it is answered, and the service is ready."""
-    await log.append(subjects.decision(cell), frame(0), expect=0)
+    await log.append(subjects.decision(cell), await first_frame(log), expect=0)
     await log.append(subjects.signal(cell, "test"), unknown("SignalSnoozed.v1"))
     port = free_port()
     async with started(server, cell, "--health", str(port)) as process:

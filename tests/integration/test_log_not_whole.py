@@ -272,7 +272,7 @@ async def test_a_copy_of_a_log_is_not_led(connection: Client, cell: CellName) ->
         config = {"name": here, "storage": "file", "sources": [{"name": there}]}
         await api.call(connection, f"STREAM.CREATE.{here}", config, api.StreamInfo)
         async with asyncio.timeout(PATIENCE):
-            while (await stream_of(connection, here)).state.messages < found.state.messages:  # noqa: ASYNC110
+            while (await stream_of(connection, here)).state.messages < found.state.messages:  # noqa: ASYNC110 - nobody sets an event
                 await asyncio.sleep(0.01)
         await api.call(connection, f"STREAM.DELETE.{there}", {}, api.Done)
         await topology.update_stream(connection, await stream_of(connection, here), {"sources": None})
