@@ -21,6 +21,7 @@ from nats.aio.client import Client
 
 from benchmarks import report, stage
 from benchmarks.live import fill
+from benchmarks.orchestrator import lead_what_was_poured
 from benchmarks.workload import fresh
 from remediation_orchestrator.bus import api, topology
 from remediation_orchestrator.bus.connection import connected
@@ -171,6 +172,7 @@ def _answers(one: object, signal: int) -> bool:
 
 async def lead(url: str, cell: str) -> None:
     """Lead a cell until the input closes, and say how it went."""
+    lead_what_was_poured()
     stopping, active = asyncio.Event(), asyncio.Event()
     connecting, began, busy = datetime.now(UTC), time.monotonic(), time.process_time()
     async with asyncio.TaskGroup() as tasks:
