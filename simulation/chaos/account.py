@@ -220,7 +220,8 @@ class Account:
     def differs_from(self, bad: list[StoredMessage]) -> "Bad":
         """Hold what was read of a store that was not ours against what the log is."""
         ours = {one.sequence: one for one in self.messages}
-        first, read = bad[0].sequence, {one.sequence for one in bad}
+        first = bad[0].sequence
+        there = {one.sequence: (one.subject, one.payload) for one in bad}
         self._started |= {run for one in bad for run in _claims(one)}  # Its executor could not know better.
         frames = [
             one
@@ -228,7 +229,11 @@ class Account:
             if one.subject == subjects.decision(DEFAULT_CELL) and one.payload != _payload(ours.get(one.sequence))
         ]
         return Bad(
-            missing=sum(1 for sequence in ours if sequence >= first and sequence not in read),
+            # By their bytes: where a log has lost its end, others stand at the same sequences soon.
+            missing=sum(
+                sequence >= first and there.get(sequence) != (one.subject, one.payload)
+                for sequence, one in ours.items()
+            ),
             frames=[one.sequence for one in frames if any(isinstance(each, Recorded) for each in decode(one))],
         )
 

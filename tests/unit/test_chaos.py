@@ -143,7 +143,7 @@ def test_a_frame_that_only_a_bad_store_has_is_found(tmp_path: Path) -> None:
         *account.messages[:2],
         *(StoredMessage(n, EPOCH, "ro.main.decision", b) for n, b in ((3, b"{"), (5, frame))),
     ]
-    assert account.differs_from(bad) == Bad(missing=1, frames=[5])
+    assert account.differs_from(bad) == Bad(missing=2, frames=[5])
 
 
 def test_a_broken_promise_is_named_and_can_be_seen_again(tmp_path: Path) -> None:
@@ -155,3 +155,11 @@ def test_a_broken_promise_is_named_and_can_be_seen_again(tmp_path: Path) -> None
     assert told.startswith("ro chaos --rounds 3 --seed 7 --seconds 2 --faults kills --faults clock  #")
     assert f"ro audit --log {tmp_path}/log.jsonl" in told
     assert told.endswith("round 3: wfe-1 began twice\n")
+
+
+def test_a_lost_end_is_missed_although_others_stand_at_its_sequences(tmp_path: Path) -> None:
+    """A bad store goes on from where it was cut."""
+    account = Account(tmp_path / "diary")
+    account.messages += stored(1, 2, 3)
+    others = [StoredMessage(n, EPOCH, "ro.main.signal.bait", bare(target="bait")) for n in (2, 3, 4)]
+    assert account.differs_from([*stored(1), *others]) == Bad(missing=2, frames=[])
