@@ -127,7 +127,7 @@ class Planner:
             number = self._dice.randrange(1, 4 * len(self.plan) + 20)
             where = self._dice.choice(JUNK_ON).format(number)
             self.plan.append(Publication(at, f"ro.{CELL}.{where}", self._dice.choice(JUNK)))
-        if self._faults.strikes(Fault.SIGNAL_BURST, 0.01):
+        if self._faults.strikes(Fault.SIGNAL_BURST, 0.004):
             for _ in range(self._dice.randint(2, 6)):
                 batch = [self._dice.choice(self._problems) for _ in range(self._dice.choice((30, 100, 300)))]
                 self._publish(at, b"[" + b",".join(_signal(one, "firing") for one in batch) + b"]", len(batch))
