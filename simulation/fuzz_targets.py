@@ -203,7 +203,17 @@ async def _post(door: Door, case: Case) -> int:
     headers = [(b"host", b"door"), (b"content-type", kind), (b"content-length", str(len(body)).encode())]
     if body[:2] == GZIP:
         headers.append((b"content-encoding", b"gzip"))
-    scope = {"type": "http", "method": "POST", "path": case.subject, "headers": headers, "query_string": b""}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": case.subject,
+        "headers": headers,
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+        "server": ("door", 80),
+        "http_version": "1.1",
+    }
     sent: list[Any] = []
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -216,7 +226,7 @@ async def _post(door: Door, case: Case) -> int:
         sent.append(message)
 
     async with asyncio.timeout(HUNG_SECONDS):
-        await door(scope, receive, send)
+        await door.app(scope, receive, send)
     return int(sent[0]["status"]) if sent else 0
 
 
