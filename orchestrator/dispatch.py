@@ -107,22 +107,26 @@ class Dispatcher:
 
     async def _store_together(self, records: Sequence["_Record"]) -> None:
         async with self._batch:
+            now = self._now()  # Another batch may have taken long.
+            timely = [one for one in records if one.is_timely(now)]
+            if not timely:
+                return
             try:
-                await self._log.append_together([(one.subject, one.written(self._now())) for one in records])
+                await self._log.append_together([(one.subject, one.written(now)) for one in timely])
             except LogError as error:  # One by one is safe, whatever has become of the batch.
-                log.warning("not sent together", extra={"commands": len(records), "why": str(error)})
+                log.warning("not sent together", extra={"commands": len(timely), "why": str(error)})
             else:
                 return
-        await asyncio.gather(*(self._store(record) for record in records))
+        await asyncio.gather(*(self._store(record) for record in timely))
 
     async def _store(self, record: "_Record") -> None:
         """Store what is to be the first that counts on its subject, behind junk that may stand there.
 
         It takes as long as it takes, or until it is too late for it."""
         behind: int | None = 0
-        while behind is not None and (record.until is None or self._now() <= record.until):
+        while behind is not None and record.is_timely(now := self._now()):
             try:
-                await self._log.append(record.subject, record.written(self._now()), expect=behind)
+                await self._log.append(record.subject, record.written(now), expect=behind)
             except StaleWriteError:
                 behind = await self._junk_up_to(record.subject, behind)
             except LogError as error:
@@ -155,6 +159,10 @@ class _Record(Struct, frozen=True):
     subject: str
     written: Callable[[datetime], bytes]
     until: datetime | None = None
+
+    def is_timely(self, now: datetime) -> bool:
+        """Whether it may still be sent."""
+        return self.until is None or now <= self.until
 
 
 def _until(owed: Owed, kind: str) -> datetime | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cell import bare, events_of, findings, orchestrator, running, wait_for
@@ -14,6 +14,7 @@ from remediation_orchestrator.bus.memory import MemoryCell, MemoryLog, Moment
 from remediation_orchestrator.bus.port import EventLog, UnknownOutcomeError
 from remediation_orchestrator.bus.storing import BATCH
 from remediation_orchestrator.events import CellName, CreateWorkflow, StoredMessage, subjects
+from remediation_orchestrator.orchestrator.dispatch import Dispatcher, _Record
 from remediation_orchestrator.orchestrator.lead import PACE
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
@@ -84,3 +85,15 @@ async def test_after_a_batch_that_failed_every_command_is_in_the_log_once(moment
 
 def _creates(event: object) -> bool:
     return isinstance(event, CreateWorkflow)
+
+
+async def test_no_batch_asks_for_a_run_after_its_start_before() -> None:
+    """Where the batch before it took long: what has become too late meanwhile is not sent."""
+    now = datetime(2026, 11, 21, 10, tzinfo=UTC)
+    cell = MemoryCell(CellName("main"), lambda: now)
+    dispatcher = Dispatcher(cell.log(), "/test", lambda: now)
+    late = _Record("ro.main.command.workflow.wfe-1", lambda _now: b"late", now - timedelta(microseconds=1))
+    timely = _Record("ro.main.command.workflow.wfe-2", lambda _now: b"timely", now)
+    await dispatcher._store_together([late])
+    await dispatcher._store_together([late, timely])
+    assert [one.payload for one in cell.messages] == [b"timely"]
