@@ -62,11 +62,13 @@ class JetStreamLease:
         """How it stands with it now. Raises LogError, also where it had to be made again."""
         return (await self._read())[1]
 
-    async def acquire(self, holder: str) -> bool:
-        """Become the holder if nobody is, lapsed or not; True where `holder` has it now."""
+    async def acquire(self, holder: str, *, over: int | None = None) -> bool:
+        """Become the holder if nobody is, lapsed or not; True where `holder` has it now.
+
+        With `over` also where another holds it, as long as that is still this revision: of two one wins."""
         for _ in range(TRIES):
             revision, found = await self._read()
-            if found.holder not in (None, holder):
+            if found.holder not in (None, holder) and revision != over:
                 return False
             if await self._write(holder, revision):
                 return True
@@ -105,7 +107,9 @@ class JetStreamLease:
     async def _next_change(self, changes: AsyncGenerator[list[StoredMessage], None]) -> None:
         async for batch in changes:
             before = self._seen
-            held_by = [_holding(one.payload, one.headers or {}, one.recorded_at).holder for one in batch]
+            held_by = [
+                _holding(one.payload, one.headers or {}, one.recorded_at, one.sequence).holder for one in batch
+            ]
             self._seen = held_by[-1] if held_by else before
             if any(holder != before for holder in held_by):
                 return
@@ -124,7 +128,8 @@ class JetStreamLease:
             raise await self._made_again() from error
         if found is None:
             return 0, Holding(Standing.FREE)
-        return found.seq, _holding(found.data, parse_headers(found.hdrs) or {}, moment_of(found.time))
+        headers = parse_headers(found.hdrs) or {}
+        return found.seq, _holding(found.data, headers, moment_of(found.time), found.seq)
 
     async def _write(self, holder: str, revision: int) -> bool:
         """Put a holder, or nobody, in the place of the revision read; False where another was faster."""
@@ -149,13 +154,13 @@ class JetStreamLease:
         return LogUnreachableError("the bucket of leases was gone: it has been made again")
 
 
-def _holding(payload: bytes, headers: dict[str, str], at: datetime) -> Holding:
+def _holding(payload: bytes, headers: dict[str, str], at: datetime, revision: int) -> Holding:
     """What a revision says. One that is neither ours nor the server's marker says nothing."""
     if _MARKER in headers or EXPECTED not in headers:
-        return Holding(Standing.LAPSED, since=at)
+        return Holding(Standing.LAPSED, None, at, revision)
     if headers.get(_OPERATION) == _DELETED and not payload:
-        return Holding(Standing.FREE, since=at)
+        return Holding(Standing.FREE, None, at, revision)
     name = payload.decode(errors="replace")
     if _TTL not in headers or _NAME.fullmatch(name) is None:
-        return Holding(Standing.LAPSED, since=at)
-    return Holding(Standing.HELD, name, at)
+        return Holding(Standing.LAPSED, None, at, revision)
+    return Holding(Standing.HELD, name, at, revision)

@@ -25,18 +25,10 @@ from .topology import identity_of, stream_name
 class MemoryCell:
     """What the broker keeps of one cell. Every handle taken from it is a process of its own."""
 
-    def __init__(
-        self,
-        cell: CellName,
-        now: Callable[[], datetime],
-        *,
-        max_bytes: int | None = None,
-        lapses: Callable[[], datetime] | None = None,
-    ) -> None:
-        """By `now` messages are stamped, and by `lapses`, where it is another clock, the lease ends."""
+    def __init__(self, cell: CellName, now: Callable[[], datetime], *, max_bytes: int | None = None) -> None:
+        """By `now` messages are stamped, and the lease ends."""
         self.cell = cell
         self.now = now
-        self._lapses = lapses or now
         self.identity = identity_of(stream_name(cell), now().isoformat())
         self.records = Records()
         self._max_bytes = max_bytes
@@ -44,6 +36,7 @@ class MemoryCell:
         self._news = asyncio.Event()
         self._holder: tuple[str, datetime] | None = None
         self._given_back: datetime | None = None
+        self._revision = 0
         self._lease_news = asyncio.Event()
         self.snapshots, self.archive, self.marks = MemorySnapshots(), MemorySnapshots(), MemoryMarks()
 
@@ -131,19 +124,22 @@ class MemoryCell:
     def holding(self) -> Holding:
         """How it stands with the lease now."""
         if self._holder is None:
-            return Holding(Standing.FREE, since=self._given_back)
+            return Holding(Standing.FREE, None, self._given_back, self._revision)
         holder, until = self._holder
-        return Holding(Standing.LAPSED, since=until) if until <= self._lapses() else Holding(Standing.HELD, holder)
+        if until <= self.now():
+            return Holding(Standing.LAPSED, None, until, self._revision)
+        return Holding(Standing.HELD, holder, revision=self._revision)
 
     def hold(self, holder: str, ttl: timedelta | None) -> None:
         """Give the lease to a holder, or to nobody."""
-        self._holder = None if ttl is None else (holder, self._lapses() + ttl)
-        self._given_back = self._lapses() if ttl is None else None
+        self._holder = None if ttl is None else (holder, self.now() + ttl)
+        self._given_back = self.now() if ttl is None else None
+        self._revision += 1
         self._lease_news = _announce(self._lease_news)
 
     async def lease_news(self) -> None:
         """Return when the lease was written, or when it lapses."""
-        remaining = None if self._holder is None else (self._holder[1] - self._lapses()).total_seconds()
+        remaining = None if self._holder is None else (self._holder[1] - self.now()).total_seconds()
         if remaining is not None and remaining <= 0:
             remaining = None
         with contextlib.suppress(TimeoutError):
@@ -302,10 +298,11 @@ class MemoryLease(Handle):
         await self.strike(Moment.ASK, "")
         return self._store.holding()
 
-    async def acquire(self, holder: str) -> bool:
-        """Become the holder if nobody is, lapsed or not; True where `holder` has it now."""
+    async def acquire(self, holder: str, *, over: int | None = None) -> bool:
+        """Become the holder if nobody is, lapsed or not, or at this revision; True where `holder` has it now."""
         await self.strike(Moment.ASK, holder)
-        if self._store.holding().holder not in (None, holder):
+        found = self._store.holding()
+        if found.holder not in (None, holder) and found.revision != over:
             return False
         self._store.hold(holder, self._ttl)
         return True

@@ -202,6 +202,8 @@ class Holding(Struct, frozen=True):
     standing: Standing
     holder: str | None = None
     since: datetime | None = None
+    revision: int = 0
+    """Another with every change, also where a holder renews."""
 
 
 class Lease(Protocol):
@@ -210,8 +212,10 @@ class Lease(Protocol):
     async def look(self) -> Holding:
         """How it stands with it now. Raises LogError, also where it had to be made again."""
 
-    async def acquire(self, holder: str) -> bool:
-        """Become the holder if nobody is, lapsed or not; True where `holder` has it now."""
+    async def acquire(self, holder: str, *, over: int | None = None) -> bool:
+        """Become the holder if nobody is, lapsed or not; True where `holder` has it now.
+
+        With `over` also where another holds it, as long as that is still this revision: of two one wins."""
 
     async def renew(self, holder: str) -> bool:
         """Hold it for its time-to-live again; False where it was lost."""

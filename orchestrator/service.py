@@ -14,6 +14,7 @@ from msgspec import Struct
 from remediation_orchestrator.bus.port import (
     Clock,
     EventLog,
+    Holding,
     Lease,
     LogError,
     LogUnreachableError,
@@ -246,23 +247,27 @@ class Orchestrator:
         except LogError:
             self._succession.unanswered(asyncio.get_running_loop().time())
             return False
-        return free and await self._has_lease() and await self._at_tail()
+        return free is not None and await self._has_lease(free.revision) and await self._at_tail()
 
-    async def _is_free(self, asked: float) -> bool:
-        """Whether the lease may be taken: nobody has it, or whoever had it neither renews nor stores."""
+    async def _is_free(self, asked: float) -> Holding | None:
+        """The lease as it may be taken: nobody has it, or whoever had it neither renews nor stores."""
         holding = await self._lease.look()
         now = asyncio.get_running_loop().time()
+        self._succession.heard(self.fold.chain.head, now)
         if not self._succession.is_due(holding, asked, now):
-            return False
-        if holding.standing is not Standing.LAPSED:
-            return True
+            return None
+        if holding.standing is Standing.FREE or holding.holder == self._identity.name:
+            return holding
         newest = await self._log.last(subjects.decision(self._log.cell))
-        stamp = newest.recorded_at if newest is not None and head_of(newest) is not None else None
-        return self._succession.is_silent(holding, stamp, now)
+        frame, stamp = self.fold.chain.head, None
+        if newest is not None and head_of(newest) is not None:
+            frame, stamp = newest.sequence, newest.recorded_at
+        return holding if self._succession.is_silent(holding, frame, stamp, now) else None
 
-    async def _has_lease(self) -> bool:
+    async def _has_lease(self, over: int | None = None) -> bool:
+        """Become the holder; `over` is the revision at which it may be taken from another."""
         try:
-            return await self._lease.acquire(self._identity.name)
+            return await self._lease.acquire(self._identity.name, over=over)
         except LogError:
             return False
 

@@ -12,7 +12,7 @@ from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.executor.lease import DeliveryError
 
-from .clock import ProcessClock, WallClock, broker_now, passed
+from .clock import ProcessClock, WallClock, passed
 from .diary import Diary
 from .faults import Fault, Faults
 from .line import CELL, Line, Odds, Process
@@ -27,8 +27,7 @@ class Broker:
         self.faults = faults
         self.diary = Diary()
         self.clock = WallClock()
-        # A lease that a set clock keeps alive is a story of its own: here it lapses as time passes.
-        self.cell = MemoryCell(CELL, self.clock.now, lapses=broker_now)
+        self.cell = MemoryCell(CELL, self.clock.now)
         self.workflows = Consumer(self, "workflow")
         self.analyses = Consumer(self, "analyze")
         self.cancels: list[Callable[[StoredMessage], None]] = []

@@ -17,7 +17,7 @@ from .faults import Fault, Faults
 from .line import CELL, Odds, Process
 
 # Slower than in the world, where a second costs nothing: a day has 86,400 of them.
-PACE = Pace(renew=40.0, fill=60.0, snapshot=60, together=2)
+PACE = Pace(renew=30.0, fill=60.0, snapshot=60, together=2)
 TTL = timedelta(seconds=120)
 
 

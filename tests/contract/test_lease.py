@@ -128,3 +128,16 @@ async def test_renewing_keeps_it_beyond_its_time_to_live(make_lease: MakeLease) 
     assert not waiting.done()
     waiting.cancel()
     await asyncio.wait({waiting})
+
+
+async def test_what_is_held_can_be_taken_over_as_it_was_looked_at_and_by_one_alone(make_lease: MakeLease) -> None:
+    """Where the broker's clock was set back, nothing lapses: of two that have seen the same silence one wins."""
+    one, other, third = await make_lease(LONG), await make_lease(LONG), await make_lease(LONG)
+    assert await one.acquire("a")
+    seen = (await other.look()).revision
+    assert await one.renew("a")
+    assert not await other.acquire("b", over=seen), "it was renewed meanwhile"
+    seen = (await other.look()).revision
+    got = await asyncio.gather(other.acquire("b", over=seen), third.acquire("c", over=seen))
+    assert sorted(got) == [False, True]
+    assert not await one.renew("a")

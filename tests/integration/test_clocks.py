@@ -22,7 +22,9 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.orchestrator.audit import audit
 from remediation_orchestrator.orchestrator.findings import HARMLESS
+from remediation_orchestrator.orchestrator.lead import PACE
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
+from remediation_orchestrator.orchestrator.succession import STUCK
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 DECADE = timedelta(days=3_650)
@@ -67,6 +69,25 @@ async def test_a_broker_s_clock_that_steps_back_makes_no_signal_old() -> None:
         assert after.situation.now >= before.situation.now
         assert after.situation.occurred_at is not None
         assert after.situation.occurred_at >= before.situation.now
+    assert stepped.is_equal()
+
+
+async def test_a_dead_leader_is_replaced_where_the_broker_s_clock_keeps_its_lease() -> None:
+    """Renewed under a stamp of another year, it would be held until then."""
+    stepped = Stepped()
+    stepped.step = DECADE
+    async with running(stepped.service):
+        await stepped.signal("before")
+    assert await stepped.cell.lease().acquire("dead")
+    stepped.step = -SECOND * 3_600
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with running(
+        Orchestrator(stepped.log, stepped.cell.lease(), stepped.clock, Identity("o2", "test"))
+    ) as one:
+        assert one.active.is_set()
+        assert loop.time() - began >= STUCK * PACE.renew, "its holder has its time"
+        await stepped.signal("after")
     assert stepped.is_equal()
 
 

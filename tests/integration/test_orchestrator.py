@@ -1,6 +1,7 @@
 """The shell on the real server: decided once, whatever is stopped, killed or lost in between."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from cell import bare, events_of, findings, folded, orchestrator, running, tell, wait_for
@@ -8,6 +9,7 @@ from nats.aio.client import Client
 
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.lease import JetStreamLease
 from remediation_orchestrator.events import (
     CellName,
     CreateWorkflow,
@@ -105,6 +107,24 @@ async def test_a_second_orchestrator_stands_by_and_takes_over_at_once_after_a_cl
     started = [event for event in await events_of(log) if isinstance(event, OrchestratorStarted)]
     assert started[0].policy is not None
     assert all(event.policy is None for event in started[1:])
+
+
+async def test_a_lease_that_the_broker_keeps_for_a_dead_holder_is_taken(
+    connection: Client, log: JetStreamLog, cell: CellName
+) -> None:
+    """As where its clock was set back by an hour since; two stand by, and one of them has it."""
+    lease = await JetStreamLease.open(connection, cell, ttl=timedelta(minutes=59))
+    assert await lease.acquire("dead")
+    standbys = [await orchestrator(connection, cell, name) for name in ("o1", "o2")]
+    tasks = [asyncio.create_task(one.run()) for one in standbys]
+    async with asyncio.timeout(20):
+        await wait_for(log, lambda event: isinstance(event, OrchestratorStarted))
+        while await lease.holder() == "dead":
+            pass  # Each question is a turn around the broker.
+    for one in standbys:
+        one.stop()
+    await asyncio.gather(*tasks)
+    assert sum(isinstance(event, OrchestratorStarted) for event in await events_of(log)) <= 2
 
 
 async def test_defect_11_a_paused_orchestrator_is_fenced_when_it_wakes(
