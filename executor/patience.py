@@ -2,19 +2,24 @@
 
 FastStream asks again at once, and for ever, when a pull fails at once: while the broker is away that took a core
 and a log line for each try. A pull under this patience fails as slowly as one that finds nothing. Each question
-has an inbox of its own, so what arrives there was delivered after it was asked, however late it is looked at."""
+has an inbox of its own, so what arrives there was delivered after it was asked, however late it is looked at. And
+whatever anybody has published, the connection goes on reading."""
 
 import asyncio
 from collections.abc import Callable
 
 import msgspec
 import nats.errors
+from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from remediation_orchestrator.bus.api import API
+from remediation_orchestrator.bus.headers import TolerantClient
 from remediation_orchestrator.bus.topology import NANOSECONDS
+
+from .supervisor import instant
 
 # A lost connection is only seen by looking. A broker that is back waits no longer than this for its executor.
 LOOK_SECONDS = 0.1
@@ -32,18 +37,32 @@ class Asked(Msg):
     asked_at: float
 
 
-class PatientPull:
-    """A pull subscription in the place of the one that it wraps."""
+class PatientBroker(NatsBroker):
+    """FastStream's broker on a connection of ours, for it has no way to be given one."""
 
-    def __init__(
-        self,
-        subscription: JetStreamContext.PullSubscription,
-        connection: Client,
-        stream: str,
-        durable: str,
-        monotonic: Callable[[], float],
-    ) -> None:
-        self._subscription = subscription
+    async def _connect(self) -> Client:
+        connection = _PatientClient()
+        await connection.connect(**self._connection_kwargs)
+        self.config.connect(connection)
+        return connection
+
+
+class _PatientClient(TolerantClient):
+    def jetstream(self, **options: object) -> JetStreamContext:
+        return _PatientContext(self, **options)  # type: ignore[arg-type]  # As FastStream hands them on.
+
+
+class _PatientContext(JetStreamContext):
+    async def pull_subscribe(  # type: ignore[override]  # Of consumers that are there, as FastStream asks for it.
+        self, subject: str, durable: str, stream: str, **_options: object
+    ) -> "PatientPull":
+        return PatientPull(self._nc, stream, durable, instant)
+
+
+class PatientPull:
+    """A pull subscription, as FastStream uses one."""
+
+    def __init__(self, connection: Client, stream: str, durable: str, monotonic: Callable[[], float]) -> None:
         self._connection = connection
         self._subject = f"{API}.CONSUMER.MSG.NEXT.{stream}.{durable}"
         self._monotonic = monotonic
@@ -62,8 +81,7 @@ class PatientPull:
             raise nats.errors.TimeoutError from error
 
     async def unsubscribe(self) -> None:
-        """End the subscription."""
-        await self._subscription.unsubscribe()
+        """There is nothing to end: a question that is under way runs out by itself."""
 
     async def _ask(self, batch: int, seconds: float) -> Msg:
         """Ask for one message. Raises as fetch does, or the error of a refusal."""

@@ -32,7 +32,7 @@ from .consumers import ensure_consumer
 from .delivery import NatsDelivery
 from .folder import CatalogFolder
 from .lease import Lease, Pace, confirming
-from .patience import Asked, PatientPull
+from .patience import Asked, PatientBroker
 from .script import run_script
 from .supervisor import instant
 from .watchdog import Probe, watch_consumers, why_no_work
@@ -94,7 +94,6 @@ async def run_executor(
     stopping = asyncio.create_task(stop.wait())
     try:
         await broker.start()
-        _be_patient(broker, cell)
         if tell is not None:
             tell(partial(why_no_work, broker.connection, stream_name(cell), tuple(KINDS)))
         log.info("executor ready", extra={"executor": worker.executor, "cell": cell, "slots": settings.slots})
@@ -133,30 +132,26 @@ def surroundings(event_log: JetStreamLog, catalog: CatalogFolder) -> Surrounding
 class Confirming(BaseMiddleware[Any, Any]):
     """Confirms a delivery while its handler runs, and tells the handler how long it is surely its own."""
 
-    def __init__(
-        self, message: Msg, /, *, context: ContextRepo, broker: NatsBroker, pace: Pace, began_at: float
-    ) -> None:
+    def __init__(self, message: Msg, /, *, context: ContextRepo, broker: NatsBroker, pace: Pace) -> None:
         super().__init__(message, context=context)
         self._broker = broker
         self._pace = pace
-        self._began_at = began_at
 
     async def consume_scope(
         self, call_next: Callable[[StreamMessage[Msg]], Awaitable[Any]], msg: StreamMessage[Msg]
     ) -> Any:
         """Go on with the delivery and its lease in the context."""
         message = msg.raw_message
+        assert isinstance(message, Asked)  # Every question is ours.
         delivery = NatsDelivery(message, self._broker.connection, self._pace.answer_wait)
-        # FastStream's own first question, asked before ours take its place, was not before the executor began.
-        since = message.asked_at if isinstance(message, Asked) else self._began_at
-        async with confirming(delivery, self._pace, instant, since) as lease:
+        async with confirming(delivery, self._pace, instant, message.asked_at) as lease:
             with self.context.scope("delivery", delivery), self.context.scope("lease", lease):
                 return await call_next(msg)
 
 
 def make_broker(url: str, pace: Pace, grace: float) -> NatsBroker:
     """A broker that reconnects for ever, buffers nothing meanwhile and confirms what is being worked on."""
-    broker = NatsBroker(
+    broker = PatientBroker(
         url.split(","),
         name=EXECUTOR,
         max_reconnect_attempts=-1,
@@ -166,7 +161,7 @@ def make_broker(url: str, pace: Pace, grace: float) -> NatsBroker:
         logger=log,
         log_level=logging.DEBUG,
     )
-    broker.add_middleware(partial(Confirming, broker=broker, pace=pace, began_at=instant()))
+    broker.add_middleware(partial(Confirming, broker=broker, pace=pace))
     return broker
 
 
@@ -223,15 +218,6 @@ def _slot(broker: NatsBroker, cell: CellName, durable: str, pace: Pace) -> PullS
         ack_policy=AckPolicy.MANUAL,
         decoder=_as_it_is,
     )
-
-
-def _be_patient(broker: NatsBroker, cell: CellName) -> None:
-    """Let every slot rest while there is nobody to ask, and know since when it asks."""
-    for subscriber in broker.subscribers:
-        if isinstance(subscriber, PullStreamSubscriber) and subscriber.subscription is not None:
-            durable = subscriber.extra_options["durable"]
-            patient = PatientPull(subscriber.subscription, broker.connection, stream_name(cell), durable, instant)
-            subscriber.subscription = patient  # type: ignore[assignment]  # It is what FastStream asks of it.
 
 
 async def _as_it_is(message: StreamMessage[Any]) -> bytes:

@@ -70,8 +70,7 @@ class Slot:
 
     async def take(self) -> Asked:
         """Wait for a delivery, and leave it where it is."""
-        subscription = await self._connection.jetstream().pull_subscribe_bind(EXECUTOR, self._stream)
-        pull = PatientPull(subscription, self._connection, self._stream, EXECUTOR, instant)
+        pull = PatientPull(self._connection, self._stream, EXECUTOR, instant)
         async with asyncio.timeout(PATIENCE):
             while True:
                 with suppress(nats.errors.TimeoutError):

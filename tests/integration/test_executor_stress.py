@@ -233,8 +233,7 @@ async def pulling(url: str, cell: CellName) -> AsyncIterator[tuple[Client, Patie
     async with connected(url) as client:
         await JetStreamLog.ensure(client, cell)
         await ensure_consumer(client, cell, EXECUTOR, subjects.commands(cell, "workflow"), 30)
-        subscription = await client.jetstream().pull_subscribe_bind(EXECUTOR, f"RO_{cell}")
-        yield client, PatientPull(subscription, client, f"RO_{cell}", EXECUTOR, instant)
+        yield client, PatientPull(client, f"RO_{cell}", EXECUTOR, instant)
 
 
 async def tries_in(seconds: float, pull: PatientPull) -> int:

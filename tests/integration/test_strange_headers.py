@@ -1,15 +1,21 @@
 """Whatever stands in the headers or the subject of a message that anybody may publish: it is read."""
 
 import asyncio
-from contextlib import closing
+from pathlib import Path
 
-import msgspec
 import pytest
+from executors import cancel, create, executor, publish, reaches, script
 from nats.aio.client import Client
+from raw import publish_raw
 
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.events import CellName
+from remediation_orchestrator.events import (
+    CellName,
+    ExecutionId,
+    WorkflowCompleted,
+    WorkflowFailed,
+)
 
 BLOCKS = [
     b"NATS/1.0",
@@ -41,15 +47,27 @@ async def test_no_subject_stops_a_reader(server: EmbeddedServer, log: JetStreamL
     assert message.subject == f"ro.{cell}.signal.\N{REPLACEMENT CHARACTER}"
 
 
-async def publish_raw(server: EmbeddedServer, operation: bytes) -> None:
-    """Say something to the server that no client of ours would say, and wait until it has heard it."""
-    from urllib.parse import urlsplit
-
-    at = urlsplit(server.url)
-    reader, writer = await asyncio.open_connection(at.hostname, at.port)
-    with closing(writer):
-        greeting = {"verbose": False, "headers": True, "user": at.username, "pass": at.password}
-        writer.write(b"CONNECT " + msgspec.json.encode(greeting) + b"\r\n" + operation + b"PING\r\n")
-        async with asyncio.timeout(10):
-            while await reader.readline() != b"PONG\r\n":
-                pass
+async def test_no_headers_and_no_subject_stop_an_executor(
+    server: EmbeddedServer, log: JetStreamLog, tmp_path: Path
+) -> None:
+    """On the subjects of commands, cancels and executions: it runs, answers and cancels what comes behind them."""
+    script(tmp_path, "w", "true")
+    script(tmp_path, "long", "sleep 60")
+    subjects = [b"command.workflow", b"command.analyze", b"command.cancel", b"execution"]
+    async with executor(server.url, log.cell, tmp_path, slots=1) as process:
+        await publish(log, create(1, "w"))
+        assert (await reaches(log, 1, 2))[1] == WorkflowCompleted(ExecutionId("wfe-1"))
+        for family in subjects:
+            subject = b"ro.%b.%b" % (log.cell.encode(), family)
+            for number, block in enumerate(BLOCKS):
+                what = (subject, number, len(block), len(block) + 1, block)
+                await publish_raw(server, b"HPUB %b.junk-%d %d %d\r\n%bx\r\n" % what)
+            await publish_raw(server, b"PUB %b.\xff 1\r\nx\r\n" % subject)
+        await publish_raw(server, b"HPUB ro.%b.execution.wfe-2 8 9\r\nNATS/1.0x\r\n" % log.cell.encode())
+        await publish(log, create(2, "w"))
+        assert (await reaches(log, 2, 2))[1] == WorkflowCompleted(ExecutionId("wfe-2"))
+        await publish(log, create(3, "long"))
+        await reaches(log, 3, 1)
+        await publish(log, cancel(3))
+        assert isinstance((await reaches(log, 3, 2))[1], WorkflowFailed)
+        assert process.returncode is None
