@@ -16,11 +16,12 @@ ASKING_SECONDS = 6.0
 _EVERYWHERE = ("0.0.0.0", "::")
 
 
-class Readiness(Struct):
+class Readiness(Struct, omit_defaults=True):
     """What a service says of itself."""
 
     ready: bool
-    why: dict[str, str] = {}
+    why: dict[str, str]
+    remarks: dict[str, str] = {}
 
 
 @click.command("ready")
@@ -34,9 +35,13 @@ def verb(address: tuple[str, int] | None, as_json: bool) -> None:
     if as_json:
         json_line(found)
     if not found.ready:
-        raise RefusedError("; ".join(f"{service}: {why}" for service, why in found.why.items()) or "not ready")
+        raise RefusedError(_told(found.why) or "not ready")
     if not as_json:
-        line("ready")
+        line(f"ready; {_told(found.remarks)}" if found.remarks else "ready")
+
+
+def _told(services: dict[str, str]) -> str:
+    return "; ".join(f"{service}: {what}" for service, what in services.items())
 
 
 def _ask(host: str, port: int) -> Readiness:

@@ -97,7 +97,7 @@ async def run_orchestrator(
         if witness is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _testify, orchestrator, witness)
         if health is not None:
-            health.ask("orchestrator", orchestrator.why_not_ready)
+            health.ask("orchestrator", orchestrator.why_not_ready, lambda: orchestrator.clock.remark)
         telling = [asyncio.create_task(_stop_when(stopping, orchestrator))]
         if active is not None:
             telling.append(asyncio.create_task(_pass_on(orchestrator.active, active)))

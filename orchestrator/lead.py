@@ -6,7 +6,7 @@ keeps the event loop for long: between two short pieces of work everybody has a 
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -24,6 +24,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import join_frame, source
 
 from .breath import Breath
+from .clocks import CLOCKS_DIFFER_MAX
 from .dispatch import Dispatcher
 from .frames import STORED_MAX, batches, decision_attributes, head_of
 from .guard import Guard
@@ -38,8 +39,6 @@ log = logging.getLogger(__name__)
 Judgements = Iterator[tuple[Decision, ...] | ExecutionId]
 
 ROUND_MESSAGES_MAX = 1_000
-# Beyond what machines whose clocks are kept differ by, and within what nobody waits for in vain.
-CLOCKS_DIFFER_MAX = timedelta(seconds=5)
 # What waits to be judged before no more is folded: a fifth of a second's work, and about what a frame holds.
 ROUND_RECORDS_MAX = 4_000
 # What is taken at a time of what has been read: thirty of the largest facts.

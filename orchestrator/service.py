@@ -24,6 +24,7 @@ from remediation_orchestrator.bus.port import (
 from remediation_orchestrator.events import OrchestratorStarted, subjects
 
 from .breath import SLICE_SECONDS
+from .clocks import ComparedClock
 from .frames import head_of
 from .inbox import Inbox
 from .lead import PACE, FencedError, Leader, Pace
@@ -61,7 +62,7 @@ class Orchestrator:
     ) -> None:
         self._log = log
         self._lease = lease
-        self._clock = clock
+        self.clock = ComparedClock(clock)
         self._identity = identity
         self._policy = policy
         self._pace = pace
@@ -253,6 +254,7 @@ class Orchestrator:
         """The lease as it may be taken: nobody has it, or whoever had it neither renews nor stores."""
         holding = await self._lease.look()
         now = asyncio.get_running_loop().time()
+        self.clock.looked(holding, now)
         self._succession.heard(self.fold.chain.head, now)
         if not self._succession.is_due(holding, asked, now):
             return None
@@ -297,7 +299,7 @@ class Orchestrator:
     async def _lead(self) -> None:
         gc.freeze()  # The tables are for good: to walk over them would cost more the more is known.
         keeper = Keeper(self._log.snapshots, self._begun_at, self._pace.snapshot)
-        leader = Leader(self._log, self._clock, self.fold, self.inbox, self._identity.name, self._pace, keeper)
+        leader = Leader(self._log, self.clock, self.fold, self.inbox, self._identity.name, self._pace, keeper)
         self._leader = leader
         guard = self._watch.guard(self.fold, leader.resign)
         keeping = [asyncio.create_task(self._keep_lease(leader)), asyncio.create_task(guard)]

@@ -14,6 +14,8 @@ from starlette.routing import Route
 
 Probe = Callable[[], Awaitable[str | None]]
 """Says in one line why a service is not ready; None where it is."""
+Remark = Callable[[], str | None]
+"""Says in one line what should be known of a service, ready or not; None where there is nothing."""
 
 # Shorter than what those who ask usually wait for.
 ANSWER_SECONDS = 4.0
@@ -30,15 +32,23 @@ class Health:
 
     def __init__(self, *services: str) -> None:
         self._probes: dict[str, Probe | None] = dict.fromkeys(services)
+        self._remarks: dict[str, Remark] = {}
 
     @property
     def services(self) -> list[str]:
         """Their names."""
         return list(self._probes)
 
-    def ask(self, service: str, probe: Probe) -> None:
+    def ask(self, service: str, probe: Probe, remark: Remark | None = None) -> None:
         """From now on ask this service so."""
         self._probes[service] = probe
+        if remark is not None:
+            self._remarks[service] = remark
+
+    @property
+    def remarks(self) -> dict[str, str]:
+        """What should be known of the services, ready or not."""
+        return {service: said for service, remark in self._remarks.items() if (said := remark()) is not None}
 
     async def why_not_ready(self) -> dict[str, str]:
         """The services that are not ready, and why."""
@@ -67,7 +77,8 @@ def pages(health: Health, registry: CollectorRegistry | None = None) -> list[Rou
 
     async def answer_ready(_: Request) -> Response:
         why = await health.why_not_ready()
-        return _json(503 if why else 200, {"ready": not why, "why": why})
+        said = {"ready": not why, "why": why} | ({"remarks": health.remarks} if health.remarks else {})
+        return _json(503 if why else 200, said)
 
     async def answer_metrics(_: Request) -> Response:
         why = await health.why_not_ready()

@@ -88,6 +88,9 @@ async def test_a_dead_leader_is_replaced_where_the_broker_s_clock_keeps_its_leas
         assert one.active.is_set()
         assert loop.time() - began >= STUCK * PACE.renew, "its holder has its time"
         await stepped.signal("after")
+        await stepped.signal("when that was read back")
+        assert one.clock.remark is not None
+        assert await one.why_not_ready() is None, "nobody is sent elsewhere by it"
     assert stepped.is_equal()
 
 

@@ -94,6 +94,18 @@ async def test_a_service_that_does_not_answer_is_not_ready(
     assert (status, page["why"]) == (503, {"executor": "the broker does not answer"})
 
 
+async def test_ro_ready_says_what_should_be_known_and_stays_ready(address: tuple[str, int]) -> None:
+    """A remark is no reason to send work elsewhere."""
+    health = Health("orchestrator")
+    health.ask("orchestrator", fine, lambda: "clocks differ")
+    async with answering(health, address):
+        said_so = {"ready": True, "why": {}, "remarks": {"orchestrator": "clocks differ"}}
+        assert await get(address, "/readyz") == (200, said_so)
+        command = ["ready", "--health", str(address[1])]
+        result = await asyncio.to_thread(CliRunner().invoke, main, command)
+        assert (result.exit_code, result.output.strip()) == (0, "ready; orchestrator: clocks differ")
+
+
 @pytest.mark.parametrize(
     "request_", [b"", b"\r\n\r\n", b"GET /readyz", b"\x00" * 100_000, b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n"]
 )
