@@ -160,10 +160,10 @@ class Leader:
 
     async def _take(self) -> None:
         """Take what has been read, once all is folded that was taken before: what waits is bounded."""
-        taken = 0
-        while not self._fold.facts or taken:
-            message = self._inbox.next() if taken < ROUND_BYTES_MAX else None
-            if message is None or len(self._fold.facts) >= ROUND_MESSAGES_MAX:
+        taken, facts = 0, self._fold.facts
+        while (taken or not facts) and taken < ROUND_BYTES_MAX and len(facts) < ROUND_MESSAGES_MAX:
+            message = self._inbox.next()
+            if message is None:
                 break
             self._take_one(message)
             taken += len(message.payload) + 1

@@ -27,7 +27,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import join_frame
 from remediation_orchestrator.orchestrator.guard import FULL, Guard
 from remediation_orchestrator.orchestrator.inbox import INBOX_BYTES_MAX, Inbox
-from remediation_orchestrator.orchestrator.lead import ROUND_RECORDS_MAX, STORED_MAX
+from remediation_orchestrator.orchestrator.lead import ROUND_MESSAGES_MAX, ROUND_RECORDS_MAX, STORED_MAX
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
 MAIN = CellName("main")
@@ -72,6 +72,18 @@ async def test_rounds_are_bounded_by_records_and_others_have_their_turns() -> No
     assert sum(verdicts) == 40 * 500
     assert max(verdicts) < ROUND_RECORDS_MAX + 500 <= STORED_MAX + 500
     assert turns > 2 * len(frames)
+
+
+async def test_nothing_is_lost_between_two_rounds_that_are_full() -> None:
+    """Thousands of single signals at once: each has its verdict, however many rounds they take."""
+    cell, signals = MemoryCell(MAIN, lambda: datetime.now(UTC)), 3 * ROUND_MESSAGES_MAX + 1
+    log = cell.log()
+    service = Orchestrator(log, cell.lease(), BrokerClock(datetime.now(UTC)), Identity("o1", "test"))
+    async with running(service):
+        for _ in range(signals):
+            cell.store(SIGNALS, bare(), None, None)
+        await decided(log, signals, RoutingDecided)
+        assert service.fold.broken is None
 
 
 async def test_a_burst_replaces_nobody(
