@@ -150,7 +150,7 @@ def become(job: Job, output: int, failed: int, supervisor: int) -> NoReturn:
 class Run:
     """One program that runs: what it printed last, how it ended, and why it was killed, if it was."""
 
-    def __init__(self, job: Job, output: int, commands: bytes) -> None:
+    def __init__(self, job: Job, output: int) -> None:
         self.job = job
         self.confirmed = job.confirmed
         self.output = output
@@ -158,7 +158,7 @@ class Run:
         self.why: str | None = None
         self.status: int | None = None
         self.kill_at: float | None = None
-        self.commands = commands
+        self.commands = b""
         self.child = 0
         self.ended_at = 0.0
         self.left: list[str] = []
@@ -206,13 +206,17 @@ class Run:
     def read_commands(self) -> bool:
         """Take the executor's lines; return False where the pipe was closed."""
         read = os.read(0, CHUNK)
-        *lines, self.commands = (self.commands + read).split(b"\n")
+        self.take(read)
+        return bool(read)
+
+    def take(self, said: bytes) -> None:
+        """Do what whole lines ask for; what came with the job itself is no later than what comes now."""
+        *lines, self.commands = (self.commands + said).split(b"\n")
         for line in lines:
             if line[:1] == b"c" and not self.is_unconfirmed():
                 self.confirmed = max(self.confirmed, float(line[1:]))
             elif line[:1] == b"k":
                 self.end("cancelled")
-        return bool(read)
 
     def is_unconfirmed(self) -> bool:
         """Whether somebody else may have been given this claim. A late confirmation does not give it back."""
@@ -238,8 +242,8 @@ class Run:
             self.signal_all(signal.SIGCONT)
 
     def signal_all(self, number: int) -> None:
-        """Signal the program's group, and whoever left it."""
-        if self.status is None:
+        """Signal the program's group, and whoever left it; before it has begun there is nobody."""
+        if self.child and self.status is None:
             quietly(os.killpg, self.child, number)
         for process in descendants():
             quietly(os.kill, process, number)
@@ -288,9 +292,12 @@ def report(**what: str | int | bool | list[str] | None) -> None:
 def supervise(job: Job, commands: bytes) -> None:
     """Run the program and report how it ended."""
     output, program_output = os.pipe()
-    run = Run(job, output, commands)
+    run = Run(job, output)
+    run.take(commands)
     if run.is_unconfirmed():
-        return report(why="unconfirmed", began=False)
+        run.end("unconfirmed")
+    if run.why is not None:
+        return report(why=run.why, began=False)
     try:
         run.child = spawn(job, program_output)
     except OSError as error:
