@@ -50,7 +50,7 @@ async def _audit(source: Source, snapshots: bool, as_json: bool) -> int:
                     if comparison.begins <= message.sequence <= comparison.head.sequence:
                         telling.take(_compare(comparison, auditor, message))
         telling.take(auditor.end())
-        telling.take(_segments(source.files, auditor))
+        telling.take(segment_findings(source.files, auditor))
         if auditor.newer is not None:
             raise BadInputError(auditor.newer)
         telling.sum_up(log.cell, auditor, comparisons, origin)
@@ -68,12 +68,14 @@ async def _comparisons(source: Source, log: ReadableLog) -> AsyncIterator[Compar
             raise BadInputError(f"a snapshot cannot be read: {error}") from error
 
 
-def _segments(files: Sequence[Path], auditor: Auditor) -> Iterator[Finding]:
+def segment_findings(files: Sequence[Path], auditor: Auditor) -> Iterator[Finding]:
     """Segments that are not what the chain says was archived."""
-    archived = {one.through: one for one in auditor.archived}
-    for path in files if archived else ():
+    named: dict[int, set[str]] = {}
+    for one in auditor.archived:  # Of two archives at once each may be named, and one of them kept.
+        named.setdefault(one.through, set()).add(one.segment)
+    for path in files if named else ():
         last, digest = segment_digest(path)
-        if last in archived and archived[last].segment != digest:
+        if digest not in named.get(last, {digest}):
             yield Finding(position(last), Drift.ARCHIVE, f"{path} is not the segment that the chain names")
 
 

@@ -115,6 +115,8 @@ class Segment:
         """Yield the segment as it is exported, a line a message."""
         fold = Fold()
         await from_beginning(fold, self._log)
+        if fold.read + 1 != self._cut.first:  # Another has archived meanwhile, be it up to this very cut.
+            raise NotWholeError(f"it has no record {self._cut.first} any more: another has archived meanwhile")
         async for message in self._log.read(self._cut.first):
             fold.take(message)
             if message.sequence <= self._cut.through:

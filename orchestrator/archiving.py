@@ -89,14 +89,23 @@ class Archiver:
         cut, base = written.cut, written.base
         recorded = await find_record(self._log, cut.frame, written.segment, base.digest)
         if recorded is None:
+            await self._check_unchanged(kept)
             recorded = await self._ask(ArchiveRequested(cut.through, written.segment, base.digest))
         try:
             await self._log.archive.save(base.parts, base.its_head, after=b"" if kept is None else kept.head)
         except StaleWriteError as error:
-            what = "another has archived meanwhile: nothing was taken away"
-            raise NotArchivedError(f"{what}, and {self._path} holds nothing that is not elsewhere") from error
+            raise self._overtaken() from error
         await self._log.purge(cut.through + 1)
         return Archived(cut.first, cut.through, cut.frame, written.segment, recorded, finished=there)
+
+    async def _check_unchanged(self, kept: Base | None) -> None:
+        """Raise NotArchivedError where another has archived since: of what is gone already nothing is told."""
+        if await self._log.archive.head() != (None if kept is None else kept.head):
+            raise self._overtaken()
+
+    def _overtaken(self) -> NotArchivedError:
+        what = "another has archived meanwhile: nothing was taken away"
+        return NotArchivedError(f"{what}, and {self._path} holds nothing that is not elsewhere")
 
     async def _finish(self, kept: Base, cut: Cut) -> Archived:
         """The last step of another archive, whose file nobody may have: so its records are written once more."""

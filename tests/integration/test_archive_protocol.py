@@ -35,9 +35,11 @@ from remediation_orchestrator.events import (
     LogArchived,
     PhaseChanged,
     Position,
+    Recorded,
     RemediationCancelled,
     RemediationId,
     StoredMessage,
+    decode,
     encode,
     subjects,
 )
@@ -326,6 +328,40 @@ async def test_of_two_archives_each_between_any_two_steps_of_the_other_nothing_i
         await ended(service, task)
         assert await place.log.first_sequence() > 1
         await check(place, good, folder)
+
+    await in_groups([partial(overtaken, at) for at in range(steps)])
+
+
+async def test_an_archive_that_finds_its_segment_gone_publishes_nothing(
+    make_place: MakePlace, tmp_path: Path
+) -> None:
+    """Another takes the very same segment between any two of its steps: the chain names that one, and no other."""
+    place, service, task = await begun(make_place, tmp_path / "whole", earlier=False)
+    steps = await steps_of(place, tmp_path / "whole" / "a.jsonl")
+    await ended(service, task)
+
+    async def overtaken(at: int) -> None:
+        folder = tmp_path / str(at)
+        place, service, task = await begun(make_place, folder, earlier=False)
+        numbers = count()
+
+        async def other(_what: str) -> None:
+            if next(numbers) == at:
+                with suppress(NotArchivedError):
+                    await place.archive(folder / "b.jsonl")
+
+        with suppress(NotArchivedError):
+            await place.archive(folder / "a.jsonl", other)
+        await ended(service, task)
+        written = {segment_of(path)[1:] for path in (folder / "a.jsonl", folder / "b.jsonl") if path.exists()}
+        told = [
+            record.event
+            async for message in place.log.read(await place.log.first_sequence())
+            for record in decode(message)
+            if isinstance(record, Recorded) and isinstance(record.event, ArchiveRequested)
+        ]
+        assert {(one.through, one.segment) for one in told} <= written, f"at step {at}"
+        assert await place.log.first_sequence() > 1
 
     await in_groups([partial(overtaken, at) for at in range(steps)])
 
