@@ -22,7 +22,7 @@ def parse(block: bytes) -> dict[str, str] | None:
         name, colon, value = line.partition(b":")
         name = name.strip()
         if colon and name.isascii() and not any(one in name for one in b" \t\r\n\v\f"):
-            found[name.decode()] = _text(value)
+            found[name.decode()] = value.strip().decode(errors="surrogateescape")  # The very bytes count.
     return found or None
 
 

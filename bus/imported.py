@@ -13,7 +13,8 @@ from remediation_orchestrator.events import StoredMessage
 RECORDED_AT = "Ro-Recorded-At"
 HEADERS = "Ro-Headers"
 
-_headers = msgspec.json.Decoder(dict[str, str])
+_headers = msgspec.json.Decoder(dict[str, bytes])
+"""By their bytes, which need not be text; msgspec writes bytes as base64."""
 
 
 def wrapped(message: StoredMessage) -> dict[str, str]:
@@ -21,7 +22,7 @@ def wrapped(message: StoredMessage) -> dict[str, str]:
     # Its own headers may hold a message id, by which the broker would take it for a repetition.
     headers = {RECORDED_AT: message.recorded_at.isoformat()}
     if message.headers:
-        headers[HEADERS] = base64.b64encode(msgspec.json.encode(message.headers)).decode()
+        headers[HEADERS] = base64.b64encode(msgspec.json.encode(_raw(message.headers))).decode()
     return headers
 
 
@@ -30,5 +31,12 @@ def restored(message: StoredMessage) -> StoredMessage:
     headers = message.headers or {}
     if RECORDED_AT not in headers:
         return message
-    own = _headers.decode(base64.b64decode(headers[HEADERS])) if HEADERS in headers else None
+    own = None
+    if HEADERS in headers:
+        raw = _headers.decode(base64.b64decode(headers[HEADERS]))
+        own = {name: value.decode(errors="surrogateescape") for name, value in raw.items()}
     return replace(message, recorded_at=datetime.fromisoformat(headers[RECORDED_AT]), headers=own)
+
+
+def _raw(headers: dict[str, str]) -> dict[str, bytes]:
+    return {name: value.encode(errors="surrogateescape") for name, value in headers.items()}

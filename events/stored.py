@@ -15,7 +15,9 @@ RECORD_BYTES_MAX = 1024 * 1024
 
 
 class StoredMessage(Struct, frozen=True, gc=False):
-    """One message of the log. `recorded_at` is the broker's stamp, in whole microseconds, UTC."""
+    """One message of the log. `recorded_at` is the broker's stamp, in whole microseconds, UTC.
+
+    Bytes of a header that are no UTF-8 are its surrogates, as `surrogateescape` makes them."""
 
     sequence: int
     recorded_at: datetime
@@ -31,6 +33,7 @@ class _Line(Struct, omit_defaults=True, gc=False):
     message: Raw = Raw(b"")
     base64: str | None = None
     headers: dict[str, str] | None = None
+    headers_base64: dict[str, str] | None = None
 
 
 _BEGINNING, _SPACE = b'{"sequence":', ord(" ")
@@ -48,7 +51,7 @@ def export_line(message: StoredMessage) -> bytes:
         if _is_compact(message.payload)
         else (b',"base64":' + _encoder.encode(base64.b64encode(message.payload).decode()))
     )
-    headers = b',"headers":' + _encoder.encode(message.headers) if message.headers else b""
+    headers = _written_headers(message.headers) if message.headers else b""
     return head[:-1] + tail + headers + b"}"
 
 
@@ -61,11 +64,42 @@ def import_line(line: bytes) -> StoredMessage:
             if read.base64 is not None
             else _compact(bytes(read.message), line)
         )
+        headers = _read_headers(read)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(str(error)) from error
     if not payload and read.base64 is None:
         raise ValueError("neither `message` nor `base64`")
-    return StoredMessage(read.sequence, read.recorded_at, read.subject, payload, read.headers)
+    return StoredMessage(read.sequence, read.recorded_at, read.subject, payload, headers)
+
+
+def _written_headers(headers: dict[str, str]) -> bytes:
+    """Where bytes of a value are no text JSON has no word for them, so that value is written in base64."""
+    try:
+        return b',"headers":' + _encoder.encode(headers)
+    except UnicodeEncodeError:
+        raw = {name: value.encode(errors="surrogateescape") for name, value in headers.items()}
+    odd = {name: base64.b64encode(raw[name]).decode() for name in raw if not _is_text(raw[name])}
+    text = {name: value for name, value in headers.items() if name not in odd}
+    written = b',"headers":' + _encoder.encode(text) if text else b""
+    return written + b',"headers_base64":' + _encoder.encode(odd)
+
+
+def _read_headers(read: _Line) -> dict[str, str] | None:
+    if read.headers_base64 is None:
+        return read.headers
+    odd = {
+        name: base64.b64decode(value, validate=True).decode(errors="surrogateescape")
+        for name, value in read.headers_base64.items()
+    }
+    return {**(read.headers or {}), **odd}
+
+
+def _is_text(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_compact(payload: bytes) -> bool:

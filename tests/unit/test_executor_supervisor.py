@@ -31,7 +31,8 @@ async def told(folder: Path, behind: bytes, *, confirmed: float = 0.0) -> dict[s
     process = await asyncio.create_subprocess_exec(
         *SUPERVISOR, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
     )
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     process.stdin.write(json.dumps(job).encode() + b"\n" + behind)
     async with asyncio.timeout(20):
         report: dict[str, Any] = json.loads(await process.stdout.readline())
