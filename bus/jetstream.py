@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from remediation_orchestrator.events import CellName, StoredMessage, subjects
 
 from . import api, topology
-from .feed import Feed
+from .feed import BATCH_BYTES, BATCH_MESSAGES, Feed
 from .headers import parse as parse_headers
 from .imported import restored
 from .marks import JetStreamMarks
@@ -147,6 +147,23 @@ class JetStreamLog:
     async def next_on(self, subject: str, after: int) -> StoredMessage | None:
         """The first message on a literal subject behind a sequence, asked of the stream's leader."""
         return self._found(await api.next_message(self._connection, self._stream, subject, after))
+
+    async def behind(self, subject: str, after: int) -> list[StoredMessage]:
+        """The first messages on a literal subject behind a sequence: of about a batch of a reader's at most."""
+        first = await self.next_on(subject, after)
+        if first is None:
+            return []
+        found: list[StoredMessage] = []
+        size = 0
+        start, patience = first.sequence, READ_PATIENCE_SECONDS
+        feed = Feed(self._connection, self._stream, self._created, start=start, subject=subject, patience=patience)
+        async with contextlib.aclosing(feed.batches()) as batches:
+            async for batch in batches:
+                found += batch
+                size += sum(len(one.payload) for one in batch)
+                if feed.drained or len(found) >= BATCH_MESSAGES or size >= BATCH_BYTES:
+                    break
+        return found or [first]
 
     async def at(self, sequence: int) -> StoredMessage | None:
         """The message of this sequence, asked of the stream's leader."""

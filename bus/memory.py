@@ -238,6 +238,10 @@ class MemoryLog(Handle):
             return None
         return next((one for one in self._store.records.behind(after) if one.subject == subject), None)
 
+    async def behind(self, subject: str, after: int) -> list[StoredMessage]:
+        """The first message on a literal subject behind a sequence."""
+        return [one for one in [await self.next_on(subject, after)] if one is not None]
+
     async def at(self, sequence: int) -> StoredMessage | None:
         """The message of this sequence."""
         await self.strike(Moment.ASK, "")

@@ -155,6 +155,10 @@ class ReadableLog(Protocol):
 class EventLog(ReadableLog, Protocol):
     """One cell's log."""
 
+    async def behind(self, subject: str, after: int) -> list[StoredMessage]:
+        """The first messages on a literal subject behind a sequence, in their order, asked of the one who stores:
+        as many as are read in one go, and none only where there is none."""
+
     async def append(
         self, subject: str, payload: bytes, *, expect: int | None = None, message_id: str | None = None
     ) -> int:

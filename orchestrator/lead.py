@@ -282,20 +282,24 @@ class Leader:
     async def _walk(self, expect: int, payload: bytes, conflict: StaleWriteError) -> tuple[int, bool]:
         """What stands behind a record of the decision subject: junk up to a sequence, or our frame, at one.
 
-        Junk deposes nobody. Raises the conflict where another's frame stands there."""
-        while True:
+        Junk deposes nobody. Raises the conflict where another's frame stands there. It is read as far as the
+        broker has told, and much at once: whoever floods the subject is to be overtaken."""
+        while conflict.last is None or expect < conflict.last:
             try:
-                message = await self._log.next_on(self._subject, expect)
+                messages = await self._log.behind(self._subject, expect)
             except LogError as error:
                 await self._bear(error)
                 continue
-            if message is None:
-                return expect, False
-            if head_of(message) is not None:
-                if message.payload != payload:
-                    raise conflict
-                return message.sequence, True  # Stored, although its append was not answered.
-            expect = message.sequence
+            if not messages:
+                break
+            for message in messages:
+                if head_of(message) is not None:
+                    if message.payload != payload:
+                        raise conflict
+                    return message.sequence, True  # Stored, although its append was not answered.
+                expect = message.sequence
+                await self._breath.draw()
+        return expect, False
 
     async def _bear(self, error: LogError) -> None:
         """The broker could not do it: wait, unless the log is known to be gone."""

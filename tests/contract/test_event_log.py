@@ -270,7 +270,7 @@ async def test_the_last_is_the_newest_of_its_subject_as_it_is_read(log: EventLog
     assert await log.last(on(log, "signal.c")) is None
 
 
-async def test_the_messages_of_a_subject_are_read_one_by_one(log: EventLog) -> None:
+async def test_the_messages_of_a_subject_are_read_one_by_one_or_in_one_go(log: EventLog) -> None:
     """As they are read otherwise, in order, and no other's."""
     for subject in ("signal.a", "signal.b", "signal.a"):
         await log.append(on(log, subject), b"x", message_id=f"{subject}-{await log.last_sequence()}")
@@ -280,6 +280,9 @@ async def test_the_messages_of_a_subject_are_read_one_by_one(log: EventLog) -> N
     assert await log.next_on(on(log, "signal.a"), 3) is None
     assert await log.next_on(on(log, "signal.b"), 2) is None
     assert await log.next_on(on(log, "signal.c"), 0) is None
+    assert (await log.behind(on(log, "signal.a"), 0))[0] == stored[0]
+    assert await log.behind(on(log, "signal.a"), 1) == [stored[2]]
+    assert await log.behind(on(log, "signal.a"), 3) == []
 
 
 @pytest.mark.parametrize("rest", ["signals.x", "signal", "signal.a.b", "decision.x", "command.workflow"])

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 from cell import bare, events_of, orchestrator, running, wait_for
@@ -16,6 +17,7 @@ from remediation_orchestrator.events import (
     CreateWorkflow,
     OrchestratorStarted,
     RoutingDecided,
+    StoredMessage,
     WorkflowRevoked,
     decode,
     subjects,
@@ -23,6 +25,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.orchestrator.service import Orchestrator
 
 PATIENCE_SECONDS = 20
+JUNK_PIECES = 2_500  # More than one batch of a reader's.
 
 
 class Vandal:
@@ -124,6 +127,33 @@ async def test_a_flood_of_junk_stops_no_frame(
     assert await starts(log) == 1
 
 
+async def test_junk_behind_the_newest_frame_is_read_in_one_go(
+    connection: Client, log: JetStreamLog, cell: CellName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much of it there is, the leader is behind it after a few questions, and not after one for each."""
+    asked: list[int] = []
+    behind, append = JetStreamLog.behind, JetStreamLog.append
+    pieces = [b"junk"] * JUNK_PIECES
+
+    async def preceded(self: JetStreamLog, subject: str, payload: bytes, *, expect: int | None = None) -> int:
+        while subject == subjects.decision(cell) and expect and pieces:
+            await connection.publish(subject, pieces.pop())
+        return await append(self, subject, payload, expect=expect)
+
+    async def counted(self: JetStreamLog, subject: str, after: int) -> list[StoredMessage]:
+        found = await behind(self, subject, after)
+        asked.append(len(found))
+        return found
+
+    monkeypatch.setattr(JetStreamLog, "behind", counted)
+    monkeypatch.setattr(JetStreamLog, "append", preceded)
+    async with running(await orchestrator(connection, cell)):
+        await decides(log, "t")
+        assert await starts(log) == 1
+    assert sum(asked) >= JUNK_PIECES
+    assert len(asked) <= JUNK_PIECES / 20, f"{len(asked)} questions"
+
+
 async def test_junk_on_a_commands_subject_holds_no_command_up(
     log: JetStreamLog, cell: CellName, vandal: Vandal, active: Orchestrator
 ) -> None:
@@ -155,7 +185,7 @@ async def test_junk_behind_a_command_does_not_have_it_sent_again(
     """What counts stands once on its subject, whatever stands before or behind it."""
     from remediation_orchestrator.orchestrator.dispatch import Dispatcher
 
-    dispatcher = Dispatcher(log, "/test")
+    dispatcher = Dispatcher(log, "/test", lambda: datetime.now(UTC))
     subject = f"ro.{cell}.execution.wfe-7"
     await vandal.acknowledgement(subject)
     from remediation_orchestrator.events import ExecutionId
