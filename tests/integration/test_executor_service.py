@@ -5,7 +5,7 @@ import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
-from executors import all_facts, cancel, create, executor, facts, publish, reaches, script
+from executors import PATIENCE, all_facts, cancel, create, executor, facts, publish, reaches, script
 from nats.aio.client import Client
 from processes import Word, gone, is_alive
 
@@ -244,6 +244,30 @@ async def test_an_executor_whose_consumer_is_gone_ends(
         await connection.jetstream().delete_consumer(f"RO_{log.cell}", "executor")
         async with asyncio.timeout(20):
             assert await running.wait() != 0
+
+
+async def test_a_deleted_consumer_is_made_again_by_the_next_start_and_nothing_runs_twice(
+    server: EmbeddedServer, connection: Client, log: JetStreamLog, tmp_path: Path
+) -> None:
+    """In the middle of a run, whose executor ends it and reports that; all commands are delivered once more."""
+    stream = f"RO_{log.cell}"
+    script(tmp_path, "w", COUNTED)
+    script(tmp_path, "long", f"{COUNTED}; sleep 60")
+    await publish(log, create(1, "w"))
+    async with executor(server.url, log.cell, tmp_path) as first:
+        await reaches(log, 1, 2)
+        await publish(log, create(2, "long"))
+        await reaches(log, 2, 1)
+        await connection.jetstream().delete_consumer(stream, "executor")
+        async with asyncio.timeout(PATIENCE):
+            assert await first.wait() != 0
+    async with executor(server.url, log.cell, tmp_path):
+        await publish(log, create(3, "w"))
+        assert (await reaches(log, 3, 2))[1] == WorkflowCompleted(ExecutionId("wfe-3"))
+        assert isinstance((await reaches(log, 2, 2))[1], WorkflowFailed)
+        await acknowledged(connection, log)
+    assert sorted(ran(tmp_path)) == ["wfe-1", "wfe-2", "wfe-3"]
+    assert [len(told) for told in (await all_facts(log)).values()] == [2, 2, 2]
 
 
 async def test_a_broker_that_is_away_is_survived(tmp_path: Path) -> None:

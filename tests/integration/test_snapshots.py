@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from cell import bare, findings, folded, orchestrator, running, tell, wait_for
+from cell import PATIENCE_SECONDS, bare, events_of, findings, folded, orchestrator, running, tell, wait_for
 from msgspec.structs import replace
 from nats.aio.client import Client
 
@@ -24,6 +24,7 @@ from remediation_orchestrator.events import (
     CreateWorkflow,
     Duplicate,
     ExecutionId,
+    OrchestratorStarted,
     RoutingDecided,
     StoredMessage,
     WorkflowFailed,
@@ -276,3 +277,21 @@ class Kept:
             await self.before_reading()
         async for message in self._log.read(start, follow=follow):
             yield message
+
+
+async def test_a_snapshot_stream_that_is_deleted_is_made_again_and_deposes_nobody(
+    log: JetStreamLog, connection: Client, cell: CellName
+) -> None:
+    """It is a cache: who leads writes the next one into another."""
+    store = JetStreamSnapshots(connection, cell)
+    lease = await JetStreamLease.open(connection, cell)
+    identity, clock = Identity("o1", version("remediation-orchestrator")), BrokerClock(datetime.now(UTC))
+    async with running(Orchestrator(log, lease, clock, identity, pace=Pace(snapshot=10))):
+        for life in range(2):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while await store.newest() is None:
+                    await log.append(subjects.signal(cell, "test"), bare(target=f"t{life}"))
+            await connection.jetstream().delete_stream(topology.SNAPSHOTS.stream)
+        last = await log.append(subjects.signal(cell, "test"), bare(target="after"))
+        await wait_for(log, lambda event: isinstance(event, RoutingDecided) and event.signal == str(last))
+    assert sum(isinstance(event, OrchestratorStarted) for event in await events_of(log)) == 1
