@@ -5,6 +5,7 @@ import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from executors import PATIENCE, all_facts, cancel, create, executor, facts, publish, reaches, script
 from nats.aio.client import Client
 from processes import Word, gone, is_alive
@@ -23,6 +24,8 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.executor.patience import PatientBroker
+from remediation_orchestrator.executor.service import Settings, run_executor
 
 COUNTED = 'echo "$RO_EXECUTION" >> "$(dirname "$0")/ran"'
 
@@ -85,6 +88,30 @@ async def test_a_frozen_executors_run_dies_and_its_report_is_refused(
     assert ended.reason == "ExecutorLost"
     assert len(await facts(log, 1)) == 2
     assert ran(tmp_path) == ["wfe-1"]
+
+
+async def test_a_slow_start_makes_no_first_delivery_late(
+    server: EmbeddedServer, log: JetStreamLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease counts from its question; it is begun at once, and not by the second delivery."""
+    settings = Settings(tmp_path, slots=1, ack_wait=2.0, grace=0.5)
+    start = PatientBroker.start
+
+    async def slowly(broker: PatientBroker) -> None:
+        await asyncio.sleep(settings.ack_wait)  # All of a lease, and more.
+        await start(broker)
+
+    monkeypatch.setattr(PatientBroker, "start", slowly)
+    script(tmp_path, "w", "true")
+    command = await publish(log, create(1, "w"))
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_executor(server.url, log.cell, settings, stop))
+    await reaches(log, 1, 2)
+    stop.set()
+    await running
+    started = await log.next_on(subjects.execution(log.cell, ExecutionId("wfe-1")), 0)
+    assert started is not None
+    assert f"claim-{command}-1".encode() in started.payload
 
 
 async def test_two_executors_take_long_and_short_commands_each_once(
