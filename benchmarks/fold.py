@@ -139,10 +139,10 @@ def _run_all(cell: MemoryCell, since: int) -> int:
         for command in decode(message):
             assert isinstance(command, Recorded)
             assert isinstance(command.event, CreateWorkflow)
-            run = command.event.execution
+            run, written = command.event.execution, 0
             for fact in (WorkflowStarted(run, executor="bench"), WorkflowCompleted(run, output="done")):
                 named = Attributes(id=f"{run}.{type(fact).__name__}", source="/bench", time=START)
-                cell.store(subjects.execution(CELL, run), encode(fact, named), None, None)
+                written = cell.store(subjects.execution(CELL, run), encode(fact, named), written, None)
     return through
 
 
