@@ -216,9 +216,10 @@ class MemoryLog(Handle):
         end = None if follow else await self.last_sequence()
         read = max(1, start) - 1
         while end is None or read < end:
-            if end is None:
-                await self._store.beyond(read)
             message = next(self._store.records.behind(read), None)
+            if message is None and end is None:
+                await self._store.beyond(read)
+                continue
             if message is None or (end is not None and message.sequence > end):
                 return
             await self.strike(Moment.DELIVER, message.subject)

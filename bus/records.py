@@ -54,8 +54,12 @@ class Records:
 
     def behind(self, sequence: int) -> Iterator[StoredMessage]:
         """The messages after a sequence that are there now."""
-        start = bisect_left(self.messages, sequence + 1, key=lambda one: one.sequence)
-        return islice(self.messages, start, None)
+        messages, following = self.messages, sequence + 1
+        # Where none is missing, the place follows from the sequence.
+        start = following - messages[0].sequence if messages else 0
+        if not 0 <= start < len(messages) or messages[start].sequence != following:
+            start = bisect_left(messages, following, key=lambda one: one.sequence)
+        return map(messages.__getitem__, range(start, len(messages)))
 
     def extent(self) -> Extent:
         """How far they reach, and what is missing between."""
