@@ -33,7 +33,7 @@ COMPLAINT_CHARACTERS_MAX = 500
 # Parameters go into a decision and its command; numbers may grow as they are written again, so that is bounded.
 PARAMETERS_BYTES_MAX = 64 * 1024
 # The server puts these on what it copies, and a copy says nothing new: it may be of a record of another subject.
-COPIED = ("Nats-Stream", "Nats-Sequence")
+COPIED = frozenset({"Nats-Stream", "Nats-Sequence"})
 
 
 class Recorded(Struct, frozen=True, gc=False):
@@ -156,9 +156,14 @@ def join_frame(encoded: Sequence[bytes]) -> bytes:
     return b"[" + b",".join(encoded) + b"]"
 
 
+def is_copy(message: StoredMessage) -> bool:
+    """Whether the server has made it of another record, for whoever asked."""
+    return message.headers is not None and not COPIED.isdisjoint(message.headers)
+
+
 def decode(message: StoredMessage) -> list[Decoded]:
     """Read every event of a stored message. Never raises: what is wrong becomes an `Undecodable`."""
-    if message.headers is not None and any(name in message.headers for name in COPIED):
+    if is_copy(message):
         return [
             _rejected(message, "Forged", "a copy of another record, which the server made at somebody's request")
         ]

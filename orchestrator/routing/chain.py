@@ -14,13 +14,14 @@ since only a digest of the bytes goes into it, bytes can one day be taken out of
 import json
 from collections import deque
 from hashlib import sha256
-from itertools import takewhile
 
 from msgspec.json import Encoder
 
 from remediation_orchestrator.events import StoredMessage
 
-from .durations import EPOCH, MICROSECOND
+from .durations import EPOCH
+
+SECONDS_A_DAY = 24 * 60 * 60
 
 _encoder = Encoder()
 
@@ -32,7 +33,10 @@ def digest_of(payload: bytes) -> str:
 
 def record_digest(message: StoredMessage) -> str:
     """The digest of a whole record."""
-    stamp = (message.recorded_at - EPOCH) // MICROSECOND
+    since = message.recorded_at - EPOCH
+    stamp = (
+        since.days * SECONDS_A_DAY + since.seconds
+    ) * 1_000_000 + since.microseconds  # // takes twice as long.
     headers = sorted(message.headers.items()) if message.headers else ()
     whole = (message.sequence, message.subject, stamp, headers, sha256(message.payload).hexdigest())
     try:
@@ -71,9 +75,9 @@ class Chain:
     def previous(self, read: int) -> str:
         """What a frame has to say that stands behind all this and whose writer had read so far."""
         lines = [self.stated]
-        lines += [digest for _, digest in takewhile(lambda one: one[0] <= read, self._records)]
+        lines += [digest for sequence, digest in self._records if sequence <= read]
         lines += [f"{sequence} {digest}" for sequence, digest in self._frames if sequence > read]
-        return digest_of("".join(f"{line}\n" for line in lines).encode())
+        return digest_of("\n".join([*lines, ""]).encode())
 
     def frame(self, sequence: int, previous: str, stored: bytes, *, read: int) -> None:
         """Stand behind a frame, which said `previous` and `read` itself."""

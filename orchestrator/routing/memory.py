@@ -49,8 +49,8 @@ class Memory:
     def moment_of(self, stamp: datetime, not_after: datetime | None) -> datetime:
         """The moment of a fact: what the broker stamped, but no later than `not_after` and never before a moment
         that was folded. So neither a clock that steps back undoes a wait, nor one that leaps stops all timers."""
-        bounded = stamp if not_after is None else min(stamp, not_after)
-        return max(bounded, self.newest)
+        bounded = stamp if not_after is None or stamp <= not_after else not_after
+        return bounded if bounded >= self.newest else self.newest
 
     def remembered(self, fingerprint: Fingerprint, now: datetime) -> FingerprintHistory:
         """What of it can change a verdict now."""
