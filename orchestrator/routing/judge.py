@@ -31,7 +31,7 @@ from remediation_orchestrator.events import (
     Stage,
     TargetReleased,
 )
-from remediation_orchestrator.events.identity import analysis_id
+from remediation_orchestrator.events.identity import analysis_id, remediation_id
 
 from .checks import decide
 from .decisions import fold_decision, open_remediation
@@ -86,19 +86,15 @@ def judgements(view: Projection, now: datetime) -> Iterator[tuple[Decision, ...]
     """Decide all that waits, one by one, each folded before it is handed out with what stands behind it.
 
     An id is of a run to revoke. Whoever asks may go on later, as long as nothing else is folded meanwhile."""
-    for one in _in_order(view, now):
-        other = shadow_verdict(view.shadow, one) if isinstance(one, RoutingDecided) else None
-        yield one if isinstance(one, str) else (one,) if other is None else (one, other)
-
-
-def _in_order(view: Projection, now: datetime) -> Iterator[Judged | ExecutionId]:
     while (one := following(view, now)) is not None:
         if isinstance(one, str):
             yield one
             continue
-        fold_decision(view, one.decision, None)
-        assert not _is_open(view, one), f"{one.key} is not answered by {one.decision}"
-        yield one.decision
+        decision = one.decision
+        fold_decision(view, decision, None)
+        assert not _is_open(view, one), f"{one.key} is not answered by {decision}"
+        other = shadow_verdict(view.shadow, decision) if isinstance(decision, RoutingDecided) else None
+        yield (decision,) if other is None else (decision, other)
 
 
 def following(view: Projection, now: datetime, passed: Container[Key] = ()) -> Following | ExecutionId | None:
@@ -108,7 +104,7 @@ def following(view: Projection, now: datetime, passed: Container[Key] = ()) -> F
     task = _first(view.agenda.values(), task_key, passed) if view.agenda else None
     if task is not None:
         return Following(task_key(task), task, _do(view, task, now))
-    while (due := view.next_due()) is not None and due[0] <= now:
+    while (due := view.next_due(now)) is not None:
         about = due[1]
         run = view.runs.get(ExecutionId(about))
         overdue = run is not None and not run.started
@@ -140,10 +136,10 @@ def _place_of(occurrence: Unjudged) -> Key:
 def _is_open(view: Projection, one: Following) -> bool:
     """Whether what was decided waits all the same; a target's queue may have more than one who waits."""
     match one.about:
-        case Serve():
-            return False
         case Unjudged():
             return one.key in view.unjudged
+        case Serve():
+            return False
         case tuple():
             return view.next_due() == one.about
         case task:
@@ -154,9 +150,28 @@ def verdict_on_signal(
     view: Projection, occurrence: Unjudged, signal: SignalReceived, now: datetime
 ) -> RoutingDecided:
     """Judge a signal for the first time."""
-    remediation = open_remediation(occurrence, signal)
     active = view.history(occurrence.fingerprint).active
-    return _verdict(view, remediation, now, Because(Cause.SIGNAL, occurrence.position), active)
+    if active is not None:
+        return _verdict_beside(view, occurrence, signal, now, active)
+    remediation = open_remediation(occurrence, signal)
+    return _verdict(view, remediation, now, Because(Cause.SIGNAL, occurrence.position), None)
+
+
+def _verdict_beside(
+    view: Projection, occurrence: Unjudged, signal: SignalReceived, now: datetime, active: RemediationId
+) -> RoutingDecided:
+    """As `_verdict` on what the signal would open. Most signals of a storm open nothing, so it is not made."""
+    situation = view.situation_beside(occurrence.fingerprint, signal.target, now, active)
+    verdict = decide(situation, view.policy)
+    return RoutingDecided(
+        signal=occurrence.position,
+        remediation=verdict.of if isinstance(verdict, Duplicate) else remediation_id(occurrence.position),
+        attempt=1,
+        because=Because(Cause.SIGNAL, occurrence.position),
+        stage=Stage.SIGNAL if signal.workflow is None else Stage.WORKFLOW,
+        verdict=verdict,
+        situation=situation,
+    )
 
 
 def verdict_again(view: Projection, remediation: Remediation, because: Because, now: datetime) -> RoutingDecided:

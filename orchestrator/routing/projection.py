@@ -90,13 +90,7 @@ class Projection(Memory):
     def situation(self, remediation: Remediation, now: datetime, active: RemediationId | None) -> Situation:
         """Gather every value that a check reads. Where another remediation is active, nothing else is read."""
         if active is not None:
-            return Situation(
-                now=now,
-                policy=self.policy.digest,
-                fingerprint=remediation.fingerprint,
-                target=remediation.target,
-                active=active,
-            )
+            return self.situation_beside(remediation.fingerprint, remediation.target, now, active)
         history = self.remembered(remediation.fingerprint, now)
         key = (remediation.target, remediation.workflow.id) if remediation.workflow else None
         done = self.remembered_of(key, now) if key else None
@@ -123,6 +117,12 @@ class Projection(Memory):
             queue_first=first,
             queue_ahead=before,
         )
+
+    def situation_beside(
+        self, fingerprint: Fingerprint, target: Target, now: datetime, active: RemediationId
+    ) -> Situation:
+        """All that a check reads of a problem that another remediation is at."""
+        return Situation(now=now, policy=self.policy.digest, fingerprint=fingerprint, target=target, active=active)
 
     def next_run(self, remediation: Remediation) -> ExecutionId:
         """The id of a remediation's next run, which nobody has spoken of yet."""
@@ -226,9 +226,9 @@ class Projection(Memory):
         due = self.next_due()
         return None if due is None else due[0]
 
-    def next_due(self) -> tuple[datetime, str] | None:
-        """What becomes due next, and when: the earlier first, then the older."""
-        while self._timers:
+    def next_due(self, by: datetime | None = None) -> tuple[datetime, str] | None:
+        """What becomes due next, and when: the earlier first, then the older. With `by` nothing that is later."""
+        while self._timers and (by is None or self._timers[0][0] <= by):
             if self._waits(*self._timers[0]):
                 return self._timers[0][0], self._timers[0][2]
             heapq.heappop(self._timers)
@@ -236,8 +236,8 @@ class Projection(Memory):
 
     def take_due(self, now: datetime) -> str | None:
         """Take the id of what is due next; None where nothing is."""
-        due = self.next_due()
-        if due is None or due[0] > now:
+        due = self.next_due(now)
+        if due is None:
             return None
         heapq.heappop(self._timers)
         return due[1]
