@@ -45,6 +45,8 @@ class Dispatcher:
         self._together = together
         self._source = source
         self._sent: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self.written: dict[tuple[str, str], bytes] = {}
+        """What was tried last of all that is under way or owed: whoever reads it back need not look what it is."""
         self._batch = asyncio.Lock()
         """Held by the one batch that is under way."""
 
@@ -52,12 +54,13 @@ class Dispatcher:
         """Send all that is owed and not under way, all at once: many commands together, the rest one by one."""
         for key in [key for key, task in self._sent.items() if task.done() and key not in view.owed]:
             del self._sent[key]
+            self.written.pop(key, None)
         due = [
             (key, owed)
             for key, owed in view.owed.items()
             if key not in self._sent and owed.position is not None and _still_wanted(owed, key[0], now)
         ]
-        commands = [(key, self._command(key[0], owed)) for key, owed in due if key[0] != "revoke"]
+        commands = [(key, self._command(key, owed)) for key, owed in due if key[0] != "revoke"]
         while len(commands) >= self._together:
             together, commands = commands[:TOGETHER_MAX], commands[TOGETHER_MAX:]
             self._send([key for key, _ in together], self._store_together([record for _, record in together]))
@@ -90,15 +93,16 @@ class Dispatcher:
     def _send(self, keys: list[tuple[str, str]], sending: Coroutine[None, None, None]) -> None:
         self._sent.update(dict.fromkeys(keys, asyncio.create_task(sending)))
 
-    def _command(self, kind: str, owed: Owed) -> "_Record":
+    def _command(self, key: tuple[str, str], owed: Owed) -> "_Record":
         """The command that is owed, as it is stored."""
         assert owed.position is not None
-        command = command_of(kind, owed.decision, owed.position)
+        command = command_of(key[0], owed.decision, owed.position)
 
         def written(now: datetime) -> bytes:
-            return encode(command, command_attributes(command, self._source, now))
+            payload = self.written[key] = encode(command, command_attributes(command, self._source, now))
+            return payload
 
-        return _Record(subjects.command(self._log.cell, command), written, _until(owed, kind))
+        return _Record(subjects.command(self._log.cell, command), written, _until(owed, key[0]))
 
     async def _store_revocation(self, fact: WorkflowRevoked, now: datetime) -> None:
         attributes = Attributes(id=f"{fact.execution}.revoked", source=self._source, time=now)

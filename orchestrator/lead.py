@@ -166,8 +166,9 @@ class Leader:
             if message is None:
                 break
             self._take_one(message)
-            taken += len(message.payload) + 1
-            if self._breath.due:
+            size = len(message.payload)
+            taken += size + 1
+            if self._breath.is_due(size):
                 await self._breath.draw()
         self._check_resigned()
 
@@ -182,7 +183,7 @@ class Leader:
         elif message.subject == self._subject and head_of(message) is not None:
             raise FencedError(f"{self._subject} has a record at {message.sequence} that is not ours")
         else:
-            self._fold.take(message)
+            self._fold.take(message, self._dispatcher.written)
 
     async def _round(self) -> None:
         # One bound for all that a frame takes. It only grows, so a fact within it is within every later one.
@@ -198,12 +199,13 @@ class Leader:
             await self._report(decisions)
         if frame and self._keeper is not None:
             self._keeper.consider(fold, frame)
-        if fold.bounded or (not frame and self._dispatcher.has_new_cancel(fold.view)):
+        if not frame and (fold.bounded or self._dispatcher.has_new_cancel(fold.view)):
             # What a fact alone asks for, or a moment that is not its stamp, must stand in the log before.
             await self._store([], now)
         for execution in overdue:
             self._dispatcher.revoke(execution, "nobody started it in time", now)
-        self._dispatcher.dispatch(fold.view, now)
+        if not frame:  # Else all that is owed was sent behind the last one.
+            self._dispatcher.dispatch(fold.view, now)
 
     async def _fold_facts(self) -> None:
         """Fold facts until there is enough to judge, or it has taken long enough."""
@@ -211,11 +213,12 @@ class Leader:
         until = loop.time() + ROUND_SECONDS
         for _ in range(ROUND_MESSAGES_MAX):
             waiting = len(fold.view.unjudged) + len(fold.view.agenda)
-            if not fold.facts or waiting >= ROUND_RECORDS_MAX or loop.time() > until:
+            if not fold.facts or waiting >= ROUND_RECORDS_MAX:
                 break
-            fold.fold_facts(most=1, not_after=self._not_after)
-            if self._breath.due:
+            if self._breath.is_due(fold.fold_message(self._not_after)):
                 await self._breath.draw()
+                if loop.time() > until:
+                    break
 
     async def _judge(self, judged: Judgements, overdue: list[ExecutionId]) -> list[Decision]:
         """The next decisions of a round, as many as are stored together; none when it is at its end."""
@@ -227,7 +230,7 @@ class Leader:
                 decisions += one
             if len(decisions) >= STORED_MAX:
                 break
-            if self._breath.due:
+            if self._breath.is_due(0):
                 await self._breath.draw()
         return decisions
 
@@ -314,7 +317,8 @@ class Leader:
         if not log.isEnabledFor(logging.INFO):
             return
         for decision in decisions:
-            await self._breath.draw()
+            if self._breath.is_due(0):
+                await self._breath.draw()
             if isinstance(decision, RoutingDecided):
                 log.info("decided", extra=_fields(decision, self._fold.chain.as_of))
             elif isinstance(decision, PhaseChanged):

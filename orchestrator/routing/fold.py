@@ -4,8 +4,9 @@ A fact waits until a frame is read whose `as_of` reaches it, and is folded just 
 the last frame are folded by the active orchestrator alone, as the first step of a round."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 from msgspec.structs import replace
 
@@ -19,6 +20,7 @@ from remediation_orchestrator.events import (
     Undecodable,
     decode,
 )
+from remediation_orchestrator.events.codec import is_copy
 from remediation_orchestrator.events.subjects import Family, parse
 
 from .chain import Chain
@@ -53,6 +55,9 @@ class Observer:
         """The projection has let go of a remediation that has ended."""
 
 
+NOTHING_OWN: Mapping[tuple[str, str], bytes] = MappingProxyType({})
+
+
 class Fold:
     """A projection and its place in the log."""
 
@@ -75,8 +80,10 @@ class Fold:
         self.unknown: str | None = None
         """A decision of a type that this version does not know: it must not become active."""
 
-    def take(self, message: StoredMessage) -> None:
-        """Read the next message of the log. Facts wait here; a frame folds those that it covers, then itself."""
+    def take(self, message: StoredMessage, own: Mapping[tuple[str, str], bytes] = NOTHING_OWN) -> None:
+        """Read the next message of the log. Facts wait here; a frame folds those that it covers, then itself.
+
+        `own` are commands as one has written them oneself, by kind and id: they need no second look."""
         if message.sequence != self.read + 1:
             self._skip_to(message.sequence)
         self.read = message.sequence
@@ -88,10 +95,12 @@ class Fold:
                 self._take_frame(message)
         else:
             kind, _, name = subject.rest.partition(".")
+            key = kind, name
             if self._observer is not None:
-                self._observer.command(message, (kind, name))
-            if (kind, name) in self.view.owed and any(isinstance(one, Recorded) for one in decode(message)):
-                del self.view.owed[kind, name]  # What is no command there is junk, which anybody may have made.
+                self._observer.command(message, key)
+            # What is no command there is junk, which anybody may have made.
+            if key in self.view.owed and _is_command(message, own.get(key)):
+                del self.view.owed[key]
         self.chain.record(message)
 
     def needs_another(self, version: str) -> str | None:
@@ -104,28 +113,29 @@ class Fold:
         unanswered = (task for task in self.view.agenda.values() if isinstance(task, Answer))
         return next((f"{one.unknown_type} at {one.position}" for one in unanswered if one.unknown_type), None)
 
-    def fold_facts(
-        self, through: int | None = None, *, most: int | None = None, not_after: datetime | None = None
-    ) -> None:
-        """Fold the facts that wait: all of them, those through a sequence, or so many messages at most.
+    def fold_facts(self, through: int | None = None, *, not_after: datetime | None = None) -> None:
+        """Fold the facts that wait: all of them, or those through a sequence.
 
         None of them has a moment later than `not_after`; without it their stamps are taken as they are."""
-        while self.facts and most != 0 and (through is None or self.facts[0].sequence <= through):
-            message = self.facts.popleft()
-            self.chain.as_of = message.sequence
-            moment = self.view.moment_of(message.recorded_at, not_after)
+        while self.facts and (through is None or self.facts[0].sequence <= through):
+            self.fold_message(not_after)
+
+    def fold_message(self, not_after: datetime | None) -> int:
+        """Fold the first message of facts that waits; return how many bytes it has."""
+        message = self.facts.popleft()
+        self.chain.as_of = message.sequence
+        moment = self.view.moment_of(message.recorded_at, not_after)
+        if moment != message.recorded_at:
             self.bounded = self.bounded or moment < message.recorded_at
-            if moment != message.recorded_at:
-                message = replace(message, recorded_at=moment)
-            records = decode(message)
-            if not records:
-                self.view.reach(moment)
-            for record in records:
-                fits = fold_fact(self.view, record)
-                if self._observer is not None:
-                    self._observer.fact(record, fits=fits)
-            if most is not None:
-                most -= 1
+            message = replace(message, recorded_at=moment)
+        records = decode(message)
+        if not records:
+            self.view.reach(moment)
+        for record in records:
+            fits = fold_fact(self.view, record)
+            if self._observer is not None:
+                self._observer.fact(record, fits=fits)
+        return len(message.payload)
 
     def stored(self, sequence: int, frame: Sequence[Decision], payload: bytes) -> None:
         """A frame of one's own is on disk; its decisions were folded when they were made."""
@@ -190,3 +200,10 @@ class Fold:
         if isinstance(record.event, OrchestratorStarted):
             self.version, self.log = record.event.version, record.event.log
         fold_decision(self.view, record.event, record.position)  # type: ignore[arg-type]
+
+
+def _is_command(message: StoredMessage, own: bytes | None) -> bool:
+    """Whether a record is the command of its subject. One's own bytes are, unless the server has copied them."""
+    if message.payload == own and not is_copy(message):
+        return True
+    return any(isinstance(one, Recorded) for one in decode(message))
