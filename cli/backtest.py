@@ -14,7 +14,7 @@ from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.orchestrator.tally import Difference, Pairs, Tally
 
 from .connection import Source, reading_options
-from .moments import Moment, check_known, through, until_option
+from .moments import Moment, check_known, cut_of, until_option
 from .output import BadInputError, Cell, json_line, line, moment, plain, reading, table
 from .reading import check_whole
 from .running import run
@@ -76,9 +76,12 @@ class End:
 
 async def _learn(log: ReadableLog, until: Moment | None) -> tuple[Known, End]:
     known = Known()
-    async for message in through(log, until):
+    cut = None if until is None else await cut_of(log, until)
+    async for message in log.read():
+        if cut is not None and not cut.holds(message.sequence):
+            break
         known.take(message)
-    known.end()
+    known.end(cut)
     return known, End(known.read, until if isinstance(until, datetime) else None)
 
 
@@ -86,7 +89,9 @@ async def _run(log: ReadableLog, known: Known, policies: Sequence[Policy | None]
     """Live through the log under each policy, all in one reading."""
     cells = [Backtest(known, policy) for policy in policies]
     with reading(f"judging the log of {log.cell} again"):
-        async for message in through(log, end.sequence):
+        async for message in log.read():
+            if message.sequence > end.sequence:
+                break
             for number, cell in enumerate(cells):
                 for row in cell.take(message):
                     tell(number, row)

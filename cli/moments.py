@@ -1,13 +1,13 @@
 """Moments of a log, as people name them: a sequence, or a time."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import TypeAlias
 
 import click
 
 from remediation_orchestrator.bus.port import ReadableLog
-from remediation_orchestrator.events import StoredMessage
+from remediation_orchestrator.orchestrator.moments import Cut
+from remediation_orchestrator.orchestrator.routing.durations import EPOCH
 
 from .output import BadInputError
 
@@ -39,26 +39,19 @@ class MomentType(click.ParamType[Moment]):
 until_option = click.option("--until", metavar="SEQ|TIME", type=MomentType(), help="Only the log up to there.")
 
 
-async def through(log: ReadableLog, until: Moment | None) -> AsyncIterator[StoredMessage]:
-    """Read a log from its beginning up to a moment, that included."""
-    async for message in log.read():
-        if is_after(message, until):
-            return
-        yield message
+async def cut_of(log: ReadableLog, until: Moment, start: int = 1, newest: datetime = EPOCH) -> Cut:
+    """Where a log ends for whoever looks no further than a moment: it is read to where that shows.
+
+    A fact that a wrong clock has stamped is where its moment is. `newest` is that before the sequence `start`."""
+    cut = Cut(until, newest)
+    async for message in log.read(start):
+        if cut.take(message):
+            break
+    cut.end()
+    return cut
 
 
 def check_known(unknown: str | None) -> None:
     """Raise BadInputError where a log has decisions of a type that this version does not know."""
     if unknown is not None:
         raise BadInputError(f"unknown event type {unknown}: this log needs the newer version of ro that wrote it")
-
-
-def is_after(message: StoredMessage, until: Moment | None) -> bool:
-    """Whether a record is later than a moment."""
-    match until:
-        case None:
-            return False
-        case int():
-            return message.sequence > until
-        case _:
-            return message.recorded_at > until

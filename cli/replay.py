@@ -1,5 +1,6 @@
 """`ro replay`: the state of a cell at the end of its log, at any moment of it, or what changed between two."""
 
+from collections import deque
 from datetime import UTC, datetime
 
 import click
@@ -17,14 +18,13 @@ from remediation_orchestrator.orchestrator.replay import (
     changes,
     state,
 )
-from remediation_orchestrator.orchestrator.routing.durations import EPOCH
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.snapshot import Head
 from remediation_orchestrator.orchestrator.snapshots import from_beginning
 from remediation_orchestrator.orchestrator.views import Chronicle
 
 from .connection import Source, reading_options
-from .moments import Moment, MomentType, check_known, is_after, until_option
+from .moments import Moment, MomentType, check_known, cut_of, until_option
 from .output import BadInputError, Cell, json_line, line, moment, reading, table
 from .running import run
 
@@ -59,20 +59,24 @@ async def _replay(
 async def state_at(log: ReadableLog, until: Moment | None, *, live: bool) -> State:
     """Fold a log up to a moment. Raises BadInputError where the log does not reach it."""
     chronicle = Chronicle(keep=False)
-    fold, newest = Fold(chronicle), EPOCH
+    fold = Fold(chronicle)
     goes_on = False
     with reading(f"replaying the log of {log.cell}"):
         origin = await from_beginning(fold, log)
         if origin is not None and until is not None:
-            _check_begun(until, origin.head)
-        async for message in log.read(fold.read + 1):
-            goes_on = is_after(message, until)
+            _check_begun(until, origin.head, fold.view.newest)
+        start = fold.read + 1
+        cut = None if until is None else await cut_of(log, until, start, fold.view.newest)
+        async for message in log.read(start):
+            goes_on = cut is not None and not cut.holds(message.sequence)
             if goes_on:
                 break
             fold.take(message)
-            newest = max(newest, message.recorded_at)
     check_known(fold.unknown)
+    if cut is not None:  # What takes a fact, and bounds its moment, may stand behind the end.
+        fold.facts = deque(map(cut.moments.of, fold.facts))
     fold.fold_facts()
+    newest = fold.view.newest
     now = max(newest, datetime.now(UTC)) if live else newest
     if until is not None and not goes_on:
         _check_reached(until, fold.read, now)
@@ -80,8 +84,8 @@ async def state_at(log: ReadableLog, until: Moment | None, *, live: bool) -> Sta
     return state(fold.view, chronicle, fold.read, at)
 
 
-def _check_begun(until: Moment, head: Head) -> None:
-    archived = until < head.recorded_at if isinstance(until, datetime) else until < head.sequence
+def _check_begun(until: Moment, head: Head, newest: datetime) -> None:
+    archived = until < newest if isinstance(until, datetime) else until < head.sequence
     if archived:
         what = f"what was through {head.through} is archived: give its file, and the rest's, by --log each"
         raise BadInputError(f"the state is known from the frame {head.sequence} on; {what}")

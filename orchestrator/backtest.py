@@ -36,6 +36,7 @@ from remediation_orchestrator.events.identity import remediation_id
 from remediation_orchestrator.events.subjects import Family, parse
 
 from .known import Known, Was
+from .moments import Cut
 from .rehearsal import Rehearsal
 from .routing.decisions import fold_decision
 from .routing.effects import end
@@ -97,12 +98,12 @@ def backtest(
 
     Without a policy it is the one in force at each moment, the defaults before any is adopted. With `until` the
     log ends at that moment, and the clock runs on to it."""
-    known = Known()
-    for message in _through(messages(), until):
+    known, cut = Known(), None if until is None else Cut.of(messages(), until)
+    for message in _through(messages(), cut):
         known.take(message)
-    known.end()
+    known.end(cut)
     cell = Backtest(known, policy)
-    for message in _through(messages(), until):
+    for message in _through(messages(), cut):
         yield from cell.take(message)
     yield from cell.finish(until)
 
@@ -312,9 +313,9 @@ class Backtest(Rehearsal):
 _RUNS = ("workflow", "analyze")
 
 
-def _through(messages: Iterable[StoredMessage], until: datetime | None) -> Iterator[StoredMessage]:
+def _through(messages: Iterable[StoredMessage], cut: Cut | None) -> Iterator[StoredMessage]:
     for message in messages:
-        if until is not None and message.recorded_at > until:
+        if cut is not None and not cut.holds(message.sequence):
             return
         yield message
 

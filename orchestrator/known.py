@@ -25,7 +25,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.subjects import Family, parse
 
-from .moments import Moments
+from .moments import Cut, Moments
 from .routing.policy import DEFAULT, Policy, PolicyError, policy_of
 
 
@@ -87,9 +87,11 @@ class Known(Struct):
                 pass
         self.moments.take(message, records)
 
-    def end(self) -> None:
-        """The log is over: the moment of everything in it is known."""
+    def end(self, cut: Cut | None = None) -> None:
+        """The log is over: the moment of everything in it is known, be it by what stands behind a cut."""
         self.moments.end()
+        if cut is not None:
+            self.moments = cut.moments
 
     def start_latency(self, execution: ExecutionId) -> timedelta | None:
         """How long after its decision a run was started; None where the log shows no start."""

@@ -8,7 +8,7 @@ from story import CELL, minute
 from written import WrittenLog
 
 from remediation_orchestrator.events import Recorded, StoredMessage, Undecodable, decode, subjects
-from remediation_orchestrator.orchestrator.moments import Moments
+from remediation_orchestrator.orchestrator.moments import Cut, Moments
 from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
 
 SIGNAL = b'{"name":"x","target":{"name":"t"},"workflow":{"id":"w"}}'
@@ -96,3 +96,22 @@ def test_a_fact_that_had_to_be_bounded_is_known_until_a_frame_says_so() -> None:
     head = fold.head("o1", minute(1))
     fold.stored(2, [head], msgspec.json.encode([]))
     assert not fold.bounded
+
+
+def test_a_log_is_cut_by_moments_and_not_by_stamps() -> None:
+    """What a leap of the clock has stamped is where its frame lets it be; what it steps back to is no earlier."""
+    written = WrittenLog()
+    written.signal(0)
+    written.signal(1, "Second", target={"name": "second"})
+    written.signal(2, "Third", target={"name": "third"})
+    leaps, back = (
+        next(one.sequence for one in written.messages if word in one.payload and b"command" not in one.payload)
+        for word in (b'"Second"', b'"Third"')
+    )
+    wrong = {leaps: minute(10_000_000), back: minute(-60)}
+    log = [replace(one, recorded_at=wrong.get(one.sequence, one.recorded_at)) for one in written.messages]
+    for until, last in ((0.5, leaps - 1), (1, back), (1.5, back), (2, len(log)), (60, len(log))):
+        cut = Cut.of(log, minute(until))
+        assert [one.sequence for one in log if cut.holds(one.sequence)] == list(range(1, last + 1)), until
+    bound = Cut.of(log, leaps).moments.of(log[leaps - 1])
+    assert bound.recorded_at == minute(1)

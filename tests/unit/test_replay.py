@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from story import CHECKOUT
+from msgspec.structs import replace
+from story import CHECKOUT, minute
 from written import WrittenLog
 
 from remediation_orchestrator.cli.main import main
+from remediation_orchestrator.events.stored import export_line
 
 
 @pytest.fixture
@@ -111,3 +113,25 @@ def test_a_moment_that_is_not_in_the_log_is_exit_two_and_one_line(
     assert says in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("verb", ["replay", "backtest"])
+@pytest.mark.parametrize("leap", [-1_000_000, 1_000_000])
+def test_until_cuts_by_moments_where_a_clock_has_stepped(tmp_path: Path, verb: str, leap: float) -> None:
+    """What one fact was stamped hides nothing of what came before it, and shows nothing of what came after."""
+    written = WrittenLog()
+    written.signal(0, fingerprint="f1")
+    written.fails(1, "wfe-2")
+    written.signal(3, "Other", fingerprint="f2")
+    failed = next(one for one in written.messages if b"WorkflowFailed" in one.payload)
+    shown = []
+    for stamp in (failed.recorded_at, minute(leap)):
+        messages = [replace(one, recorded_at=stamp) if one is failed else one for one in written.messages]
+        path = tmp_path / "log.jsonl"
+        path.write_bytes(b"".join(export_line(message) + b"\n" for message in messages))
+        for at in ("10:00:30", "10:01:00", "10:02:30", "10:03:00"):
+            result = CliRunner().invoke(main, [verb, "--log", str(path), "--json", "--until", f"2026-11-21T{at}Z"])
+            assert result.exit_code == 0, result.stderr
+            shown.append(result.stdout)
+    assert shown[:4] == shown[4:]
+    assert len(set(shown[:4])) > 2
