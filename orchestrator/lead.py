@@ -94,6 +94,8 @@ class Leader:
         self._dispatcher = Dispatcher(log, self._source, self._present, pace.together)
         self._own: dict[int, float] = {}
         """Frames stored and not read back yet, and when (monotonic seconds) their append was acknowledged."""
+        self.moved = asyncio.Event()
+        """Set when a frame has been stored."""
         self.unstored: str | None = None
         """Why the frame under way is not stored yet."""
         self._resigned: str | None = None
@@ -265,6 +267,7 @@ class Leader:
         self.unstored = None
         self._own[sequence] = asyncio.get_running_loop().time()
         self._fold.stored(sequence, [head, *decisions], payload)
+        self.moved.set()
         return payload
 
     async def _append(self, payload: bytes, *, expect: int) -> int:

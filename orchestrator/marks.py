@@ -1,7 +1,7 @@
 """The mark: how far a log had come, kept outside of it, so that a log which was older once more is found.
 
-It is written about once a second by whoever leads, and never for each frame: what was stored since then is told
-by nothing. Neither is a log that is restored together with its mark."""
+Whoever leads writes it as soon as a frame is stored, but not for each of many that follow one another: what was
+stored since then is told by nothing. Neither is a log that is restored together with its mark."""
 
 import logging
 from datetime import datetime
@@ -60,14 +60,14 @@ class Marker:
         self._store = store
         self._written: tuple[int, Mark | None] | None = None
 
-    async def write(self, mark: Mark | None) -> None:
-        """Write it if it is ahead of what is kept. What cannot be written now is written the next time."""
+    async def write(self, mark: Mark | None) -> bool:
+        """Write it if it is ahead of what is kept; False where that could not be, and is to be tried again."""
         try:
             if self._written is None:
                 self._written = await read_mark(self._store)
             revision, kept = self._written
             if mark is None or (kept is not None and kept.log == mark.log and kept.sequence >= mark.sequence):
-                return
+                return True
             if kept is not None:  # A policy may have become shorter: what was decided under the old one runs on.
                 mark = msgspec.structs.replace(mark, over=max(mark.over, kept.over))
             self._written = (await self._store.write(msgspec.json.encode(mark), revision), mark)
@@ -76,3 +76,4 @@ class Marker:
         except LogError as error:
             self._written = None
             log.warning("no mark was written", extra={"why": str(error)})
+        return self._written is not None

@@ -302,7 +302,8 @@ class Orchestrator:
         leader = Leader(self._log, self.clock, self.fold, self.inbox, self._identity.name, self._pace, keeper)
         self._leader = leader
         guard = self._watch.guard(self.fold, leader.resign)
-        keeping = [asyncio.create_task(self._keep_lease(leader)), asyncio.create_task(guard)]
+        mark = self._watch.mark(self.fold, leader.moved)
+        keeping = [asyncio.create_task(one) for one in (self._keep_lease(leader), guard, mark)]
         try:
             await leader.begin(self._first_record)
             self.active.set()

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 # How many times `renew` passes before a log that was not whole is looked at again, the first time and at most:
 # only a person can mend it, who may take hours, and each look may be a reading from the beginning.
 LOOK_AGAIN, LOOK_AGAIN_MAX = 5, 300
+# A mark is behind the log by so much at most, where frames follow one another; each costs the broker a sync.
+MARK_SECONDS = 0.1
 
 
 class Watch:
@@ -59,11 +61,9 @@ class Watch:
         self._seen = self._mark(fold) or self._seen
 
     async def guard(self, fold: Fold, resign: Callable[[str], None]) -> None:
-        """Mark how far the log has come while it is led, and have the leader resign when something of it goes."""
-        marker = Marker(self._log.marks)
+        """Have the leader resign when something of its log goes."""
         first: int | None = None
         while True:
-            await marker.write(self._mark(fold))
             try:
                 extent = await self._log.extent()
                 if extent.missing or extent.first != first:
@@ -74,6 +74,17 @@ class Watch:
             except LogError as error:
                 log.debug("the log cannot be looked at", extra={"why": str(error)})
             await asyncio.sleep(self._renew)
+
+    async def mark(self, fold: Fold, moved: asyncio.Event) -> None:
+        """Mark how far the log has come while it is led: as soon as it has moved, but never more often than it may."""
+        marker = Marker(self._log.marks)
+        while True:
+            await moved.wait()
+            moved.clear()
+            kept = await marker.write(self._mark(fold))
+            await asyncio.sleep(MARK_SECONDS if kept else self._renew)
+            if not kept:
+                moved.set()
 
     async def leave(self, fold: Fold) -> None:
         """Mark how far the log has come, when one leads it no more."""

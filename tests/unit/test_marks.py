@@ -1,0 +1,76 @@
+"""The mark follows the log: how soon, how often, and whatever its store says. On virtual time."""
+
+import asyncio
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+from written import WrittenLog
+
+from remediation_orchestrator.bus.clock import BrokerClock
+from remediation_orchestrator.bus.port import EventLog, LogUnreachableError
+from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.watch import MARK_SECONDS, Watch
+from remediation_orchestrator.simulation.clock import run
+
+RENEW = 0.25
+
+
+class Store:
+    """Keeps marks, and knows when each was written."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[float, int]] = []
+        self.away = False
+
+    async def read(self) -> tuple[int, bytes]:
+        """None yet, or one that is of no use."""
+        return len(self.written), b"{}"
+
+    async def write(self, mark: bytes, revision: int) -> int:
+        """Take it, where the broker is there."""
+        if self.away:
+            raise LogUnreachableError("away")
+        assert revision == len(self.written)
+        self.written.append((round(asyncio.get_running_loop().time(), 3), revision + 1))
+        return revision + 1
+
+
+def followed(store: Store, moves: dict[float, bool]) -> list[float]:
+    """When marks were written of a log that moves at these times; False where the broker is away from then on."""
+
+    async def live() -> list[float]:
+        log, written = cast(EventLog, SimpleNamespace(marks=store, identity="0123abcd")), WrittenLog()
+        fold, moved = Fold(), asyncio.Event()
+        clock = BrokerClock(datetime(2026, 11, 21, tzinfo=UTC))
+        begun = asyncio.get_running_loop().time()
+        marking = asyncio.create_task(Watch(log, clock, RENEW).mark(fold, moved))
+        for at, there in moves.items():
+            await asyncio.sleep(begun + at - asyncio.get_running_loop().time())
+            store.away = not there
+            written.signal(at, target={"name": f"t{at}"})  # type: ignore[arg-type]
+            for message in written.messages[fold.read :]:
+                fold.take(message)
+            moved.set()
+        await asyncio.sleep(2)
+        store.away = False
+        await asyncio.sleep(2)
+        marking.cancel()
+        await asyncio.gather(marking, return_exceptions=True)
+        return [round(at - begun, 3) for at, _ in store.written]
+
+    found: Any = run(live())
+    return list(found)
+
+
+def test_a_mark_follows_a_frame_at_once_and_many_within_a_tenth_of_a_second() -> None:
+    """The last of many is marked, too, and where nothing moves nothing is written."""
+    assert MARK_SECONDS == 0.1
+    assert followed(Store(), {1: True, 1.02: True, 1.04: True, 1.09: True, 3: True}) == [1, 1.1, 3]
+
+
+def test_a_mark_that_could_not_be_written_is_written_as_soon_as_it_can_be() -> None:
+    """Also where nothing moves any more."""
+    (first, later) = followed(Store(), {1: True, 2: False})
+    assert first == 1
+    assert 4 <= later <= 4 + RENEW
