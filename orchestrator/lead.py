@@ -95,7 +95,7 @@ class Leader:
         self._own: dict[int, float] = {}
         """Frames stored and not read back yet, and when (monotonic seconds) their append was acknowledged."""
         self.moved = asyncio.Event()
-        """Set when a frame has been stored."""
+        """Set when a frame was stored, or a record read."""
         self.unstored: str | None = None
         """Why the frame under way is not stored yet."""
         self._resigned: str | None = None
@@ -179,6 +179,7 @@ class Leader:
             raise FencedError(self._resigned)
 
     def _take_one(self, message: StoredMessage) -> None:
+        self.moved.set()
         if message.sequence in self._own:
             self._clock.observe(message.recorded_at, self._own.pop(message.sequence))
             self._fold.skip(message)

@@ -1,7 +1,7 @@
 """The mark: how far a log had come, kept outside of it, so that a log which was older once more is found.
 
-Whoever leads writes it as soon as a frame is stored, but not for each of many that follow one another: what was
-stored since then is told by nothing. Neither is a log that is restored together with its mark."""
+Whoever leads writes it as soon as a record is stored or read, but not for each of many that follow one another:
+what was stored since then is told by nothing. Neither is a log that is restored together with its mark."""
 
 import logging
 from datetime import datetime
@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from remediation_orchestrator.bus.port import LogError, MarkStore, StaleWriteError
 
+from .routing.chain import record_digest
 from .routing.fold import Fold
 from .routing.state import RELEASE_GRACE
 
@@ -26,6 +27,10 @@ class Mark(Struct, frozen=True):
     """Of its newest frame."""
     previous: str
     """What that frame says of all that came before it."""
+    read: int
+    """Of the newest record that whoever marks it had read: a claim, and a signal, may be behind every frame."""
+    digest: str
+    """Of that record; empty where none is known."""
     over: datetime
     """When every run that it may have decided by then has come to its deadline, and its grace."""
 
@@ -50,7 +55,8 @@ def mark_of(fold: Fold, identity: str, now: datetime) -> Mark | None:
     if not fold.chain.stated:
         return None
     over = now + fold.view.policy.timeouts.executing + RELEASE_GRACE
-    return Mark(identity, fold.chain.newest, fold.chain.stated, over)
+    digest = "" if fold.last is None else record_digest(fold.last)
+    return Mark(identity, fold.chain.newest, fold.chain.stated, fold.read, digest, over)
 
 
 class Marker:
@@ -66,7 +72,7 @@ class Marker:
             if self._written is None:
                 self._written = await read_mark(self._store)
             revision, kept = self._written
-            if mark is None or (kept is not None and kept.log == mark.log and kept.sequence >= mark.sequence):
+            if mark is None or (kept is not None and kept.log == mark.log and _is_as_far(kept, mark)):
                 return True
             if kept is not None:  # A policy may have become shorter: what was decided under the old one runs on.
                 mark = msgspec.structs.replace(mark, over=max(mark.over, kept.over))
@@ -77,3 +83,7 @@ class Marker:
             self._written = None
             log.warning("no mark was written", extra={"why": str(error)})
         return self._written is not None
+
+
+def _is_as_far(kept: Mark, mark: Mark) -> bool:
+    return (kept.sequence, kept.read) >= (mark.sequence, mark.read)

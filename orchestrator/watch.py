@@ -76,7 +76,7 @@ class Watch:
             await asyncio.sleep(self._renew)
 
     async def mark(self, fold: Fold, moved: asyncio.Event) -> None:
-        """Mark how far the log has come while it is led: as soon as it has moved, but never more often than it may."""
+        """Mark how far the log has come while it is led: once it has moved, and no more often than it may."""
         marker = Marker(self._log.marks)
         while True:
             await moved.wait()

@@ -16,6 +16,7 @@ from remediation_orchestrator.events import (
 )
 
 from .marks import Mark, read_mark
+from .routing.chain import record_digest
 from .routing.snapshot import Head, SnapshotError
 from .snapshots import MISSING, read_head
 
@@ -59,13 +60,20 @@ async def why_not_marked(log: ReadableLog, extent: Extent, mark: Mark) -> str | 
     """Why a log is not the one that a mark was written of, or not as far; None where it is."""
     if mark.log != log.identity:
         return None if await _is_accepted(log, mark) else _another(log, mark)
-    if mark.sequence > extent.last:
-        return f"it ends at {extent.last}, and had come to {mark.sequence}: it is older than it was"
-    if mark.sequence < extent.first:
-        return None  # Archived since.
-    if _previous_of(await log.at(mark.sequence)) != mark.previous:
+    come = max(mark.sequence, mark.read)
+    if come > extent.last:
+        return f"it ends at {extent.last}, and had come to {come}: it is older than it was"
+    # What is before its first record was archived since.
+    if mark.sequence >= extent.first and _previous_of(await log.at(mark.sequence)) != mark.previous:
         return f"it has another record at {mark.sequence} than it had: it was older once more"
+    if mark.digest and mark.read >= extent.first and await _digest_at(log, mark.read) != mark.digest:
+        return f"it has another record at {mark.read} than it had: it was older once more"
     return None
+
+
+async def _digest_at(log: ReadableLog, sequence: int) -> str | None:
+    message = await log.at(sequence)
+    return None if message is None else record_digest(message)
 
 
 async def _kept(log: ReadableLog) -> Kept:

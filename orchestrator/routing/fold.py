@@ -69,6 +69,8 @@ class Fold:
         """Read, and not folded yet."""
         self.read = 0
         """Sequence of the newest message taken."""
+        self.last: StoredMessage | None = None
+        """The newest message taken, where there is one."""
         self.bounded = False
         """Whether a fact that no frame covers yet was taken for earlier than its stamp: a frame has to say so."""
         self.broken: str | None = None
@@ -86,7 +88,7 @@ class Fold:
         `own` are commands as one has written them oneself, by kind and id: they need no second look."""
         if message.sequence != self.read + 1:
             self._skip_to(message.sequence)
-        self.read = message.sequence
+        self.read, self.last = message.sequence, message
         subject = parse(message.subject)
         if subject.family.is_fact:
             self.facts.append(message)
@@ -153,7 +155,7 @@ class Fold:
         """Pass over a frame of one's own, on reading it."""
         if message.sequence != self.read + 1:
             self._skip_to(message.sequence)
-        self.read = message.sequence
+        self.read, self.last = message.sequence, message
         self.chain.record(message)
 
     def _skip_to(self, sequence: int) -> None:

@@ -1,4 +1,4 @@
-"""Nothing of a covered record can be changed without audit naming it: no byte, stamp, subject or header anywhere."""
+"""Nothing of a covered record can be changed without audit naming it: no byte, stamp, subject or header."""
 
 from datetime import timedelta
 from functools import cache
