@@ -66,7 +66,7 @@ class Stage:
         """An executor claims."""
         fact = WorkflowStarted(ExecutionId(execution), executor="e1")
         payload = encode(fact, Attributes(id="s", source="/t", time=MIDNIGHT))
-        self.store(subjects.execution(CELL, fact.execution), payload)
+        self.cell.store(subjects.execution(CELL, fact.execution), payload, 0, None)
 
 
 def test_a_cancel_stands_behind_the_frame_that_folds_the_start_it_answers() -> None:
