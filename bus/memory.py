@@ -234,10 +234,7 @@ class MemoryLog(Handle):
     async def next_on(self, subject: str, after: int) -> StoredMessage | None:
         """The first message on a literal subject behind a sequence."""
         await self.strike(Moment.ASK, subject)
-        newest = self._store.newest(subject)  # Asked often, and nearly always nothing is there.
-        if newest is None or newest.sequence <= after:
-            return None
-        return next((one for one in self._store.records.behind(after) if one.subject == subject), None)
+        return self._store.records.next_on(subject, after)
 
     async def behind(self, subject: str, after: int) -> list[StoredMessage]:
         """The first message on a literal subject behind a sequence."""

@@ -1,6 +1,7 @@
 """What a log in memory holds: its messages in order, and how far it has ever come."""
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import islice
@@ -24,7 +25,8 @@ class Records:
         self.last = 0
         """The sequence of the newest message that was ever stored."""
         self.bytes = 0
-        self._newest: dict[str, StoredMessage] = {}
+        self._on: dict[str, list[StoredMessage]] = defaultdict(list)
+        """What is there on each subject, in order."""
         self._by_id: dict[str, tuple[int, datetime]] = {}
 
     def add(self, at: datetime, subject: str, payload: bytes, headers: dict[str, str] | None) -> StoredMessage:
@@ -32,7 +34,7 @@ class Records:
         self.last += 1
         message = StoredMessage(self.last, at, subject, payload, headers)
         self.messages.append(message)
-        self._newest[subject] = message
+        self._on[subject].append(message)
         self.bytes += record_size(subject, payload)
         if headers and MESSAGE_ID in headers:
             self._by_id[headers[MESSAGE_ID]] = (self.last, at)
@@ -45,7 +47,15 @@ class Records:
 
     def newest(self, subject: str) -> StoredMessage | None:
         """The newest message on a subject."""
-        return self._newest.get(subject)
+        there = self._on.get(subject)
+        return there[-1] if there else None
+
+    def next_on(self, subject: str, after: int) -> StoredMessage | None:
+        """The first message on a subject behind a sequence."""
+        there = self._on.get(subject)
+        if there is None or there[-1].sequence <= after:  # Asked often, and nearly always nothing new is there.
+            return None
+        return there[bisect_left(there, after + 1, key=lambda one: one.sequence)]
 
     def at(self, sequence: int) -> StoredMessage | None:
         """The message of this sequence."""
@@ -76,7 +86,9 @@ class Records:
         self.messages = sorted(messages, key=lambda one: one.sequence)
         self.last = last
         self.bytes = sum(record_size(one.subject, one.payload) for one in self.messages)
-        self._newest = {one.subject: one for one in self.messages}
+        self._on = defaultdict(list)
+        for one in self.messages:
+            self._on[one.subject].append(one)
 
 
 def record_size(subject: str, payload: bytes) -> int:

@@ -91,8 +91,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def time(self) -> float:
         """Seconds since the loop was made; for who has computed meanwhile it is later already."""
-        machine = MACHINE.get()
-        return self._selector.time if machine is None else max(self._selector.time, machine.busy_until)
+        machine, now = MACHINE.get(), self._selector.time
+        return now if machine is None or machine.busy_until < now else machine.busy_until
 
     def _process_events(self, events: list[object]) -> None:
         """There are none."""

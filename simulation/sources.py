@@ -28,7 +28,9 @@ from .line import CELL, Odds, Process
 
 # What a refused or unanswered source waits before it tries again.
 AGAIN_SECONDS = 7.0
-WORKFLOWS = ("restart", "restart", "repair", "short", "foreign", "absent")
+# What no executor has is revoked after fifty turns, and decided anew as often as its policy lets it.
+# One problem of eleven asks for it, and that is still much of a day.
+WORKFLOWS = ("restart",) * 10 + ("repair",) * 5 + ("short",) * 5 + ("foreign", "absent")
 BAD = (
     b"{",
     b"[1,",
@@ -132,7 +134,7 @@ class Planner:
                 batch = [self._dice.choice(self._problems) for _ in range(self._dice.choice((30, 100, 300)))]
                 self._publish(at, b"[" + b",".join(_signal(one, "firing") for one in batch) + b"]", len(batch))
         if self._faults.strikes(Fault.GARBAGE, 0.02):
-            self._publish(at, b"[" + b",".join([b"1"] * self._dice.choice((20, 5_000, 20_000))) + b"]")
+            self._publish(at, b"[" + b",".join([b"1"] * self._dice.choice((20, 200, 20_000))) + b"]")
         if self._faults.strikes(Fault.EVENT_STRAY, 0.05):
             stray = WorkflowCompleted(ExecutionId(f"wfe-stray-{len(self.plan)}"))
             payload = encode(stray, Attributes(id=stray.execution, source="/stray", time=MIDNIGHT))
