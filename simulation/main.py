@@ -5,13 +5,15 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import click
+import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
 from .checkers import violations
+from .coverage import coverage
 from .explore import explore
 from .faults import Fault
 from .fuzz import fuzz
@@ -23,6 +25,8 @@ from .world import FULL, SHORT, Size, simulate
 STRIKES_MIN = 20
 DAYS_MIN = 50
 SHOWN_MAX = 5
+WIDTH = 80
+COUNTED = ("messages", "facts", "runs")
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ def main() -> None:
     """Simulate days of a cell: the real code on virtual time, with faults from a seed."""
 
 
+main.add_command(coverage)
 main.add_command(explore)
 main.add_command(fuzz)
 main.add_command(plant)
@@ -72,7 +77,8 @@ main.add_command(plant)
 @click.option("--seed", type=click.IntRange(min=0), help="This day alone, as after a failure.")
 @click.option("--short", is_flag=True, help="Days of three hours, as in the test suite.")
 @click.option("--jobs", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="How many at a time.")
-def run(seeds: int, first: int, seed: int | None, short: bool, jobs: int) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a day, then one for all.")
+def run(seeds: int, first: int, seed: int | None, short: bool, jobs: int, as_json: bool) -> None:
     """Live through simulated days; exit 1 where a promise was broken or a fault never struck."""
     chosen = [seed] if seed is not None else list(range(first, first + seeds))
     console = Console(stderr=True)
@@ -82,12 +88,36 @@ def run(seeds: int, first: int, seed: int | None, short: bool, jobs: int) -> Non
         for result in live_all(chosen, SHORT if short else FULL, min(jobs, len(chosen))):
             results.append(result)
             progress.advance(task)
-            report_failure(result, short=short)
-    summarise(results)
+            if as_json:
+                click.echo(msgspec.json.encode(_day(result)))
+            else:
+                report_failure(result, short=short)
     silent = silent_faults(results)
-    for fault in silent:
-        click.echo(f"too rare: {fault} struck less than {STRIKES_MIN} times in {len(results)} days")
+    if as_json:
+        click.echo(msgspec.json.encode(_sum(results, silent)))
+    else:
+        summarise(results, silent)
     sys.exit(1 if silent or any(result.violations for result in results) else 0)
+
+
+def _day(result: Result) -> dict[str, object]:
+    """What became of a day, for machines."""
+    return {**asdict(result), "struck": _strikes(result.struck)}
+
+
+def _sum(results: list[Result], silent: list[Fault]) -> dict[str, object]:
+    """What became of all days, for machines."""
+    return {
+        "days": len(results),
+        "failed": [result.seed for result in results if result.violations],
+        **{name: sum(getattr(result, name) for result in results) for name in COUNTED},
+        "struck": _strikes(total(results)),
+        "too_rare": silent,
+    }
+
+
+def _strikes(struck: Counter[Fault]) -> dict[str, int]:
+    return {str(fault): struck[fault] for fault in Fault}
 
 
 def report_failure(result: Result, *, short: bool) -> None:
@@ -96,21 +126,22 @@ def report_failure(result: Result, *, short: bool) -> None:
         again = f"ro-sim run --seed {result.seed}{' --short' if short else ''}"
         click.echo(f"seed {result.seed} FAILED, again with: {again}")
         for violation in result.violations[:SHOWN_MAX]:
-            click.echo(f"  {violation}")
+            click.echo(click.wrap_text(violation, WIDTH, "  ", "    "))
         if len(result.violations) > SHOWN_MAX:
             click.echo(f"  and {len(result.violations) - SHOWN_MAX} more")
 
 
-def summarise(results: list[Result]) -> None:
+def summarise(results: list[Result], silent: list[Fault]) -> None:
     """Say what was lived through, and how often each fault struck."""
     struck = total(results)
     for fault in Fault:
         click.echo(f"{struck[fault]:9,}  {fault}")
     failed = sum(1 for result in results if result.violations)
-    counts = ", ".join(
-        f"{sum(getattr(result, name) for result in results):,} {name}" for name in ("messages", "facts", "runs")
-    )
-    click.echo(f"{len(results):,} days, {counts}: {failed} with a violation")
+    counts = ", ".join(f"{sum(getattr(result, name) for result in results):,} {name}" for name in COUNTED)
+    click.echo(click.wrap_text(f"{len(results):,} days, {counts}: {failed} with a violation", WIDTH))
+    for fault in silent:
+        said = f"too rare: {fault} struck less than {STRIKES_MIN} times in {len(results)} days"
+        click.echo(click.wrap_text(said, WIDTH, "", "  "))
 
 
 def silent_faults(results: list[Result]) -> list[Fault]:
