@@ -77,6 +77,14 @@ class MemoryCell:
         self._check_room(records)
         return [self.store(subject, payload, 0, None) for subject, payload in records][-1]
 
+    def copy(self, message: StoredMessage, stream: str) -> int:
+        """Store a copy of a message under its subject, as a stream that sources another does."""
+        headers = {"Nats-Stream": stream, "Nats-Sequence": str(message.sequence)}
+        self._check_room([(message.subject, message.payload)])
+        stored = self.records.add(self.now(), message.subject, message.payload, headers)
+        self._news = _announce(self._news)
+        return stored.sequence
+
     def newest(self, subject: str) -> StoredMessage | None:
         """The newest message on a subject."""
         return self.records.newest(subject)
@@ -135,6 +143,12 @@ class MemoryCell:
         self._holder = None if ttl is None else (holder, self.now() + ttl)
         self._given_back = self.now() if ttl is None else None
         self._revision += 1
+        self._lease_news = _announce(self._lease_news)
+
+    def lose_lease(self) -> None:
+        """Have no lease at all any more, as where its bucket was deleted and is made anew."""
+        self._holder = self._given_back = None
+        self._revision = 0
         self._lease_news = _announce(self._lease_news)
 
     async def lease_news(self) -> None:

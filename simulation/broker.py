@@ -33,6 +33,8 @@ class Broker:
         self.cancels: list[Callable[[StoredMessage], None]] = []
         self.up = asyncio.Event()
         self.up.set()
+        self.lease_there = True
+        """Whether the lease's bucket is there."""
 
     def log(self, process: Process, odds: Odds, clock: ProcessClock | None = None) -> Line:
         """A process's line to the log."""

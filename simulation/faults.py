@@ -23,6 +23,8 @@ class Fault(StrEnum):
     BROKER_CLOCK_BACK = "broker's clock set back"
     BROKER_CLOCK_AHEAD = "broker's clock set ahead"
     STAMP_OF_ANOTHER_YEAR = "stamp of another year"
+    RECORD_COPIED = "record copied from a stream"
+    LEASE_GONE = "lease bucket gone, then empty"
     RECORD_JUNK = "junk where decisions, commands and runs stand"
     # Orchestrators.
     ORCHESTRATOR_CRASHED = "orchestrator crashed"

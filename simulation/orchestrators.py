@@ -6,6 +6,7 @@ from datetime import timedelta
 from importlib.metadata import version
 
 from remediation_orchestrator.bus.memory import MemoryLease, Moment
+from remediation_orchestrator.bus.port import LogUnreachableError
 from remediation_orchestrator.events import DecisionFrame, Recorded, decode, subjects
 from remediation_orchestrator.orchestrator.lead import Pace
 from remediation_orchestrator.orchestrator.routing.fold import Fold
@@ -36,7 +37,7 @@ class OrchestratorProcess(Process):
             self._clock.rate = self._faults.chance(Fault.CLOCK_SKEWED).uniform(0.99, 1.01)
         clock = ProcessClock(self._clock, looked_at=self.fold)
         self.line = broker.log(self, Odds(0.004, self._at_step), clock)
-        lease = MemoryLease(broker.cell, TTL, self.line.step)
+        lease = MemoryLease(broker.cell, TTL, self._lease_step)
         self.service = Orchestrator(
             self.line, lease, clock, Identity(name, version("remediation-orchestrator")), pace=PACE
         )
@@ -55,6 +56,11 @@ class OrchestratorProcess(Process):
         at_tail = fold.read == len(self._broker.cell.messages) and not fold.facts
         working = self.dead or self.frozen or self.line.undecided
         return self.service.active.is_set() and at_tail and not working
+
+    async def _lease_step(self, moment: Moment, subject: str) -> None:
+        await self.line.step(moment, subject)
+        if not self._broker.lease_there:
+            raise LogUnreachableError("there is no lease")
 
     def crash(self) -> None:
         """Kill it between two steps."""

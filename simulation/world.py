@@ -6,10 +6,11 @@ import asyncio
 import logging
 import random
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from remediation_orchestrator.bus.port import LogFullError
 from remediation_orchestrator.events import Recorded, StoredMessage
 from remediation_orchestrator.executor.catalog import Catalog
 from remediation_orchestrator.orchestrator.routing.projection import Projection
@@ -215,10 +216,24 @@ class World:
                 await asyncio.sleep(away)
                 self.broker.up.set()
             await self._set_clock()
+            await self._spoil()
             if self.faults.strikes(Fault.LOG_NEARLY_FULL, 0.3):
                 await self._limit(self.dice.uniform(1.03, 1.1))
             if self.faults.strikes(Fault.LOG_FULL, 0.2):
                 await self._limit(1.0)
+
+    async def _spoil(self) -> None:
+        """Store copies of records, and take the lease's bucket away."""
+        faults, cell = self.faults, self.broker.cell
+        if cell.messages and faults.strikes(Fault.RECORD_COPIED, 0.4):
+            for copied in faults.chance(Fault.RECORD_COPIED).choices(cell.messages, k=3):
+                with suppress(LogFullError):
+                    self.source.accepted.append(Accepted(cell.copy(copied, "RO_main"), copied.payload))
+        if faults.strikes(Fault.LEASE_GONE, 0.3):
+            self.broker.lease_there = False
+            await asyncio.sleep(faults.chance(Fault.LEASE_GONE).choice((3.0, 60.0, 400.0)))
+            cell.lose_lease()
+            self.broker.lease_there = True
 
     async def _set_clock(self) -> None:
         """Somebody sets the broker's clock, by seconds or hours; or it shows another year for a moment."""
@@ -271,6 +286,7 @@ class World:
         for task in disturbing:
             task.cancel()
         self.broker.up.set()
+        self.broker.lease_there = True
         self.broker.cell.limit(None)
         for process in [*self.orchestrators, *self.executors]:
             process.thaw()
