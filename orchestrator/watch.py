@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN, LOOK_AGAIN_MAX = 5, 300
 # A mark is behind the log by so much at most, where frames follow one another; each costs the broker a sync.
 MARK_SECONDS = 0.1
+# And of one that is led: about once a second, as the contract says. Each look is a question to the broker.
+LOOK_LED = 4
 
 
 class Watch:
@@ -73,7 +75,7 @@ class Watch:
                 resign(str(error))
             except LogError as error:
                 log.debug("the log cannot be looked at", extra={"why": str(error)})
-            await asyncio.sleep(self._renew)
+            await asyncio.sleep(LOOK_LED * self._renew)
 
     async def mark(self, fold: Fold, moved: asyncio.Event) -> None:
         """Mark how far the log has come while it is led: once it has moved, and no more often than it may."""
