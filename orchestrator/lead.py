@@ -280,6 +280,8 @@ class Leader:
                 found, is_ours = await self._walk(expect, payload, conflict)
                 if is_ours:
                     return found
+                if found == expect:
+                    await self._check_still_there(expect)
                 expect = found
             except TooLargeError:
                 raise
@@ -307,6 +309,18 @@ class Leader:
                 expect = message.sequence
                 await self._breath.draw()
         return expect, False
+
+    async def _check_still_there(self, sequence: int) -> None:
+        """Refused, and nothing stands behind what was expected. Raises FencedError where that is gone.
+
+        Where it is there, the broker has refused what it will take in a moment."""
+        try:
+            if sequence and await self._log.at(sequence) is None:
+                raise FencedError(f"{self._subject}: the frame {sequence} is not there any more")
+        except LogError as error:
+            await self._bear(error)
+        self._check_resigned()
+        await asyncio.sleep(RETRY_SECONDS)
 
     async def _bear(self, error: LogError) -> None:
         """The broker could not do it: wait, unless the log is known to be gone."""

@@ -130,6 +130,20 @@ async def test_a_log_of_which_a_record_was_taken_is_not_led(
     assert await log.last_sequence() == signal == before + 1
 
 
+async def test_whoever_leads_stops_storing_when_its_newest_frame_is_taken(
+    connection: Client, cell: CellName
+) -> None:
+    """Something is to be decided before it has looked again whether the log is whole."""
+    log = await JetStreamLog.ensure(connection, cell)
+    async with running(await orchestrator(connection, cell)) as leading:
+        await commanded(log, await log.append(subjects.signal(cell, "test"), bare(target="t0")))
+        frame = await log.last(subjects.decision(cell))
+        assert frame is not None
+        await delete(connection, log, frame.sequence)
+        await log.append(subjects.signal(cell, "test"), bare(target="t1"))
+        await until_refused(leading, f"it has no record {frame.sequence}")
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 async def test_whoever_stands_by_when_a_record_is_taken_does_not_take_over(
     connection: Client, cell: CellName, damage: Damage
