@@ -1,4 +1,4 @@
-"""Records of a log that was brought in from a file: each carries its own stamp and headers in two of ours.
+"""Records of a log that was brought in from a file: each carries its own cell, stamp and headers in three of ours.
 
 Whoever reads a stream that is marked as imported puts them back; nobody heeds them anywhere else."""
 
@@ -8,8 +8,10 @@ from datetime import datetime
 import msgspec
 from msgspec.structs import replace
 
-from remediation_orchestrator.events import StoredMessage
+from remediation_orchestrator.events import CellName, StoredMessage
+from remediation_orchestrator.events.subjects import parse
 
+CELL = "Ro-Cell"
 RECORDED_AT = "Ro-Recorded-At"
 HEADERS = "Ro-Headers"
 
@@ -20,7 +22,7 @@ _headers = msgspec.json.Decoder(dict[str, bytes])
 def wrapped(message: StoredMessage) -> dict[str, str]:
     """The headers under which a record is stored again."""
     # Its own headers may hold a message id, by which the broker would take it for a repetition.
-    headers = {RECORDED_AT: message.recorded_at.isoformat()}
+    headers = {CELL: parse(message.subject).cell, RECORDED_AT: message.recorded_at.isoformat()}
     if message.headers:
         headers[HEADERS] = base64.b64encode(msgspec.json.encode(_raw(message.headers))).decode()
     return headers
@@ -35,7 +37,14 @@ def restored(message: StoredMessage) -> StoredMessage:
     if HEADERS in headers:
         raw = _headers.decode(base64.b64decode(headers[HEADERS]))
         own = {name: value.decode(errors="surrogateescape") for name, value in raw.items()}
-    return replace(message, recorded_at=datetime.fromisoformat(headers[RECORDED_AT]), headers=own)
+    stamp = datetime.fromisoformat(headers[RECORDED_AT])
+    subject = in_cell(message.subject, CellName(headers[CELL]))
+    return replace(message, recorded_at=stamp, subject=subject, headers=own)
+
+
+def in_cell(subject: str, cell: CellName) -> str:
+    """The same subject in another cell's log."""
+    return subject.replace(f".{parse(subject).cell}.", f".{cell}.", 1)
 
 
 def _raw(headers: dict[str, str]) -> dict[str, bytes]:

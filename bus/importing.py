@@ -8,10 +8,9 @@ from typing import Any
 from nats.aio.client import Client
 
 from remediation_orchestrator.events import CellName, StoredMessage
-from remediation_orchestrator.events.subjects import parse
 
 from . import api, topology
-from .imported import wrapped
+from .imported import in_cell, wrapped
 from .port import TOGETHER_MAX, LogError, OccupiedError
 from .storing import store_together
 
@@ -30,7 +29,7 @@ async def bring_in(connection: Client, cell: CellName, first: int, messages: Ite
     count = 0
     try:
         for batch in _batches(messages):
-            records = [(_subject(cell, message), message.payload, wrapped(message)) for message in batch]
+            records = [(in_cell(message.subject, cell), message.payload, wrapped(message)) for message in batch]
             sequence = await store_together(connection, records)
             if sequence != batch[-1].sequence:
                 wrong = f"record {batch[-1].sequence} was stored as {sequence}: somebody else writes there"
@@ -60,9 +59,3 @@ def _batches(messages: Iterable[StoredMessage]) -> Iterator[list[StoredMessage]]
 def _config(cell: CellName, first: int) -> dict[str, Any]:
     config = topology.stream_config(cell)
     return {**config, "first_seq": first, "metadata": {topology.IMPORTED: "true"}}
-
-
-def _subject(cell: CellName, message: StoredMessage) -> str:
-    """The record's subject, in the cell that it is brought into."""
-    subject = parse(message.subject)
-    return message.subject.replace(f".{subject.cell}.", f".{cell}.", 1)

@@ -51,7 +51,7 @@ async def ro(*arguments: object) -> Result:
 async def test_an_export_is_imported_audited_and_exported_again_the_same(
     server: EmbeddedServer, recorded: JetStreamLog, tmp_path: Path
 ) -> None:
-    """Byte for byte, but for the cell's name in the subjects; and nobody decides in the copy."""
+    """Byte for byte, in a cell of another name, too; and nobody decides in the copy."""
     there, copy = ["--nats", server.url, "--cell"], f"{recorded.cell}-copy"
     first, second = tmp_path / "log.jsonl.gz", tmp_path / "copy.jsonl"
     assert (await ro("export", first, *there, recorded.cell)).exit_code == 0
@@ -64,7 +64,7 @@ async def test_an_export_is_imported_audited_and_exported_again_the_same(
     assert of_copy == {**original, "cell": copy}
     assert (await ro("export", second, *there, copy)).exit_code == 0
     unpacked = await ro("export", "-", *there, recorded.cell)
-    assert second.read_text() == unpacked.stdout.replace(f".{recorded.cell}.", f".{copy}.")
+    assert second.read_text() == unpacked.stdout
 
 
 async def test_an_imported_cell_is_only_read(
