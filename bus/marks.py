@@ -7,8 +7,12 @@ from nats.aio.client import Client
 from remediation_orchestrator.events import CellName
 
 from . import api, topology
+from .kept import HEADERS, newest_kept
 from .port import StaleWriteError
 from .storing import EXPECTED, store
+
+# To take the older marks away costs as much as to write one, so it is done now and then.
+OLD_MAX = 256
 
 
 class JetStreamMarks:
@@ -18,20 +22,27 @@ class JetStreamMarks:
         self._connection = connection
         self._subject = topology.MARKS.subject(cell, "newest")
         self._replicas = replicas
+        self._purged = 0
+        """Older marks than this one were taken away."""
 
     async def read(self) -> tuple[int, bytes]:
         """The newest mark and its revision; 0 and nothing where there is none. Raises LogError."""
         if await api.stream_info(self._connection, topology.MARKS.stream) is None:
             return 0, b""
-        found = await api.last_message(self._connection, topology.MARKS.stream, self._subject)
-        return (0, b"") if found is None else (found.seq, found.data)
+        found = await newest_kept(self._connection, topology.MARKS.stream, self._subject)
+        return found.last, found.payload or b""
 
     async def write(self, mark: bytes, revision: int) -> int:
         """Put a mark in the place of this revision, and return its own. Raises StaleWriteError, or LogError."""
         if not revision:
             await topology.ensure_shelf(self._connection, topology.MARKS, replicas=self._replicas)
-        headers = {EXPECTED: str(revision)}
-        return await store(self._connection, self._subject, mark, headers=headers, expect=revision)
+        headers = {EXPECTED: str(revision), **HEADERS}
+        sequence = await store(self._connection, self._subject, mark, headers=headers, expect=revision)
+        if sequence - self._purged >= OLD_MAX:
+            self._purged = sequence
+            body = {"filter": self._subject, "seq": sequence}
+            await api.call(self._connection, f"STREAM.PURGE.{topology.MARKS.stream}", body, api.Done)
+        return sequence
 
 
 class MemoryMarks:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,7 @@ from remediation_orchestrator.events import CellName
 from . import api, topology
 from .durable import put_in_place
 from .feed import Feed
+from .kept import HEADERS, newest_kept
 from .packing import UnreadableLogError, read_lines, unpacked_lines, write_packed
 from .port import LogError, StaleWriteError
 from .storing import EXPECTED, store
@@ -33,6 +34,7 @@ SHARE = 0.25
 READ_PATIENCE_SECONDS = 5.0
 
 _PACKING_LEVEL = 1
+_NONE: dict[str, str] = {}
 
 
 class _Newest(Struct):
@@ -100,21 +102,22 @@ class JetStreamSnapshots:
                 await asyncio.sleep((loop.time() - began) * (1 / SHARE - 1))
                 began = loop.time()
         newest = _Newest(msgspec.Raw(head(digest.hexdigest())), subject, first, messages, self._log)
-        last = await self._store(self._shelf.subject(self._cell, "newest"), msgspec.json.encode(newest), expect)
+        place = self._shelf.subject(self._cell, "newest")
+        last = await self._store(place, msgspec.json.encode(newest), expect, HEADERS)
         await self._purge(first or last)
 
     async def _newest(self) -> tuple[int, _Newest | None]:
         """What stands where the newest is to be found, and its sequence; None where it is none of this log."""
         subject = self._shelf.subject(self._cell, "newest")
-        found = await api.last_message(self._connection, self._shelf.stream, subject)
-        if found is None:
-            return 0, None
+        found = await newest_kept(self._connection, self._shelf.stream, subject)
+        if found.payload is None:
+            return found.last, None
         try:
-            newest = msgspec.json.decode(found.data, type=_Newest)
+            newest = msgspec.json.decode(found.payload, type=_Newest)
         except msgspec.DecodeError as error:
             raise LogError(f"{subject}: this is no snapshot: {error}") from error
         theirs = self._log and newest.log and self._log != newest.log
-        return found.seq, None if theirs else newest
+        return found.last, None if theirs else newest
 
     async def _expected(self, after: bytes) -> int:
         """The sequence of the newest one, which has this head. Raises StaleWriteError where it has another."""
@@ -123,8 +126,10 @@ class JetStreamSnapshots:
             raise StaleWriteError(self._shelf.subject(self._cell, "newest"), 0, sequence)
         return sequence
 
-    async def _store(self, subject: str, payload: bytes, expect: int | None = None) -> int:
-        headers = {} if expect is None else {EXPECTED: str(expect)}
+    async def _store(
+        self, subject: str, payload: bytes, expect: int | None = None, own: Mapping[str, str] = _NONE
+    ) -> int:
+        headers = {**own} if expect is None else {EXPECTED: str(expect), **own}
         return await store(self._connection, subject, payload, headers=headers, expect=expect)
 
     async def _purge(self, before: int) -> None:

@@ -100,7 +100,7 @@ def shelf_config(shelf: Shelf, *, replicas: int = 1) -> dict[str, Any]:
         "retention": "limits",
         "discard": "new",
         "max_age": 0,
-        "max_msgs_per_subject": 1 if shelf is MARKS else -1,
+        "max_msgs_per_subject": -1,  # Junk in the place of what is kept would else take its place for good.
         "max_bytes": -1,
         "num_replicas": replicas,
         "allow_direct": False,

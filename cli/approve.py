@@ -15,9 +15,9 @@ from .output import RefusedError
 
 @click.command("approve")
 @click.argument("name", metavar="ID")
-@click.option("--plan", "seen", metavar="DIGITS", default="", help="Only if this is the plan, as in `ro show`.")
+@click.option("--plan", "seen", metavar="DIGITS", help="Only if this is the plan, as in `ro show`.")
 @operator_options
-def verb(broker: Broker, name: str, seen: str, reason: str, by: str, as_json: bool) -> None:
+def verb(broker: Broker, name: str, seen: str | None, reason: str, by: str, as_json: bool) -> None:
     """Let a remediation that waits for an approval be judged for its run."""
 
     def follows(_view: Projection, remediation: Remediation) -> str:
@@ -30,11 +30,13 @@ def _fact(remediation: Remediation, by: str, reason: str) -> ApprovalGranted:
     return ApprovalGranted(remediation.id, asked_plan(remediation), by, reason)
 
 
-def _follows(remediation: Remediation, seen: str) -> str:
+def _follows(remediation: Remediation, seen: str | None) -> str:
     plan = asked_plan(remediation)
+    if seen is not None and len(seen) < PLAN_DIGITS:
+        raise RefusedError(f"--plan takes at least {PLAN_DIGITS} digits, as `ro show {remediation.id}` says them")
     if not plan or remediation.workflow is None:
         raise RefusedError(f"{remediation.id} is {remediation.phase} and awaits no approval")
-    if not plan.startswith(seen):
+    if not plan.startswith(seen or ""):
         raise RefusedError(f"{remediation.id} asks for plan {plan[:PLAN_DIGITS]}, not for {seen}: see `ro show`")
     what = f"{remediation.workflow.id} on {remediation.target} (plan {plan[:PLAN_DIGITS]})"
     return f"{remediation.id} is judged for {what}, by the whole list of checks"

@@ -255,13 +255,13 @@ class Orchestrator:
         holding = await self._lease.look()
         now = asyncio.get_running_loop().time()
         self.clock.looked(holding, now)
-        self._succession.heard(self.fold.chain.head, now)
+        self._succession.heard(self.fold.chain.newest, now)
         if not self._succession.is_due(holding, asked, now):
             return None
         if holding.standing is Standing.FREE or holding.holder == self._identity.name:
             return holding
         newest = await self._log.last(subjects.decision(self._log.cell))
-        frame, stamp = self.fold.chain.head, None
+        frame, stamp = self.fold.chain.newest, None
         if newest is not None and head_of(newest) is not None:
             frame, stamp = newest.sequence, newest.recorded_at
         return holding if self._succession.is_silent(holding, frame, stamp, now) else None

@@ -5,7 +5,13 @@ decided, and give away what is held. So nobody leads such a log; whoever only re
 
 from msgspec import Struct
 
-from remediation_orchestrator.bus.port import Extent, NotWholeError, ReadableLog
+from remediation_orchestrator.bus.port import (
+    Extent,
+    LogError,
+    LogUnreachableError,
+    NotWholeError,
+    ReadableLog,
+)
 from remediation_orchestrator.events import (
     DecisionFrame,
     LossAccepted,
@@ -78,10 +84,12 @@ async def _digest_at(log: ReadableLog, sequence: int) -> str | None:
 
 async def _kept(log: ReadableLog) -> Kept:
     _, mark = await read_mark(log.marks)
-    written = await log.snapshots.head()
     try:
+        written = await log.snapshots.head()
         return Kept(mark, None if written is None else read_head(written))
-    except SnapshotError:
+    except LogUnreachableError:
+        raise
+    except (SnapshotError, LogError):  # A cache that cannot be read is no cache.
         return Kept(mark, None)
 
 

@@ -252,3 +252,24 @@ async def _there_again(connection: Client, cell: CellName) -> JetStreamLease:
                 return await JetStreamLease.open(connection, cell)
             except (NotFoundError, LogUnreachableError):
                 continue
+
+
+async def test_junk_on_the_decision_subject_keeps_nobody_from_taking_over(
+    connection: Client, log: JetStreamLog, cell: CellName
+) -> None:
+    """It comes ten times a second for as long as nobody leads, and is no sign of life of whoever led."""
+    async with running(await orchestrator(connection, cell, "o1")):
+        await decides(log, "before")
+    lease = await JetStreamLease.open(connection, cell)
+    assert await lease.acquire("dead")
+    littering = asyncio.create_task(litter(connection, subjects.decision(cell)))
+    async with asyncio.timeout(PATIENCE_SECONDS), running(await orchestrator(connection, cell, "o2")):
+        await decides(log, "after")
+    littering.cancel()
+
+
+async def litter(connection: Client, subject: str) -> None:
+    """Store junk, again and again."""
+    while True:
+        await connection.publish(subject, b"junk")
+        await asyncio.sleep(0.1)

@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from remediation_orchestrator.bus import api, topology
 from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.kept import HEADERS
 from remediation_orchestrator.bus.lease import JetStreamLease
 from remediation_orchestrator.bus.port import EventLog, LogError, SnapshotStore
 from remediation_orchestrator.bus.snapshots import FileSnapshots, JetStreamSnapshots, MemorySnapshots
@@ -194,14 +195,19 @@ async def test_the_newest_snapshot_takes_the_place_of_those_before_it(
 async def test_garbage_in_the_place_of_the_newest_snapshot_is_ignored(
     log: JetStreamLog, connection: Client, cell: CellName
 ) -> None:
-    """Whoever may write there may write anything."""
+    """Whoever may write there may write anything: junk is passed over, and what looks like ours is ignored."""
     store = JetStreamSnapshots(connection, cell)
     await lived(log, connection)
     await snapshot_in(store, log)
     subject = topology.SNAPSHOTS.subject(cell, "newest")
+    begun = (await begin(log)).read
+    assert begun > 0
     for garbage in (b"", b"no JSON", b"{}", b'{"head":1,"subject":"a b","first":1,"messages":0}'):
         await connection.request(subject, garbage)
+        assert (await begin(log)).read == begun
+        await connection.request(subject, garbage, headers=HEADERS)
         assert (await begin(log)).read == 0
+        await snapshot_in(store, log)
 
 
 async def test_a_part_of_a_table_that_nobody_knows_is_no_part(log: JetStreamLog, connection: Client) -> None:
