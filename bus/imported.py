@@ -3,15 +3,16 @@
 Whoever reads a stream that is marked as imported puts them back; nobody heeds them anywhere else."""
 
 import base64
+import re
 from datetime import datetime
 
 import msgspec
 from msgspec.structs import replace
 
 from remediation_orchestrator.events import CellName, StoredMessage
-from remediation_orchestrator.events.subjects import parse
 
 CELL = "Ro-Cell"
+_CELL = re.compile(r"[a-z0-9-]{1,32}")
 RECORDED_AT = "Ro-Recorded-At"
 HEADERS = "Ro-Headers"
 
@@ -22,7 +23,9 @@ _headers = msgspec.json.Decoder(dict[str, bytes])
 def wrapped(message: StoredMessage) -> dict[str, str]:
     """The headers under which a record is stored again."""
     # Its own headers may hold a message id, by which the broker would take it for a repetition.
-    headers = {CELL: parse(message.subject).cell, RECORDED_AT: message.recorded_at.isoformat()}
+    headers = {RECORDED_AT: message.recorded_at.isoformat()}
+    if _CELL.fullmatch(cell := message.subject.partition(".")[2].partition(".")[0]):
+        headers[CELL] = cell
     if message.headers:
         headers[HEADERS] = base64.b64encode(msgspec.json.encode(_raw(message.headers))).decode()
     return headers
@@ -38,13 +41,15 @@ def restored(message: StoredMessage) -> StoredMessage:
         raw = _headers.decode(base64.b64decode(headers[HEADERS]))
         own = {name: value.decode(errors="surrogateescape") for name, value in raw.items()}
     stamp = datetime.fromisoformat(headers[RECORDED_AT])
-    subject = in_cell(message.subject, CellName(headers[CELL]))
+    subject = in_cell(message.subject, CellName(headers[CELL])) if CELL in headers else message.subject
     return replace(message, recorded_at=stamp, subject=subject, headers=own)
 
 
 def in_cell(subject: str, cell: CellName) -> str:
-    """The same subject in another cell's log."""
-    return subject.replace(f".{parse(subject).cell}.", f".{cell}.", 1)
+    """The same subject in another cell's log; one that names no cell stays as it is."""
+    root, _, rest = subject.partition(".")
+    _, dot, rest = rest.partition(".")
+    return f"{root}.{cell}.{rest}" if dot else subject
 
 
 def _raw(headers: dict[str, str]) -> dict[str, bytes]:

@@ -35,9 +35,11 @@ def bare(name: str = "KubePodCrashLooping", target: str = "checkout", **more: ob
 
 
 async def tell(log: EventLog, fact: Fact, execution: str) -> int:
-    """Store an execution event."""
+    """Store an execution event as executors do: behind what stands on the run's subject already."""
     attributes = Attributes(id=f"{execution}.{type(fact).__name__}", source="/test", time=datetime.now(UTC))
-    return await log.append(subjects.execution(log.cell, ExecutionId(execution)), encode(fact, attributes))
+    subject = subjects.execution(log.cell, ExecutionId(execution))
+    before = await log.last(subject)
+    return await log.append(subject, encode(fact, attributes), expect=before.sequence if before else 0)
 
 
 async def wait_for(log: EventLog, wanted: Callable[[Event], bool], start: int = 1) -> Recorded:

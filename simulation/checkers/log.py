@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from remediation_orchestrator.events import DecisionFrame, StoredMessage
-from remediation_orchestrator.events.identity import position_key
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.orchestrator.audit import audit
 from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift
@@ -36,7 +35,7 @@ def check_audit(day: "Day") -> Iterator[str]:
     junk = {message.sequence for message in day.messages if day.is_stray(message) and _is_ours(message)}
     found = set()
     for finding in audit(day.messages):
-        place = position_key(finding.position)[0]
+        place = int(finding.position.partition("-")[0])  # 0 where nothing asked for it
         if finding.drift is Drift.JUNK and place in junk:
             found.add(place)
         elif finding.drift is Drift.LATE and _was_under_way(day, place):

@@ -37,8 +37,8 @@ def fold_on_arrival(patch: pytest.MonkeyPatch) -> None:
     """Facts are folded when they are read, whatever the frames say."""
     take = Fold.take
 
-    def at_once(self: Fold, message: StoredMessage) -> None:
-        take(self, message)
+    def at_once(self: Fold, message: StoredMessage, *own: Any) -> None:
+        take(self, message, *own)
         self.fold_facts()
 
     patch.setattr(Fold, "take", at_once)
@@ -146,7 +146,7 @@ def judge_while_folding_the_past(patch: pytest.MonkeyPatch) -> None:
     async def and_judge(self: Orchestrator) -> None:
         await take(self)
         self.fold.fold_facts()
-        judge(self.fold.view, self._clock.now())
+        judge(self.fold.view, self.clock.now())
 
     patch.setattr(Orchestrator, "_take", and_judge)
 
