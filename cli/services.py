@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.metadata
+import logging
 import os
 import secrets
 import signal
@@ -19,7 +20,7 @@ from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.lease import TTL, JetStreamLease
-from remediation_orchestrator.bus.port import EventLog, LogUnreachableError
+from remediation_orchestrator.bus.port import EventLog, LogError, LogUnreachableError
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.orchestrator import policy_file
 from remediation_orchestrator.orchestrator.lead import PACE, Pace
@@ -173,8 +174,10 @@ async def until_stopped(stopping: asyncio.Event, *services: Awaitable[None], wit
     """Run services until `stopping`, or until one ends; then all are told to stop, and have so many seconds to."""
     tasks = [asyncio.ensure_future(service) for service in services]
     told = asyncio.create_task(stopping.wait())
+    asked = False
     try:
-        await asyncio.wait([*tasks, told], return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait([*tasks, told], return_when=asyncio.FIRST_COMPLETED)
+        asked = ended == {told}
     finally:
         stopping.set()
         await told
@@ -183,7 +186,9 @@ async def until_stopped(stopping: asyncio.Event, *services: Awaitable[None], wit
             task.cancel()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
     for end in ends:
-        if isinstance(end, Exception):
+        if asked and isinstance(end, LogError):  # The broker ends, too, and some are heard of it on their way.
+            logging.getLogger(__name__).warning("ended late", extra={"why": str(end)})
+        elif isinstance(end, Exception):
             raise end
 
 

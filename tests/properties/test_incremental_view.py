@@ -1,7 +1,7 @@
 """The incremental projection against a naive recount of the whole log, whatever happens in whichever order."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import msgspec
@@ -223,7 +223,7 @@ class Cell(RuleBasedStateMachine):
 
     def records(self) -> Iterator[Recorded]:
         """Every event of the log, in the order of being folded, at its moment: no clock takes one back."""
-        newest = START
+        newest = datetime.min.replace(tzinfo=UTC)  # The clock may be set back before the first of them.
         for message in self.cell.log:
             newest = max(newest, message.recorded_at)
             for record in decode(message):
