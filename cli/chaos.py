@@ -117,7 +117,7 @@ def _conclude(lived: list[Round], *, as_json: bool) -> Tally:
     if as_json:
         json_line({"rounds": len(lived), "tally": total, "broken": total.broken, "struck": struck})
         return total
-    for name in ("accepted", "decided", "run", "archived"):
+    for name in ("accepted", "decided", "run", "archived", "untold"):
         line(f"{getattr(total, name):9,}  {name}")
     line("")
     line("   broken  promise")

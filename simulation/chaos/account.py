@@ -40,6 +40,7 @@ class Tally(Struct, frozen=True):
     decided: int = 0
     run: int = 0
     archived: int = 0
+    untold: int = 0
     decided_twice: int = 0
     run_twice: int = 0
     two_at_once: int = 0
@@ -88,7 +89,7 @@ PROMISES = {
 class Bad(Struct, frozen=True):
     """What a store that was not whole lacked, and the frames that were stored on it."""
 
-    missing: int
+    missing: list[int]
     frames: list[int]
 
 
@@ -105,6 +106,8 @@ class Account:
         self._completed: set[str] = set()
         self._looked_at = 0
         self._cleared: set[str] = set()
+        self._apart: list[tuple[set[str], int, int]] = []
+        """Runs that were claimed on a store of which nothing could tell that it was not ours, and when."""
         self.findings: list[str] = []
         """What audit found on the way, and where the diary and the log disagree."""
 
@@ -186,7 +189,7 @@ class Account:
 
     def tally(self, accepted: dict[str, Position], asked: Mapping[str, int]) -> Tally:
         """Count everything from the first record on. `asked`: the figures for which others had to be asked."""
-        lines = read_diary(self._diary)
+        lines = self._lines()
         begun = Counter(one.execution for one in lines if one.word == "begin")
         decided = [name for name, place in accepted.items() if self._verdicts[place, 1]]
         kept = [name for name in decided if self._stored[name]]
@@ -205,7 +208,7 @@ class Account:
 
     def contradictions(self, lines: list[Line] | None = None) -> list[str]:
         """What is open, and where diary and log disagree: a run without a claim, a success without an end."""
-        lines = read_diary(self._diary) if lines is None else lines
+        lines = self._lines() if lines is None else lines
         begun = {one.execution for one in lines if one.word == "begin"}
         ended = {one.execution for one in lines if one.word == "end"}
         return [
@@ -217,8 +220,8 @@ class Account:
             ),
         ]
 
-    def differs_from(self, bad: list[StoredMessage]) -> "Bad":
-        """Hold what was read of a store that was not ours against what the log is."""
+    def differs_from(self, bad: list[StoredMessage], through: int) -> "Bad":
+        """Hold what was read of a store that was not ours against what the log is, and had come to by then."""
         ours = {one.sequence: one for one in self.messages}
         first = bad[0].sequence
         there = {one.sequence: (one.subject, one.payload) for one in bad}
@@ -230,12 +233,32 @@ class Account:
         ]
         return Bad(
             # By their bytes: where a log has lost its end, others stand at the same sequences soon.
-            missing=sum(
-                sequence >= first and there.get(sequence) != (one.subject, one.payload)
+            missing=[
+                sequence
                 for sequence, one in ours.items()
-            ),
+                if first <= sequence <= through and there.get(sequence) != (one.subject, one.payload)
+            ],
             frames=[one.sequence for one in frames if any(isinstance(each, Recorded) for each in decode(one))],
         )
+
+    def spare(self, bad: list[StoredMessage], since: int, until: int) -> None:
+        """Count no run that was claimed on a store of which nothing could tell that it was not ours.
+
+        The times are of the diary's clock: what the same executions did before and after that counts."""
+        ours = {one.sequence: one.payload for one in self.messages}
+        others = [one for one in bad if ours.get(one.sequence) != one.payload]
+        self._apart.append(({run for one in others for run in _claims(one)}, since, until))
+
+    def _lines(self) -> list[Line]:
+        """The diary, without the runs that are spared."""
+        lines = read_diary(self._diary)
+        apart = {
+            (one.execution, one.pid)
+            for one in lines
+            for runs, since, until in self._apart
+            if one.word == "begin" and one.execution in runs and since <= one.at <= until
+        }
+        return [one for one in lines if (one.execution, one.pid) not in apart]
 
     def export(self, file: Path) -> None:
         """Keep the log as it was read, for `ro ... --log`."""

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -240,6 +240,16 @@ class ChaosCell:
         """Start the broker on its store and its port."""
         self._server = EmbeddedServer(self.home / "data", port=self._port).start()
         self._broker = self._server.pid
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[str]:
+        """The broker on its store as that is now, where no client of the cell finds it: its address."""
+        server = EmbeddedServer(self.home / "data").start()
+        try:
+            yield server.url
+        finally:
+            os.kill(server.pid, signal.SIGKILL)
+            server.stop()
 
     @property
     def true_url(self) -> str:

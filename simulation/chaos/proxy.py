@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import subprocess
 import sys
+import threading
 from typing import IO
 
 import msgspec
@@ -32,6 +33,7 @@ class Proxy:
             start_new_session=True,
             preexec_fn=dies_with_parent() if sys.platform == "linux" else None,
         )
+        self._saying = threading.Lock()
         self.steps: list[Step] = []
         """Every step so far."""
         self.singled: dict[int, int] = {}
@@ -63,9 +65,10 @@ class Proxy:
 
     def _say(self, word: bytes) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(word + b"\n")
-        self._process.stdin.flush()
-        self.singled = msgspec.json.decode(self._out.readline(), type=dict[int, int])
+        with self._saying:  # Of two threads that wait for a line one could drop what came for the other.
+            self._process.stdin.write(word + b"\n")
+            self._process.stdin.flush()
+            self.singled = msgspec.json.decode(self._out.readline(), type=dict[int, int])
 
 
 class _Passage:

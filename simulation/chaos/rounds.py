@@ -39,6 +39,8 @@ class Round(Struct, frozen=True):
     tally: Tally
     struck: dict[Strike, int]
     wrong: list[str]
+    untold: list[float] = []
+    """Of each store that lacked only what its mark did not tell of: how old that was at most, in seconds."""
 
 
 class Chaos:
@@ -90,14 +92,16 @@ class Chaos:
             wrong += await self._begin_again()
         wrong += await self._compare()
         wrong += self._spoiling.tell(self._asked, struck)
-        asked = {**self._asked, "archived": self._archives.purged}
+        untold = self._spoiling.untold
+        asked = {**self._asked, "archived": self._archives.purged, "untold": len(untold)}
         total = self._account.tally(self._driver.accepted, asked)
         round_tally, self._so_far = total.minus(self._so_far), total
         wrong += self._account.findings[seen:]
         if not round_tally.is_clean:
             wrong += self._account.contradictions()
         seconds = asyncio.get_running_loop().time() - began
-        return Round(number, round(seconds, 3), round_tally, dict(struck), wrong)
+        untold = untold[len(untold) - round_tally.untold :]
+        return Round(number, round(seconds, 3), round_tally, dict(struck), wrong, untold)
 
     def export(self, file: Path) -> None:
         """Keep the log."""

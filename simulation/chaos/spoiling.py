@@ -4,10 +4,12 @@ Everything else goes on meanwhile: processes are killed, wake up and begin. Then
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from msgspec import Struct
 from nats.aio.client import Client
 
 from remediation_orchestrator.bus import api
@@ -18,14 +20,17 @@ from remediation_orchestrator.bus.topology import stream_name
 from remediation_orchestrator.events import StoredMessage, subjects
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 from remediation_orchestrator.events.stored import export_line
+from remediation_orchestrator.orchestrator.marks import read_mark
 
-from .account import Account
+from .account import Account, Bad
 from .cell import ChaosCell
 from .driver import Driver
 from .faults import Planned, Strike
 
-# Whoever leads marks how far the log has come once in this while at least; what is younger is told by nothing.
+# A mark follows the log by a tenth of a second while somebody leads; a busy machine is slower.
 MARK_SECONDS, FRAME_SECONDS = 2.0, 10.0
+# What no mark tells of is no older: the broker is away for half a second, and a leader is replaced within two.
+UNTOLD_SECONDS = 5.0
 REVIVE_SECONDS = 0.3
 # A process starts slowly on a busy machine.
 SAY_SECONDS = 20.0
@@ -33,6 +38,28 @@ SAY_SECONDS = 20.0
 RECENT = 100
 NOT_WHOLE = b"not whole"
 BAIT = b'[{"name":"Bait","target":{"name":"bait-%d"},"workflow":{"id":"work"}}]'
+
+
+class Cut(Struct, frozen=True):
+    """What the good store was when a bad one came in its place."""
+
+    last: int
+    """Its newest record."""
+    marked: int
+    """How far the mark outside the log had come: what is lost up to there is told, and nothing else need be."""
+    ages: dict[int, float]
+    """Of the records behind that, in seconds."""
+
+
+class Lived(Struct, frozen=True):
+    """What came of one bad store."""
+
+    strike: Strike
+    cut: Cut
+    read: list[StoredMessage]
+    said: bool
+    since: int
+    until: int
 
 
 class Spoiling:
@@ -46,7 +73,9 @@ class Spoiling:
         self._copied = self._count = 0
         self._sizes: list[int] = []
         """How much the orchestrators had said before."""
-        self._found: list[tuple[Strike, list[StoredMessage], bool]] = []
+        self._found: list[Lived] = []
+        self.untold: list[float] = []
+        """How old, in seconds, what was lost was at most, each time that the mark told of nothing of it."""
 
     async def strike(self, planned: Planned) -> bool:
         """Have a bad store in the place of the good one for a while. Counted when it is told: see `tell`."""
@@ -56,33 +85,56 @@ class Spoiling:
             await self._account.read_on(self._log)
             async with self._cell.server_lock:
                 self._sizes = [one.said.stat().st_size for one in self._cell.orchestrators]
+                cut = await self._cut()
+                since = time.monotonic_ns()
                 with self._spoilt(planned):
                     read = await self._live(planned)
-                    if read and not self._account.differs_from(read).missing:
-                        for one in self._cell.orchestrators:  # It was whole, and the one to come is older than it.
+                    if read and self._is_led(read, cut):  # The one to come is another than it.
+                        for one in self._cell.orchestrators:
                             one.end()
                 if read:
-                    self._found.append((planned.strike, read, self._is_said()))
+                    until = time.monotonic_ns()
+                    self._found.append(Lived(planned.strike, cut, read, self._is_said(), since, until))
         return False
 
     def tell(self, broken: Counter[str], struck: Counter[Strike]) -> list[str]:
         """What was wrong with what was done on bad stores, now that the good log was read on."""
-        wrong = []
-        for strike, read, said in self._found:
+        wrong: list[str] = []
+        for one in self._found:
             self._count += 1
-            bad = self._account.differs_from(read)
-            struck[strike] += bool(bad.missing)
-            if bad.missing and bad.frames:
-                broken["led_not_whole"] += 1
-                wrong.append(f"{strike}: {bad.missing} records missing, and frames were stored: {bad.frames[:5]}")
-            if bad.missing and not said:
-                broken["unsaid"] += 1
-                wrong.append(f"{strike}: {bad.missing} records missing, and no orchestrator says so")
-            if wrong:
-                name = f"bad-{self._count}-{strike.replace(' ', '-')}.jsonl"
-                (self._cell.home / name).write_bytes(b"".join(export_line(one) + b"\n" for one in read))
+            bad = self._account.differs_from(one.read, one.cut.last)
+            struck[one.strike] += bool(bad.missing)
+            behind = untold(one, bad)
+            if behind is not None:
+                self.untold.append(round(behind, 3))
+                self._account.spare(one.read, one.since, one.until)
+                continue
+            found = broken_on(one, bad)
+            broken.update(found.keys())
+            wrong += found.values()
+            if found:
+                name = f"bad-{self._count}-{one.strike.replace(' ', '-')}.jsonl"
+                (self._cell.home / name).write_bytes(b"".join(export_line(each) + b"\n" for each in one.read))
         self._found.clear()
         return wrong
+
+    def _is_led(self, read: list[StoredMessage], cut: Cut) -> bool:
+        """Whether somebody has led it, or would have: it was whole, or nothing tells that it was not."""
+        bad = self._account.differs_from(read, cut.last)
+        return not bad.missing or bool(bad.frames)
+
+    async def _cut(self) -> Cut:
+        """Kill the broker, and look at what it has stored where nobody else can go on."""
+        self._cell.stop_broker()
+        at = time.time()
+        with self._cell.aside() as url:
+            async with connected(url, name="chaos") as connection:
+                log = await JetStreamLog.open(connection, DEFAULT_CELL)
+                last = await log.last_sequence()
+                _, mark = await read_mark(log.marks)
+                marked = max(mark.sequence, mark.read) if mark is not None else 0
+                ages = {one.sequence: at - one.recorded_at.timestamp() async for one in log.read(marked + 1)}
+        return Cut(last, marked, ages)
 
     def _is_said(self) -> bool:
         """Whether an orchestrator has said since that the log is not whole."""
@@ -113,9 +165,8 @@ class Spoiling:
 
     @contextmanager
     def _spoilt(self, planned: Planned) -> Iterator[None]:
-        """The broker on a bad store; afterwards on the good one."""
+        """The broker, which stands still, on a bad store; afterwards on the good one."""
         cell, chance = self._cell, random.Random(f"store {planned.which}")
-        cell.stop_broker()
         if planned.strike is not Strike.LOG_OLDER:  # Who has read it all may know it still: let others begin.
             for one in cell.orchestrators:
                 one.end()
@@ -146,6 +197,29 @@ class Spoiling:
             self._cell.revive()
             await asyncio.sleep(REVIVE_SECONDS)
         return [message async for message in log.read()]
+
+
+def untold(lived: Lived, bad: Bad) -> float | None:
+    """How old it is, in seconds, where a store lacks an end alone that is younger than the mark outside, and no
+    older than a mark may be behind. Nothing can tell then; None where something can."""
+    if not bad.missing or lived.strike is Strike.LOG_HOLED or bad.missing[0] <= lived.cut.marked:
+        return None
+    behind = lived.cut.ages[bad.missing[0]]
+    return behind if behind <= UNTOLD_SECONDS else None
+
+
+def broken_on(lived: Lived, bad: Bad) -> dict[str, str]:
+    """The promises that were not kept on a store of which something could tell, each with what is wrong."""
+    if not bad.missing:
+        return {}
+    lacks = (
+        f"{lived.strike}: {len(bad.missing)} records missing from {bad.missing[0]} on, marked {lived.cut.marked}"
+    )
+    led = f"{lacks}, and frames were stored: {bad.frames[:5]}"
+    return {
+        **({"led_not_whole": led} if bad.frames else {}),
+        **({} if lived.said else {"unsaid": f"{lacks}, and no orchestrator says so"}),
+    }
 
 
 async def _make_hole(connection: Client, log: JetStreamLog, which: int) -> None:

@@ -1,5 +1,6 @@
 """The proxy of chaos before a real broker: without a step it changes nothing, and a step is the same for all."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -73,3 +74,12 @@ async def test_a_step_of_the_clock_is_the_same_for_every_reader_for_ever(
     assert [await log.at(one.sequence) for one in told] == told == await read(log)
     assert list(proxy.ask().values()) == [YEARS]
     assert all(one.recorded_at - true[0].recorded_at < timedelta(minutes=1) for one in true)
+
+
+async def test_many_who_have_the_clock_step_at_once_are_all_answered(proxy: Proxy) -> None:
+    """Each from a thread of its own, as strikes are; the answer of one is not dropped by another."""
+    async with asyncio.timeout(60):
+        for _ in range(100):
+            steps = (asyncio.to_thread(proxy.step, Step(0, number)) for number in range(8))
+            await asyncio.gather(*steps)
+    assert len(proxy.steps) == 800

@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 from cell import bare
 
 from remediation_orchestrator.cli.chaos import say_how_again
-from remediation_orchestrator.events import DecisionFrame, StoredMessage, encode
+from remediation_orchestrator.events import DecisionFrame, ExecutionId, StoredMessage, WorkflowStarted, encode
 from remediation_orchestrator.events.codec import Attributes, join_frame
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.witness import witness_of
@@ -14,10 +15,17 @@ from remediation_orchestrator.simulation.chaos.account import Account, Bad, Tall
 from remediation_orchestrator.simulation.chaos.archives import differs, path
 from remediation_orchestrator.simulation.chaos.bursts import PIECES, is_thrown
 from remediation_orchestrator.simulation.chaos.catalog import Line, read_diary, write_catalog
-from remediation_orchestrator.simulation.chaos.faults import ALWAYS, Family, plan
+from remediation_orchestrator.simulation.chaos.faults import ALWAYS, Family, Strike, plan
 from remediation_orchestrator.simulation.chaos.rounds import Round
+from remediation_orchestrator.simulation.chaos.spoiling import Cut, Lived, broken_on, untold
 
 EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def encode_claim(execution: str) -> bytes:
+    """An executor's record that it has begun."""
+    attributes = Attributes(id="claim-1-1", source="/test", time=EPOCH)
+    return encode(WorkflowStarted(ExecutionId(execution), executor="e"), attributes)
 
 
 def begin(execution: str, at: int, *, target: str = "t", alone: bool = True) -> Line:
@@ -143,7 +151,7 @@ def test_a_frame_that_only_a_bad_store_has_is_found(tmp_path: Path) -> None:
         *account.messages[:2],
         *(StoredMessage(n, EPOCH, "ro.main.decision", b) for n, b in ((3, b"{"), (5, frame))),
     ]
-    assert account.differs_from(bad) == Bad(missing=2, frames=[5])
+    assert account.differs_from(bad, 4) == Bad(missing=[3, 4], frames=[5])
 
 
 def test_a_broken_promise_is_named_and_can_be_seen_again(tmp_path: Path) -> None:
@@ -162,4 +170,44 @@ def test_a_lost_end_is_missed_although_others_stand_at_its_sequences(tmp_path: P
     account = Account(tmp_path / "diary")
     account.messages += stored(1, 2, 3)
     others = [StoredMessage(n, EPOCH, "ro.main.signal.bait", bare(target="bait")) for n in (2, 3, 4)]
-    assert account.differs_from([*stored(1), *others]) == Bad(missing=2, frames=[])
+    assert account.differs_from([*stored(1), *others], 3) == Bad(missing=[2, 3], frames=[])
+
+
+def lived(strike: Strike, *, marked: int, age: float, said: bool = False) -> Lived:
+    """A bad store in the place of one that had come to 9, with a mark at `marked`."""
+    ages = dict.fromkeys(range(marked + 1, 10), age)
+    return Lived(strike, Cut(9, marked, ages), [], said, 0, 1)
+
+
+def test_only_an_end_that_is_younger_than_the_mark_may_be_lost_unsaid() -> None:
+    """Nothing that the mark tells of, nothing older than a mark may be behind, and no hole."""
+    lost = Bad(missing=[8, 9], frames=[10])
+    flipped, holed = Strike.LOG_FLIPPED, Strike.LOG_HOLED
+    assert untold(lived(flipped, marked=7, age=0.02), lost) == 0.02
+    assert untold(lived(flipped, marked=7, age=60), lost) is None
+    assert untold(lived(flipped, marked=8, age=0.02), lost) is None
+    assert untold(lived(holed, marked=7, age=0.02), lost) is None
+
+
+def test_a_bad_store_that_is_led_or_not_called_so_breaks_a_promise() -> None:
+    """Each by itself; one that was whole breaks none."""
+    lost = Bad(missing=[8, 9], frames=[10])
+    assert broken_on(lived(Strike.LOG_OLDER, marked=9, age=0), lost).keys() == {"led_not_whole", "unsaid"}
+    assert broken_on(lived(Strike.LOG_OLDER, marked=9, age=0, said=True), lost).keys() == {"led_not_whole"}
+    assert broken_on(lived(Strike.LOG_OLDER, marked=9, age=0), Bad([8], [])).keys() == {"unsaid"}
+    assert broken_on(lived(Strike.LOG_OLDER, marked=9, age=0), Bad([], [10])) == {}
+
+
+def test_a_run_is_spared_only_on_a_store_of_which_nothing_told(tmp_path: Path) -> None:
+    """Begun there, by a claim that the log does not have; begun twice before or after that it is begun twice."""
+    account = Account(tmp_path / "diary")
+    account.messages += stored(1)
+    claim = StoredMessage(2, EPOCH, "ro.main.execution.wfe-1-a1", encode_claim("wfe-1-a1"))
+    again = [begin("wfe-1-a1", at) for at in (5, 15, 25)]
+    each = [msgspec.structs.replace(one, pid=number) for number, one in enumerate(again)]
+    (tmp_path / "diary").write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in each))
+    assert account.tally({}, {}).run_twice == 2
+    account.spare([*stored(1), claim], 10, 20)
+    assert account.tally({}, {}).run_twice == 1
+    account.spare(stored(1), 20, 30)
+    assert account.tally({}, {}).run_twice == 1
