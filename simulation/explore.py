@@ -2,13 +2,14 @@
 
 Within the bound that it prints nothing was left to luck."""
 
+import math
 import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import click
 import msgspec
@@ -22,6 +23,9 @@ SHOWN_MAX = 5
 @click.command()
 @click.option("--seconds", type=click.FloatRange(min=0.1), default=20.0, help="Wall time for all worlds together.")
 @click.option(
+    "--lives", type=click.IntRange(min=1), help="So many lives of each world instead, however long it takes."
+)
+@click.option(
     "--world", "names", multiple=True, type=click.Choice(list(BY_NAME)), help="This one alone; or several."
 )
 @click.option("--switches", type=click.IntRange(min=0), default=3, help="Times that another call goes first.")
@@ -31,6 +35,7 @@ SHOWN_MAX = 5
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a world.")
 def explore(
     seconds: float,
+    lives: int | None,
     names: tuple[str, ...],
     switches: int,
     faults: int,
@@ -48,7 +53,7 @@ def explore(
     failed = False
     if not as_json:
         click.echo(f"{'world':12}{'lives':>9}{'states':>11}{'lives/s':>9}  seen")
-    for found in search_all(worlds, Bound(switches, faults), seconds, jobs):
+    for found in search_all(worlds, Bound(switches, faults), Budget(seconds / len(worlds), lives), jobs):
         failed = failed or bool(found.wrong)
         click.echo(msgspec.json.encode(_row(found)).decode() if as_json else _line(found))
         if found.wrong and not as_json:
@@ -56,22 +61,33 @@ def explore(
     sys.exit(1 if failed else 0)
 
 
-def search_all(worlds: list[World], bound: Bound, seconds: float, jobs: int) -> Iterator[Found]:
-    """Search worlds, each in as many shares as there are processes, and all in so many seconds together."""
+@dataclass(frozen=True)
+class Budget:
+    """How long one world is searched: for so many seconds or, where they are given, so many lives."""
+
+    seconds: float
+    lives: int | None
+
+
+def search_all(worlds: list[World], bound: Bound, budget: Budget, jobs: int) -> Iterator[Found]:
+    """Search worlds, each in as many shares as there are processes."""
     if jobs == 1:
         for world in worlds:
-            yield _search(world.name, bound, seconds / len(worlds), 0, 1)
+            yield _search(world.name, bound, budget, 0, 1)
         return
-    each = seconds / len(worlds)
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         for world in worlds:
-            shares = [pool.submit(_search, world.name, bound, each, share, jobs) for share in range(jobs)]
+            shares = [pool.submit(_search, world.name, bound, budget, share, jobs) for share in range(jobs)]
             yield _together([share.result() for share in shares])
 
 
-def _search(name: str, bound: Bound, seconds: float, share: int, shares: int) -> Found:
+def _search(name: str, bound: Bound, budget: Budget, share: int, shares: int) -> Found:
     silently()
-    return Search(BY_NAME[name], bound, share, shares).run(time.monotonic() + seconds)
+    search = Search(BY_NAME[name], bound, share, shares)
+    if budget.lives is None:
+        return search.run(time.monotonic() + budget.seconds)
+    most = max(1, budget.lives // shares)
+    return search.run(math.inf, lambda: search.found.lives >= most)
 
 
 def _together(shares: list[Found]) -> Found:

@@ -4,6 +4,7 @@ The same seed gives the same cases. What stops a reader is made as small as it c
 
 import hashlib
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -55,12 +56,12 @@ def stopped(target: Target, cases: Sequence[Case]) -> str | None:
     return None
 
 
-def fuzz_target(name: str, seed: int, seconds: float) -> Went:
-    """Send cases through one reader until it is stopped, or it is time."""
+def fuzz_target(name: str, seed: int, seconds: float, most: float = math.inf) -> Went:
+    """Send cases through one reader until it is stopped, or it is time, or there were so many."""
     reader = READERS[name]
     mutator = Mutator(seed)
     begun, done = time.monotonic(), 0
-    while time.monotonic() < begun + seconds:
+    while done < most and time.monotonic() < begun + seconds:
         cases = [reader.case(mutator) for _ in range(reader.together)]
         what = stopped(reader.take, cases)
         if what is not None:
@@ -135,6 +136,9 @@ def keep_case(finding: Finding, folder: Path) -> None:
     "--seconds", type=click.FloatRange(min=0.1), default=20.0, help="Wall time for all readers together."
 )
 @click.option(
+    "--cases", type=click.IntRange(min=1), help="So many for each reader instead, however long it takes."
+)
+@click.option(
     "--seed", type=click.IntRange(min=0), default=0, help="The first seed; a run takes the next by itself."
 )
 @click.option(
@@ -144,13 +148,16 @@ def keep_case(finding: Finding, folder: Path) -> None:
     "--keep", type=click.Path(file_okay=False, path_type=Path), help="Write each finding into this folder."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a reader.")
-def fuzz(seconds: float, seed: int, names: tuple[str, ...], keep: Path | None, as_json: bool) -> None:
+def fuzz(
+    seconds: float, cases: int | None, seed: int, names: tuple[str, ...], keep: Path | None, as_json: bool
+) -> None:
     """Send mutated records through every reader of the log and the door; exit 1 where one was stopped."""
     logging.getLogger("remediation_orchestrator").setLevel(logging.CRITICAL + 1)
     chosen = [name for name in READERS if not names or name in names]
     went = []
+    each = (seconds / len(chosen), math.inf) if cases is None else (math.inf, cases)
     for name in chosen:
-        went.append(fuzz_target(name, seed, seconds / len(chosen)))
+        went.append(fuzz_target(name, seed, *each))
         click.echo(msgspec.json.encode(went[-1]).decode() if as_json else _line(went[-1]))
         if went[-1].finding is not None and keep is not None:
             keep_case(went[-1].finding, keep)

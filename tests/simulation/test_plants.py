@@ -3,6 +3,7 @@
 The whole suite is `ro-sim plant`; here is a sample of it."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from click.testing import CliRunner
 from remediation_orchestrator.simulation.main import main
 from remediation_orchestrator.simulation.plant import ROOT
 from remediation_orchestrator.simulation.plant_file import Plant, PlantError, planted, read_plants
+from remediation_orchestrator.simulation.plant_layers import Bounds, Layer, Sight, run
+from remediation_orchestrator.simulation.plant_results import digest_of, keep_result, read_results, seen
 
 PLANTS = Path(__file__).parents[1] / "plants"
 SAMPLE = ("report-given-up", "lock-not-asked")
@@ -66,5 +69,38 @@ def test_a_day_sees_the_plants_of_the_sample() -> None:
     done = CliRunner().invoke(main, ["plant", "--layer", "days", "--days", "5", "--jobs", "2", "--json", *only])
     assert done.exit_code == 0, done.output
     seen = [json.loads(line) for line in done.output.splitlines()]
-    assert {one["plant"]["name"] for one in seen} == set(SAMPLE)
+    assert {one["name"] for one in seen} == set(SAMPLE)
     assert all("FAILED" in sight["how"] for one in seen for sight in one["sights"])
+
+
+def test_a_run_that_was_interrupted_goes_on_from_its_results(tmp_path: Path) -> None:
+    """What is known is not tried again; another mistake under the same name is another plant."""
+    file = tmp_path / "results.jsonl"
+    known, same_name = plant(name="known"), plant(name="known", new="import abc\n")
+    sights = [Sight(Layer.DAYS, found=False, processor=1.0), Sight(Layer.WORLDS, found=True, processor=2.0)]
+    keep_result(file, seen(known, sights[:1]))
+    keep_result(file, seen(known, sights))
+    assert read_results(file) == {digest_of(known): seen(known, sights)}
+    assert digest_of(same_name) not in read_results(file)
+
+
+def test_what_is_done_is_not_tried_again(tmp_path: Path) -> None:
+    """Every plant of the sample is in the file, so nothing is copied and nobody asked."""
+    file = tmp_path / "results.jsonl"
+    for one in read_plants([PLANTS]):
+        if one.name in SAMPLE:
+            keep_result(file, seen(one, [Sight(Layer.DAYS, found=True, processor=1.0, how="seed 0 FAILED")]))
+    only = [word for name in SAMPLE for word in ("--only", name)]
+    done = CliRunner().invoke(main, ["plant", "--layer", "days", "--results", str(file), *only])
+    assert done.exit_code == 0, done.output
+    assert "2 plants, 0 survive" in done.output
+
+
+def test_a_layer_that_takes_too_much_processor_time_has_not_come_to_an_end(tmp_path: Path) -> None:
+    """It is told from one that has looked everywhere and found nothing."""
+    bounds = Bounds(days=1, lives=1, cases=1, processor=1)
+    busy = [sys.executable, "-c", "while True: pass"]
+    assert run(Layer.DAYS, busy, tmp_path, bounds).found is None
+    assert run(Layer.DAYS, [sys.executable, "-c", ""], tmp_path, bounds).found is False
+    failing = [sys.executable, "-c", "print('seed 3 FAILED, again with: x\\n  something')"]
+    assert run(Layer.DAYS, failing, tmp_path, bounds).how == "seed 3 FAILED, again with: x something"
