@@ -10,7 +10,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-# Webhooks carry a few hundred bytes of headers.
+# Webhooks carry a few hundred bytes of headers. Of a body, so many may come in a row that are none of it: the sizes
+# of its pieces, and what is said behind the last.
 HEAD_BYTES_MAX = 32 * 1024
 HEAD_SECONDS = 10.0
 # For a sender that is refused to finish its sentence.
@@ -86,7 +87,8 @@ class Connection(HttpToolsProtocol):
     """One connection of a sender."""
 
     _head_bytes = 0  # As they came, of the request whose head is not there yet.
-    _header_bytes = 0  # Of its headers, as far as they are parsed.
+    _parsed_bytes = 0  # Of its path and its headers, as far as they are parsed.
+    _idle_bytes = 0  # Of its body, since there was anything in it.
     _in_head = True
     _refused_bytes: int | None = None
     _head_timer: asyncio.TimerHandle | None = None
@@ -122,34 +124,46 @@ class Connection(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_timer is None:  # The first bytes of a further request.
                 self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse, _TOO_LATE)
+        else:
+            self._idle_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > HEAD_BYTES_MAX:
+        if max(self._head_bytes, self._idle_bytes) > HEAD_BYTES_MAX:
             self._refuse(_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         """Count the next head."""
         super().on_message_begin()
-        self._in_head, self._header_bytes = True, 0
+        self._in_head, self._parsed_bytes = True, 0
+
+    def on_url(self, url: bytes) -> None:
+        """Count what is asked for."""
+        self._parsed_bytes += len(url)
+        super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count a header."""
-        self._header_bytes += len(name) + len(value)
+        self._parsed_bytes += len(name) + len(value)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Let the application begin."""
-        self._in_head, self._head_bytes = False, 0
+        self._in_head, self._head_bytes, self._idle_bytes = False, 0, 0
         self._stop_timer()
-        if self._header_bytes > HEAD_BYTES_MAX:  # They came all at once.
+        if self._parsed_bytes > HEAD_BYTES_MAX:  # They came all at once.
             self._refuse(_TOO_LARGE)
             raise ValueError("head too large")  # Ends the parser.
         self._shared.speaks(self)
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """It goes on."""
+        self._idle_bytes = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         """What comes now is the next head."""
         super().on_message_complete()
-        self._in_head = True
+        self._in_head, self._idle_bytes = True, 0
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
@@ -166,6 +180,9 @@ class Connection(HttpToolsProtocol):
         self._stop_timer()
         if self._refused_bytes is None and not self.transport.is_closing():
             self._refused_bytes = 0
+            if self.cycle is not None:  # Whoever answers a request that came before has nobody left to answer.
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
             self.transport.write(answer)
             if self.transport.can_write_eof():
                 self.transport.write_eof()

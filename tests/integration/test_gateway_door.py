@@ -197,6 +197,23 @@ async def test_a_header_beyond_its_bound_is_refused(log: JetStreamLog, size: int
         _is_problem(await sender.send(head("POST", PATH, {"x-big": "x" * size})), 431)
 
 
+@pytest.mark.parametrize("size", [33_000, 40_000, 100_000, 1_000_000])
+async def test_a_path_beyond_the_bound_of_a_head_is_refused(log: JetStreamLog, size: int) -> None:
+    """Before anybody looks whether something is there."""
+    async with opened(log) as sender:
+        _is_problem(await sender.get("/" + "a" * size), 431)
+        _is_problem(await sender.get("/livez?" + "a" * size), 431)
+
+
+@pytest.mark.parametrize("endless", [b"0\r\nx-big: %s", b"1;x=%s"])
+async def test_what_is_said_around_a_body_has_the_bound_of_a_head(log: JetStreamLog, endless: bytes) -> None:
+    """Nobody counts it as body, and it would be kept until it ends."""
+    lines = {"content-type": "application/json", "transfer-encoding": "chunked"}
+    async with opened(log) as sender:
+        _is_problem(await sender.send(head("POST", PATH, lines) + endless % (b"x" * 1_000_000)), 431)
+        assert (await sender.get("/livez")).status == 200
+
+
 @pytest.mark.parametrize("raw", [b"\0\0\0\r\n\r\n", b"GET\r\n\r\n", b"POST / HTTP/9.9\r\n\r\n"])
 async def test_what_is_no_http_is_refused(log: JetStreamLog, raw: bytes) -> None:
     """And the door goes on."""

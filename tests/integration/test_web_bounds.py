@@ -190,3 +190,17 @@ async def test_what_is_no_http_is_not_logged(caplog: pytest.LogCaptureFixture) -
         for _ in range(20):
             assert (await server.sender.send(b"\0\0\r\n\r\n")).status == 400
     assert caplog.records == []
+
+
+async def test_who_is_refused_behind_a_request_in_hand_leaves_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    """The answer to the first has nowhere to go any more, which is no fault of ours."""
+    async with bounded(8) as server:
+        reader, writer = await server.connect(SLOW)
+        async with asyncio.timeout(PATIENCE):
+            await server.asked.get()
+            writer.write(head("GET", "/" + "a" * 40_000, {}))
+            assert (await read_reply(reader)).status == 431
+            server.go.set()
+            assert (await server.sender.get("/quick")).body == b"quick"
+        writer.close()
+    assert caplog.text == ""
