@@ -234,7 +234,7 @@ class JetStreamLog:
         if info is None:
             raise LogUnreachableError(f"the broker has no log of the cell {self._cell!r}")
         if info.created != self._created:
-            raise LogUnreachableError(f"the log of the cell {self._cell!r} was deleted and made again")
+            raise LogError(f"the log of the cell {self._cell!r} was deleted and made again")
         return info
 
     async def _why_nobody(self, subject: str) -> LogError:

@@ -29,6 +29,8 @@ class Guard:
         self._every = every
         self._due = 0.0
         self._stored = 0
+        self._refused = 0
+        """Bytes of the frame that is tried and for which there was no room."""
         self._answered = 0
         """What was stored, and how far the log was answered, when the mean was taken."""
         self._mean = 0.0
@@ -37,6 +39,12 @@ class Guard:
     def stored(self, payload: bytes) -> None:
         """A frame was stored."""
         self._stored += len(payload)
+        self._refused = 0
+
+    async def refused(self, payload: bytes, answered: int) -> None:
+        """There was no room for a frame: what it needs is not for signals, whatever else there is room for."""
+        self._refused = len(payload)
+        await self.watch(answered, busy=True)
 
     async def watch(self, answered: int, *, busy: bool = False) -> None:
         """Shut the log for signals, or open it, where it is time to look. `answered` is how far it is."""
@@ -67,4 +75,5 @@ class Guard:
         limit = await self._log.limit()
         if limit is None:
             return 0.0
-        return ANSWER_FACTOR * self._mean * (await self._log.last_sequence() - answered) / limit
+        owed = ANSWER_FACTOR * self._mean * (await self._log.last_sequence() - answered)
+        return max(owed, self._refused) / limit

@@ -10,7 +10,14 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from remediation_orchestrator.bus.port import Clock, EventLog, LogError, StaleWriteError, TooLargeError
+from remediation_orchestrator.bus.port import (
+    Clock,
+    EventLog,
+    LogError,
+    LogFullError,
+    StaleWriteError,
+    TooLargeError,
+)
 from remediation_orchestrator.events import (
     Decision,
     ExecutionId,
@@ -242,7 +249,6 @@ class Leader:
         frame = b""
         for batch in batches(decisions, self._source, now):
             frame = await self._store(batch.decisions, now, batch.encoded)
-            self._guard.stored(frame)
             await self._guard.watch(self._fold.chain.as_of, busy=True)
             await self._breath.draw()
         return frame
@@ -266,6 +272,7 @@ class Leader:
         payload = join_frame([encode(head, decision_attributes(head, self._source, now)), *items])
         sequence = await self._append(payload, expect=self._fold.chain.head)
         self.unstored = None
+        self._guard.stored(payload)
         self._own[sequence] = asyncio.get_running_loop().time()
         self._fold.stored(sequence, [head, *decisions], payload)
         self.moved.set()
@@ -285,6 +292,9 @@ class Leader:
                 expect = found
             except TooLargeError:
                 raise
+            except LogFullError as error:
+                await self._guard.refused(payload, self._fold.chain.as_of)
+                await self._bear(error)
             except LogError as error:
                 await self._bear(error)
 
@@ -326,8 +336,9 @@ class Leader:
         """The broker could not do it: wait, unless the log is known to be gone."""
         if self._inbox.failure is not None:
             raise self._inbox.failure from error
-        self.unstored = str(error)
-        log.warning("a frame is not stored yet", extra={"why": self.unstored})
+        if self.unstored != str(error):  # Where it stays so it is said once.
+            self.unstored = str(error)
+            log.warning("a frame is not stored yet", extra={"why": self.unstored})
         await asyncio.sleep(RETRY_SECONDS)
 
     async def _report(self, decisions: list[Decision]) -> None:

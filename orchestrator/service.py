@@ -162,10 +162,11 @@ class Orchestrator:
         while not self._stopping.is_set():
             try:
                 await self._watch.check()
-                return await begin(self._log)
+                fold = await begin(self._log)
+                self._watch.begun()
+                return fold
             except LogUnreachableError as error:
-                log.warning("cannot begin yet", extra={"why": str(error)})
-                await asyncio.sleep(self._pace.renew)
+                await self._watch.rest(error, self._stopping)
         return Fold()
 
     async def _read(self, inbox: Inbox) -> None:

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 # How many times `renew` passes before a log that was not whole is looked at again, the first time and at most:
 # only a person can mend it, who may take hours, and each look may be a reading from the beginning.
 LOOK_AGAIN, LOOK_AGAIN_MAX = 5, 300
+# Where the log cannot be asked at all: a broker comes back by itself, and five seconds are soon enough.
+ASK_AGAIN, ASK_AGAIN_MAX = 1, 20
 # A mark is behind the log by so much at most, where frames follow one another; each costs the broker a sync.
 MARK_SECONDS = 0.1
 # And of one that is led: about once a second, as the contract says. Each look is a question to the broker.
@@ -30,11 +32,12 @@ class Watch:
         self._log = log
         self._clock = clock
         self._renew = renew
-        self._pause = LOOK_AGAIN * renew
+        self._pause = 0.0
         self._seen: Mark | None = None
         """How far this process has seen the log come: what may be told by nothing else any more."""
         self.why: str | None = None
-        """Why nobody may lead it."""
+        """Why nobody may lead it, or why it cannot be asked."""
+        self._unasked = False
 
     async def check(self, fold: Fold | None = None) -> None:
         """Raise NotWholeError where something is missing, or LogError. `fold` has read it all, and is as it is."""
@@ -47,7 +50,12 @@ class Watch:
                 raise NotWholeError(f"the log of {self._log.cell} is not whole: {why}")
         await check_whole(self._log, self._seen)
         if fold is not None:
-            self.why, self._pause = None, LOOK_AGAIN * self._renew
+            self.why = None
+
+    def begun(self) -> None:
+        """The log can be asked, and read."""
+        if self._unasked:
+            self.why, self._unasked = None, False
 
     async def check_gap(self, first: int, last: int) -> None:
         """Raise NotWholeError where records are missing, or LogError where they were archived meanwhile."""
@@ -92,15 +100,17 @@ class Watch:
         """Mark how far the log has come, when one leads it no more."""
         await Marker(self._log.marks).write(self._mark(fold))
 
-    async def rest(self, error: NotWholeError, stopping: asyncio.Event) -> None:
+    async def rest(self, error: LogError, stopping: asyncio.Event) -> None:
         """Say why nobody may lead this log, and wait before it is looked at again: it may have been restored."""
+        self._unasked = not isinstance(error, NotWholeError)
+        first, most = (ASK_AGAIN, ASK_AGAIN_MAX) if self._unasked else (LOOK_AGAIN, LOOK_AGAIN_MAX)
         if self.why != str(error):
-            self.why, self._pause = str(error), LOOK_AGAIN * self._renew
+            self.why, self._pause = str(error), first * self._renew
             log.error("not becoming active", extra={"why": self.why})
         with suppress(TimeoutError):
             async with asyncio.timeout(self._pause):
                 await stopping.wait()
-        self._pause = min(2 * self._pause, LOOK_AGAIN_MAX * self._renew)
+        self._pause = min(2 * self._pause, most * self._renew)
 
     def _mark(self, fold: Fold) -> Mark | None:
         return mark_of(fold, self._log.identity, self._clock.now())

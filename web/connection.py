@@ -10,8 +10,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-# Webhooks carry a few hundred bytes of headers. Of a body, so many may come in a row that are none of it: the sizes
-# of its pieces, and what is said behind the last.
+# Webhooks carry a few hundred bytes of headers. Around a body as many may come in a row that are none of it: the
+# sizes of its pieces, and what is said behind the last.
 HEAD_BYTES_MAX = 32 * 1024
 HEAD_SECONDS = 10.0
 # For a sender that is refused to finish its sentence.

@@ -107,6 +107,26 @@ async def test_at_its_limit_signals_are_refused_and_what_runs_can_end(
     assert await findings(log) == []
 
 
+async def test_a_log_in_which_no_frame_has_room_is_shut_for_signals(
+    connection: Client, log: JetStreamLog, cell: CellName
+) -> None:
+    """Half full already, of what comes between two looks: what the frame needs is not given away."""
+    note = {"annotations": {"note": "x" * 4_000}}
+    signals = [bare(target=f"t{number}", **note) for number in range(235)]
+    for one in signals:
+        await log.append(subjects.signal(cell, "test"), one)
+    await JetStreamLog.ensure(connection, cell, max_bytes=int(LIMIT * await log.fill() / 0.88))
+    async with running(await watchful(connection, log)) as active:
+        await takes_signals(log, wanted=False)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while "the broker stores nothing" not in str(await active.why_not_ready()):
+                pass  # Each question is a turn around the broker.
+        await JetStreamLog.ensure(connection, cell, max_bytes=2 * LIMIT)
+        await takes_signals(log, wanted=True)
+        assert await active.why_not_ready() is None
+    assert await findings(log) == []
+
+
 async def test_the_log_stays_shut_between_the_two_limits_for_the_next_orchestrator_too(
     connection: Client, log: JetStreamLog, cell: CellName
 ) -> None:
