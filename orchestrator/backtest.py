@@ -39,7 +39,7 @@ from .known import Known, Was
 from .moments import Cut
 from .rehearsal import Rehearsal
 from .routing.decisions import fold_decision
-from .routing.effects import end
+from .routing.effects import end_untold
 from .routing.facts import fold_fact
 from .routing.policy import Policy
 from .routing.projection import Projection
@@ -262,12 +262,9 @@ class Backtest(Rehearsal):
             del self.view.owed[kind, name]  # Nobody sends anything here.
         if not self._known.last_frame:
             return False  # Facts alone: whatever runs is told by them, or by time.
-        unknown = [(name, of) for kind, name, of in owed if kind in _RUNS and not self._is_known(kind, name, of)]
-        for name, of in unknown:
-            end(self.view, self.view.remediations[of], Phase.COMPLETED)
-            run = self.view.runs.get(ExecutionId(name))
-            if run is not None:
-                self.view.release(run, None)
+        unknown = [of for kind, name, of in owed if kind in _RUNS and not self._is_known(kind, name, of)]
+        for of in unknown:
+            end_untold(self.view, self.view.remediations[of])
         return bool(unknown)
 
     def _is_known(self, kind: str, name: str, remediation: RemediationId) -> bool:

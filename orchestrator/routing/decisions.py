@@ -42,6 +42,7 @@ from remediation_orchestrator.events.identity import (
 )
 
 from .effects import count_failure, current_run, end, leave_half_done, occurred, resolve
+from .lifecycle import Happening, enter, may
 from .policy import PolicyError, policy_of
 from .projection import Projection
 from .state import (
@@ -130,17 +131,17 @@ def open_remediation(occurrence: Unjudged, signal: SignalReceived) -> Remediatio
 
 def _routing_decided(view: Projection, record: RoutingDecided, at: Position | None) -> bool:
     occurrence = _occurrence(view, record)
-    if isinstance(record.verdict, Duplicate):
+    verdict = record.verdict
+    if isinstance(verdict, Duplicate):
         if occurrence is None:
             return False
-        _count_occurrence(view, record, record.verdict, occurrence)
+        _count_occurrence(view, record, verdict, occurrence)
     else:
         known = view.remediations.get(record.remediation)
         if known is None and occurrence is not None and isinstance(occurrence.event, SignalReceived):
             known = open_remediation(occurrence, occurrence.event)
-        if known is None:
+        if known is None or not _take_verdict(view, replace(known, attempts=record.attempt), record, verdict, at):
             return False
-        _take_verdict(view, replace(known, attempts=record.attempt), record, at)
     if occurrence is not None:
         _settle(view, occurrence)
     return True
@@ -180,12 +181,20 @@ def _count_occurrence(view: Projection, record: RoutingDecided, verdict: Duplica
         view.spoilt.pop(of, None)  # It opens no remediation, so it has no runs.
 
 
-def _take_verdict(view: Projection, remediation: Remediation, record: RoutingDecided, at: Position | None) -> None:
+def _take_verdict(
+    view: Projection,
+    remediation: Remediation,
+    record: RoutingDecided,
+    verdict: Proceed | Block | Skip | Refuse,
+    at: Position | None,
+) -> bool:
     now = record.situation.now
-    verdict = record.verdict
     if isinstance(verdict, Skip) and record.because.kind is Cause.RETRY and _is_at_work(remediation):
         view.remediations[remediation.id] = remediation  # Its target is not ours any more; what it began goes on.
-        return
+        return True
+    happening = _happening(verdict, _chosen(remediation, record))
+    if not may(remediation, happening):
+        return False
     view.drop(Judge, remediation.id)
     if isinstance(verdict, Proceed | Block):  # What ends at once must not displace the one that is at it.
         history = view.history(remediation.fingerprint)
@@ -194,18 +203,30 @@ def _take_verdict(view: Projection, remediation: Remediation, record: RoutingDec
         remediation = _leave_queue(view, remediation, now)
     match verdict:
         case Proceed():
-            _proceed(view, remediation, record, at)
+            _proceed(view, remediation, record)
         case Block():
             _block(view, remediation, verdict, now)
+        case Skip() | Refuse():
+            end(view, remediation, happening)
+    _owe(view, record, at)
+    return True
+
+
+def _happening(verdict: Proceed | Block | Skip | Refuse, chosen: WorkflowRef | None) -> Happening:
+    match verdict:
+        case Proceed():
+            return Happening.TO_BE_ANALYSED if chosen is None else Happening.TO_BE_RUN
+        case Block():
+            return Happening.BLOCKED
         case Skip():
-            end(view, remediation, Phase.SKIPPED)
+            return Happening.SKIPPED
         case Refuse():
-            end(view, remediation, Phase.FAILED)
-            _owe(view, record, at)
-        case Duplicate():
-            raise AssertionError("a duplicate opens nothing")
-        case _:
-            assert_never(verdict)
+            return Happening.REFUSED
+
+
+def _chosen(remediation: Remediation, record: RoutingDecided) -> WorkflowRef | None:
+    """What a Proceed lets run; None where that is to be found first."""
+    return None if record.stage is Stage.SIGNAL else remediation.workflow
 
 
 def _is_at_work(remediation: Remediation) -> bool:
@@ -216,9 +237,8 @@ def _block(view: Projection, remediation: Remediation, verdict: Block, now: date
     """Let it wait for a moment, or in its target's queue."""
     in_queue = verdict.until is None
     since = (remediation.queued_since or now) if in_queue else None
-    view.remediations[remediation.id] = replace(
-        remediation, phase=Phase.BLOCKED, until=verdict.until, queued_since=since
-    )
+    blocked = enter(remediation, Happening.BLOCKED, verdict.until)
+    view.remediations[remediation.id] = replace(blocked, queued_since=since)
     if verdict.until is None:
         view.enqueue(remediation)
     else:
@@ -232,24 +252,18 @@ def _leave_queue(view: Projection, remediation: Remediation, now: datetime) -> R
     return replace(remediation, queued=remediation.waited(now), queued_since=None)
 
 
-def _proceed(view: Projection, remediation: Remediation, record: RoutingDecided, at: Position | None) -> None:
-    if record.stage is Stage.SIGNAL or remediation.workflow is None:
-        analysing = replace(
-            remediation, phase=Phase.ANALYZING, until=record.deadline, analyses=remediation.analyses + 1
-        )
-        view.remediations[analysing.id] = analysing
+def _proceed(view: Projection, remediation: Remediation, record: RoutingDecided) -> None:
+    chosen = _chosen(remediation, record)
+    if chosen is None:
+        analysing = enter(remediation, Happening.TO_BE_ANALYSED, record.deadline)
+        view.remediations[remediation.id] = replace(analysing, analyses=remediation.analyses + 1)
         if record.deadline is not None:
-            view.wake(after(record.deadline), analysing.order, analysing.id)
+            view.wake(after(record.deadline), remediation.order, remediation.id)
     else:
-        run = _run_of(remediation, remediation.workflow, record, view.next_run(remediation))
-        view.remediations[remediation.id] = replace(
-            remediation,
-            phase=Phase.EXECUTING,
-            until=None,
-            runs=max(remediation.runs + 1, run_number(run.execution)),
-        )
+        run = _run_of(remediation, chosen, record, view.next_run(remediation))
+        runs = max(remediation.runs + 1, run_number(run.execution))
+        view.remediations[remediation.id] = replace(enter(remediation, Happening.TO_BE_RUN), runs=runs)
         view.claim(run)
-    _owe(view, record, at)
 
 
 def _run_of(
@@ -274,7 +288,7 @@ def _phase_changed(view: Projection, record: PhaseChanged, at: Position | None) 
     remediation = view.remediations.get(record.remediation)
     if remediation is None:
         return False
-    if record.phase is Phase.TIMED_OUT and not remediation.phase.ended:
+    if record.phase is Phase.TIMED_OUT and may(remediation, Happening.TOO_LATE):
         _time_out(view, remediation, record)
     if record.outcome is Outcome.MANUAL_REVIEW_REQUIRED:
         view.owed["notify", f"{record.remediation}-{record.attempt}"] = Owed(record, at)
@@ -293,7 +307,7 @@ def _time_out(view: Projection, remediation: Remediation, record: PhaseChanged) 
     run = current_run(view, remediation)
     if run is not None:
         leave_half_done(view, run, safe=False)
-    end(view, remediation, Phase.TIMED_OUT)
+    end(view, remediation, Happening.TOO_LATE)
 
 
 def _target_released(view: Projection, record: TargetReleased) -> bool:

@@ -21,6 +21,7 @@ from remediation_orchestrator.events.identity import analysis_id, plan_of
 from .backoff import counted
 from .durations import ZERO
 from .forgetting import minute_after
+from .lifecycle import Happening, enter
 from .projection import Projection
 from .state import HalfDone, Judge, Remediation, Run, Tell
 
@@ -49,7 +50,7 @@ def resolve(view: Projection, fingerprint: Fingerprint, position: Position, at: 
     if run is not None and run.started:
         view.remediations[remediation.id] = replace(remediation, resolved=True)
     else:
-        end_and_tell(view, remediation, Phase.CANCELLED, Because(Cause.RESOLVED, position), at)
+        end_and_tell(view, remediation, Happening.RESOLVED, Because(Cause.RESOLVED, position), at)
     return True
 
 
@@ -72,7 +73,13 @@ def forgive(view: Projection, fingerprint: Fingerprint) -> None:
         view.record(fingerprint, replace(history, failures=0, last_failure_at=None))
 
 
-def end(view: Projection, remediation: Remediation, phase: Phase) -> None:
+def judge_again(view: Projection, remediation: Remediation, happening: Happening, because: Because) -> None:
+    """Nothing keeps a remediation from its run any more but a verdict, or it needs another: have it judged."""
+    view.remediations[remediation.id] = enter(remediation, happening)
+    view.ask(Judge(remediation.id, because))
+
+
+def end(view: Projection, remediation: Remediation, happening: Happening) -> None:
     """End a remediation: it waits for nothing any more, and its problem is free for another."""
     view.dequeue(remediation)
     view.drop(Judge, remediation.id)
@@ -80,9 +87,7 @@ def end(view: Projection, remediation: Remediation, phase: Phase) -> None:
     unapproved = remediation.phase is Phase.AWAITING_APPROVAL  # What nobody approved is not known any more.
     view.retire(
         replace(
-            remediation,
-            phase=phase,
-            until=minute_after(view.newest + view.policy.memory),
+            enter(remediation, happening, minute_after(view.newest + view.policy.memory)),
             queued_since=None,
             workflow=None if unapproved else remediation.workflow,
         )
@@ -92,7 +97,7 @@ def end(view: Projection, remediation: Remediation, phase: Phase) -> None:
 def end_and_tell(
     view: Projection,
     remediation: Remediation,
-    phase: Phase,
+    happening: Happening,
     because: Because,
     at: datetime,
     *,
@@ -100,8 +105,8 @@ def end_and_tell(
     failure_phase: FailurePhase | None = None,
 ) -> None:
     """End a remediation by a fact, and have readers told; a cancelled one's run is to be ended too."""
-    unfinished = current_run(view, remediation) if phase is Phase.CANCELLED else None
-    end(view, remediation, phase)
+    unfinished = current_run(view, remediation)
+    end(view, remediation, happening)
     change = change_of(view.remediations[remediation.id], because, at)
     view.tell(
         Tell(
@@ -109,10 +114,18 @@ def end_and_tell(
                 change,
                 outcome=outcome,
                 failure_phase=failure_phase,
-                execution=unfinished.execution if unfinished else None,
+                execution=unfinished.execution if unfinished and change.phase is Phase.CANCELLED else None,
             )
         )
     )
+
+
+def end_untold(view: Projection, remediation: Remediation) -> None:
+    """End a remediation that nobody will tell of any more: at once, and it leaves nothing behind."""
+    run = current_run(view, remediation)
+    end(view, remediation, Happening.NONE_FITS if run is None else Happening.RUN_COMPLETED)
+    if run is not None:
+        view.release(run, None)
 
 
 def asked_plan(remediation: Remediation) -> str:

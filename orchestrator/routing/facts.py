@@ -50,12 +50,14 @@ from .effects import (
     end_and_tell,
     executing,
     forgive,
+    judge_again,
     leave_half_done,
     let_go,
     lose,
     occurred,
     resolve,
 )
+from .lifecycle import Happening, enter, may
 from .policy import PolicyError, policy_of
 from .projection import Projection
 from .state import Answer, Archive, Judge, Tell, Unjudged, after, shared_target, shared_workflow
@@ -100,37 +102,37 @@ def _signal_resolved(view: Projection, signal: SignalResolved, position: Positio
 
 def _analysis_completed(view: Projection, fact: AnalysisCompleted, position: Position, at: datetime) -> bool:
     remediation = view.remediations.get(fact.remediation)
-    if remediation is None or remediation.phase is not Phase.ANALYZING:
+    if remediation is None or not may(remediation, Happening.WORKFLOW_CHOSEN):
         return False
     because = Because(Cause.ANALYSED, position)
     if fact.workflow is None:
         critical = remediation.kind.severity == Severity.CRITICAL
         outcome = Outcome.MANUAL_REVIEW_REQUIRED if critical else Outcome.NO_ACTION_REQUIRED
-        end_and_tell(view, remediation, Phase.COMPLETED, because, at, outcome=outcome)
+        end_and_tell(view, remediation, Happening.NONE_FITS, because, at, outcome=outcome)
         return True
     known = replace(
         remediation,
         target=shared_target(fact.target or remediation.target),
         workflow=shared_workflow(fact.workflow),
-        phase=Phase.AWAITING_APPROVAL if fact.approval_required else Phase.PENDING,
-        until=at + view.policy.timeouts.approval if fact.approval_required else None,
     )
-    view.remediations[known.id] = known
-    if known.until is None:
-        view.ask(Judge(known.id, because))
+    if fact.approval_required:
+        limit = at + view.policy.timeouts.approval
+        asking = enter(known, Happening.APPROVAL_WANTED, limit)
+        view.remediations[known.id] = asking
+        view.wake(after(limit), known.order, known.id)
+        view.tell(Tell(change_of(asking, because, at)))
     else:
-        view.wake(after(known.until), known.order, known.id)
-        view.tell(Tell(change_of(known, because, at)))
+        judge_again(view, known, Happening.WORKFLOW_CHOSEN, because)
     return True
 
 
 def _analysis_failed(view: Projection, fact: AnalysisFailed, position: Position, at: datetime) -> bool:
     remediation = view.remediations.get(fact.remediation)
-    if remediation is None or remediation.phase is not Phase.ANALYZING:
+    if remediation is None or not may(remediation, Happening.ANALYSIS_FAILED):
         return False
     count_failure(view, remediation.fingerprint, at)
     because = Because(Cause.FAILED, position)
-    end_and_tell(view, remediation, Phase.FAILED, because, at, failure_phase=FailurePhase.AI_ANALYSIS)
+    end_and_tell(view, remediation, Happening.ANALYSIS_FAILED, because, at, failure_phase=FailurePhase.AI_ANALYSIS)
     return True
 
 
@@ -138,17 +140,16 @@ def _approval_granted(view: Projection, fact: ApprovalGranted, position: Positio
     remediation = view.remediations.get(fact.remediation)
     if remediation is None or not asked_plan(remediation) or fact.plan != asked_plan(remediation):
         return False
-    view.remediations[remediation.id] = replace(remediation, phase=Phase.PENDING, until=None)
-    view.ask(Judge(remediation.id, Because(Cause.APPROVED, position)))
+    judge_again(view, remediation, Happening.APPROVED, Because(Cause.APPROVED, position))
     return True
 
 
 def _approval_rejected(view: Projection, fact: ApprovalRejected, position: Position, at: datetime) -> bool:
     remediation = view.remediations.get(fact.remediation)
-    if remediation is None or remediation.phase is not Phase.AWAITING_APPROVAL:
+    if remediation is None or not may(remediation, Happening.REJECTED):
         return False
     because = Because(Cause.REJECTED, position)
-    end_and_tell(view, remediation, Phase.FAILED, because, at, failure_phase=FailurePhase.APPROVAL)
+    end_and_tell(view, remediation, Happening.REJECTED, because, at, failure_phase=FailurePhase.APPROVAL)
     return True
 
 
@@ -182,7 +183,7 @@ def _workflow_completed(view: Projection, fact: WorkflowCompleted, position: Pos
             replace(history, failures=0, last_failure_at=None, completed_at=at, completed_by=run.remediation),
         )
         because = Because(Cause.COMPLETED, position)
-        end_and_tell(view, remediation, Phase.COMPLETED, because, at, outcome=Outcome.REMEDIATED)
+        end_and_tell(view, remediation, Happening.RUN_COMPLETED, because, at, outcome=Outcome.REMEDIATED)
     let_go(view, run, position)
     return True
 
@@ -198,12 +199,10 @@ def _workflow_failed(view: Projection, fact: WorkflowFailed, position: Position,
         count_failure(view, run.fingerprint, at)
         because = Because(Cause.FAILED, position)
         if remediation.kind.resolves and not remediation.resolved:
-            view.remediations[remediation.id] = replace(remediation, phase=Phase.PENDING)
-            view.ask(Judge(remediation.id, because))
+            judge_again(view, remediation, Happening.RUN_FAILED, because)
         else:
-            end_and_tell(
-                view, remediation, Phase.FAILED, because, at, failure_phase=FailurePhase.WORKFLOW_EXECUTION
-            )
+            failed = FailurePhase.WORKFLOW_EXECUTION
+            end_and_tell(view, remediation, Happening.RUN_FAILED_FOR_GOOD, because, at, failure_phase=failed)
     if fact.reason == FailureReason.EXECUTOR_LOST and fact.was_execution_failure:
         lose(view, run)
     else:
@@ -217,8 +216,7 @@ def _workflow_revoked(view: Projection, fact: WorkflowRevoked, position: Positio
         return False
     remediation = executing(view, run)
     if remediation is not None:
-        view.remediations[remediation.id] = replace(remediation, phase=Phase.PENDING)
-        view.ask(Judge(remediation.id, Because(Cause.RELEASED, position)))
+        judge_again(view, remediation, Happening.RUN_REVOKED, Because(Cause.RELEASED, position))
     let_go(view, run, position)
     return True
 
@@ -271,9 +269,9 @@ def _clear_target(
 
 def _remediation_cancelled(view: Projection, fact: RemediationCancelled, position: Position, at: datetime) -> bool:
     remediation = view.remediations.get(fact.remediation)
-    if remediation is None or remediation.phase.ended:
+    if remediation is None or not may(remediation, Happening.CANCELLED):
         return False
-    end_and_tell(view, remediation, Phase.CANCELLED, Because(Cause.CANCELLED, position), at)
+    end_and_tell(view, remediation, Happening.CANCELLED, Because(Cause.CANCELLED, position), at)
     return True
 
 

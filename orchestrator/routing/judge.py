@@ -36,13 +36,14 @@ from remediation_orchestrator.events.identity import analysis_id, remediation_id
 from .checks import decide
 from .decisions import fold_decision, open_remediation
 from .effects import current_run
+from .lifecycle import LIFE, Happening, may
 from .projection import Projection, task_key
 from .shadow import shadow_verdict
 from .state import Answer, Archive, Judge, Remediation, Run, Serve, Task, TaskKey, Tell, Unjudged
 
 T = TypeVar("T")
 
-_TIMED = {
+LIMITS = {
     Phase.ANALYZING: FailurePhase.AI_ANALYSIS,
     Phase.AWAITING_APPROVAL: FailurePhase.APPROVAL,
     Phase.EXECUTING: FailurePhase.WORKFLOW_EXECUTION,
@@ -222,7 +223,7 @@ def expected_end(view: Projection, remediation: RemediationId, now: datetime) ->
     run = current_run(view, known)
     if run is not None:
         return _timed_out(known, now) if run.started and now > run.deadline else None
-    over = known.phase in _TIMED and known.until is not None and now > known.until
+    over = may(known, Happening.TOO_LATE) and known.until is not None and now > known.until
     return _timed_out(known, now) if over else None
 
 
@@ -231,12 +232,12 @@ def _timed_out(remediation: Remediation, now: datetime) -> PhaseChanged:
     return PhaseChanged(
         remediation=remediation.id,
         fingerprint=remediation.fingerprint,
-        phase=Phase.TIMED_OUT,
+        phase=LIFE[remediation.phase, Happening.TOO_LATE],
         because=Because(Cause.DUE),
         now=now,
         attempt=remediation.attempts,
         target=remediation.target,
-        failure_phase=_TIMED[remediation.phase],
+        failure_phase=LIMITS[remediation.phase],
         execution=remediation.execution if executing else None,
     )
 
