@@ -3,11 +3,13 @@
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import click
+from pydantic import BaseModel
 
 from remediation_orchestrator.gateway import identity, processing
+from remediation_orchestrator.gateway.access import Access
 from remediation_orchestrator.gateway.identity import Identity
 from remediation_orchestrator.gateway.mapping import Mapping
 from remediation_orchestrator.gateway.processing import Processing
@@ -17,8 +19,9 @@ from remediation_orchestrator.gateway.sources import Rules, Source, built_in
 from .output import BadInputError
 
 Verb: TypeAlias = Callable[..., None]
+T = TypeVar("T", bound=BaseModel)
 
-_IDENTITY = click.option(
+identity_option = click.option(
     "--identity",
     "identity_file",
     metavar="FILE",
@@ -32,13 +35,20 @@ _PROCESSING = click.option(
     type=click.Path(path_type=Path),
     help="Severity, environment and priority.",
 )
-_MAPPING = click.option(
+mapping_option = click.option(
     "--mapping",
     "mapping_files",
     metavar="FILE",
     type=click.Path(path_type=Path),
     multiple=True,
     help="Another system's bodies; may be given again, and a folder is all of its files.",
+)
+tokens_option = click.option(
+    "--tokens",
+    "tokens_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Who may send, from where, and what.",
 )
 
 
@@ -53,24 +63,43 @@ def rules_options(verb: Verb) -> Verb:
         mapping_files: Sequence[Path],
         **rest: object,
     ) -> None:
-        try:
-            rules = Rules(
-                identity=load(identity_file, Identity) if identity_file else identity.DEFAULT,
-                processing=load(processing_file, Processing) if processing_file else processing.NONE,
-            )
-            sources = _sources(mapping_files)
-        except RulesFileError as error:
-            raise BadInputError(str(error)) from error
-        verb(*given, sources=sources, rules=rules, **rest)
+        rules = Rules(
+            identity=read_rules(identity_file, Identity) if identity_file else identity.DEFAULT,
+            processing=read_rules(processing_file, Processing) if processing_file else processing.NONE,
+        )
+        verb(*given, sources=sources_of(mapping_files), rules=rules, **rest)
 
-    return _MAPPING(_IDENTITY(_PROCESSING(wired)))
+    return mapping_option(identity_option(_PROCESSING(wired)))
 
 
-def _sources(given: Sequence[Path]) -> dict[str, Source]:
-    files = [file for path in given for file in (sorted(path.glob("*.yaml")) if path.is_dir() else [path])]
+def check_files(identity_file: Path | None, mapping_files: Sequence[Path], tokens_file: Path | None) -> list[str]:
+    """Read the door's files, and say them again as its options. Raises BadInputError where one cannot be used."""
+    if identity_file is not None:
+        read_rules(identity_file, Identity)
+    if tokens_file is not None:
+        read_rules(tokens_file, Access)
+    sources_of(mapping_files)
+    given = [
+        ("--identity", identity_file),
+        ("--tokens", tokens_file),
+        *(("--mapping", one) for one in mapping_files),
+    ]
+    return [word for option, file in given if file is not None for word in (option, str(file))]
+
+
+def read_rules(file: Path, kind: type[T]) -> T:
+    """Read a file of the door's. Raises BadInputError saying what is wrong, and where."""
     try:
-        return built_in([load(file, Mapping) for file in files])
-    except RulesFileError:
-        raise
+        return load(file, kind)
+    except RulesFileError as error:
+        raise BadInputError(str(error)) from error
+
+
+def sources_of(given: Sequence[Path]) -> dict[str, Source]:
+    """Every source, those of mappings too; a folder is all of its files. Raises BadInputError."""
+    files = [file for path in given for file in (sorted(path.glob("*.yaml")) if path.is_dir() else [path])]
+    mappings = [read_rules(file, Mapping) for file in files]
+    try:
+        return built_in(mappings)
     except ValueError as error:
         raise BadInputError(str(error)) from error

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
@@ -31,12 +31,17 @@ class DoorEndedError(LogError):
 
 
 async def keep_door(
-    url: str, cell: CellName, listening: socket.socket, stopping: asyncio.Event, opened: asyncio.Event
+    url: str,
+    cell: CellName,
+    options: Sequence[str],
+    listening: socket.socket,
+    stopping: asyncio.Event,
+    opened: asyncio.Event,
 ) -> None:
-    """Have a door there until `stopping`; `opened` is set for as long as it answers. One that ends by itself is
-    followed by another. Raises DoorEndedError."""
+    """Have a door with these options there until `stopping`; `opened` is set for as long as it answers. One that
+    ends by itself is followed by another. Raises DoorEndedError."""
     while not stopping.is_set():
-        door = await _open(url, cell, listening)
+        door = await _open(url, cell, options, listening)
         ended = asyncio.create_task(door.wait())
         try:
             if await _answers(listening, ended, stopping):
@@ -70,11 +75,13 @@ async def until_abandoned(stopping: asyncio.Event) -> AsyncIterator[None]:
         loop.remove_reader(sys.stdin)
 
 
-async def _open(url: str, cell: CellName, listening: socket.socket) -> asyncio.subprocess.Process:
+async def _open(
+    url: str, cell: CellName, options: Sequence[str], listening: socket.socket
+) -> asyncio.subprocess.Process:
     """Start one. It listens where we do, and lives as long as its standard input: so it never outlives us."""
     number = listening.fileno()
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-c", _CHILD, "gateway", "--cell", cell, "--listening", str(number)),
+        *(sys.executable, "-P", "-c", _CHILD, "gateway", "--cell", cell, "--listening", str(number), *options),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
         env={**os.environ, "NATS_URL": url},  # Others may read a command line.

@@ -11,15 +11,14 @@ import msgspec
 
 from remediation_orchestrator.bus.port import EventLog
 from remediation_orchestrator.events.identity import fingerprint_of
-from remediation_orchestrator.gateway.access import OPEN, Guard, load_access
+from remediation_orchestrator.gateway.access import OPEN, Access, Guard
 from remediation_orchestrator.gateway.door import Door
-from remediation_orchestrator.gateway.items import Found, Item, WebhookError
-from remediation_orchestrator.gateway.rules_file import RulesFileError
+from remediation_orchestrator.gateway.items import Found, Item, LeftOut, Refused, WebhookError
 from remediation_orchestrator.gateway.sources import Received, Rules, Source, items_for
 from remediation_orchestrator.web.server import address_of
 
 from .connection import Broker, broker_options, json_option
-from .door_options import rules_options
+from .door_options import read_rules, rules_options, tokens_option
 from .door_process import until_abandoned
 from .output import BadInputError, RefusedError, fields, json_line, line
 from .running import run
@@ -34,7 +33,7 @@ PORT = 9095
 @click.option(
     "--port", type=click.IntRange(min=0, max=65_535), default=PORT, show_default=True, help="0: a free one."
 )
-@click.option("--tokens", "tokens_file", metavar="FILE", type=click.Path(path_type=Path), help="Who may send.")
+@tokens_option
 @click.option("--open", "is_open", is_flag=True, help="Take bodies from anybody who reaches the address.")
 @click.option("--rate", type=click.FloatRange(min=0.001), metavar="N", help="Bodies a second, for each sender.")
 @click.option("--listening", type=click.IntRange(min=0), hidden=True, help="For `ro up`: see `door_process`.")
@@ -96,43 +95,45 @@ def explain(
         raise BadInputError("\n".join(f"{shown}: {one}" for one in error.lines)) from error
     for item in items:
         _show(item, as_json)
-    if not all(isinstance(item, Found) for item in items):
+    if any(isinstance(item, Refused) for item in items):
         raise RefusedError("what is no signal would be stored, and rejected in the log by name")
 
 
 def _show(item: Item, as_json: bool) -> None:
-    if not isinstance(item, Found):
-        if as_json:
-            json_line({"where": item.where, "rejected": item.lines})
-        else:
-            line(f"{item.where}: no signal: {'; '.join(item.lines)}")
-        return
-    signal = item.signal
-    fingerprint = signal.fingerprint or fingerprint_of(signal.target, signal.name)
+    match item:
+        case LeftOut():
+            json_line({"where": item.where, "left_out": item.why}) if as_json else line(item.line())
+        case Refused():
+            shown = f"{item.where}: no signal: {'; '.join(item.lines)}"
+            json_line({"where": item.where, "rejected": item.lines}) if as_json else line(shown)
+        case Found():
+            _show_signal(item, as_json)
+
+
+def _show_signal(item: Found, as_json: bool) -> None:
+    signal, target = item.signal, item.signal.target
+    fingerprint = signal.fingerprint or fingerprint_of(target, signal.name)
     if as_json:
         said = msgspec.to_builtins(msgspec.structs.replace(signal, fingerprint=fingerprint))
         json_line({"where": item.where, "type": f"{type(signal).__name__}.v1", "signal": said, "by": item.by})
         return
-    target = signal.target
     line(f"{item.where}: {type(signal).__name__}.v1")
     values = {"name": signal.name, "cluster": target.cluster, "namespace": target.namespace, "kind": target.kind}
     values |= {"target": target.name, "severity": signal.severity}
     values |= {"environment": signal.environment, "priority": signal.priority}
-    fields(
-        (f"  {part}", f"{value}  ({item.by[part]})" if part in item.by else value)
+    rows = {
+        part: f"{value}  ({item.by[part]})" if part in item.by else value
         for part, value in values.items()
         if value
-    )
-    fields([("  fingerprint", fingerprint)])
+    }
+    rows |= {"runner-up": item.by.get("runner-up", ""), "fingerprint": fingerprint}
+    fields((f"  {part}", value) for part, value in rows.items())
 
 
 def _guard(host: str, tokens_file: Path | None, is_open: bool) -> Guard:
     """Who may send. Raises BadInputError where anybody could, and nobody has said that this is meant."""
     if tokens_file is not None:
-        try:
-            return Guard(load_access(tokens_file))
-        except RulesFileError as error:
-            raise BadInputError(str(error)) from error
+        return Guard(read_rules(tokens_file, Access))
     if not is_open and not _is_loopback(host):
         raise BadInputError(f"whoever reaches {host} could start repairs: give --tokens FILE, or say --open")
     return Guard(OPEN)

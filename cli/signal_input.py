@@ -17,8 +17,8 @@ from remediation_orchestrator.events import (
     decode,
 )
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
-from remediation_orchestrator.gateway.alertmanager import WebhookError, signals_of
-from remediation_orchestrator.gateway.items import FUTURE_MAX
+from remediation_orchestrator.gateway.alertmanager import signals_of
+from remediation_orchestrator.gateway.items import FUTURE_MAX, WebhookError
 
 from .output import BadInputError
 

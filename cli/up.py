@@ -21,6 +21,7 @@ from remediation_orchestrator.web.health import Health
 from remediation_orchestrator.web.server import address_of
 
 from .connection import DATA_DIR, CellType
+from .door_options import check_files, identity_option, mapping_option, tokens_option
 from .door_process import keep_door
 from .executor import WORKFLOWS, slots_option
 from .health import answering, health_option
@@ -56,6 +57,9 @@ from .services import (
 @click.option(
     "--gateway-port", type=click.IntRange(min=1, max=65_535), help="The HTTP door's port.  [default: a free one]"
 )
+@identity_option
+@mapping_option
+@tokens_option
 @slots_option
 @limit_option
 @health_option
@@ -66,6 +70,9 @@ def verb(
     policy_path: Path | None,
     port: int | None,
     gateway_port: int | None,
+    identity_file: Path | None,
+    mapping_files: Sequence[Path],
+    tokens_file: Path | None,
     slots: int,
     log_max_bytes: int | None,
     address: tuple[str, int] | None,
@@ -73,11 +80,12 @@ def verb(
 ) -> None:
     """Run a broker, an orchestrator, an executor, an analyser and the HTTP door here, until Ctrl-C."""
     policy = load_policy(policy_path)
+    door = check_files(identity_file, mapping_files, tokens_file)
     catalog = workflows or data_dir / "workflows"
     catalog.mkdir(parents=True, exist_ok=True)
     log_to_stderr()
     with take_address(HOST, gateway_port or 0) as listening:
-        settings = Settings(catalog, policy, slots, cell, LogShape(max_bytes=log_max_bytes), address)
+        settings = Settings(catalog, policy, slots, cell, LogShape(max_bytes=log_max_bytes), address, door)
         run(_serve(EmbeddedServer(data_dir, port=port), settings, listening))
 
 
@@ -90,6 +98,8 @@ class Settings(Struct, frozen=True):
     cell: CellName
     shape: LogShape
     health: tuple[str, int] | None
+    door: list[str]
+    """The door's options."""
 
 
 async def _serve(embedded: EmbeddedServer, settings: Settings, listening: socket.socket) -> None:
@@ -105,7 +115,7 @@ async def _serve(embedded: EmbeddedServer, settings: Settings, listening: socket
             _until_ended(server.pid, stopping),
             run_orchestrator(server.url, cell, settings.policy, stopping, active, shape=shape, health=health),
             run_executor(server.url, cell, Work(settings.workflows, settings.slots), stopping, health=health),
-            keep_door(server.url, cell, listening, stopping, opened),
+            keep_door(server.url, cell, settings.door, listening, stopping, opened),
             _say_when_ready(server.url, cell, address_of(listening), (active, opened), stopping),
             within=EXECUTOR_SECONDS,
         )

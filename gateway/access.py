@@ -6,13 +6,10 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from http import HTTPStatus
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from remediation_orchestrator.web.problems import Problem
-
-from .rules_file import load
 
 ANYONE = "anyone"
 BEARER = "bearer "
@@ -56,11 +53,6 @@ class Access(_Input):
 
 
 OPEN = Access.model_construct(tokens=[], signers=[])
-
-
-def load_access(file: Path) -> Access:
-    """Read a file of tokens. RulesFileError names what is wrong, and never a secret."""
-    return load(file, Access)
 
 
 class Guard:

@@ -1,6 +1,6 @@
 """Webhook bodies of Alertmanager (version 4) and of Grafana's alerting (version 1), into signals.
 
-Pure: bytes in, items or clear lines out. An alert's target is the workload where its labels name one, so the
+Pure: bytes in, items or clear lines out. An alert's target is the workload where its labels tell of one, so the
 alerts of its pods are one problem. The sender's own fingerprint hashes every label, the pod's name too, and is
 not taken over: the signals go without one, and the log derives it from the target and the name."""
 
@@ -10,13 +10,14 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from remediation_orchestrator.events import Severity, SignalReceived, SignalResolved
 
-from .identity import DEFAULT, KINDS, Identity
+from .identity import DEFAULT, Identity
 from .items import (
     AnySignal,
     Found,
     Item,
     Items,
     Labels,
+    LeftOut,
     Refused,
     Time,
     WebhookError,
@@ -25,8 +26,6 @@ from .items import (
     read_json,
     refused,
 )
-
-__all__ = ["KINDS", "WebhookError", "items_of", "severity_of", "signals_of"]
 
 # What alerting rules say, in the words of the field; any other word, and none, is `unknown`.
 SEVERITIES = {
@@ -90,6 +89,9 @@ def _item(where: str, item: object, identity: Identity) -> Item:
     except ValidationError as error:
         lines = [f"{where}.{line_of(one['loc'], one['msg'])}" for one in error.errors(include_url=False)]
         return refused(where, [line.replace(f"{where}.body:", f"{where}:") for line in lines], item)
+    why = identity.left_out(alert.labels)
+    if why is not None:
+        return LeftOut(where, f"left out: {why}")
     found = identity.identify(alert.labels, f"{where}.labels")
     if isinstance(found, list):
         return refused(where, found, item)

@@ -28,7 +28,7 @@ from .access import ANYONE, Guard, Rate
 from .delivery import DisconnectedError, Held, Incoming, Receive, check_encoding, unpacked
 from .frames import Body, body_of, digest_of
 from .intake import BusyError, Intake, Stored
-from .items import Found, Item, TooLargeError, WebhookError
+from .items import Item, LeftOut, Refused, TooLargeError, WebhookError
 from .leisure import Leisure
 from .metrics import Metrics
 from .openapi import document
@@ -185,6 +185,7 @@ class Door:
         except WebhookError as error:
             raise Problem(HTTPStatus.BAD_REQUEST, error.lines[0], errors=error.lines) from error
         if body is None:
+            self.metrics.stored(source.name, items, duplicate=False)
             return _accepted(None, items)
         try:
             async with asyncio.timeout(STORE_SECONDS):
@@ -194,11 +195,7 @@ class Door:
         positions = stored.place.positions()
         entry.stored = positions[0] if len(positions) == 1 else f"{positions[0]}..{positions[-1]}"
         entry.duplicate = stored.duplicate
-        signals = sum(isinstance(item, Found) for item in items)
-        if stored.duplicate:
-            self.metrics.stored(source.name, 0, 0, len(items))
-        else:
-            self.metrics.stored(source.name, signals, len(items) - signals, 0)
+        self.metrics.stored(source.name, items, duplicate=stored.duplicate)
         return _accepted(stored, items)
 
     def _converted(
@@ -210,21 +207,25 @@ class Door:
         for item in each_item(source, received, self._rules, now):
             items.append(item)
             yield
-        if not items:
-            return items, None
         check_some_good(items)
+        kept = [item for item in items if not isinstance(item, LeftOut)]
+        if not kept:
+            return items, None
         digest = digest_of(received.media_type.encode(), received.body, *_attributes(received.headers))
-        return items, (yield from body_of(self._log.cell, source.name, digest, items, now))
+        return items, (yield from body_of(self._log.cell, source.name, digest, kept, now))
 
 
 def _accepted(stored: Stored | None, items: list[Item]) -> Answer:
-    """Where each item stands, and which are no signals: the orchestrator's log says so too."""
+    """Where each item stands that is stored; which are no signals, and which are left out, being no alert."""
     said: dict[str, object] = {"positions": stored.place.positions() if stored else []}
     if stored is not None and stored.duplicate:
         said["duplicate"] = True
-    wrong = [line for item in items if not isinstance(item, Found) for line in item.lines]
+    wrong = [line for item in items if isinstance(item, Refused) for line in item.lines]
     if wrong:
         said["rejected"] = wrong
+    left_out = [item.line() for item in items if isinstance(item, LeftOut)]
+    if left_out:
+        said["left_out"] = left_out
     return Answer(HTTPStatus.OK, msgspec.json.encode(said))
 
 

@@ -22,7 +22,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import CONTENT_TYPE, SPECVERSION, Attributes, join_frame, source
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 
-from .items import Found, Item, Refused, TooLargeError, WebhookError
+from .items import Found, Kept, Refused, TooLargeError, WebhookError
 
 BODY = "body-"
 # Half of SHA-256: two bodies with one digest will not be met, and a million of them fit in memory.
@@ -68,7 +68,7 @@ def digest_of(*parts: bytes) -> Digest:
 
 
 def body_of(
-    cell: CellName, name: str, digest: Digest, items: Sequence[Item], now: datetime
+    cell: CellName, name: str, digest: Digest, items: Sequence[Kept], now: datetime
 ) -> Generator[None, None, Body]:
     """Write items as events; it may rest after each. What it returns is the body.
 
@@ -122,7 +122,7 @@ def fits(size: int, body: Body) -> bool:
     return size + body.size + _BRACKETS <= MESSAGE_BYTES_MAX
 
 
-def _attributes(cell: CellName, name: str, digest: Digest, index: int, item: Item, now: datetime) -> Attributes:
+def _attributes(cell: CellName, name: str, digest: Digest, index: int, item: Kept, now: datetime) -> Attributes:
     caused = f"{BODY}{digest.hex()}"
     if isinstance(item, Refused):
         return Attributes(f"{digest.hex()}-{index}", source(cell, f"gateway/{name}"), now, causationid=caused)
@@ -139,7 +139,7 @@ def _attributes(cell: CellName, name: str, digest: Digest, index: int, item: Ite
     )
 
 
-def _event(item: Item, attributes: Attributes) -> bytes:
+def _event(item: Kept, attributes: Attributes) -> bytes:
     if isinstance(item, Found):
         return encode(item.signal, attributes)
     return msgspec.json.encode(
@@ -156,7 +156,7 @@ def _event(item: Item, attributes: Attributes) -> bytes:
     )
 
 
-def _bare(item: Item) -> bytes:
+def _bare(item: Kept) -> bytes:
     return msgspec.json.encode(item.signal if isinstance(item, Found) else item.data())
 
 
@@ -164,7 +164,7 @@ def _size(events: Sequence[bytes]) -> int:
     return sum(len(event) + _COMMA for event in events)
 
 
-def _unreadable(subject: str, event: bytes, item: Item, now: datetime) -> list[str]:
+def _unreadable(subject: str, event: bytes, item: Kept, now: datetime) -> list[str]:
     """Read an event as the log's readers will: nobody's signal may spoil a frame that it shares with others'."""
     (record,) = decode(StoredMessage(1, now, subject, join_frame([event])))
     if isinstance(record, Recorded) == isinstance(item, Found):

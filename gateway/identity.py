@@ -4,17 +4,21 @@ Decided once, when the alert comes in, and stored with it. Pure: labels in; out 
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from remediation_orchestrator.events import Target
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
 
 from .patterns import Regex
+from .targets import LABEL_OF_KIND, LEAVE_OUT, TARGET
 
 Part = Literal["name", "cluster", "namespace", "kind", "target"]
+
+EXPORTED = "exported_"
 
 
 class _Input(BaseModel):
@@ -28,15 +32,16 @@ class TargetRule(_Input):
     kind: str = ""
     kind_label: str | None = None
     when: dict[str, str] = {}
-    strip: Regex | None = None
+    match: Regex | None = None
+    namespaced: bool = True
 
     def name(self, labels: Mapping[str, str]) -> str:
-        """The target's name by this rule, or `""` where the labels do not have it."""
+        """The target's name by this rule, or `""` where it is not open."""
         found = labels.get(self.label, "")
-        if not found or not all(fnmatchcase(labels.get(label, ""), wanted) for label, wanted in self.when.items()):
+        if not found or not _match(self.when, labels):
             return ""
         # What is too long for a name is refused as it is: nothing is looked for in it.
-        return found if self.strip is None or len(found) > NAME_LENGTH_MAX else self.strip.replaced(found)
+        return found if self.match is None or len(found) > NAME_LENGTH_MAX else self.match.found(found)
 
     def kind_of(self, labels: Mapping[str, str]) -> str:
         """The target's kind by this rule."""
@@ -67,22 +72,6 @@ class Example(_Input):
     target: str | None = None
 
 
-# The first of these that an alert carries is its target: who owns before who is owned. Prometheus often sets
-# `job` to the name of a scrape job, so it stands behind the workloads that run for ever.
-KINDS = {
-    "deployment": "Deployment",
-    "statefulset": "StatefulSet",
-    "daemonset": "DaemonSet",
-    "cronjob": "CronJob",
-    "job": "Job",
-    "node": "Node",
-    "persistentvolumeclaim": "PersistentVolumeClaim",
-    "service": "Service",
-    "pod": "Pod",
-}
-_TARGET = [TargetRule(label=label, kind=kind) for label, kind in KINDS.items()]
-
-
 class Identified(Struct, frozen=True):
     """An identity, and for each part of it the rule by which it was found."""
 
@@ -91,13 +80,23 @@ class Identified(Struct, frozen=True):
     by: dict[str, str]
 
 
+class Way(Struct, frozen=True):
+    """A way that is open, and where it leads."""
+
+    rule: TargetRule
+    name: str
+    kind: str
+    by: str
+
+
 class Identity(_Input):
     """The rules, as their file has them. In each list the first label that an alert carries counts."""
 
     name: list[str] = Field(default=["alertname"], min_length=1)
     cluster: list[str] = ["cluster"]
     namespace: list[str] = ["namespace"]
-    target: list[TargetRule] = Field(default=_TARGET, min_length=1)
+    target: list[TargetRule] = Field(default=TypeAdapter(list[TargetRule]).validate_python(TARGET), min_length=1)
+    leave_out: list[Annotated[dict[str, str], Field(min_length=1)]] = LEAVE_OUT
     defaults: dict[Literal["cluster", "namespace"], str] = {}
     normalise: list[Normalise] = []
     examples: list[Example] = []
@@ -114,31 +113,59 @@ class Identity(_Input):
                     raise ValueError(f"examples[{number}]: {part} is {got!r} by these rules, not {wanted!r}")
         return self
 
+    def left_out(self, labels: Mapping[str, str]) -> str | None:
+        """Why what has these labels is no alert, or None where it is one."""
+        found = next((one for one in self.leave_out if _match(one, labels)), None)
+        if found is None:
+            return None
+        return " and ".join(f"{label} is {labels.get(label, '')[:100]!r}" for label in found)
+
     def identify(self, labels: Mapping[str, str], where: str) -> Identified | list[str]:
         """The identity that labels give, or why they give none, one line each."""
-        name = _first(self.name, labels)
+        labels = _of_the_subject(labels)
+        name, cluster = _first(self.name, labels), _first(self.cluster, labels)
         if name is None:
             return [f"{where}: no {' or '.join(self.name)}"]
-        rule = next((number for number, one in enumerate(self.target) if one.name(labels)), None)
-        if rule is None:
+        ways = self._ways(labels if cluster else {**labels, "cluster": self.defaults.get("cluster", "")})
+        if not ways:
             tried = ", ".join(dict.fromkeys(one.label for one in self.target))
             return [f"{where}: {labels[name][:100]!r} names no target: none of {tried}"]
-        chosen = self.target[rule]
-        cluster, namespace = _first(self.cluster, labels), _first(self.namespace, labels)
-        read = [name, namespace, cluster, chosen.label, chosen.kind_label]
+        chosen = ways[0]
+        namespace = _first(self.namespace, labels) if chosen.rule.namespaced else None
+        read = [name, namespace, cluster, chosen.rule.label, chosen.rule.kind_label]
         long = [one for one in read if one is not None and len(labels.get(one, "")) > NAME_LENGTH_MAX]
         if long:
             return [f"{where}.{one}: longer than {NAME_LENGTH_MAX} characters" for one in long]
-        target = Target(
-            name=chosen.name(labels),
-            cluster=labels[cluster] if cluster else self.defaults.get("cluster", ""),
-            namespace=labels[namespace] if namespace else self.defaults.get("namespace", ""),
-            kind=chosen.kind_of(labels),
-        )
-        by = {"name": f"label {name}", "target": f"target[{rule}], label {chosen.label}"}
+        by = {"name": f"label {name}", "target": chosen.by}
+        by |= {"runner-up": ways[1].by} if ways[1:] else {}
         by["cluster"] = f"label {cluster}" if cluster else "defaults"
-        by["namespace"] = f"label {namespace}" if namespace else "defaults"
+        target = Target(
+            chosen.name, labels[cluster] if cluster else self.defaults.get("cluster", ""), "", chosen.kind
+        )
+        if chosen.rule.namespaced:
+            by["namespace"] = f"label {namespace}" if namespace else "defaults"
+            found = labels[namespace] if namespace else self.defaults.get("namespace", "")
+            target = msgspec.structs.replace(target, namespace=found)
         return self.normalised(labels[name], target, by, where)
+
+    def named(self, kind: str, name: str) -> Way | None:
+        """What the rules make of an object that is named by its kind: a pod, say, may be a Deployment's."""
+        label = LABEL_OF_KIND.get(kind, kind.lower())
+        return next((way for way in self._ways({label: name}) if way.rule.label == label), None)
+
+    def _ways(self, labels: Mapping[str, str]) -> list[Way]:
+        """The first way that is open, and the next by another label that leads to another target."""
+        ways: list[Way] = []
+        for number, rule in enumerate(self.target):
+            name, kind = rule.name(labels), rule.kind_of(labels)
+            if not name:
+                continue
+            if not ways:
+                ways.append(Way(rule, name, kind, f"target[{number}], label {rule.label}"))
+            elif rule.label != ways[0].rule.label and (name, kind) != (ways[0].name, ways[0].kind):
+                by = f"target[{number}], label {rule.label}"
+                return [*ways, Way(rule, name, kind, f"{kind}/{name[:100]}: {by}")]
+        return ways
 
     def normalised(self, name: str, target: Target, by: dict[str, str], where: str) -> Identified | list[str]:
         """An identity written as `normalise` wants it; a part that it would empty is an objection."""
@@ -162,6 +189,18 @@ class Identity(_Input):
 
 
 DEFAULT = Identity()
+
+
+def _of_the_subject(labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels as what was scraped has them: where the scrape has such a label too, Prometheus says `exported_`."""
+    own = {
+        one.removeprefix(EXPORTED): value for one, value in labels.items() if one.startswith(EXPORTED) and value
+    }
+    return {**labels, **own}
+
+
+def _match(wanted: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    return all(fnmatchcase(labels.get(label, ""), one) for label, one in wanted.items())
 
 
 def _first(wanted: Sequence[str], labels: Mapping[str, str]) -> str | None:

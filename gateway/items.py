@@ -1,4 +1,4 @@
-"""What a body holds: signals, and items that are none. Both are stored, so that nothing is skipped in silence."""
+"""What a body holds: signals, what should be one and is none, and what is no alert. None is skipped in silence."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -62,7 +62,20 @@ class Refused(Struct, frozen=True):
         return {"status": f"refused: {'; '.join(self.lines)}"[:RAW_LENGTH_MAX], "item": self.raw}
 
 
-Item = Found | Refused
+class LeftOut(Struct, frozen=True):
+    """An item that is no alert at all, such as a test or a repeated notice. It is not stored, and said."""
+
+    where: str
+    why: str
+
+    def line(self) -> str:
+        """Which it is, and why."""
+        return f"{self.where}: {self.why}"
+
+
+Kept = Found | Refused
+"""What is stored of a body."""
+Item = Kept | LeftOut
 Items = Iterator[Item]
 """A body's items, one by one: whoever takes them may rest in between. Before the first comes WebhookError where it
 is no body of this kind at all, and TooLargeError where it has too many."""
@@ -104,7 +117,7 @@ def refused(where: str, lines: list[str], item: object) -> Refused:
 
 def not_from_the_future(item: Item, now: datetime, field: str) -> Item:
     """An item as it is, unless it is dated later than clocks may disagree by."""
-    if isinstance(item, Refused) or item.signal.starts_at is None or item.signal.starts_at <= now + FUTURE_MAX:
+    if not isinstance(item, Found) or item.signal.starts_at is None or item.signal.starts_at <= now + FUTURE_MAX:
         return item
     late = f"{item.where}.{field}: {item.signal.starts_at.isoformat()} is more than 2 minutes in the future"
     return refused(item.where, [late.lstrip(".")], msgspec.to_builtins(item.signal))

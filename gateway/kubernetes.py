@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from remediation_orchestrator.events import Severity, SignalReceived, Target
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
 
-from .items import Found, Item, Items, Labels, Time, WebhookError, counted, line_of, read_json, refused
+from .identity import DEFAULT, Identity
+from .items import Found, Item, Items, Labels, LeftOut, Time, WebhookError, counted, line_of, read_json, refused
 
-# An event may say anything; `Normal` is what Kubernetes calls all that is not a `Warning`.
-SEVERITIES = {"Warning": Severity.WARNING, "Normal": Severity.INFO}
+# What Kubernetes calls all that is not a `Warning`: that an image was pulled, that a pod was started.
+NORMAL = "Normal"
 _BOUND = NAME_LENGTH_MAX
 
 
@@ -39,7 +40,7 @@ class _Series(_Input):
 
 class _Event(_Input):
     reason: str = Field(min_length=1, max_length=_BOUND)
-    type: str = "Normal"
+    type: str = ""
     message: str = ""
     note: str = ""
     metadata: _Metadata = _Metadata()
@@ -50,39 +51,51 @@ class _Event(_Input):
     series: _Series | None = None
 
 
-def items_of(body: bytes, cluster: str = "") -> Items:
-    """Yield one item an event. Kubernetes does not say which cluster it is, so the door is told."""
+def items_of(body: bytes, identity: Identity = DEFAULT) -> Items:
+    """Yield one item an event. Kubernetes does not say which cluster it is, so the door's defaults do."""
     read = read_json(body)
     if not isinstance(read, dict):
         raise WebhookError(["body: must be a JSON object"])
     if "items" not in read:
-        yield _item("event", read, cluster)
+        yield _item("event", read, identity)
         return
     items = read["items"]
     if not isinstance(items, list):
         raise WebhookError(["items: must be a JSON array"])
     for index, item in enumerate(counted(items)):
-        yield _item(f"items[{index}]", item, cluster)
+        yield _item(f"items[{index}]", item, identity)
 
 
-def _item(where: str, item: Any, cluster: str) -> Item:
+def _item(where: str, item: Any, identity: Identity) -> Item:
     try:
         event = _Event.model_validate(item)
     except ValidationError as error:
         lines = [f"{where}.{line_of(one['loc'], one['msg'])}" for one in error.errors(include_url=False)]
         return refused(where, lines, item)
+    if event.type == NORMAL:
+        return LeftOut(where, f"left out: type is {NORMAL!r}, which is no problem")
     about = event.involved or event.regarding
     if about is None:
         return refused(where, [f"{where}: names no target: neither involvedObject nor regarding"], item)
-    target = Target(about.name, cluster, about.namespace or event.metadata.namespace, about.kind)
+    field = "involvedObject" if event.involved else "regarding"
+    by = {"name": "reason", "target": field, "cluster": "defaults", "namespace": field}
     observed = event.series.observed if event.series else None
     signal = SignalReceived(
         name=event.reason,
-        target=target,
-        severity=SEVERITIES.get(event.type, Severity.UNKNOWN),
-        labels={"type": event.type, **(event.metadata.labels or {})},
+        target=_target(about, event.metadata.namespace, identity, by),
+        severity=Severity.WARNING if event.type == "Warning" else Severity.UNKNOWN,
+        labels={**({"type": event.type} if event.type else {}), **(event.metadata.labels or {})},
         annotations={"message": event.message or event.note},
         starts_at=observed or event.last or event.at or event.metadata.created,
     )
-    field = "involvedObject" if event.involved else "regarding"
-    return Found(where, signal, {"name": "reason", "target": field, "cluster": "defaults", "namespace": field})
+    return Found(where, signal, by)
+
+
+def _target(about: _Object, namespace: str, identity: Identity, by: dict[str, str]) -> Target:
+    """What an event is about, as an alert about the same would have it: a pod may be a Deployment's."""
+    target = Target(about.name, identity.defaults.get("cluster", ""), about.namespace or namespace, about.kind)
+    way = identity.named(about.kind, about.name)
+    if way is None:
+        return target
+    by["target"] = f"{by['target']}, {way.by}"
+    return Target(way.name, target.cluster, target.namespace if way.rule.namespaced else "", way.kind)

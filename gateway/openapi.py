@@ -25,13 +25,18 @@ _SCHEMAS = {
             "positions": {
                 "type": "array",
                 "items": {"type": "string", "pattern": "^[1-9][0-9]*(-[0-9]+)?$"},
-                "description": "Where each item of the body stands in the log, in their order.",
+                "description": "Where each item that is not left out stands in the log, in their order.",
             },
             "duplicate": {"type": "boolean", "description": "The body was stored before; nothing was added."},
             "rejected": {
                 "type": "array",
                 "items": {"type": "string"},
                 "description": "Items that are no signals. They are stored too, and rejected in the log by name.",
+            },
+            "left_out": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "Items that are no alerts, such as tests. They are not stored.",
             },
         },
     },

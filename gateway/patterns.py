@@ -34,6 +34,13 @@ class Pattern:
         found: str = self._compiled.sub(lambda match: _expanded(match, replacement), text)
         return found
 
+    def found(self, text: str) -> str:
+        """What is found in a text: the pattern's first group, or all of the text where it has none; else `""`."""
+        match = self._compiled.search(text)
+        if match is None:
+            return ""
+        return (match.group(1) or "") if self._compiled.groups else text
+
     def check(self, replacement: str) -> None:
         """Raises ValueError where a replacement names a group that the pattern does not have."""
         known = {*map(str, range(self._compiled.groups + 1)), *self._compiled.groupindex, "\\"}

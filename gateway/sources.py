@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from . import alertmanager, cloudevents, kubernetes
 from .identity import DEFAULT, Identity
-from .items import Found, Item, Items, WebhookError, not_from_the_future, refused
+from .items import Found, Item, Items, Refused, WebhookError, not_from_the_future, refused
 from .mapping import Mapping as BodyMapping
 from .processing import NONE, Processing
 
@@ -47,9 +47,10 @@ def each_item(source: Source, received: Received, rules: Rules, now: datetime) -
 
 
 def check_some_good(items: Sequence[Item]) -> None:
-    """Raises WebhookError where there is nothing in a body but what is wrong."""
-    if items and not any(isinstance(item, Found) for item in items):
-        raise WebhookError([line for item in items if not isinstance(item, Found) for line in item.lines])
+    """Raises WebhookError where there is nothing in a body but what is wrong, or left out."""
+    wrong = [line for item in items if isinstance(item, Refused) for line in item.lines]
+    if wrong and not any(isinstance(item, Found) for item in items):
+        raise WebhookError(wrong)
 
 
 def items_for(source: Source, received: Received, rules: Rules, now: datetime) -> list[Item]:
@@ -119,8 +120,7 @@ def _grafana(received: Received, identity: Identity) -> Items:
 
 
 def _kubernetes(received: Received, identity: Identity) -> Items:
-    cluster = identity.defaults.get("cluster", "")
-    return _normalised(kubernetes.items_of(received.body, cluster), identity)
+    return _normalised(kubernetes.items_of(received.body, identity), identity)
 
 
 def _cloudevents(received: Received, identity: Identity) -> Items:

@@ -25,11 +25,11 @@ PATH = "/v1/alertmanager"
 class Up:
     """A running `ro up`, and what it has said."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.log = folder / "log"
         with closing(socket.create_server(("127.0.0.1", 0))) as free:
             self.health: int = free.getsockname()[1]
-        command = [RO, "up", "--data-dir", folder / "data", "--health", str(self.health)]
+        command = [RO, "up", "--data-dir", folder / "data", "--health", str(self.health), *options]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "NATS_URL": ""}
@@ -116,3 +116,37 @@ def test_a_door_that_cannot_be_opened_is_said_in_a_line(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert done.stderr == f"ro: 127.0.0.1:{port}: Address already in use\n"
+
+
+async def test_the_door_is_told_whose_problem_what_bodies_and_who(tmp_path: Path) -> None:
+    """`--identity`, `--mapping` and `--tokens` are the door's own."""
+    files = {
+        "identity": "name: [alert_name]\n",
+        "mapping": "source: mine\nname: n\ntarget: {name: t}\n",
+        "tokens": "tokens: [{name: me, token: a-token-of-this-very-test}]\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    running = Up(tmp_path, *(word for name in files for word in (f"--{name}", str(tmp_path / name))))
+    bearer = {"authorization": "Bearer a-token-of-this-very-test"}
+    try:
+        nobody = await running.sender.post("/v1/mine", b"{}")
+        mine = await running.sender.post("/v1/mine", b"{}", headers=bearer)
+        other = await running.sender.post(
+            PATH, webhook(alert(labels={"alert_name": "X", "pod": "p"})), headers=bearer
+        )
+    finally:
+        running.process.terminate()
+        running.process.communicate(timeout=PATIENCE)
+    assert [one.status for one in (nobody, mine, other)] == [401, 200, 200]
+
+
+@pytest.mark.parametrize("option", ["identity", "mapping", "tokens"])
+def test_a_file_that_the_door_cannot_use_is_said_before_anything_begins(tmp_path: Path, option: str) -> None:
+    """In one line, with its place."""
+    (tmp_path / "file").write_text("nonsense: 1")
+    command = [RO, "up", "--data-dir", tmp_path / "data", f"--{option}", tmp_path / "file"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 2
+    assert f"{tmp_path / 'file'}:1: nonsense: unknown key" in done.stderr
+    assert not (tmp_path / "data" / "nats").exists()

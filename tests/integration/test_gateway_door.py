@@ -97,6 +97,20 @@ async def test_an_empty_body_of_alerts_stores_nothing(log: JetStreamLog) -> None
     assert await log.last_sequence() == 0
 
 
+async def test_what_is_left_out_is_said_and_not_stored(log: JetStreamLog) -> None:
+    """Beside an alert, and alone."""
+    watchdog = alert(labels={"alertname": "Watchdog", "severity": "none"})
+    async with opened(log) as sender:
+        alone = await sender.post(PATH, webhook(watchdog))
+        beside = await sender.post(PATH, webhook(watchdog, alert()))
+        page = (await sender.get("/metrics")).body.decode()
+    line = "alerts[0]: left out: severity is 'none'"
+    assert (alone.status, alone.said) == (200, {"positions": [], "left_out": [line]})
+    assert (beside.status, beside.said) == (200, {"positions": ["1-0"], "left_out": [line]})
+    assert len(await events_of(log)) == 1
+    assert 'ro_gateway_items_total{outcome="left_out",source="alertmanager"} 2.0' in page
+
+
 BIG = b'{"version": "4", "alerts": [], "pad": "' + b"x" * delivery.BODY_BYTES_MAX + b'"}'
 DEEP = b'{"version": "4", "alerts": ' + b"[" * 5_000 + b"]" * 5_000 + b"}"
 FUTURE = webhook(alert(startsAt="2999-01-01T00:00:00Z"))

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from remediation_orchestrator.events import Severity, SignalReceived, SignalResolved, Target
-from remediation_orchestrator.gateway.alertmanager import KINDS, WebhookError, signals_of
+from remediation_orchestrator.gateway.alertmanager import signals_of
+from remediation_orchestrator.gateway.items import WebhookError
 
 
 def alert(status: str = "firing", **labels: str) -> dict[str, Any]:
@@ -72,10 +73,25 @@ def test_two_pods_of_one_deployment_are_one_problem() -> None:
     assert one.fingerprint == ""
 
 
-@pytest.mark.parametrize(("label", "kind"), KINDS.items())
+WORKLOADS = {
+    "deployment": "Deployment",
+    "statefulset": "StatefulSet",
+    "daemonset": "DaemonSet",
+    "cronjob": "CronJob",
+    "job_name": "Job",
+    "persistentvolumeclaim": "PersistentVolumeClaim",
+    "pod": "Pod",
+    "node": "Node",
+    "instance": "Host",
+    "service": "Service",
+    "job": "ScrapeJob",
+}
+
+
+@pytest.mark.parametrize(("label", "kind"), WORKLOADS.items())
 def test_the_target_is_the_first_label_in_the_order(label: str, kind: str) -> None:
-    """All labels behind this one are there too, and lose."""
-    behind = list(KINDS)[list(KINDS).index(label) :]
+    """All labels behind this one are there too, and lose: who owns stands before who is owned, the scrape last."""
+    behind = list(WORKLOADS)[list(WORKLOADS).index(label) :]
     (signal,) = signals_of(body(alert(**{one: f"the-{one}" for one in reversed(behind)})))
     assert (signal.target.kind, signal.target.name) == (kind, f"the-{label}")
 
@@ -93,7 +109,7 @@ def test_an_empty_label_is_no_label() -> None:
         ("page", "critical"),
         ("error", "high"),
         ("Warning", "warning"),
-        ("none", "info"),
+        ("notice", "info"),
         ("", "unknown"),
         ("P1", "unknown"),
     ],
@@ -133,6 +149,6 @@ def test_a_bad_body_is_one_clear_line(text: bytes, line: str) -> None:
 
 def test_an_alert_without_a_target_is_named() -> None:
     """Every such alert, and what would have made it one."""
-    lines = wrong(body(alert(instance="10.0.0.1"), alert(pod="a"), alert()))
+    lines = wrong(body(alert(region="eu"), alert(pod="a"), alert()))
     assert [line.partition(":")[0] for line in lines] == ["alerts[0].labels", "alerts[2].labels"]
     assert "'DiskFilling' names no target: none of deployment, statefulset," in lines[0]

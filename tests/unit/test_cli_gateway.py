@@ -25,7 +25,7 @@ def test_explain_shows_what_a_body_becomes_and_by_which_rule() -> None:
     code, shown = explain(*rules, sent=webhook(alert("ShopDown")))
     assert code == 0
     for part in (
-        "ledger  (target[7], label pod)",
+        "ledger  (target[21], label pod)",
         "critical  (severity[0])",
         "P0  (priority[0])",
         "eu-1  (defaults)",

@@ -17,7 +17,7 @@ from remediation_orchestrator.documents.reader import (
     read_file,
 )
 from remediation_orchestrator.executor.catalog import Problem, load_workflow
-from remediation_orchestrator.gateway.access import Access, load_access
+from remediation_orchestrator.gateway.access import Access
 from remediation_orchestrator.gateway.identity import Identity
 from remediation_orchestrator.gateway.mapping import Mapping
 from remediation_orchestrator.gateway.processing import Processing
@@ -158,7 +158,7 @@ def test_two_blocks_of_one_name_are_refused_in_every_file_of_the_door(
     with pytest.raises(RulesFileError, match=r"rules\.yaml:3: tokens: said twice, first on line 1"):
         load(file, kind)
     with pytest.raises(RulesFileError, match=f"^{file}:3: tokens: said twice, first on line 1$"):
-        load_access(file)
+        load(file, Access)
 
 
 def test_a_tag_in_one_file_of_the_catalog_is_that_files_problem(tmp_path: Path) -> None:

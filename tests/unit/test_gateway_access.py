@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from remediation_orchestrator.gateway.access import Access, Guard, Rate, load_access
-from remediation_orchestrator.gateway.rules_file import RulesFileError
+from remediation_orchestrator.gateway.access import Access, Guard, Rate
+from remediation_orchestrator.gateway.rules_file import RulesFileError, load
 from remediation_orchestrator.web.problems import Problem
 
 OLD, NEW, SECRET = "the-token-of-last-year", "the-token-of-this-year", "the-secret-of-grafana"
@@ -98,7 +98,7 @@ def test_a_file_of_tokens_that_cannot_be_used_is_refused_without_quoting_one(
     file = tmp_path / "tokens.yaml"
     file.write_text(text)
     with pytest.raises(RulesFileError) as caught:
-        load_access(file)
+        load(file, Access)
     assert line in str(caught.value)
     assert "0123456789abcdef" not in str(caught.value)
     assert "short" not in str(caught.value)

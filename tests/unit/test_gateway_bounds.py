@@ -49,7 +49,7 @@ SOURCES = built_in([MAPPING])
 GREEDY = Rules(
     identity=Identity.model_validate(
         {
-            "target": [{"label": "pod", "strip": "[0-9]+$"}],
+            "target": [{"label": "pod", "match": "(a+)+$|(.*)*[0-9]+$"}],
             "normalise": [{"part": "target", "match": "(a+)+$"}, {"part": "name", "match": "(.*)*x"}],
         }
     )

@@ -42,7 +42,7 @@ def test_a_pods_owner_is_the_target_where_the_labels_name_it() -> None:
     assert (other.target.kind, other.target.name) == ("Job", "backup")
     alone = rules.identify(labels, "labels")
     assert isinstance(alone, Identified)
-    assert (alone.target.kind, alone.target.name) == ("Pod", "shop-5d8f9c7b6-x2x4z")
+    assert (alone.target.kind, alone.target.name) == ("Deployment", "shop")
 
 
 def test_each_part_says_by_which_rule_it_was_found() -> None:
@@ -52,9 +52,8 @@ def test_each_part_says_by_which_rule_it_was_found() -> None:
     assert isinstance(found, Identified)
     assert found.by == {
         "name": "label alertname",
-        "target": "target[8], label instance, normalise[0]",
+        "target": "target[23], label instance, normalise[0]",
         "cluster": "defaults",
-        "namespace": "defaults",
     }
 
 

@@ -10,7 +10,7 @@ from doors import alert
 from remediation_orchestrator.events import SignalReceived, SignalResolved
 from remediation_orchestrator.gateway.cloudevents import BATCH, BINARY, STRUCTURED
 from remediation_orchestrator.gateway.identity import Identity
-from remediation_orchestrator.gateway.items import Found, Item, Refused, WebhookError
+from remediation_orchestrator.gateway.items import Found, Item, LeftOut, Refused, WebhookError
 from remediation_orchestrator.gateway.sources import Received, Rules, built_in, items_for
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -83,13 +83,45 @@ def test_the_newer_form_of_a_kubernetes_event_is_read_too() -> None:
         "regarding": {"kind": "Node", "name": "worker-1"},
         "reason": "NodeNotReady",
         "note": "gone",
-        "type": "Normal",
+        "type": "Warning",
     }
     one, two, three = convert("kubernetes", {"kind": "EventList", "items": [newer, BACK_OFF, {"reason": "X"}]})
-    assert (str(signal(one).target), signal(one).severity) == ("Node/worker-1", "info")
+    assert (str(signal(one).target), signal(one).severity) == ("Node/worker-1", "warning")
     assert signal(two).name == "BackOff"
     assert isinstance(three, Refused)
     assert three.lines == ["items[2]: names no target: neither involvedObject nor regarding"]
+
+
+def test_what_kubernetes_calls_normal_is_left_out() -> None:
+    """That a pod was started needs no repair; what says nothing of its type may be anything."""
+    normal, unsaid = {**BACK_OFF, "type": "Normal"}, {**BACK_OFF, "type": ""}
+    one, two = convert("kubernetes", {"items": [normal, unsaid]})
+    assert isinstance(one, LeftOut)
+    assert one.line() == "items[0]: left out: type is 'Normal', which is no problem"
+    assert signal(two).severity == "unknown"
+
+
+def test_an_event_is_about_what_an_alert_about_the_same_is_about() -> None:
+    """A pod is its Deployment's where its name was made for one; a node has no namespace."""
+    objects = {
+        ("Pod", "shop", "ledger-5d8f9c7b6-x2x4z"): "shop/Deployment/ledger",
+        ("Pod", "shop", "db-0"): "shop/Pod/db-0",
+        ("ReplicaSet", "shop", "ledger-5d8f9c7b6"): "shop/Deployment/ledger",
+        ("Job", "shop", "backup-29245678"): "shop/Job/backup-29245678",
+        ("Node", "", "worker-1"): "Node/worker-1",
+        ("Certificate", "shop", "tls"): "shop/Certificate/tls",
+        ("Namespace", "", "shop"): "shop/Namespace/shop",
+    }
+    about = [{"kind": kind, "namespace": place, "name": name} for kind, place, name in objects]
+    found = convert("kubernetes", {"items": [{**BACK_OFF, "involvedObject": one} for one in about]})
+    assert [str(signal(item).target) for item in found] == list(objects.values())
+
+
+def test_the_test_of_a_contact_point_in_grafana_is_left_out() -> None:
+    """It is of no alert."""
+    labels = {"alertname": "TestAlert", "instance": "Grafana"}
+    (item,) = convert("grafana", {"version": "1", "alerts": [alert(labels=labels)]})
+    assert isinstance(item, LeftOut)
 
 
 def test_cloudevents_keep_what_their_sender_said_of_them() -> None:
