@@ -13,10 +13,10 @@ from remediation_orchestrator.bus.packing import write_packed
 from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.bus.snapshots import BEFORE_ENDING, SNAPSHOT_ENDING, FileSnapshots
 from remediation_orchestrator.events import RemediationId
+from remediation_orchestrator.events.identity import named_by
 from remediation_orchestrator.events.stored import export_line
 from remediation_orchestrator.orchestrator.archive import Base
 from remediation_orchestrator.orchestrator.case import Excerpt, Links
-from remediation_orchestrator.orchestrator.history import named_by
 
 from .connection import Broker, broker_options
 from .output import RefusedError, reading

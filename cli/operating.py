@@ -8,9 +8,8 @@ import click
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.events import Position, RemediationId, subjects
-from remediation_orchestrator.events.identity import position
+from remediation_orchestrator.events.identity import named_by, position
 from remediation_orchestrator.events.subjects import OperatorFact
-from remediation_orchestrator.orchestrator.history import named_by
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 from remediation_orchestrator.orchestrator.views import Chronicle, near

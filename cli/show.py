@@ -3,7 +3,8 @@
 import click
 
 from remediation_orchestrator.events import RemediationId
-from remediation_orchestrator.orchestrator.history import Entry, History, Locator, RunView, named_by, run_views
+from remediation_orchestrator.events.identity import named_by
+from remediation_orchestrator.orchestrator.history import Entry, History, Locator, RunView, run_views
 from remediation_orchestrator.orchestrator.views import RemediationView, near, remediation_view
 
 from .connection import Source, reading_options

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from remediation_orchestrator.events import RemediationId
-from remediation_orchestrator.events.identity import position_key
-from remediation_orchestrator.orchestrator.history import Locator, named_by
+from remediation_orchestrator.events.identity import named_by, position_key
+from remediation_orchestrator.orchestrator.history import Locator
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 from remediation_orchestrator.orchestrator.timeline import Bar, Step, Timeline, bars

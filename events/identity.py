@@ -24,6 +24,8 @@ ExecutionId = NewType("ExecutionId", str)
 DEFAULT_CELL = CellName("main")
 _CELL = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _POSITION = re.compile(r"[1-9][0-9]{0,18}(-(0|[1-9][0-9]{0,8}))?")
+_REMEDIATION = re.compile(r"rr-[0-9]+(?:-[0-9]+)?")
+_EXECUTION = re.compile(r"wfe-([0-9]+(?:-[0-9]+)?)(?:-r[0-9]+)?")
 
 
 class Target(Struct, frozen=True, order=True, gc=False):
@@ -85,6 +87,14 @@ def position_key(position: str) -> tuple[int, int]:
 def remediation_id(signal: Position) -> RemediationId:
     """Name the remediation that the signal at this position opens."""
     return RemediationId(f"rr-{signal}")
+
+
+def named_by(text: str) -> RemediationId | None:
+    """The remediation that `rr-...` or `wfe-...` names; None for anything else."""
+    if _REMEDIATION.fullmatch(text):
+        return RemediationId(text)
+    execution = _EXECUTION.fullmatch(text)
+    return remediation_id(Position(execution[1])) if execution else None
 
 
 def signal_of(remediation: RemediationId) -> Position:

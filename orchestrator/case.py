@@ -13,10 +13,6 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from remediation_orchestrator.events import (
-    AnalysisCompleted,
-    AnalysisFailed,
-    ApprovalGranted,
-    ApprovalRejected,
     BlockCleared,
     Duplicate,
     Event,
@@ -25,10 +21,9 @@ from remediation_orchestrator.events import (
     PhaseChanged,
     PolicyAdopted,
     PolicyRejected,
+    PolicyShadowed,
     Recorded,
-    RemediationCancelled,
     RemediationId,
-    RetryRequested,
     RoutingDecided,
     SignalReceived,
     SignalRejected,
@@ -36,13 +31,10 @@ from remediation_orchestrator.events import (
     StoredMessage,
     Target,
     TargetReleased,
-    WorkflowCompleted,
-    WorkflowFailed,
-    WorkflowRevoked,
-    WorkflowStarted,
     decode,
     encode,
 )
+from remediation_orchestrator.events.about import about
 from remediation_orchestrator.events.codec import join_frame
 from remediation_orchestrator.events.identity import position_key
 from remediation_orchestrator.events.subjects import Family, parse
@@ -50,7 +42,6 @@ from remediation_orchestrator.events.subjects import Family, parse
 from .audit import audit
 from .findings import Drift, Finding
 from .frames import decision_attributes
-from .history import named_by
 from .moments import Moments
 
 HEADER = "Ro-Case"
@@ -104,9 +95,9 @@ class Links:
             if isinstance(event, RoutingDecided) and not isinstance(event.verdict, Duplicate):
                 self._link(event.situation.fingerprint, event.situation.target)
                 self._fingerprints[event.remediation] = event.situation.fingerprint
-            about = _remediation(event)
-            if about is not None:
-                self._ends[about] = message.sequence
+            named = about(event)
+            if named is not None and parse(message.subject).family is not Family.COMMAND:
+                self._ends[named] = message.sequence
 
     def excerpt(self, remediation: RemediationId) -> "Excerpt | None":
         """What a second reading keeps for a remediation; None where the log has no verdict on it."""
@@ -192,14 +183,14 @@ class Excerpt:
                 return event.target in self._keys
             case SignalRejected() | PolicyRejected():
                 return position_key(event.position)[0] in self._kept
-            case PolicyAdopted():
+            case PolicyAdopted() | PolicyShadowed():
                 return True
             case OrchestratorStarted():
                 first, self._adopted = not self._adopted and event.policy is not None, True
                 return first
             case _:
-                about = _remediation(event)
-                return about is not None and self._fingerprints.get(about) in self._keys
+                named = about(event)
+                return named is not None and self._fingerprints.get(named) in self._keys
 
 
 def _singly(record: Recorded, items: list[Raw], sharing: int) -> bytes:
@@ -207,26 +198,6 @@ def _singly(record: Recorded, items: list[Raw], sharing: int) -> bytes:
     if isinstance(record.event, RoutingDecided) and sharing > 1:
         return encode(record.event, decision_attributes(record.event, SOURCE, record.recorded_at))
     return bytes(items[position_key(record.position)[1]])
-
-
-def _remediation(event: Event) -> RemediationId | None:
-    """The remediation that an event names, itself or by its run."""
-    match event:
-        case WorkflowStarted() | WorkflowCompleted() | WorkflowFailed() | WorkflowRevoked() | TargetReleased():
-            return named_by(event.execution)
-        case (
-            AnalysisCompleted()
-            | AnalysisFailed()
-            | ApprovalGranted()
-            | ApprovalRejected()
-            | RemediationCancelled()
-            | RetryRequested()
-            | RoutingDecided()
-            | PhaseChanged()
-        ):
-            return event.remediation
-        case _:
-            return None
 
 
 def _verdicts(messages: Iterable[StoredMessage]) -> Iterator[RoutingDecided]:

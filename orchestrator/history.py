@@ -2,7 +2,6 @@
 
 Pure: it keeps records, words them for readers, and changes nothing of the fold."""
 
-import re
 from datetime import datetime
 
 from msgspec import Struct
@@ -12,21 +11,35 @@ from remediation_orchestrator.events import (
     AnalysisCompleted,
     AnalysisFailed,
     AnalyzeSignal,
+    ApprovalGranted,
+    ApprovalRejected,
+    ArchiveRequested,
     Block,
     BlockCleared,
+    CancelWorkflow,
     CreateWorkflow,
+    DecisionFrame,
     Duplicate,
     Event,
     ExecutionId,
     Fingerprint,
+    LogArchived,
+    LossAccepted,
     Notify,
+    OrchestratorStarted,
     PhaseChanged,
+    PolicyAdopted,
+    PolicyRejected,
+    PolicyShadowed,
     Position,
     Recorded,
+    RemediationCancelled,
     RemediationId,
+    RetryRequested,
     RoutingDecided,
     ShadowDecided,
     SignalReceived,
+    SignalRejected,
     SignalResolved,
     StoredMessage,
     Target,
@@ -39,14 +52,12 @@ from remediation_orchestrator.events import (
     WorkflowStarted,
     decode,
 )
-from remediation_orchestrator.events.identity import position_key, remediation_id, signal_of
+from remediation_orchestrator.events.about import about
+from remediation_orchestrator.events.identity import position_key, signal_of
 
 from .routing.fold import Observer
 from .routing.state import Remediation
 from .views import Chronicle
-
-_EXECUTION = re.compile(r"wfe-([0-9]+(?:-[0-9]+)?)(?:-r[0-9]+)?")
-_REMEDIATION = re.compile(r"rr-[0-9]+(?:-[0-9]+)?")
 
 
 class Entry(Struct, frozen=True):
@@ -116,15 +127,13 @@ class History(Observer):
             case PhaseChanged(remediation=self._remediation) as changed:
                 self._ended = changed.phase.ended
                 self._keep(record)
-            case TargetReleased() as released if named_by(released.execution) == self._remediation:
+            case event if about(event) == self._remediation:
                 self._keep(record)
-            case _:
-                pass
 
     def command(self, message: StoredMessage, key: tuple[str, str]) -> None:
         """Keep a command that it led to."""
         for record in decode(message):
-            if isinstance(record, Recorded) and getattr(record.event, "remediation", None) == self._remediation:
+            if isinstance(record, Recorded) and about(record.event) == self._remediation:
                 self._keep(record)
 
     def forgotten(self, remediation: Remediation) -> None:
@@ -140,10 +149,8 @@ class History(Observer):
                 return self._fingerprint is not None and (
                     event.fingerprint == self._fingerprint or event.target == self._target
                 )
-            case WorkflowStarted() | WorkflowCompleted() | WorkflowFailed() | WorkflowRevoked():
-                return named_by(event.execution) == self._remediation
             case _:
-                return getattr(event, "remediation", None) == self._remediation
+                return about(event) == self._remediation
 
     def _keep(self, record: Recorded) -> None:
         kind = f"{type(record.event).__name__}.v1"
@@ -182,16 +189,7 @@ class Locator(Chronicle):
     def _look(self, record: Recorded | Undecodable) -> None:
         here = self._place in (record.position, record.position.partition("-")[0])
         if self.found is None and here and isinstance(record, Recorded):
-            named = getattr(record.event, "remediation", None) or getattr(record.event, "execution", None)
-            self.found = named_by(named) if named else None
-
-
-def named_by(text: str) -> RemediationId | None:
-    """The remediation that `rr-...` or `wfe-...` names; None for anything else."""
-    if _REMEDIATION.fullmatch(text):
-        return RemediationId(text)
-    execution = _EXECUTION.fullmatch(text)
-    return remediation_id(Position(execution[1])) if execution else None
+            self.found = about(record.event)
 
 
 def run_views(entries: list[Entry]) -> list[RunView]:
@@ -250,10 +248,20 @@ def says(event: Event) -> str:
             return _joined(event.reason, event.message)
         case ShadowDecided():
             return _joined("another policy, in shadow:", _verdict(event.verdict))
-        case _:
-            named = getattr(event, "execution", None) or getattr(event, "fingerprint", None)
-            by = getattr(event, "by", "")
-            return _joined(named, by and f"by {by}", getattr(event, "reason", ""))
+        case BlockCleared():
+            return _joined(event.fingerprint, event.by and f"by {event.by}", event.reason)
+        case ApprovalGranted() | ApprovalRejected() | RemediationCancelled() | RetryRequested():
+            return _joined(event.by and f"by {event.by}", event.reason)
+        case PolicyAdopted() | PolicyShadowed() | ArchiveRequested() | LossAccepted():
+            return _joined(event.by and f"by {event.by}", event.reason)
+        case WorkflowCompleted() | TargetReleased():
+            return event.execution
+        case WorkflowRevoked() | CancelWorkflow():
+            return _joined(event.execution, event.reason)
+        case SignalRejected():
+            return event.reason
+        case DecisionFrame() | OrchestratorStarted() | PolicyRejected() | LogArchived():
+            return ""
 
 
 def _verdict(verdict: Verdict) -> str:

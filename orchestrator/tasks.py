@@ -15,7 +15,7 @@ def place_of(task: Task) -> Position:
             return task.record.position
         case Tell():
             return task.change.because.position or Position("0")
-        case _:
+        case Judge() | Serve():
             return task.because.position or Position("0")
 
 

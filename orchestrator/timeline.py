@@ -24,7 +24,6 @@ from remediation_orchestrator.events import (
     Recorded,
     RemediationId,
     RoutingDecided,
-    ShadowDecided,
     SignalReceived,
     SignalResolved,
     Undecodable,
@@ -33,9 +32,10 @@ from remediation_orchestrator.events import (
     WorkflowRevoked,
     WorkflowStarted,
 )
+from remediation_orchestrator.events.about import about
 from remediation_orchestrator.events.identity import position_key, remediation_id
 
-from .history import named_by, says
+from .history import says
 from .routing.fold import Observer
 from .routing.state import Remediation
 
@@ -107,17 +107,11 @@ class Timeline(Observer):
 
     def decision(self, record: Recorded | Undecodable) -> None:
         """Keep a decision about one of them."""
-        match record:
-            case Recorded(event=ShadowDecided(signal=signal)) if remediation_id(signal) in self._wanted:
-                self._keep(record, remediation_id(signal))
-            case Recorded():
-                self._keep_own(record)
-            case Undecodable():
-                pass
+        if isinstance(record, Recorded):
+            self._keep_own(record)
 
     def _keep_own(self, record: Recorded) -> None:
-        name = getattr(record.event, "remediation", None) or getattr(record.event, "execution", None)
-        remediation = named_by(name) if name else None
+        remediation = about(record.event)
         if remediation in self._wanted:
             self._keep(record, remediation)
 

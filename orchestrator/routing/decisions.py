@@ -30,6 +30,7 @@ from remediation_orchestrator.events import (
     ShadowDecided,
     SignalReceived,
     SignalRejected,
+    SignalResolved,
     Skip,
     Stage,
     TargetReleased,
@@ -156,7 +157,7 @@ def _occurrence(view: Projection, record: RoutingDecided) -> Unjudged | None:
     match found.event if found is not None else None:
         case RetryRequested(remediation=remediation):
             answers = cause.kind is Cause.RETRY and remediation == remediation_id(record.signal)
-        case _:
+        case SignalReceived() | SignalResolved() | None:
             answers = cause.kind is Cause.SIGNAL and cause.position == record.signal
     return found if answers else None
 

@@ -2,8 +2,8 @@
 
 A fact takes effect here, when it is folded. What must be recorded because of it goes on the agenda."""
 
-from collections.abc import Callable
 from datetime import datetime
+from typing import assert_never
 
 from msgspec.structs import replace
 
@@ -17,6 +17,7 @@ from remediation_orchestrator.events import (
     BlockCleared,
     Cause,
     ExecutionId,
+    Fact,
     FailurePhase,
     FailureReason,
     Fingerprint,
@@ -41,6 +42,7 @@ from remediation_orchestrator.events import (
     WorkflowStarted,
 )
 from remediation_orchestrator.events.codec import COMPLAINT_CHARACTERS_MAX
+from remediation_orchestrator.events.facts import RunFact
 from remediation_orchestrator.events.identity import position_key, remediation_of, run_number, signal_of
 
 from .effects import (
@@ -69,12 +71,53 @@ def fold_fact(view: Projection, record: Recorded | Undecodable) -> bool:
     if isinstance(record, Undecodable):
         view.ask(Answer(record.position, record.reason, record.message, record.unknown_type))
         return True
-    fits = _FOLDS[type(record.event)](view, record.event, record.position, record.recorded_at)
-    if not fits and isinstance(
-        record.event, WorkflowStarted | WorkflowCompleted | WorkflowFailed | WorkflowRevoked
-    ):
-        _spoil(view, record.event.execution, record.position)
+    fact: Fact = record.event  # type: ignore[assignment]  # The codec lets nothing else be said on these subjects.
+    fits = _take(view, fact, record.position, record.recorded_at)
+    if not fits and isinstance(fact, RunFact):
+        _spoil(view, fact.execution, record.position)
     return fits
+
+
+def _take(view: Projection, fact: Fact, position: Position, at: datetime) -> bool:
+    """Every fact there is: a new one is an error of the type checker until it has its line. The frequent first."""
+    match fact:
+        case SignalReceived():
+            return _signal_received(view, fact, position, at)
+        case WorkflowStarted():
+            return _workflow_started(view, fact)
+        case WorkflowCompleted():
+            return _workflow_completed(view, fact, position, at)
+        case WorkflowFailed():
+            return _workflow_failed(view, fact, position, at)
+        case SignalResolved():
+            return _signal_resolved(view, fact, position, at)
+        case AnalysisCompleted():
+            return _analysis_completed(view, fact, position, at)
+        case AnalysisFailed():
+            return _analysis_failed(view, fact, position, at)
+        case WorkflowRevoked():
+            return _workflow_revoked(view, fact, position)
+        case ApprovalGranted():
+            return _approval_granted(view, fact, position)
+        case ApprovalRejected():
+            return _approval_rejected(view, fact, position, at)
+        case BlockCleared():
+            return _block_cleared(view, fact, position, at)
+        case RemediationCancelled():
+            return _remediation_cancelled(view, fact, position, at)
+        case RetryRequested():
+            return _retry_requested(view, fact, position, at)
+        case PolicyAdopted():
+            return _policy_adopted(view, fact, position)
+        case PolicyShadowed():
+            return _policy_shadowed(view, fact, position)
+        case ArchiveRequested():
+            view.ask(Archive(LogArchived(position, fact.through, fact.segment, fact.projection)))
+            return True
+        case LossAccepted():
+            return True  # It is said to whoever would lead, and changes nothing that is known.
+        case _:
+            assert_never(fact)
 
 
 # -- signals -------------------------------------------------------------------------------------------
@@ -136,7 +179,7 @@ def _analysis_failed(view: Projection, fact: AnalysisFailed, position: Position,
     return True
 
 
-def _approval_granted(view: Projection, fact: ApprovalGranted, position: Position, at: datetime) -> bool:
+def _approval_granted(view: Projection, fact: ApprovalGranted, position: Position) -> bool:
     remediation = view.remediations.get(fact.remediation)
     if remediation is None or not asked_plan(remediation) or fact.plan != asked_plan(remediation):
         return False
@@ -156,7 +199,7 @@ def _approval_rejected(view: Projection, fact: ApprovalRejected, position: Posit
 # -- runs ----------------------------------------------------------------------------------------------
 
 
-def _workflow_started(view: Projection, fact: WorkflowStarted, position: Position, at: datetime) -> bool:
+def _workflow_started(view: Projection, fact: WorkflowStarted) -> bool:
     run = view.runs.get(fact.execution)
     if run is None or run.started or run.lost:
         return False
@@ -210,7 +253,7 @@ def _workflow_failed(view: Projection, fact: WorkflowFailed, position: Position,
     return True
 
 
-def _workflow_revoked(view: Projection, fact: WorkflowRevoked, position: Position, at: datetime) -> bool:
+def _workflow_revoked(view: Projection, fact: WorkflowRevoked, position: Position) -> bool:
     run = view.runs.get(fact.execution)
     if run is None or run.started or run.lost:
         return False
@@ -284,7 +327,7 @@ def _retry_requested(view: Projection, fact: RetryRequested, position: Position,
     return True
 
 
-def _policy_adopted(view: Projection, fact: PolicyAdopted, position: Position, at: datetime) -> bool:
+def _policy_adopted(view: Projection, fact: PolicyAdopted, position: Position) -> bool:
     try:
         policy = policy_of(fact.policy)
     except PolicyError as error:
@@ -296,39 +339,9 @@ def _policy_adopted(view: Projection, fact: PolicyAdopted, position: Position, a
     return True
 
 
-def _policy_shadowed(view: Projection, fact: PolicyShadowed, position: Position, at: datetime) -> bool:
+def _policy_shadowed(view: Projection, fact: PolicyShadowed, position: Position) -> bool:
     try:
         view.cast(None if fact.policy is None else policy_of(fact.policy))
     except PolicyError as error:
         view.ask(Answer(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
     return True
-
-
-def _archive_requested(view: Projection, fact: ArchiveRequested, position: Position, at: datetime) -> bool:
-    view.ask(Archive(LogArchived(position, fact.through, fact.segment, fact.projection)))
-    return True
-
-
-def _loss_accepted(view: Projection, fact: LossAccepted, position: Position, at: datetime) -> bool:
-    return True  # It is said to whoever would lead, and changes nothing that is known.
-
-
-_FOLDS: dict[type, Callable[..., bool]] = {
-    SignalReceived: _signal_received,
-    SignalResolved: _signal_resolved,
-    AnalysisCompleted: _analysis_completed,
-    AnalysisFailed: _analysis_failed,
-    WorkflowStarted: _workflow_started,
-    WorkflowCompleted: _workflow_completed,
-    WorkflowFailed: _workflow_failed,
-    WorkflowRevoked: _workflow_revoked,
-    ApprovalGranted: _approval_granted,
-    ApprovalRejected: _approval_rejected,
-    BlockCleared: _block_cleared,
-    RemediationCancelled: _remediation_cancelled,
-    RetryRequested: _retry_requested,
-    PolicyAdopted: _policy_adopted,
-    PolicyShadowed: _policy_shadowed,
-    ArchiveRequested: _archive_requested,
-    LossAccepted: _loss_accepted,
-}

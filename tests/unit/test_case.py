@@ -10,13 +10,16 @@ from written import WrittenLog
 
 from remediation_orchestrator.bus.file import messages
 from remediation_orchestrator.events import (
+    PolicyShadowed,
     Recorded,
     RemediationId,
     RoutingDecided,
+    ShadowDecided,
     StoredMessage,
     Target,
     decode,
 )
+from remediation_orchestrator.events.about import about
 from remediation_orchestrator.events.stored import export_line, import_line
 from remediation_orchestrator.orchestrator.case import Links, read_case
 from remediation_orchestrator.orchestrator.findings import Drift
@@ -110,3 +113,16 @@ def test_a_case_without_its_verdicts_is_no_case() -> None:
 def test_a_remediation_that_nobody_has_judged_has_no_case() -> None:
     """None: there is nothing to expect."""
     assert Links().excerpt(RemediationId("rr-7")) is None
+
+
+def test_a_case_keeps_the_policy_in_shadow_and_what_it_said() -> None:
+    """Judged again, it says the same of the same situations."""
+    log = list(messages(GOLDEN / "shadow.jsonl"))
+    records = [record for message in log for record in decode(message) if isinstance(record, Recorded)]
+    said = [record.event for record in records if isinstance(record.event, ShadowDecided)]
+    of = f"rr-{said[0].signal}"
+    case = cut(log, of)
+    kept = [record.event for one in case.messages for record in decode(one) if isinstance(record, Recorded)]
+    assert [one for one in kept if isinstance(one, ShadowDecided) and about(one) == of]
+    assert any(isinstance(one, PolicyShadowed) for one in kept)
+    assert list(case.differences()) == []
