@@ -2,8 +2,6 @@
 
 It looks on while a log is folded. It decides nothing, and nothing that decides may read it."""
 
-from msgspec import Struct, field
-
 from remediation_orchestrator.events import (
     AnalysisFailed,
     Duplicate,
@@ -28,18 +26,8 @@ from remediation_orchestrator.events.identity import remediation_id
 
 from .routing.projection import Projection
 
-
-class Sources(Struct, frozen=True):
-    """The records behind the numbers of one situation."""
-
-    policy: list[Position] = field(default_factory=list)
-    active: list[Position] = field(default_factory=list)
-    occurrence: list[Position] = field(default_factory=list)
-    previous_failure: list[Position] = field(default_factory=list)
-    failures: list[Position] = field(default_factory=list)
-    completed: list[Position] = field(default_factory=list)
-    workflow_completed: list[Position] = field(default_factory=list)
-    holder: list[Position] = field(default_factory=list)
+Sources = dict[str, list[Position]]
+"""The records behind a situation, by the names of its values."""
 
 
 class Evidence:
@@ -62,18 +50,17 @@ class Evidence:
         key = (situation.target, situation.workflow or "")
         holder = view.holders.get(situation.target)
         remediation = remediation_id(decided.signal)
-        return Sources(
-            policy=list(self._policy),
-            active=_some(self._first.get(situation.active) if situation.active else None),
-            occurrence=_some(self._occurrence.get(remediation, decided.signal)),
-            previous_failure=_some(self._half_done.get(key) if situation.previous_failure else None),
-            failures=self._failures.get(situation.fingerprint, [])[-situation.failures :]
-            if situation.failures
-            else [],
-            completed=_some(self._completed.get(situation.fingerprint)),
-            workflow_completed=_some(self._workflow_completed.get(key)),
-            holder=_some(self._claims.get(holder) if holder else None),
-        )
+        failed = self._failures.get(situation.fingerprint, [])
+        return {
+            "policy": list(self._policy),
+            "active": _some(self._first.get(situation.active) if situation.active else None),
+            "occurred_at": _some(self._occurrence.get(remediation, decided.signal)),
+            "previous_failure": _some(self._half_done.get(key) if situation.previous_failure else None),
+            "failures": failed[-situation.failures :] if situation.failures else [],
+            "completed_at": _some(self._completed.get(situation.fingerprint)),
+            "workflow_completed_at": _some(self._workflow_completed.get(key)),
+            "held_by": _some(self._claims.get(holder) if holder else None),
+        }
 
     def see_fact(self, view: Projection, record: Recorded) -> None:
         """Remember what a fact that has just been folded is the source of."""

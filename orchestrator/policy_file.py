@@ -7,7 +7,7 @@ import difflib
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +19,7 @@ from pydantic import (
     PlainValidator,
     StringConstraints,
     ValidationError,
+    create_model,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -26,7 +27,9 @@ from pydantic_core import ErrorDetails
 from remediation_orchestrator.documents.reader import DocumentError, path_of, read_document, read_file
 
 from .routing.durations import format_duration, parse_duration
-from .routing.policy import DEFAULT, Policy, PolicyError, policy_of
+from .routing.policy import DEFAULT, Policy, PolicyError, RoutingPolicy, Timeouts, policy_of
+from .routing.policy import Count as CoreCount
+from .routing.policy import Share as CoreShare
 
 Location = tuple[int | str, ...]
 
@@ -51,6 +54,7 @@ Duration = Annotated[timedelta, PlainValidator(_duration), PlainSerializer(forma
 # Every key may be left out, and none may be empty: the default is the core's.
 UNSAID: Any = None
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -58,25 +62,18 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Routing(_Section):
-    consecutive_failure_threshold: Count = UNSAID
-    consecutive_failure_cooldown: Duration = UNSAID
-    retry_limit: Count = UNSAID
-    failure_memory: Duration = UNSAID
-    backoff_base: Duration = UNSAID
-    backoff_cap: Duration = UNSAID
-    jitter: Annotated[float, Field(ge=0, le=1)] = UNSAID
-    signal_cooldown: Duration = UNSAID
-    workflow_cooldown: Duration = UNSAID
-    signal_max_age: Duration = UNSAID
+def _section_of(section: type[Struct]) -> type[_Section]:
+    """A section of the core's policy, as people write it: every number that the core has, and no other."""
+    keys: dict[str, Any] = {key.name: (_written(key.type), UNSAID) for key in msgspec.structs.fields(section)}
+    return create_model(f"_{section.__name__}", __base__=_Section, **keys)
 
 
-class _Timeouts(_Section):
-    starting: Duration = UNSAID
-    analyzing: Duration = UNSAID
-    executing: Duration = UNSAID
-    approval: Duration = UNSAID
-    verifying: Duration = UNSAID
+def _written(kind: Any) -> Any:
+    kinds = {type(None): None, timedelta: Duration, CoreCount: Count, CoreShare: Share}
+    return next(filter(None, (kinds[one] for one in get_args(kind) or (kind,))))
+
+
+_Routing, _Timeouts = _section_of(RoutingPolicy), _section_of(Timeouts)
 
 
 class _TargetPattern(_Section):
@@ -97,8 +94,8 @@ class _Scope(_Section):
 
 
 class _Policy(_Section):
-    routing: _Routing = UNSAID
-    timeouts: _Timeouts = UNSAID
+    routing: _Routing = UNSAID  # type: ignore[valid-type]
+    timeouts: _Timeouts = UNSAID  # type: ignore[valid-type]
     scope: _Scope = UNSAID
 
 

@@ -9,11 +9,14 @@ from fractions import Fraction
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from remediation_orchestrator.events import (
     Fingerprint,
     Recorded,
+    RemediationId,
     SignalReceived,
+    Situation,
     StoredMessage,
     Target,
     WorkflowRef,
@@ -24,6 +27,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.events.stored import export_line, import_line
 from remediation_orchestrator.orchestrator.routing.backoff import backoff, next_allowed_execution
+from remediation_orchestrator.orchestrator.routing.checks import CHECKS
 from remediation_orchestrator.orchestrator.routing.durations import LONGEST, format_duration, parse_duration
 from remediation_orchestrator.orchestrator.routing.policy import (
     Pattern,
@@ -82,6 +86,44 @@ jsons = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=10,
 )
+
+
+remediations = maybe(st.sampled_from([RemediationId("rr-1"), RemediationId("rr-2")]))
+situations = st.builds(
+    Situation,
+    now=stamps,
+    policy=st.just(""),
+    fingerprint=st.builds(Fingerprint, names),
+    target=targets,
+    workflow=maybe(names),
+    active=remediations,
+    resolves=st.booleans(),
+    occurred_at=maybe(stamps),
+    queued=durations,
+    previous_failure=remediations,
+    failures=st.integers(min_value=0, max_value=12),
+    last_failure_at=maybe(stamps),
+    completed_at=maybe(stamps),
+    completed_by=remediations,
+    workflow_completed_at=maybe(stamps),
+    workflow_completed_by=remediations,
+    held_by=remediations,
+    queue_first=remediations,
+    queue_ahead=st.integers(min_value=0, max_value=9),
+)
+
+
+@given(situations, situations, policies, policies)
+def test_a_check_answers_by_what_it_says_that_it_reads(
+    one: Situation, other: Situation, policy: Policy, another: Policy
+) -> None:
+    """And speaks of nothing else: every other value, and every other number, may be anybody's."""
+    for check in CHECKS:
+        same = {name: getattr(one, name) for name in ("now", *check.reads)}
+        numbers = {key: getattr(policy.routing, key) for key in check.numbers}
+        as_well = replace(another, routing=replace(another.routing, **numbers), scope=policy.scope)
+        assert check.objection(replace(other, **same), as_well) == check.objection(one, policy)
+        assert check.sentence(replace(other, **same), as_well) == check.sentence(one, policy)
 
 
 @given(routings, texts, st.integers(min_value=1, max_value=10_000))

@@ -116,11 +116,14 @@ def test_every_subject_is_named() -> None:
         assert f"`{kind}`" in text
 
 
-def test_every_check_is_named_in_its_order() -> None:
-    """Ten checks, nine reasons."""
+def test_every_check_is_said_as_its_record_says_it() -> None:
+    """Ten checks in their order, nine reasons."""
     table = [row for row in rows("Routing") if row[0].isdigit()]
-    assert [int(row[0]) for row in table] == list(range(1, len(CHECKS) + 1))
-    assert list(dict.fromkeys(words(row[1])[0] for row in table)) == list(Reason)
+    assert table == [
+        [str(number), f"`{check.reason}`", ", ".join(check.keys) or "–", check.when, check.then]
+        for number, check in enumerate(CHECKS, 1)
+    ]
+    assert list(dict.fromkeys(check.reason for check in CHECKS)) == list(Reason)
 
 
 def test_every_phase_is_named() -> None:

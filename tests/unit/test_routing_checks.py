@@ -57,17 +57,17 @@ def without(*keys: str) -> Policy:
 
 def test_the_order_of_the_checks_is_the_contracts() -> None:
     """Permanent refusals stand before waits."""
-    assert [check.__name__ for check in checks.CHECKS] == [
-        "check_unmanaged_resource",
-        "check_duplicate_in_progress",
-        "check_stale_signal",
-        "check_previous_execution_failed",
-        "check_exhausted_retries",
-        "check_consecutive_failures",
-        "check_exponential_backoff",
-        "check_recently_remediated",
-        "check_workflow_recently_completed",
-        "check_resource_busy",
+    assert [check.name for check in checks.CHECKS] == [
+        "unmanaged_resource",
+        "duplicate_in_progress",
+        "stale_signal",
+        "previous_execution_failed",
+        "exhausted_retries",
+        "consecutive_failures",
+        "exponential_backoff",
+        "recently_remediated",
+        "workflow_recently_completed",
+        "resource_busy",
     ]
 
 
