@@ -15,7 +15,16 @@ from .handle import Moment as Moment
 from .jetstream import matches, not_taken
 from .lease import TTL
 from .marks import MemoryMarks
-from .port import TOGETHER_MAX, Extent, Holding, LogError, LogFullError, StaleWriteError, Standing
+from .port import (
+    TOGETHER_MAX,
+    Extent,
+    Holding,
+    LogError,
+    LogFullError,
+    NotWholeError,
+    StaleWriteError,
+    Standing,
+)
 from .records import Records, record_size
 from .snapshots import MemorySnapshots
 from .storing import EXPECTED, MESSAGE_ID
@@ -120,9 +129,11 @@ class MemoryCell:
         """Open or shut the log for signals."""
         self._signals = enabled
 
-    async def beyond(self, sequence: int) -> None:
-        """Return when there is a message after `sequence`."""
+    async def beyond(self, sequence: int, delivered: int = 0) -> None:
+        """Return when there is a message after `sequence`. Raises NotWholeError where one delivered is gone."""
         while next(self.records.behind(sequence), None) is None:
+            if self.records.last < delivered:
+                raise NotWholeError(f"it ends at {self.records.last}, and {delivered} was read already")
             await self._news.wait()
 
     def holder(self) -> str | None:
@@ -228,17 +239,17 @@ class MemoryLog(Handle):
     async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
         """Yield every message from sequence `start` on, in order, each once."""
         end = None if follow else await self.last_sequence()
-        read = max(1, start) - 1
+        read, delivered = max(1, start) - 1, 0
         while end is None or read < end:
             message = next(self._store.records.behind(read), None)
             if message is None and end is None:
-                await self._store.beyond(read)
+                await self._store.beyond(read, delivered)
                 continue
             if message is None or (end is not None and message.sequence > end):
                 return
             await self.strike(Moment.DELIVER, message.subject)
             yield message
-            read = message.sequence
+            read = delivered = message.sequence
 
     async def last(self, subject: str) -> StoredMessage | None:
         """The newest message on a literal subject."""

@@ -163,6 +163,11 @@ class MemorySnapshots:
     def __init__(self) -> None:
         self._newest: tuple[bytes, list[bytes]] | None = None
 
+    @property
+    def kept(self) -> bytes | None:
+        """The head of the newest snapshot, as whoever runs the broker sees it."""
+        return None if self._newest is None else self._newest[0]
+
     async def newest(self) -> tuple[bytes, Iterable[bytes]] | None:
         """The newest whole snapshot."""
         return self._newest

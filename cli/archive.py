@@ -1,7 +1,5 @@
 """`ro archive`: the only way by which old records leave a log: into a file, and with a record in the chain."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import click
@@ -9,13 +7,13 @@ import msgspec
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.snapshots import AFTER_ENDING, FileSnapshots
-from remediation_orchestrator.events import ArchiveRequested, LogArchived, Position, Recorded, decode, subjects
-from remediation_orchestrator.events.identity import position
+from remediation_orchestrator.events import ArchiveRequested, Position, subjects
 from remediation_orchestrator.orchestrator.archive import Base, where_to_cut
 from remediation_orchestrator.orchestrator.archiving import (
     Archiver,
     FileTakenError,
     NotArchivedError,
+    answered,
     origin,
     unfinished,
 )
@@ -27,9 +25,6 @@ from .operating import by_option
 from .output import BadInputError, RefusedError, json_line, line, reading
 from .publishing import event_of, store
 from .running import run
-
-# An active orchestrator answers within milliseconds; one that takes over, within seconds.
-ANSWER_SECONDS = 30.0
 
 
 @click.command("archive")
@@ -61,7 +56,7 @@ async def _archive(broker: Broker, path: Path, said: tuple[str, str] | None, as_
         async def ask(wanted: ArchiveRequested) -> Position:
             asked = ArchiveRequested(wanted.through, wanted.segment, wanted.projection, *said)
             place = await store(log, subjects.operator(log.cell, asked), event_of(log.cell, "operator/cli", asked))
-            return await _recorded(log, place)
+            return await answered(log, place)
 
         try:
             with reading(f"archiving the log of {log.cell}"):
@@ -81,25 +76,6 @@ async def _say_what_may_go(log: JetStreamLog, as_json: bool) -> None:
     if cut is None:
         raise RefusedError("nothing may go yet: all of it is too young, or still at work")
     _tell({**msgspec.structs.asdict(cut), "purged": False, "finished": begun is not None}, as_json)
-
-
-async def _recorded(log: JetStreamLog, place: int) -> Position:
-    """Wait for the record in the chain, and return its position. Raises NotArchivedError where nobody answers."""
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            return await anext(_answers(log, place))
-    except TimeoutError as error:
-        raise NotArchivedError(
-            f"no orchestrator has answered the request at {place}: nothing was purged; try again"
-        ) from error
-
-
-async def _answers(log: JetStreamLog, place: int) -> AsyncIterator[Position]:
-    async for message in log.read(place, follow=True):
-        for record in decode(message):
-            event = record.event if isinstance(record, Recorded) else None
-            if isinstance(event, LogArchived) and event.position == position(place):
-                yield record.position
 
 
 async def _restore(broker: Broker, path: Path, as_json: bool) -> None:

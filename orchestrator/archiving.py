@@ -8,10 +8,11 @@
 Whoever begins again finishes first what has come through its third step: what is kept tells what is still to be
 taken away, and these records are written once more before they go. What has not come so far changed nothing."""
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -22,11 +23,15 @@ from remediation_orchestrator.bus.packing import write_packed
 from remediation_orchestrator.bus.port import EventLog, NotWholeError, StaleWriteError
 from remediation_orchestrator.bus.snapshots import AFTER_ENDING, BEFORE_ENDING, FileSnapshots
 from remediation_orchestrator.events import ArchiveRequested, LogArchived, Position, Recorded, decode, subjects
+from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.events.stored import export_line
 
 from .archive import Base, Cut, Segment, where_to_cut
 from .snapshots import read_head
 from .whole import check_whole
+
+# An active orchestrator answers within milliseconds; one that takes over, within seconds.
+ANSWER_SECONDS = 30.0
 
 Ask = Callable[[ArchiveRequested], Awaitable[Position]]
 """Publishes a request, and returns the position of its answer in the chain. Raises NotArchivedError."""
@@ -176,6 +181,22 @@ class Archiver:
             put_new(part, self._path)
         except FileExistsError as error:
             raise FileTakenError(f"{self._path} was written by another meanwhile") from error
+
+
+async def answered(log: EventLog, request: int) -> Position:
+    """Where the chain has answered the request at a sequence. Raises NotArchivedError where nobody does."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS), aclosing(log.read(request, follow=True)) as found:  # type: ignore[type-var]  # It is a generator.
+            async for message in found:
+                for record in decode(message):
+                    event = record.event if isinstance(record, Recorded) else None
+                    if isinstance(event, LogArchived) and event.position == position(request):
+                        return record.position
+    except TimeoutError as error:
+        raise NotArchivedError(
+            f"no orchestrator has answered the request at {request}: nothing was purged; try again"
+        ) from error
+    raise AssertionError("a log that is followed has no end")
 
 
 async def origin(log: EventLog) -> Base | None:

@@ -61,6 +61,8 @@ class Pace(Struct, frozen=True):
 
     renew: float = 0.25
     """To renew its lease, which lasts four times as long: a lost answer or two cost nobody the lead."""
+    look: float = 1.0
+    """To see that the log it leads is whole. Each look is a few questions to the broker."""
     fill: float = 5.0
     """To see how full the log is."""
     snapshot: int = 10_000

@@ -81,7 +81,7 @@ class Orchestrator:
         self._succession = Succession(identity.name, pace.renew)
         self._settled = False
         """Whether what was folded first has been laid aside for good."""
-        self._watch = Watch(log, clock, pace.renew)
+        self._watch = Watch(log, clock, pace.look)
 
     def stop(self) -> None:
         """Ask it to end cleanly: it finishes its round and gives the lease back."""

@@ -9,29 +9,29 @@ from remediation_orchestrator.bus.port import Clock, EventLog, LogError, NotWhol
 
 from .marks import Mark, Marker, mark_of
 from .routing.fold import Fold
-from .whole import check_whole, told
+from .whole import check_whole, told, why_not_marked
 
 log = logging.getLogger(__name__)
 
-# How many times `renew` passes before a log that was not whole is looked at again, the first time and at most:
-# only a person can mend it, who may take hours, and each look may be a reading from the beginning.
-LOOK_AGAIN, LOOK_AGAIN_MAX = 5, 300
+# How long a log that was not whole is left alone before it is looked at again, the first time and at most: only a
+# person can mend it, who may take hours, and each look may be a reading from the beginning.
+LOOK_AGAIN_SECONDS, LOOK_AGAIN_SECONDS_MAX = 5.0, 300.0
 # Where the log cannot be asked at all: a broker comes back by itself, and five seconds are soon enough.
-ASK_AGAIN, ASK_AGAIN_MAX = 1, 20
+ASK_AGAIN_SECONDS, ASK_AGAIN_SECONDS_MAX = 0.25, 5.0
 # A mark is behind the log by so much at most, where frames follow one another; each costs the broker a sync.
 MARK_SECONDS = 0.1
-# And of one that is led: about once a second, as the contract says. Each look is a question to the broker.
-LOOK_LED = 4
+# One that could not be written is tried again so soon: as soon as a broker is back.
+MARK_AGAIN_SECONDS = 0.25
 
 
 class Watch:
     """What one orchestrator knows of its log being whole."""
 
-    def __init__(self, log: EventLog, clock: Clock, renew: float) -> None:
-        """`renew` is how often it is looked at, in seconds."""
+    def __init__(self, log: EventLog, clock: Clock, every: float) -> None:
+        """`every` is how often it is looked at while it is led, in seconds."""
         self._log = log
         self._clock = clock
-        self._renew = renew
+        self._every = every
         self._pause = 0.0
         self._seen: Mark | None = None
         """How far this process has seen the log come: what may be told by nothing else any more."""
@@ -75,15 +75,17 @@ class Watch:
         first: int | None = None
         while True:
             try:
+                read = self._mark(fold)
                 extent = await self._log.extent()
-                if extent.missing or extent.first != first:
-                    await check_whole(self._log)
+                changed = extent.missing or extent.first != first
+                if changed or (read is not None and await why_not_marked(self._log, extent, read)):
+                    await check_whole(self._log, read)
                 first = extent.first
             except NotWholeError as error:
                 resign(str(error))
             except LogError as error:
                 log.debug("the log cannot be looked at", extra={"why": str(error)})
-            await asyncio.sleep(LOOK_LED * self._renew)
+            await asyncio.sleep(self._every)
 
     async def mark(self, fold: Fold, moved: asyncio.Event) -> None:
         """Mark how far the log has come while it is led: once it has moved, and no more often than it may."""
@@ -92,7 +94,7 @@ class Watch:
             await moved.wait()
             moved.clear()
             kept = await marker.write(self._mark(fold))
-            await asyncio.sleep(MARK_SECONDS if kept else self._renew)
+            await asyncio.sleep(MARK_SECONDS if kept else MARK_AGAIN_SECONDS)
             if not kept:
                 moved.set()
 
@@ -103,14 +105,16 @@ class Watch:
     async def rest(self, error: LogError, stopping: asyncio.Event) -> None:
         """Say why nobody may lead this log, and wait before it is looked at again: it may have been restored."""
         self._unasked = not isinstance(error, NotWholeError)
-        first, most = (ASK_AGAIN, ASK_AGAIN_MAX) if self._unasked else (LOOK_AGAIN, LOOK_AGAIN_MAX)
+        first, most = LOOK_AGAIN_SECONDS, LOOK_AGAIN_SECONDS_MAX
+        if self._unasked:
+            first, most = ASK_AGAIN_SECONDS, ASK_AGAIN_SECONDS_MAX
         if self.why != str(error):
-            self.why, self._pause = str(error), first * self._renew
+            self.why, self._pause = str(error), first
             log.error("not becoming active", extra={"why": self.why})
         with suppress(TimeoutError):
             async with asyncio.timeout(self._pause):
                 await stopping.wait()
-        self._pause = min(2 * self._pause, most * self._renew)
+        self._pause = min(2 * self._pause, most)
 
     def _mark(self, fold: Fold) -> Mark | None:
         return mark_of(fold, self._log.identity, self._clock.now())

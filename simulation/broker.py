@@ -4,10 +4,11 @@ A consumer delivers as JetStream's durable pull consumers were seen to: at least
 not confirmed for `ack_wait`, and any number of times."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from remediation_orchestrator.bus.memory import MemoryCell
-from remediation_orchestrator.bus.port import LogUnreachableError
+from remediation_orchestrator.bus.port import LogUnreachableError, TooLargeError
 from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.executor.lease import DeliveryError
@@ -16,23 +17,31 @@ from .clock import ProcessClock, WallClock, passed
 from .diary import Diary
 from .faults import Fault, Faults
 from .line import CELL, Line, Odds, Process
+from .store import Store
 
 ACK_WAIT = 30.0
+# What the smallest broker takes that a log may be opened on; a record of ours is never larger.
+PAYLOAD_MAX = 786_432
 
 
 class Broker:
     """One broker: a cell and what it delivers."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, folder: Path) -> None:
+        """`folder` is where archives are put."""
         self.faults = faults
+        self.folder = folder
         self.diary = Diary()
         self.clock = WallClock()
-        self.cell = MemoryCell(CELL, self.clock.now)
+        self.cell = Store(CELL, self.clock.now)
         self.workflows = Consumer(self, "workflow")
         self.analyses = Consumer(self, "analyze")
         self.cancels: list[Callable[[StoredMessage], None]] = []
         self.up = asyncio.Event()
         self.up.set()
+        self._away = 0
+        self.payload_max = PAYLOAD_MAX
+        """Of how many bytes a message may be."""
         self.lease_there = True
         """Whether the lease's bucket is there."""
 
@@ -40,20 +49,46 @@ class Broker:
         """A process's line to the log."""
         return Line(self, process, odds, clock)
 
-    def reach(self) -> None:
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Let nobody reach it, for as long as this is entered."""
+        self._away += 1
+        self.up.clear()
+        try:
+            yield
+        finally:
+            self._away -= 1
+            if not self._away:
+                self.up.set()
+
+    def is_there(self, process: Process) -> bool:
+        """Whether a process reaches it; a worker does not where another store stands in the good one's place."""
+        damage = self.cell.damage
+        return self.up.is_set() and not (process.works and damage is not None and damage.replaced)
+
+    def reach(self, process: Process) -> None:
         """Raise LogUnreachableError while it is away."""
-        if not self.up.is_set():
+        if not self.is_there(process):
             raise LogUnreachableError("the broker is away")
+
+    def check_size(self, subject: str, payload: bytes) -> None:
+        """Raise TooLargeError where it takes no message of this size."""
+        if len(payload) > self.payload_max:
+            raise TooLargeError(f"{subject}: {len(payload):,} bytes are more than the broker takes")
+
+    def purge(self, below: int) -> None:
+        """Take away what was archived."""
+        self.cell.purge(below, self.folder, self.cell.archive.kept)
 
     async def deliver(self) -> None:
         """Hand commands to their consumers, as they are stored."""
         sequence = 0
         while True:
-            await self.cell.beyond(sequence)
-            for message in self.cell.messages[sequence:]:
+            await self.cell.grown(sequence)
+            for message in self.cell.history[sequence:]:
                 self.diary.stored_at[message.sequence] = passed()
                 self._deliver(message)
-            sequence = len(self.cell.messages)
+            sequence = len(self.cell.history)
 
     def _deliver(self, message: StoredMessage) -> None:
         subject = parse(message.subject)
@@ -102,7 +137,7 @@ class Delivery:
 
     async def _reach(self) -> None:
         await self._process.runs()
-        if not self._consumer.broker.up.is_set():
+        if not self._consumer.broker.is_there(self._process):
             raise DeliveryError("the broker is away")
 
 

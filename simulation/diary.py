@@ -63,6 +63,8 @@ class Diary:
     """When the broker's clock was set, and by how many seconds."""
     touches: list[Touch] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
+    led_over: list[tuple[str, int, float]] = field(default_factory=list)
+    """Who wanted a frame stored although it had read which record with a flipped bit, and when."""
 
     def trouble(self, process: str, what: str, seconds: float = 0.0) -> None:
         """Something goes wrong now, and for so long."""

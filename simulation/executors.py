@@ -75,6 +75,7 @@ class Executor(Process):
 
     def __init__(self, name: str, broker: Broker, served: Catalog, clock: SkewedClock) -> None:
         super().__init__(name)
+        self.works = True
         self._broker = broker
         self._clock = clock
         self._faults: Faults = broker.faults

@@ -24,7 +24,13 @@ class Fault(StrEnum):
     BROKER_CLOCK_AHEAD = "broker's clock set ahead"
     STAMP_OF_ANOTHER_YEAR = "stamp of another year"
     RECORD_COPIED = "record copied from a stream"
-    LEASE_GONE = "lease bucket gone, then empty"
+    LEASE_GONE = "lease bucket gone for a while"
+    LEASE_JUNK = "junk on the lease"
+    PAYLOAD_SMALL = "broker takes small messages only"
+    TAIL_LOST = "store lost its tail"
+    STORE_OLDER = "store older than it was"
+    HOLE = "hole in the store"
+    BITS_FLIPPED = "bit flipped in the store"
     RECORD_JUNK = "junk where decisions, commands and runs stand"
     # Orchestrators.
     ORCHESTRATOR_CRASHED = "orchestrator crashed"
@@ -33,6 +39,11 @@ class Fault(StrEnum):
     CLOCK_LEAPT = "clock leapt"
     CLOCK_SKEWED = "clock too fast or slow"
     MACHINE_SLOW = "slow machine"
+    # Archives.
+    ARCHIVED = "log archived"
+    ARCHIVED_TWICE = "two archives at once"
+    ARCHIVE_DIED = "archive died at one of its steps"
+    ARCHIVE_AGAIN = "archive into the file of one that died"
     # Executors.
     EXECUTOR_CRASHED = "executor crashed"
     EXECUTOR_PAUSED = "executor paused past ack_wait"

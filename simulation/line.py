@@ -36,6 +36,8 @@ class Process:
     def __init__(self, name: str, slow: float = 1.0) -> None:
         """`slow` is how many times as long everything takes on its machine."""
         self.name = name
+        self.works = False
+        """Whether it touches targets."""
         self.dead = False
         self.machine = Machine()
         self.slow = slow
@@ -106,6 +108,8 @@ class Line(MemoryLog):
         self._odds = odds
         self._clock = clock
         self._deciding = False
+        self._spoilt: int | None = None
+        """A record that it was handed otherwise than it was stored, since it began to read."""
         self._acknowledged: dict[int, float] = {}
         """Frames of its own that it has not read back, and when it was told that they are stored."""
         self._handed: dict[int, datetime] = {}
@@ -127,7 +131,10 @@ class Line(MemoryLog):
         if is_decision and self._clock is not None and payload not in self._broker.diary.tried:
             tried = Tried(self._process.name, passed(), self._clock.reckoning(), self._clock.right())
             self._broker.diary.tried[payload] = tried
+            if self._spoilt is not None:
+                self._broker.diary.led_over.append((self._process.name, self._spoilt, passed()))
             self._process.compute(len(payload) * JUDGE_SECONDS_A_BYTE)
+        self._broker.check_size(subject, payload)
         if expect is not None and self._broker.faults.strikes(Fault.APPEND_LATE, self._odds.append):
             await self._late(self._broker.cell.store, subject, payload, expect, message_id)
         sequence = await super().append(subject, payload, expect=expect, message_id=message_id)
@@ -138,6 +145,8 @@ class Line(MemoryLog):
 
     async def append_together(self, records: Sequence[tuple[str, bytes]]) -> int:
         """Store messages together, unless the line says otherwise."""
+        for subject, payload in records:
+            self._broker.check_size(subject, payload)
         if self._broker.faults.strikes(Fault.APPEND_LATE, self._odds.append):
             await self._late(self._broker.cell.store_together, records)
         return await super().append_together(records)
@@ -162,13 +171,21 @@ class Line(MemoryLog):
 
     async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
         """Yield every message from sequence `start` on, and see what its reader is handed."""
+        self._spoilt = None if follow else self._spoilt
         async for message in super().read(start, follow=follow):
             self._process.handed(message)
+            if not self._broker.cell.is_there(message):
+                self._spoilt = message.sequence
             if message.subject == DECISION:
                 self._broker.diary.read_back.setdefault((self._process.name, message.sequence), passed())
                 self._handed[message.sequence] = message.recorded_at
                 self._set_clock(message.sequence)
             yield message
+
+    async def purge(self, below: int) -> None:
+        """Take away every record below a sequence."""
+        await self.strike(Moment.ASK, "")
+        self._broker.purge(below)
 
     def _is_stored(self, sequence: int) -> None:
         self._acknowledged.setdefault(sequence, passed())
@@ -199,7 +216,7 @@ class Line(MemoryLog):
                     await asyncio.sleep(ANSWER_SECONDS)
                     raise UnknownOutcomeError(f"{subject}: no answer")
             case Moment.ASK:
-                self._broker.reach()
+                self._broker.reach(self._process)
             case Moment.DELIVER:
                 if self._broker.faults.strikes(Fault.READ_LATE, self._odds.append / 4):
                     await asyncio.sleep(self._broker.faults.chance(Fault.READ_LATE).uniform(0.0, 20.0))
@@ -208,7 +225,7 @@ class Line(MemoryLog):
 
     async def _on_the_way(self, subject: str) -> None:
         """An append is on its way to the broker, and may be slow, or lost."""
-        self._broker.reach()
+        self._broker.reach(self._process)
         faults = self._broker.faults
         if faults.strikes(Fault.APPEND_SLOW, self._odds.append):
             await asyncio.sleep(faults.chance(Fault.APPEND_SLOW).uniform(0.0, 3.0))

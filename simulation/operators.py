@@ -39,27 +39,38 @@ BAD_POLICIES: tuple[dict[str, object], ...] = (
 )
 
 
-def policies() -> list[dict[str, object]]:
-    """Policies that an operator may want: the default, an impatient one, and one with most checks silent."""
-    default = DEFAULT.document()
-    routing = default["routing"]
+def policies(*, brief: bool) -> list[dict[str, object]]:
+    """Policies that an operator may want: the default, an impatient one, and one with most checks silent.
+
+    Where they are `brief` nothing is remembered for longer than half an hour, so a day's log can be archived."""
+    routing = DEFAULT.document()["routing"]
     assert isinstance(routing, dict)
+    if brief:
+        routing = {**routing, "failure_memory": "25m", "consecutive_failure_cooldown": "20m"}
     brisk = {**routing, "consecutive_failure_cooldown": "10m", "backoff_base": "10s", "signal_cooldown": "1m"}
+    few = {"retry_limit": 3, "failure_memory": "25m"} if brief else {"retry_limit": 3}
     scope = {"exclude": [{"name": "t1"}]}
-    return [default, {"routing": brisk}, {"routing": {"retry_limit": 3}}, {"routing": routing, "scope": scope}]
+    return [{"routing": routing}, {"routing": brisk}, {"routing": few}, {"routing": routing, "scope": scope}]
 
 
 class Operators:
     """The people of a cell."""
 
     def __init__(
-        self, seed: int, faults: Faults, source: Source, diary: Diary, view: Callable[[], Projection]
+        self,
+        seed: int,
+        faults: Faults,
+        source: Source,
+        diary: Diary,
+        view: Callable[[], Projection],
+        policies: list[dict[str, object]],
     ) -> None:
         self._dice = random.Random(f"{seed}:operators")
         self._faults = faults
         self._source = source
         self._diary = diary
         self._view = view
+        self._policies = policies
         self._acts = 0
 
     async def work(self, every: float) -> None:
@@ -158,7 +169,7 @@ class Operators:
         return waiting or [one.id for one in known][-5:]
 
     def _adopt(self) -> PolicyAdopted:
-        return PolicyAdopted(self._dice.choice(policies()), by="op")
+        return PolicyAdopted(self._dice.choice(self._policies), by="op")
 
     def _adopt_nonsense(self) -> PolicyAdopted:
         return PolicyAdopted(self._dice.choice(BAD_POLICIES), by="op")

@@ -6,26 +6,28 @@ from datetime import timedelta
 from importlib.metadata import version
 
 from remediation_orchestrator.bus.memory import MemoryLease, Moment
-from remediation_orchestrator.bus.port import LogUnreachableError
-from remediation_orchestrator.events import DecisionFrame, Recorded, decode, subjects
+from remediation_orchestrator.bus.port import LogUnreachableError, TooLargeError
 from remediation_orchestrator.orchestrator.lead import Pace
 from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
-from .broker import Broker
+from .broker import PAYLOAD_MAX, Broker
 from .clock import ProcessClock, SkewedClock
 from .faults import Fault, Faults
-from .line import CELL, Odds, Process
+from .line import Odds, Process
 
 # Slower than in the world, where a second costs nothing: a day has 86,400 of them.
-PACE = Pace(renew=30.0, fill=60.0, snapshot=60, together=2)
+PACE = Pace(renew=30.0, look=15.0, fill=60.0, snapshot=60, together=2)
 TTL = timedelta(seconds=120)
 
 
 class OrchestratorProcess(Process):
     """One orchestrator, from its start to its death."""
 
-    def __init__(self, name: str, broker: Broker, crashes: float, failed: Callable[[str], None]) -> None:
+    def __init__(
+        self, name: str, broker: Broker, policy: Policy, crashes: float, failed: Callable[[str], None]
+    ) -> None:
         slow = broker.faults.strikes(Fault.MACHINE_SLOW, 0.3)
         super().__init__(name, broker.faults.chance(Fault.MACHINE_SLOW).choice((10.0, 30.0)) if slow else 1.0)
         self._broker = broker
@@ -39,7 +41,7 @@ class OrchestratorProcess(Process):
         self.line = broker.log(self, Odds(0.004, self._at_step), clock)
         lease = MemoryLease(broker.cell, TTL, self._lease_step)
         self.service = Orchestrator(
-            self.line, lease, clock, Identity(name, version("remediation-orchestrator")), pace=PACE
+            self.line, lease, clock, Identity(name, version("remediation-orchestrator")), policy, pace=PACE
         )
         self.task = self.begin(self.service.run())
         self.task.add_done_callback(self._ended)
@@ -53,8 +55,8 @@ class OrchestratorProcess(Process):
     def quiet(self) -> bool:
         """Whether it leads, has read everything and has nothing under way."""
         fold = self.service.fold
-        at_tail = fold.read == len(self._broker.cell.messages) and not fold.facts
-        working = self.dead or self.frozen or self.line.undecided
+        at_tail = fold.read == self._broker.cell.records.last and not fold.facts
+        working = self.dead or self.frozen or self.line.undecided or self._broker.cell.damage is not None
         return self.service.active.is_set() and at_tail and not working
 
     async def _lease_step(self, moment: Moment, subject: str) -> None:
@@ -69,8 +71,9 @@ class OrchestratorProcess(Process):
         self.task.cancel()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if not self.dead and not task.cancelled() and task.exception() is not None:
-            self._failed(f"{self.name} died: {task.exception()!r}")
+        why = None if self.dead or task.cancelled() else task.exception()
+        if why is not None and not (isinstance(why, TooLargeError) and self._broker.payload_max < PAYLOAD_MAX):
+            self._failed(f"{self.name} died: {why!r}")
         self.dead = True
 
     def _at_step(self, moment: Moment) -> None:
@@ -94,18 +97,7 @@ class OrchestratorProcess(Process):
 def fresh_fold(broker: Broker, through: int) -> Fold:
     """Fold the whole log anew, with the facts up to a sequence that no frame covers yet."""
     fold = Fold()
-    for message in broker.cell.messages:
+    for message in broker.cell.history:
         fold.take(message)
     fold.fold_facts(through)
     return fold
-
-
-def covered(broker: Broker) -> int:
-    """How far the newest frame covers the facts."""
-    newest = broker.cell.newest(subjects.decision(CELL))
-    if newest is None:
-        return 0
-    head = decode(newest)[0]
-    assert isinstance(head, Recorded)
-    assert isinstance(head.event, DecisionFrame)
-    return head.event.as_of

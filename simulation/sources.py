@@ -163,6 +163,7 @@ class Source(Process):
 
     def __init__(self, name: str, broker: Broker) -> None:
         super().__init__(name)
+        self._broker = broker
         self._log = broker.log(self, Odds(0.01))
         self.accepted: list[Accepted] = []
         self._under_way: set[asyncio.Task[None]] = set()
@@ -186,5 +187,11 @@ class Source(Process):
             except LogError:
                 await asyncio.sleep(AGAIN_SECONDS)
             else:
-                self.accepted.append(Accepted(sequence, payload))
+                self.accept(sequence, payload)
                 return
+
+    def accept(self, sequence: int, payload: bytes) -> None:
+        """The log has acknowledged it; what another store has taken goes with that one."""
+        damage = self._broker.cell.damage
+        if damage is None or not damage.replaced:
+            self.accepted.append(Accepted(sequence, payload))

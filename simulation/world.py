@@ -5,30 +5,38 @@ After the day all faults stop, everybody is thawed or replaced, and all that is 
 import asyncio
 import logging
 import random
+import tempfile
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
-from remediation_orchestrator.bus.port import LogFullError
 from remediation_orchestrator.events import Recorded, StoredMessage
 from remediation_orchestrator.executor.catalog import Catalog
+from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.routing.policy import policy_of
 from remediation_orchestrator.orchestrator.routing.projection import Projection
+from remediation_orchestrator.orchestrator.snapshots import from_beginning
 
 from . import clock
-from .broker import Broker
+from .archives import Archives
+from .broker import PAYLOAD_MAX, Broker
 from .checkers.log import compare_folds
 from .checkers.reading import records, sequence_of
 from .clock import passed
 from .diary import Diary
+from .disturbing import Disturbing
 from .executors import LACKING, SERVED, Executor, catalog
-from .faults import Fault, Faults
-from .operators import Operators
+from .faults import Faults
+from .operators import Operators, policies
 from .orchestrators import OrchestratorProcess, fresh_fold
+from .segments import Segment, segments
 from .sources import Accepted, Planner, Source
+from .spoiling import Spoiling
+from .store import Store
 
 HOUR = 3_600.0
-YEARS_SECONDS = 5 * 365 * 24 * HOUR
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,8 @@ SHORT = Size(signals=110, facts=110, hours=3.0, crashes=0.004, comparisons=4)
 """A day for the test suite: the same faults, more of them an hour."""
 # The last of a day's remediations end within some rounds of the longest wait, an hour after three failures.
 DRAIN_HOURS = 24.0
+# On how many of all days so little is remembered that much of the log may be archived.
+BRIEF_DAYS = 0.5
 
 
 @dataclass
@@ -61,6 +71,9 @@ class Day:
     messages: list[StoredMessage]
     accepted: list[Accepted]
     diary: Diary
+    store: Store
+    segments: dict[str, Segment]
+    """What was archived, by the names of the files."""
     view: Projection
     led_after: float | None
     """How long after the faults somebody led; None: nobody did."""
@@ -94,18 +107,22 @@ class Day:
 
 def simulate(seed: int, size: Size = FULL) -> Day:
     """Live through the day of a seed."""
-    with _silent():
-        return clock.run(World(seed, size).live())
+    with _silent(), tempfile.TemporaryDirectory(prefix="ro-sim-") as folder:
+        return clock.run(World(seed, size, Path(folder)).live())
 
 
 class World:
     """Everything that there is on a simulated day."""
 
-    def __init__(self, seed: int, size: Size) -> None:
+    def __init__(self, seed: int, size: Size, folder: Path) -> None:
+        """`folder` is where archives are put."""
         self.seed = seed
         self.size = size
         self.dice = random.Random(f"{seed}:world")
         self.faults = Faults(seed)
+        self._folder = folder
+        self._is_brief = self.dice.random() < BRIEF_DAYS
+        self._policies = policies(brief=self._is_brief)
         self.violations: list[str] = []
         self.orchestrators: list[OrchestratorProcess] = []
         self.executors: list[Executor] = []
@@ -117,11 +134,13 @@ class World:
     async def live(self) -> Day:
         """The day, the healing, and the rest that follows."""
         asyncio.get_running_loop().set_exception_handler(self._unexpected)
-        self.broker = Broker(self.faults)
+        self.broker = Broker(self.faults, self._folder)
         self.source = Source("source", self.broker)
         seconds = self.size.hours * HOUR
         plan = Planner(self.seed, self.faults, seconds).make(self.size.signals)
-        operators = Operators(self.seed, self.faults, self.source, self.broker.diary, self._view)
+        operators = Operators(self.seed, self.faults, self.source, self.broker.diary, self._view, self._policies)
+        spoiling = Spoiling(self.seed, self.broker)
+        archives = Archives(self.seed, self.broker, self.source)
         self._spawn(self.broker.deliver())
         keeping = [
             self._spawn(self._keep_orchestrators(self.dice.choice((1, 1, 2, 3)))),
@@ -130,7 +149,9 @@ class World:
         publishing = asyncio.create_task(self.source.publish(plan))
         disturbing = [
             self._spawn(operators.work(seconds / 12)),
-            self._spawn(self._disturb(seconds)),
+            self._spawn(Disturbing(self.seed, self.broker, self.source).work(seconds)),
+            self._spawn(spoiling.work(seconds)),
+            self._spawn(archives.work(seconds / (8 if self._is_brief else 2))),
             self._spawn(self._compare(seconds)),
         ]
         await asyncio.sleep(seconds)
@@ -140,19 +161,22 @@ class World:
         if await self._all_published(publishing) and await self._drain():
             self._rested_after = passed() - healed
         self._compare_now()
+        await self._compare_rest()
         for task in keeping:
             task.cancel()
         return self._day()
 
     def _day(self) -> Day:
-        view = fresh_fold(self.broker, len(self.broker.cell.messages)).view
+        view = fresh_fold(self.broker, len(self.broker.cell.history)).view
         return Day(
             seed=self.seed,
             size=self.size,
             faults=self.faults,
-            messages=self.broker.cell.messages,
+            messages=self.broker.cell.history,
             accepted=self.source.accepted,
             diary=self.broker.diary,
+            store=self.broker.cell,
+            segments=segments(self._folder),
             view=view,
             led_after=self._led_after,
             rested_after=self._rested_after,
@@ -174,7 +198,9 @@ class World:
             for _ in range(count - len(alive)):
                 self._started += 1
                 name = f"o{self._started}"
-                process = OrchestratorProcess(name, self.broker, self.size.crashes, self.violations.append)
+                process = OrchestratorProcess(
+                    name, self.broker, policy_of(self._policies[0]), self.size.crashes, self.violations.append
+                )
                 self.orchestrators.append(process)
             await asyncio.sleep(self.dice.uniform(10.0, 60.0))
 
@@ -203,62 +229,6 @@ class World:
         active = [one for one in alive if one.service.active.is_set() and not one.frozen]
         return (active or alive or self.orchestrators)[0].service.fold.view
 
-    # -- the broker ------------------------------------------------------------------------------------
-
-    async def _disturb(self, seconds: float) -> None:
-        """Take the broker away, and fill its disk."""
-        while True:
-            await asyncio.sleep(self.dice.expovariate(6 / seconds))
-            if self.faults.strikes(Fault.BROKER_DOWN, 0.5):
-                self.broker.up.clear()
-                away = self.dice.choice((3.0, 40.0, 200.0))
-                self.broker.diary.trouble("", "broker away", away)
-                await asyncio.sleep(away)
-                self.broker.up.set()
-            await self._set_clock()
-            await self._spoil()
-            if self.faults.strikes(Fault.LOG_NEARLY_FULL, 0.3):
-                await self._limit(self.dice.uniform(1.03, 1.1))
-            if self.faults.strikes(Fault.LOG_FULL, 0.2):
-                await self._limit(1.0)
-
-    async def _spoil(self) -> None:
-        """Store copies of records, and take the lease's bucket away."""
-        faults, cell = self.faults, self.broker.cell
-        if cell.messages and faults.strikes(Fault.RECORD_COPIED, 0.4):
-            for copied in faults.chance(Fault.RECORD_COPIED).choices(cell.messages, k=3):
-                with suppress(LogFullError):
-                    self.source.accepted.append(Accepted(cell.copy(copied, "RO_main"), copied.payload))
-        if faults.strikes(Fault.LEASE_GONE, 0.3):
-            self.broker.lease_there = False
-            await asyncio.sleep(faults.chance(Fault.LEASE_GONE).choice((3.0, 60.0, 400.0)))
-            cell.lose_lease()
-            self.broker.lease_there = True
-
-    async def _set_clock(self) -> None:
-        """Somebody sets the broker's clock, by seconds or hours; or it shows another year for a moment."""
-        faults = self.faults
-        if faults.strikes(Fault.BROKER_CLOCK_BACK, 0.3):
-            self._step(-faults.chance(Fault.BROKER_CLOCK_BACK).choice((2.0, 30.0, 900.0, 7_200.0)))
-        if faults.strikes(Fault.BROKER_CLOCK_AHEAD, 0.3):
-            self._step(faults.chance(Fault.BROKER_CLOCK_AHEAD).choice((2.0, 30.0, 900.0, 7_200.0)))
-        if faults.strikes(Fault.STAMP_OF_ANOTHER_YEAR, 0.2):
-            self._step(YEARS_SECONDS)
-            try:
-                await self.broker.cell.beyond(len(self.broker.cell.messages))
-            finally:
-                self._step(-YEARS_SECONDS)
-
-    def _step(self, seconds: float) -> None:
-        self.broker.clock.off += seconds
-        self.broker.diary.steps.append((passed(), seconds))
-
-    async def _limit(self, times: float) -> None:
-        """Let the log be at its limit until somebody gives it room."""
-        self.broker.cell.limit(int(self.broker.cell.size * times) + 1)
-        await asyncio.sleep(self.dice.uniform(30.0, 600.0))
-        self.broker.cell.limit(self.broker.cell.size * 100 + 1_000_000)
-
     # -- comparing -------------------------------------------------------------------------------------
 
     async def _compare(self, seconds: float) -> None:
@@ -278,6 +248,18 @@ class World:
                 fresh = fresh_fold(self.broker, live.chain.as_of)
                 self.violations += compare_folds(f"{one.name} at {live.read}", live, fresh)
 
+    async def _compare_rest(self) -> None:
+        """Fold what archives have left as whoever begins does, and hold it against a fold of all."""
+        cell, rest = self.broker.cell, Fold()
+        if not cell.purges:
+            return
+        await from_beginning(rest, cell.log(), strict=True)
+        for message in cell.messages[:]:
+            if message.sequence > rest.read:
+                rest.take(message)
+        rest.fold_facts()
+        self.violations += compare_folds("behind an archive", rest, fresh_fold(self.broker, rest.read))
+
     # -- the end of a day ------------------------------------------------------------------------------
 
     def _heal(self, disturbing: list[asyncio.Task[None]]) -> None:
@@ -285,7 +267,8 @@ class World:
         self.faults.over = True
         for task in disturbing:
             task.cancel()
-        self.broker.up.set()
+        self.broker.cell.mend()
+        self.broker.payload_max = PAYLOAD_MAX
         self.broker.lease_there = True
         self.broker.cell.limit(None)
         for process in [*self.orchestrators, *self.executors]:

@@ -5,7 +5,7 @@ They read the log and the diary of what really happened, and share no code with 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from . import leading, log, order, runs, verdicts
+from . import leading, log, order, runs, stores, verdicts
 
 if TYPE_CHECKING:
     from remediation_orchestrator.simulation.world import Day
@@ -32,6 +32,8 @@ CHECKERS: tuple[Checker, ...] = (
     log.check_audit,
     log.check_audit_sees_damage,
     log.check_growth,
+    stores.check_nobody_leads_what_is_not_whole,
+    stores.check_nothing_is_lost_by_archiving,
 )
 
 

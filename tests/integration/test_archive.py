@@ -27,6 +27,7 @@ from remediation_orchestrator.events import (
     WorkflowStarted,
     subjects,
 )
+from remediation_orchestrator.orchestrator import archiving
 from remediation_orchestrator.orchestrator.archive import Base
 from remediation_orchestrator.orchestrator.archiving import segment_of
 from remediation_orchestrator.orchestrator.case import read_case
@@ -162,7 +163,7 @@ async def test_without_an_orchestrator_nothing_is_purged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Only the active one may write into the chain."""
-    monkeypatch.setattr("remediation_orchestrator.cli.archive.ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr("remediation_orchestrator.orchestrator.archiving.ANSWER_SECONDS", 0.3)
     async with running(await orchestrator(connection, cell, policy=BRIEF)):
         await aged(log)
     result = await ro("archive", tmp_path / "old", "--reason", "room", *there)
@@ -242,14 +243,14 @@ async def test_of_two_who_archive_at_once_one_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The later cut must not lose its projection to the earlier one, or nobody could begin."""
-    recorded, theirs = archive._recorded, Base(b'"theirs"', [])
+    recorded, theirs = archiving.answered, Base(b'"theirs"', [])
 
     async def overtaken(log_: JetStreamLog, place: int) -> str:
         answer = await recorded(log_, place)
         await log_.archive.save(theirs.parts, theirs.its_head)
         return answer
 
-    monkeypatch.setattr(archive, "_recorded", overtaken)
+    monkeypatch.setattr(archive, "answered", overtaken)
     async with running(await orchestrator(connection, cell, policy=BRIEF)):
         await aged(log)
         result = await ro("archive", tmp_path / "old.jsonl", "--reason", "room", *there)

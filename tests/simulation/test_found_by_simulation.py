@@ -133,3 +133,27 @@ def test_a_command_that_could_not_be_stored_in_time_is_not_sent_any_more() -> No
         assert list(audit(stage.cell.messages)) == []
 
     run(story())
+
+
+def test_a_leader_whose_log_has_lost_what_it_read_behind_its_newest_frame_stops() -> None:
+    """No sequence is missing, and the log grows again beyond what was lost: only the record tells it."""
+
+    async def story() -> None:
+        stage = Stage()
+        await stage.until_decided()
+        signal = stage.store(SIGNAL, WITH_WORKFLOW)
+        await stage.until_decided()
+        stage.start(f"wfe-{signal}")
+        await stage.until_decided()
+        claim = stage.cell.messages[-1]
+        assert claim.subject == subjects.execution(CELL, ExecutionId(f"wfe-{signal}"))
+        stage.cell.keep(stage.cell.messages[:-1], last=claim.sequence - 1)
+        stage.store(SIGNAL, WITH_WORKFLOW)
+        assert stage.service.active.is_set()
+        await asyncio.sleep(2 * PACE.look)
+        assert not stage.service.active.is_set()
+        assert f"it has another record at {claim.sequence} than it had" in (
+            await stage.service.why_not_ready() or ""
+        )
+
+    run(story())
