@@ -12,11 +12,13 @@ from remediation_orchestrator.bus.port import LogError, ReadableLog
 from remediation_orchestrator.events import (
     Position,
     Recorded,
+    RemediationId,
     RoutingDecided,
     SignalReceived,
     StoredMessage,
     Target,
     WorkflowCompleted,
+    WorkflowFailed,
     WorkflowStarted,
     decode,
     subjects,
@@ -44,6 +46,7 @@ class Tally(Struct, frozen=True):
     decided_twice: int = 0
     run_twice: int = 0
     two_at_once: int = 0
+    left: int = 0
     lost: int = 0
     stuck: int = 0
     forgotten: int = 0
@@ -75,6 +78,7 @@ PROMISES = {
     "decided_twice": "nothing is decided or stored twice",
     "run_twice": "no command is run twice",
     "two_at_once": "no two runs at once on one target",
+    "left": "nothing of a run is left when it has ended",
     "lost": "nothing accepted is lost",
     "stuck": "everything is finished within a minute",
     "forgotten": "no live state differs from a fresh fold",
@@ -104,6 +108,8 @@ class Account:
         self._stored: Counter[str] = Counter()
         self._started: set[str] = set()
         self._completed: set[str] = set()
+        self.ended: set[str] = set()
+        """The runs whose end is in the log."""
         self._looked_at = 0
         self._cleared: set[str] = set()
         self._apart: list[tuple[set[str], int, int]] = []
@@ -144,6 +150,9 @@ class Account:
                         self._started.add(execution)
                     case WorkflowCompleted(execution=execution):
                         self._completed.add(execution)
+                        self.ended.add(execution)
+                    case WorkflowFailed(execution=execution):
+                        self.ended.add(execution)
 
     # -- is it over? -----------------------------------------------------------------------------------
 
@@ -168,6 +177,10 @@ class Account:
         fresh = causes.keys() - self._cleared
         self._cleared |= fresh
         return list({causes[cause]: None for cause in sorted(fresh)})
+
+    def running(self) -> list[RemediationId]:
+        """The remediations of which something runs."""
+        return [run.remediation for run in self._auditor.fold.view.runs.values() if run.started]
 
     def fresh(self, like: Testimony) -> Testimony | None:
         """What a fresh fold of the same records says; None where they were not read yet."""

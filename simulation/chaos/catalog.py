@@ -11,6 +11,7 @@ from msgspec import Struct
 
 WORK, ONCE = "work", "once"
 """A workflow that may run again after it failed half-way, and one that may not."""
+TIMEOUT_SECONDS = 5
 ANALYSED = "Analysed"
 """The name of the signals that leave the choice of a workflow to the catalog's analyser."""
 
@@ -38,7 +39,7 @@ timeouts:
 # The lock belongs to the process: the kernel takes it back at its death, however it dies, and not before.
 _SCRIPT = """\
 import fcntl, json, os, signal, sys, time
-diary, milliseconds, fails, stubborn = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
+diary, milliseconds, (fails, stubborn, leaves) = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 execution, target = os.environ["RO_EXECUTION"], os.environ["RO_TARGET_NAME"]
 if stubborn == "true":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -56,7 +57,13 @@ try:
 except BlockingIOError:
     alone = False
 say("begin", alone)
-time.sleep(milliseconds / 1000)
+if leaves == "true" and os.fork() == 0:
+    os.setsid()  # As a daemon does; the lock is its own as well.
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(60)
+    os._exit(0)
+time.sleep(min(milliseconds, 1_000 if "-r" in execution else milliseconds) / 1000)
 say("end", alone)
 sys.exit(1 if fails == "true" and "-r" not in execution else 0)
 """
@@ -81,16 +88,17 @@ def write_catalog(folder: Path, diary: Path) -> None:
     folder.mkdir()
     (folder / "work.py").write_text(_SCRIPT)
     for name in (WORK, ONCE):
-        placeholders = [f"{{parameters.{one}}}" for one in ("milliseconds", "fails", "stubborn")]
+        placeholders = [f"{{parameters.{one}}}" for one in ("milliseconds", "fails", "stubborn", "leaves")]
         workflow: dict[str, object] = {
             "id": name,
             "script": {"command": [sys.executable, "-I", "-S", "work.py", str(diary), *placeholders]},
-            "timeout": "5s",
+            "timeout": f"{TIMEOUT_SECONDS}s",
             "idempotent": name == WORK,
             "parameters": {
                 "milliseconds": {"type": "integer", "default": 50},
                 "fails": {"type": "boolean", "default": False},
                 "stubborn": {"type": "boolean", "default": False},
+                "leaves": {"type": "boolean", "default": False},
             },
         }
         if name == WORK:

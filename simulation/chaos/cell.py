@@ -4,6 +4,7 @@ them. None outlives its cell, and none of them knows that it is a test."""
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,10 +16,12 @@ from pathlib import Path
 import msgspec
 from nats.aio.client import Client
 
+from remediation_orchestrator.bus import api
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer, dies_with_parent
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.topology import stream_name
+from remediation_orchestrator.bus.port import LogError
+from remediation_orchestrator.bus.topology import LEASE_STREAM, stream_name
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 from remediation_orchestrator.orchestrator.witness import Testimony
 
@@ -32,6 +35,8 @@ ORCHESTRATORS, EXECUTORS, SLOTS = 2, 2, 3
 # A busy machine needs a while to answer a signal.
 ANSWER_SECONDS = 2.0
 LOOK_SECONDS = 0.02
+# Of a disk that is full; a record or two still fit.
+LEFT_BYTES = 2_000
 
 
 def _begin() -> None:
@@ -181,6 +186,10 @@ class ChaosCell:
                 services = (*self.orchestrators, *self.executors)
                 ends = [self._end(service, signal.SIGKILL, seconds) for service in services]
                 return any(await asyncio.gather(self._kill_broker(seconds), *ends))
+            case Strike.DISK_FULL:
+                return await self._fill_disk(seconds)
+            case Strike.LEASES_DELETED:
+                return await self._delete_leases()
             case Strike.CONNECTIONS_CUT:
                 self.proxy.cut()
                 return True
@@ -226,6 +235,27 @@ class ChaosCell:
         async with self.server_lock:
             self.stop_broker()
             await asyncio.sleep(seconds)
+            self.start_broker()
+        return True
+
+    async def _delete_leases(self) -> bool:
+        """Take the bucket of leases away, as a slip of an administrator's finger does."""
+        with contextlib.suppress(LogError):
+            async with connected(self.true_url, name="chaos") as connection:
+                await api.call(connection, f"STREAM.DELETE.{LEASE_STREAM}", {}, api.Done)
+            return True
+        return False
+
+    async def _fill_disk(self, seconds: float) -> bool:
+        """Have the broker's newest block take no more than a little, as a full disk does; heal it by a restart."""
+        if self._broker is None or self.server_lock.locked():
+            return False
+        async with self.server_lock:
+            unlimited = resource.prlimit(self._broker, resource.RLIMIT_FSIZE)
+            left = (self.store.block_bytes() + LEFT_BYTES, unlimited[1])
+            resource.prlimit(self._broker, resource.RLIMIT_FSIZE, left)
+            await asyncio.sleep(seconds)
+            self.stop_broker()
             self.start_broker()
         return True
 

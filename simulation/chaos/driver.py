@@ -11,16 +11,26 @@ from datetime import UTC, datetime
 import msgspec
 
 from remediation_orchestrator.bus.port import EventLog, LogError
-from remediation_orchestrator.events import BlockCleared, Position, Target, encode, subjects
+from remediation_orchestrator.events import (
+    BlockCleared,
+    Position,
+    RemediationCancelled,
+    RemediationId,
+    Target,
+    encode,
+    subjects,
+)
 from remediation_orchestrator.events.codec import Attributes, source
 from remediation_orchestrator.events.identity import position
 
-from .catalog import ANALYSED, ONCE, WORK
+from .catalog import ANALYSED, ONCE, TIMEOUT_SECONDS, WORK
 
 TARGETS, PROBLEMS = 12, 3
 PUBLISHERS, PER_SECOND = 4, 4.0
 ARRAY = (200, 600)
 """Of how many signals an array of a burst is."""
+# A script of so many milliseconds is killed at its limit.
+TOO_LONG = (TIMEOUT_SECONDS + 4) * 1_000
 RETRY_SECONDS = 0.1
 FIRING = "firing"
 
@@ -63,9 +73,15 @@ class Driver:
 
     async def clear(self, target: Target) -> None:
         """Say, as an operator, that somebody has looked after a target."""
+        await self._act(BlockCleared(target=target, by="chaos", reason="its run was lost"))
+
+    async def cancel(self, remediation: RemediationId) -> None:
+        """End a remediation, as an operator."""
+        await self._act(RemediationCancelled(remediation, by="chaos", reason="chaos"))
+
+    async def _act(self, fact: BlockCleared | RemediationCancelled) -> None:
         self._count += 1
-        name = f"clear-{self._count}"
-        fact = BlockCleared(target=target, by="chaos", reason="its run was lost")
+        name = f"act-{self._count}"
         attributes = Attributes(id=name, source=source(self._log.cell, "operator/chaos"), time=datetime.now(UTC))
         await self._store(subjects.operator(self._log.cell, fact), encode(fact, attributes), name)
 
@@ -116,9 +132,10 @@ class Driver:
         if chance.random() < 0.2:
             return name, signal | {"name": ANALYSED}
         parameters = {
-            "milliseconds": chance.choice((0, 100, 300, 600, 3_000)),
+            "milliseconds": TOO_LONG if chance.random() < 0.08 else chance.choice((0, 100, 300, 600, 3_000)),
             "fails": chance.random() < 0.25,
             "stubborn": chance.random() < 0.2,
+            "leaves": chance.random() < 0.2,
         }
         return name, signal | {
             "workflow": {"id": ONCE if chance.random() < 0.15 else WORK, "parameters": parameters}

@@ -43,6 +43,14 @@ class Strike(StrEnum):
     LOG_OLDER = "log restored from before"
     LOG_HOLED = "record deleted from the log"
     LOG_FLIPPED = "bit flipped in the log's block"
+    SUPERVISOR_KILLED = "a run's supervisor killed"
+    SUPERVISOR_FROZEN = "a run's supervisor stopped"
+    GUARD_KILLED = "a run's guard killed"
+    GUARD_FROZEN = "a run's guard stopped"
+    BOTH_KILLED = "a run's supervisor and guard killed"
+    RUN_CANCELLED = "a run cancelled"
+    DISK_FULL = "disk full"
+    LEASES_DELETED = "bucket of leases deleted"
 
 
 class Family(StrEnum):
@@ -53,6 +61,8 @@ class Family(StrEnum):
     BURSTS = "bursts"
     ARCHIVES = "archives"
     STORES = "stores"
+    RUNS = "runs"
+    BROKER = "broker"
 
 
 ALWAYS = (
@@ -75,6 +85,15 @@ SOMETIMES: dict[Family, tuple[Strike, ...]] = {
     Family.BURSTS: (Strike.SIGNAL_BURST, Strike.NOTHING_BURST, Strike.GARBAGE_BURST, Strike.JUNK_BURST),
     Family.ARCHIVES: (Strike.ARCHIVE, Strike.TWO_ARCHIVES, Strike.ARCHIVE_KILLED),
     Family.STORES: (Strike.LOG_OLDER, Strike.LOG_HOLED, Strike.LOG_FLIPPED),
+    Family.RUNS: (
+        Strike.SUPERVISOR_KILLED,
+        Strike.SUPERVISOR_FROZEN,
+        Strike.GUARD_KILLED,
+        Strike.GUARD_FROZEN,
+        Strike.BOTH_KILLED,
+        Strike.RUN_CANCELLED,
+    ),
+    Family.BROKER: (Strike.DISK_FULL, Strike.LEASES_DELETED),
 }
 # In so many rounds each of them comes.
 SHARE = 1 / 3
@@ -132,6 +151,8 @@ def _planned(strike: Strike, seconds: float, chance: random.Random) -> Planned:
             return Planned(at, strike, which, chance.uniform(0.4, 2.0), 1 + which % 2)
         case Strike.LOG_OLDER | Strike.LOG_HOLED | Strike.LOG_FLIPPED:  # Long enough for a takeover, and a start.
             return Planned(at, strike, which, 4.0)
+        case Strike.GUARD_FROZEN:  # Longer than any run may last.
+            return Planned(at, strike, which, 7.0)
         case Strike.SIGNAL_BURST:
             return Planned(at, strike, which, 0.0, chance.randint(1, 3))
         case _:

@@ -21,6 +21,7 @@ from .bursts import Bursts
 from .cell import ChaosCell, Service, chaos_cell
 from .driver import Driver
 from .faults import SOMETIMES, Family, Planned, Strike, plan
+from .runs import Runs
 from .spoiling import Spoiling
 
 # A killed executor's run is reported by another after `ack_wait`; a pull that went down with the broker is asked
@@ -70,12 +71,15 @@ class Chaos:
         self._good = asyncio.Lock()
         """Held while the broker has a store that is not the cell's: nobody counts what is there."""
         self._spoiling = Spoiling(cell, log, self._driver, self._account)
+        self._runs = Runs(cell.diary, cell.url, lambda: [one.pid for one in cell.executors])
+        self._left: list[str] = []
+        """Processes that were there when they may not be any more."""
 
     async def live(self, number: int) -> Round:
         """One round, from its first signal to the counting."""
         began = asyncio.get_running_loop().time()
         struck: Counter[Strike] = Counter()
-        seen = len(self._account.findings)
+        seen, before = len(self._account.findings), len(self._left)
         tending = asyncio.create_task(self._tend())
         planned = plan(self._seed, number, self._seconds, self._families)
         if any(one.strike is Strike.LOG_OLDER for one in planned):
@@ -91,6 +95,9 @@ class Chaos:
         if struck.keys() & SOMETIMES[Family.ARCHIVES]:
             wrong += await self._begin_again()
         wrong += await self._compare()
+        self._left += await self._runs.left()
+        self._asked["left"] = len(self._left)
+        wrong += self._left[before:]
         wrong += self._spoiling.tell(self._asked, struck)
         untold = self._spoiling.untold
         asked = {**self._asked, "archived": self._archives.purged, "untold": len(untold)}
@@ -119,15 +126,27 @@ class Chaos:
                     hit = await self._spoiling.strike(planned)
             case Strike.ARCHIVE | Strike.TWO_ARCHIVES | Strike.ARCHIVE_KILLED:
                 hit = await self._archives.strike(planned)
+            case Strike.RUN_CANCELLED:
+                hit = await self._cancel(planned.which)
+            case one if one in SOMETIMES[Family.RUNS]:
+                hit = await self._runs.strike(planned)
             case _:
                 hit = await self._cell.suffer(planned)
         struck[planned.strike] += hit
+
+    async def _cancel(self, which: int) -> bool:
+        """End one of the remediations of which something runs."""
+        running = self._account.running()
+        if running:
+            await self._driver.cancel(running[which % len(running)])
+        return bool(running)
 
     async def _tend(self) -> None:
         """Be the operator, for as long as it lasts: clear the target of each lost run as soon as it is known."""
         while True:
             async with self._good:
                 await self._account.read_on(self._log)
+                self._left += self._runs.look(self._account.ended)
                 for target in self._account.to_clear():
                     await self._driver.clear(target)
             await asyncio.sleep(LOOK_SECONDS)

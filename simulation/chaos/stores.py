@@ -29,6 +29,10 @@ class Store:
         shutil.rmtree(self._older, ignore_errors=True)
         _copy(self._store, self._older)
 
+    def block_bytes(self) -> int:
+        """How large the block is into which the log grows."""
+        return _newest_block(self._store / _LOG / "msgs").stat().st_size
+
     def spoil(self, how: Strike, chance: random.Random) -> None:
         """Put the good store aside and a bad one in its place. A hole is made when the broker is back."""
         _copy(self._store, self._good)
@@ -62,10 +66,14 @@ def _copy(there: Path, here: Path) -> None:
     subprocess.run(["cp", "-a", str(there), str(here)], check=True)
 
 
+def _newest_block(folder: Path) -> Path:
+    return max(folder.glob("*.blk"), key=lambda path: int(path.stem))
+
+
 def _flip(folder: Path, chance: random.Random) -> None:
     """Flip one bit in the newer half of the newest block, and have the server read it."""
     (folder / _INDEX).unlink(missing_ok=True)
-    block = max(folder.glob("*.blk"), key=lambda path: int(path.stem))
+    block = _newest_block(folder)
     with block.open("r+b") as file:
         size = block.stat().st_size
         place = chance.randrange(size // 2, size)
