@@ -11,17 +11,22 @@ from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.orchestrator.marks import Mark, read_mark
 from remediation_orchestrator.orchestrator.whole import why_not_whole
 
-from .connection import Broker
-from .operating import operator_options
+from .connection import Broker, broker_options, json_option
+from .operating import by_option, reason_option
 from .output import RefusedError, json_line, line, moment
 from .publishing import event_of, store
 
 
 @click.command("accept")
 @click.option("--nothing-runs", is_flag=True, help="You have seen to it that no run of the lost log goes on.")
-@operator_options
+@reason_option
+@by_option
+@json_option
+@broker_options
 def verb(broker: Broker, nothing_runs: bool, reason: str, by: str, as_json: bool) -> None:
-    """Let the cell go on in this new log, without the one that it had: counts, cooldowns and locks begin anew."""
+    """Let the cell go on in this new log, without the one that it had: counts, cooldowns and locks begin anew.
+
+    Nobody leads it until then, so nobody is waited for."""
     asyncio.run(_accept(broker, by, reason, nothing_runs=nothing_runs, as_json=as_json))
 
 

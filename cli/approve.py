@@ -9,7 +9,7 @@ from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 
 from .connection import Broker
-from .operating import operate, operator_options
+from .operating import Operator, operate, operator_options
 from .output import RefusedError
 
 
@@ -17,13 +17,13 @@ from .output import RefusedError
 @click.argument("name", metavar="ID")
 @click.option("--plan", "seen", metavar="DIGITS", help="Only if this is the plan, as in `ro show`.")
 @operator_options
-def verb(broker: Broker, name: str, seen: str | None, reason: str, by: str, as_json: bool) -> None:
+def verb(broker: Broker, operator: Operator, name: str, seen: str | None) -> None:
     """Let a remediation that waits for an approval be judged for its run."""
 
     def follows(_view: Projection, remediation: Remediation) -> str:
         return _follows(remediation, seen)
 
-    operate(broker, name, reason=reason, by=by, as_json=as_json, fact=_fact, follows=follows)
+    operate(broker, operator, name, fact=_fact, follows=follows)
 
 
 def _fact(remediation: Remediation, by: str, reason: str) -> ApprovalGranted:

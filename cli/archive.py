@@ -13,6 +13,7 @@ from remediation_orchestrator.orchestrator.archiving import (
     Archiver,
     FileTakenError,
     NotArchivedError,
+    UnansweredError,
     answered,
     origin,
     unfinished,
@@ -20,6 +21,7 @@ from remediation_orchestrator.orchestrator.archiving import (
 from remediation_orchestrator.orchestrator.routing.snapshot import SnapshotError
 from remediation_orchestrator.orchestrator.snapshots import check_origin, read_head
 
+from .awaiting import UndecidedError
 from .connection import Broker, broker_options, json_option
 from .operating import by_option
 from .output import BadInputError, RefusedError, json_line, line, reading
@@ -63,6 +65,8 @@ async def _archive(broker: Broker, path: Path, said: tuple[str, str] | None, as_
                 done = await Archiver(log, path, ask).run()
         except FileTakenError as error:
             raise BadInputError(str(error)) from error
+        except UnansweredError as error:
+            raise UndecidedError(str(error)) from error
         except NotArchivedError as error:
             raise RefusedError(str(error)) from error
         _tell({**msgspec.structs.asdict(done), "purged": True, "file": str(path)}, as_json)

@@ -7,16 +7,16 @@ from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 
 from .connection import Broker
-from .operating import operate, operator_options
+from .operating import Operator, operate, operator_options
 from .output import RefusedError
 
 
 @click.command("cancel")
 @click.argument("name", metavar="ID")
 @operator_options
-def verb(broker: Broker, name: str, reason: str, by: str, as_json: bool) -> None:
+def verb(broker: Broker, operator: Operator, name: str) -> None:
     """End a remediation."""
-    operate(broker, name, reason=reason, by=by, as_json=as_json, fact=_fact, follows=_follows)
+    operate(broker, operator, name, fact=_fact, follows=_follows)
 
 
 def _fact(remediation: Remediation, by: str, reason: str) -> RemediationCancelled:

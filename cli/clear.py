@@ -10,7 +10,7 @@ from remediation_orchestrator.orchestrator.views import Chronicle
 
 from .connection import Broker
 from .fingerprint import the_fingerprint
-from .operating import operator_options, publish, the_remediation
+from .operating import Operator, operator_options, tell, the_remediation
 from .output import RefusedError
 from .reading import read_log
 from .running import run
@@ -44,13 +44,11 @@ class Cleared(Struct, frozen=True):
 @operator_options
 def verb(
     broker: Broker,
+    operator: Operator,
     name: str | None,
     fingerprint: str | None,
     target: str | None,
     workflow: str | None,
-    reason: str,
-    by: str,
-    as_json: bool,
 ) -> None:
     """Clear what stands in the way: of remediation ID what refuses or blocks it, or what the options name."""
     asked = Asked(name, fingerprint, target, workflow)
@@ -58,21 +56,23 @@ def verb(
         raise click.UsageError("give an ID, or --fingerprint or --target or both")
     if workflow is not None and target is None:
         raise click.UsageError("--workflow needs --target")
-    run(_clear(broker, asked, reason, by, as_json))
+    run(_clear(broker, operator, asked))
 
 
-async def _clear(broker: Broker, asked: Asked, reason: str, by: str, as_json: bool) -> None:
+async def _clear(broker: Broker, operator: Operator, asked: Asked) -> None:
     async with broker.reading() as log:
         chronicle = Chronicle()
-        view = (await read_log(log, chronicle)).fold.view
+        fold = (await read_log(log, chronicle)).fold
+        view = fold.view
         remediation: RemediationId | None = None
         if asked.name is not None:
             found = the_remediation(chronicle.known(view), asked.name)
             remediation, cleared = found.id, _what_refuses(view, chronicle, found)
         else:
             cleared = _what_is_named(view, chronicle, asked)
-        fact = BlockCleared(cleared.fingerprint, cleared.target, cleared.workflow, by=by, reason=reason)
-        await publish(log, fact, remediation or "", _follows(view, cleared, remediation), as_json=as_json)
+        who, why = operator.by, operator.reason
+        fact = BlockCleared(cleared.fingerprint, cleared.target, cleared.workflow, by=who, reason=why)
+        await tell(log, fold, operator, fact, _follows(view, cleared, remediation), remediation or "")
 
 
 def _what_refuses(view: Projection, chronicle: Chronicle, one: Remediation) -> Cleared:

@@ -1,19 +1,23 @@
-"""What operators say of one remediation: checked against the folded log, recorded with who and why."""
+"""What operators say of one remediation: checked against the folded log, recorded with who and why, decided on."""
 
+import functools
 import getpass
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import click
+from msgspec import Struct
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.events import Position, RemediationId, subjects
+from remediation_orchestrator.events import RemediationId, subjects
 from remediation_orchestrator.events.identity import named_by, position
 from remediation_orchestrator.events.subjects import OperatorFact
+from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 from remediation_orchestrator.orchestrator.views import Chronicle, near
 
+from .awaiting import ANSWER_SECONDS, Answer, UndecidedError, answers
 from .connection import Broker, Verb, broker_options, json_option
 from .output import RefusedError, json_line, line
 from .publishing import event_of, store
@@ -40,19 +44,39 @@ def _user() -> str:
 
 reason_option = click.option("--reason", required=True, callback=_filled, help="Why; recorded with who.")
 by_option = click.option("--by", default=_user, callback=_filled, help="Who.  [default: the user's name]")
+wait_option = click.option(
+    "--wait",
+    "seconds",
+    type=click.FloatRange(min=0.1),
+    metavar="SECONDS",
+    default=ANSWER_SECONDS,
+    show_default=True,
+    help="How long to wait for the decision that answers it.",
+)
+
+
+class Operator(Struct, frozen=True):
+    """Who says something, why, and how they are answered."""
+
+    by: str
+    reason: str
+    seconds: float
+    as_json: bool
 
 
 def operator_options(verb: Verb) -> Verb:
-    """Give a verb what every operator's fact needs; it takes a `Broker` first."""
+    """Give a verb what every operator's fact needs; it takes a `Broker` and an `Operator` first."""
 
-    return reason_option(by_option(json_option(broker_options(verb))))
+    @functools.wraps(verb)
+    def wired(broker: Broker, by: str, reason: str, seconds: float, as_json: bool, **rest: object) -> None:
+        verb(broker, Operator(by, reason, seconds, as_json), **rest)
+
+    return reason_option(by_option(wait_option(json_option(broker_options(wired)))))
 
 
-def operate(
-    broker: Broker, name: str, *, reason: str, by: str, as_json: bool, fact: Saying, follows: Following
-) -> None:
-    """Say something of one remediation, if it is there and `follows` does not refuse; tell what will follow."""
-    run(_operate(broker, name, reason, by, as_json, fact, follows))
+def operate(broker: Broker, operator: Operator, name: str, *, fact: Saying, follows: Following) -> None:
+    """Say something of one remediation, if it is there and `follows` does not refuse; tell what came of it."""
+    run(_operate(broker, operator, name, fact, follows))
 
 
 def the_remediation(known: Mapping[RemediationId, Remediation], name: str) -> Remediation:
@@ -66,29 +90,54 @@ def the_remediation(known: Mapping[RemediationId, Remediation], name: str) -> Re
 
 
 async def publish(
-    log: JetStreamLog, fact: OperatorFact, remediation: str, follows: str, *, as_json: bool
-) -> Position:
-    """Store an operator's fact, and say where it stands and what will follow."""
+    log: JetStreamLog, fold: Fold, fact: OperatorFact, seconds: float, remediation: str = "", *, asks: bool = False
+) -> tuple[int, list[Answer] | UndecidedError]:
+    """Store an operator's fact, and wait for what answers it: the decisions, or that nobody has decided yet.
+
+    Raises RefusedError where it was decided that nothing follows from it."""
     event = event_of(log.cell, "operator/cli", fact, remediation)
-    place = position(await store(log, subjects.operator(log.cell, fact), event))
-    if as_json:
-        json_line({"position": place, "type": f"{type(fact).__name__}.v1", "data": fact, "follows": follows})
-    else:
-        line(f"{place}: {follows}")
-    return place
+    place = await store(log, subjects.operator(log.cell, fact), event)
+    try:
+        return place, await answers(log, fold, place, seconds, asks=asks)
+    except UndecidedError as error:
+        return place, error
 
 
-async def _operate(
-    broker: Broker, name: str, reason: str, by: str, as_json: bool, fact: Saying, follows: Following
+async def tell(
+    log: JetStreamLog,
+    fold: Fold,
+    operator: Operator,
+    fact: OperatorFact,
+    follows: str,
+    remediation: str = "",
+    *,
+    asks: bool = False,
 ) -> None:
+    """Publish an operator's fact; say where it stands and what was decided. Raises UndecidedError."""
+    stored, found = await publish(log, fold, fact, operator.seconds, remediation, asks=asks)
+    place, decided = position(stored), [] if isinstance(found, UndecidedError) else found
+    if operator.as_json:
+        said = {"position": place, "type": f"{type(fact).__name__}.v1", "data": fact, "follows": follows}
+        json_line({**said, "decided": [one.document() for one in decided]})
+    if isinstance(found, UndecidedError):
+        raise found
+    if not operator.as_json:
+        line(f"{place}: {follows}")
+        for one in decided:
+            line(one.line())
+
+
+async def _operate(broker: Broker, operator: Operator, name: str, fact: Saying, follows: Following) -> None:
     async with broker.reading() as log:
         chronicle = Chronicle()
-        view = (await read_log(log, chronicle)).fold.view
+        fold = (await read_log(log, chronicle)).fold
+        view = fold.view
         remediation = the_remediation(chronicle.known(view), name)
         if view.has_forgotten(remediation, datetime.now(UTC)):
             raise RefusedError(f"{remediation.id} is {remediation.phase}, {_why_forgotten(view, remediation)}")
         text = follows(view, remediation)
-        await publish(log, fact(remediation, by, reason), remediation.id, text, as_json=as_json)
+        said = fact(remediation, operator.by, operator.reason)
+        await tell(log, fold, operator, said, text, remediation.id, asks=True)
 
 
 def _why_forgotten(view: Projection, one: Remediation) -> str:

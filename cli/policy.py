@@ -8,16 +8,16 @@ import msgspec
 import yaml
 from msgspec import Struct
 
-from remediation_orchestrator.events import PolicyAdopted, Position, subjects
+from remediation_orchestrator.events import PolicyAdopted
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.orchestrator.policy_file import PolicyFile
 from remediation_orchestrator.orchestrator.routing.policy import Policy, policy_of
 
-from .connection import Broker, Source, broker_options, json_option, reading_options
-from .operating import by_option, reason_option
+from .awaiting import UndecidedError
+from .connection import Broker, Source, json_option, reading_options
+from .operating import Operator, operator_options, publish
 from .output import RefusedError, json_line, line, table
 from .policy_changes import Change, changes
-from .publishing import event_of, store
 from .reading import read, read_log
 from .running import run
 from .services import load_policy, read_policy
@@ -64,13 +64,8 @@ def show(source: Source, as_json: bool) -> None:
 @click.argument("file", metavar="FILE", required=False, type=click.Path(path_type=Path))
 @click.option("--shadow", is_flag=True, help="The policy in shadow, in place of a file.")
 @click.option("--yes", "sure", is_flag=True, help="Do not ask. Nobody is asked either where no person sits there.")
-@reason_option
-@by_option
-@json_option
-@broker_options
-def adopt(
-    broker: Broker, file: Path | None, shadow: bool, sure: bool, reason: str, by: str, as_json: bool
-) -> None:
+@operator_options
+def adopt(broker: Broker, operator: Operator, file: Path | None, shadow: bool, sure: bool) -> None:
     """Put a policy file, or the policy in shadow, in force; all that is blocked is judged again by it.
 
     It shows first, key by key, what changes: what a file leaves out takes its default."""
@@ -79,17 +74,11 @@ def adopt(
     given = None if file is None else read_policy(file)
     adoption = run(_look(broker, given))
     found = list(adoption.changes)
-    if not as_json:
+    if not operator.as_json:
         table(["KEY", "IN FORCE", "THEN", ""], [one.row() for one in found])
     if not sure and is_asked() and not click.confirm("Adopt it?", err=True):
         raise RefusedError("nothing was adopted")
-    place = run(_adopt(broker, adoption, reason, by))
-    digest, replaces = adoption.policy.digest, adoption.replaces
-    if as_json:
-        said = {"position": place, "type": "PolicyAdopted.v1", "digest": digest, "replaces": replaces}
-        json_line({**said, "changes": found})
-    else:
-        line(f"{place}: adopted, digest {digest}; {adoption.blocked} blocked are judged again")
+    run(_adopt(broker, operator, adoption))
 
 
 def is_asked() -> bool:
@@ -120,12 +109,20 @@ async def _look(broker: Broker, given: PolicyFile | None) -> _Adoption:
     return _Adoption(policy, replaces, found, len(view.blocked()))
 
 
-async def _adopt(broker: Broker, adoption: _Adoption, reason: str, by: str) -> Position:
+async def _adopt(broker: Broker, operator: Operator, adoption: _Adoption) -> None:
     """Publish it. Raises RefusedError where what it replaces is not in force any more."""
     async with broker.log() as log:
-        view = (await read_log(log)).fold.view
+        fold = (await read_log(log)).fold
+        view = fold.view
         if (view.policy.digest if view.adopted else None) != adoption.replaces:
             raise RefusedError("another policy has been adopted meanwhile: look at what would change now")
-        fact = PolicyAdopted(adoption.policy.document(), adoption.replaces, by, reason)
-        event = event_of(log.cell, "operator/cli", fact)
-        return position(await store(log, subjects.operator(log.cell, fact), event))
+        fact = PolicyAdopted(adoption.policy.document(), adoption.replaces, operator.by, operator.reason)
+        stored, found = await publish(log, fold, fact, operator.seconds)
+    place, digest = position(stored), adoption.policy.digest
+    if operator.as_json:
+        said = {"position": place, "type": "PolicyAdopted.v1", "digest": digest, "replaces": adoption.replaces}
+        json_line({**said, "changes": adoption.changes})
+    if isinstance(found, UndecidedError):
+        raise found
+    if not operator.as_json:
+        line(f"{place}: adopted, digest {digest}; {adoption.blocked} blocked are judged again")

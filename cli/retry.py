@@ -7,15 +7,15 @@ from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 
 from .connection import Broker
-from .operating import operate, operator_options
+from .operating import Operator, operate, operator_options
 
 
 @click.command("retry")
 @click.argument("name", metavar="ID")
 @operator_options
-def verb(broker: Broker, name: str, reason: str, by: str, as_json: bool) -> None:
+def verb(broker: Broker, operator: Operator, name: str) -> None:
     """Judge a remediation again, as a new occurrence of its signal."""
-    operate(broker, name, reason=reason, by=by, as_json=as_json, fact=_fact, follows=_follows)
+    operate(broker, operator, name, fact=_fact, follows=_follows)
 
 
 def _fact(remediation: Remediation, by: str, reason: str) -> RetryRequested:

@@ -5,15 +5,15 @@ from pathlib import Path
 import click
 import msgspec
 
-from remediation_orchestrator.events import PolicyShadowed, subjects
+from remediation_orchestrator.events import PolicyShadowed
 from remediation_orchestrator.events.identity import DEFAULT_CELL, position
 from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.orchestrator.shadow import Shadow, Shadows
 
+from .awaiting import UndecidedError
 from .connection import Broker, Source, reading_options
-from .operating import by_option
+from .operating import by_option, publish, wait_option
 from .output import RefusedError, json_line, line, table
-from .publishing import event_of, store
 from .reading import read_into, read_log
 from .running import run
 from .services import load_policy
@@ -25,8 +25,18 @@ from .services import load_policy
 @click.option("--report", "reports", is_flag=True, help="Count what policies in shadow have said otherwise.")
 @click.option("--reason", default="", help="Why; recorded with who. Required, but for --report.")
 @by_option
+@wait_option
 @reading_options
-def verb(source: Source, path: Path | None, off: bool, reports: bool, reason: str, by: str, as_json: bool) -> None:
+def verb(
+    source: Source,
+    path: Path | None,
+    off: bool,
+    reports: bool,
+    reason: str,
+    by: str,
+    seconds: float,
+    as_json: bool,
+) -> None:
     """Put a policy file in shadow: its verdicts are recorded where they differ, and nothing follows from them."""
     if (path is not None) + off + reports != 1:
         raise click.UsageError("give either FILE, or --off, or --report")
@@ -39,24 +49,27 @@ def verb(source: Source, path: Path | None, off: bool, reports: bool, reason: st
         raise click.UsageError("missing option '--reason'")
     policy = None if path is None else load_policy(path)
     fact = PolicyShadowed(None if policy is None else policy.document(), by=by, reason=reason)
-    run(_put(Broker(source.nats, source.data_dir, source.cell or DEFAULT_CELL), fact, policy, as_json))
+    broker = Broker(source.nats, source.data_dir, source.cell or DEFAULT_CELL)
+    run(_put(broker, fact, policy, seconds, as_json))
 
 
-async def _put(broker: Broker, fact: PolicyShadowed, policy: Policy | None, as_json: bool) -> None:
+async def _put(broker: Broker, fact: PolicyShadowed, policy: Policy | None, seconds: float, as_json: bool) -> None:
     async with broker.reading() as log:
-        view = (await read_log(log)).fold.view
+        fold = (await read_log(log)).fold
+        view = fold.view
         if policy is None and view.shadow is None:
             raise RefusedError("no policy is in shadow")
         if policy is not None and policy.digest == view.policy.digest:
             raise RefusedError(f"this policy is in force already, digest {policy.digest}")
         if policy is not None and view.shadow is not None and policy.digest == view.shadow.digest:
             raise RefusedError(f"this policy is in shadow already, digest {policy.digest}")
-        event = event_of(log.cell, "operator/cli", fact)
-        place = position(await store(log, subjects.operator(log.cell, fact), event))
-    digest = policy.digest if policy else None
+        stored, found = await publish(log, fold, fact, seconds)
+    place, digest = position(stored), policy.digest if policy else None
     if as_json:
         json_line({"position": place, "type": "PolicyShadowed.v1", "digest": digest})
-    else:
+    if isinstance(found, UndecidedError):
+        raise found
+    if not as_json:
         line(f"{place}: in shadow, digest {digest}" if digest else f"{place}: no policy is in shadow any more")
 
 

@@ -41,6 +41,10 @@ class NotArchivedError(Exception):
     """Nothing was taken off the log. The message says why, in one line."""
 
 
+class UnansweredError(NotArchivedError):
+    """No orchestrator has answered the request."""
+
+
 class FileTakenError(NotArchivedError):
     """The file is there already, and is not what this archive would write."""
 
@@ -184,7 +188,7 @@ class Archiver:
 
 
 async def answered(log: EventLog, request: int) -> Position:
-    """Where the chain has answered the request at a sequence. Raises NotArchivedError where nobody does."""
+    """Where the chain has answered the request at a sequence. Raises UnansweredError where nobody does."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS), aclosing(log.read(request, follow=True)) as found:  # type: ignore[type-var]  # It is a generator.
             async for message in found:
@@ -193,7 +197,7 @@ async def answered(log: EventLog, request: int) -> Position:
                     if isinstance(event, LogArchived) and event.position == position(request):
                         return record.position
     except TimeoutError as error:
-        raise NotArchivedError(
+        raise UnansweredError(
             f"no orchestrator has answered the request at {request}: nothing was purged; try again"
         ) from error
     raise AssertionError("a log that is followed has no end")

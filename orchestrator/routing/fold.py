@@ -71,6 +71,8 @@ class Fold:
         """Sequence of the newest message taken."""
         self.last: StoredMessage | None = None
         """The newest message taken, where there is one."""
+        self.told = 0
+        """Sequence of the newest message of an operator: a frame covers it, also where nothing follows from it."""
         self.bounded = False
         """Whether a fact that no frame covers yet was taken for earlier than its stamp: a frame has to say so."""
         self.broken: str | None = None
@@ -92,6 +94,8 @@ class Fold:
         subject = parse(message.subject)
         if subject.family.is_fact:
             self.facts.append(message)
+            if subject.family is Family.OPERATOR:
+                self.told = message.sequence
         elif subject.family is Family.DECISION:
             if message.sequence > self.chain.head:  # Else a snapshot was taken behind it.
                 self._take_frame(message)

@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import pytest
-from cell import events_of
+from cell import events_of, orchestrator, running
 from click.testing import CliRunner, Result
+from nats.aio.client import Client
 
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
@@ -47,11 +49,14 @@ class Cell:
 
 
 @pytest.fixture
-async def cell_of_somebody(server: EmbeddedServer, log: JetStreamLog, cell: CellName, tmp_path: Path) -> Cell:
-    """One whose policy is not the default."""
+async def cell_of_somebody(
+    server: EmbeddedServer, connection: Client, log: JetStreamLog, cell: CellName, tmp_path: Path
+) -> AsyncIterator[Cell]:
+    """One that is led, and whose policy is not the default."""
     found = Cell(server, log, tmp_path)
-    await found.begin()
-    return found
+    async with running(await orchestrator(connection, cell)):
+        await found.begin()
+        yield found
 
 
 async def test_what_a_file_leaves_out_is_shown_before_it_changes(cell_of_somebody: Cell) -> None:

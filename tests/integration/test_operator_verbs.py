@@ -1,0 +1,193 @@
+"""What an operator says is done when an orchestrator has decided on it, and where none does the verb says so."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+from cell import PATIENCE_SECONDS, bare, findings, orchestrator, running, wait_for
+from click.testing import CliRunner, Result
+from nats.aio.client import Client
+
+from remediation_orchestrator.bus.embedded import EmbeddedServer
+from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.cli.awaiting import answers
+from remediation_orchestrator.cli.main import main
+from remediation_orchestrator.cli.output import RefusedError
+from remediation_orchestrator.cli.reading import read_log
+from remediation_orchestrator.events import (
+    AnalysisCompleted,
+    ApprovalGranted,
+    BlockCleared,
+    CellName,
+    CreateWorkflow,
+    DecisionFrame,
+    Event,
+    Fact,
+    Fingerprint,
+    Phase,
+    PhaseChanged,
+    RemediationCancelled,
+    RemediationId,
+    RoutingDecided,
+    WorkflowRef,
+    encode,
+    subjects,
+)
+from remediation_orchestrator.events.codec import Attributes
+
+# (the verb, what it says of whom, and what is decided)
+OF_A_REMEDIATION = [
+    ("approve", "waits", "Proceed"),
+    ("reject", "waits", "Failed"),
+    ("cancel", "waits", "Cancelled"),
+    ("cancel", "runs", "Cancelled"),
+    ("retry", "runs", "Duplicate DuplicateInProgress"),
+    ("retry", "over", "Proceed"),
+]
+OF_THE_CELL = [
+    "clear --fingerprint {fingerprint}",
+    "clear --target idle",
+    "policy adopt {file}",
+    "policy shadow {file}",
+]
+
+
+class Operated:
+    """A cell, and the verbs on it."""
+
+    def __init__(self, server: EmbeddedServer, connection: Client, log: JetStreamLog) -> None:
+        self.log = log
+        self.connection = connection
+        self._there = ["--nats", server.url, "--cell", log.cell, "--reason", "x"]
+
+    async def ro(self, *arguments: str) -> Result:
+        """Run a verb, beside this event loop."""
+        command = [*arguments, *self._there]
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await asyncio.to_thread(CliRunner().invoke, main, command)
+
+    async def unheard(self, *arguments: str) -> str:
+        """Run a verb that nobody decides on; return where its fact stands."""
+        before = await self.log.last_sequence()
+        done = await self.ro(*arguments, "--wait", "0.3")
+        assert (done.exit_code, done.stdout) == (3, ""), done.output
+        place = str(await self.log.last_sequence())
+        assert int(place) == before + 1
+        assert done.stderr == (
+            f"ro: {place}: recorded, and no orchestrator has decided on it within 0.3 s: "
+            "it takes effect as soon as one does\n"
+        )
+        return place
+
+    async def store(self, subject: str, fact: Fact) -> int:
+        """Store a fact as others do."""
+        return await self.log.append(
+            subject, encode(fact, Attributes(id="x", source="/test", time=datetime.now(UTC)))
+        )
+
+    async def signal(self, target: str, *, workflow: bool) -> RemediationId:
+        """Open a remediation."""
+        body = bare(target=target) if workflow else msgspec.json.encode({"name": "N", "target": {"name": target}})
+        place = await self.log.append(subjects.signal(self.log.cell, "test"), body)
+        await wait_for(self.log, lambda one: isinstance(one, RoutingDecided) and one.signal == str(place))
+        return RemediationId(f"rr-{place}")
+
+    async def until(self, name: RemediationId, phase: Phase) -> None:
+        """Wait until it is so with a remediation."""
+        await wait_for(
+            self.log, lambda one: isinstance(one, PhaseChanged) and (one.remediation, one.phase) == (name, phase)
+        )
+
+    async def one_that(self, how: str, target: str) -> RemediationId:
+        """A remediation that waits for an approval, that runs, or that is over."""
+        name = await self.signal(target, workflow=how != "waits")
+        if how == "waits":
+            wanted = AnalysisCompleted(name, workflow=WorkflowRef("restart"), approval_required=True)
+            await self.store(subjects.analysis(self.log.cell, name), wanted)
+            await self.until(name, Phase.AWAITING_APPROVAL)
+            return name
+        await wait_for(self.log, lambda one: isinstance(one, CreateWorkflow) and one.remediation == name)
+        if how == "over":
+            cancelled = RemediationCancelled(name)
+            await self.store(subjects.operator(self.log.cell, cancelled), cancelled)
+            await self.until(name, Phase.CANCELLED)
+        return name
+
+
+@pytest.fixture
+def operated(server: EmbeddedServer, connection: Client, log: JetStreamLog) -> Operated:
+    """A cell that nobody leads yet."""
+    return Operated(server, connection, log)
+
+
+@pytest.mark.parametrize(("verb", "how", "what"), OF_A_REMEDIATION)
+async def test_what_an_operator_says_of_a_remediation_is_done_when_it_is_decided(
+    operated: Operated, cell: CellName, verb: str, how: str, what: str
+) -> None:
+    """With nobody there the verb says so, exit 3, and it is decided by whoever comes."""
+    async with running(await orchestrator(operated.connection, cell, "o1")):
+        one, other = await operated.one_that(how, "one"), await operated.one_that(how, "other")
+    place = await operated.unheard(verb, one)
+    async with running(await orchestrator(operated.connection, cell, "o2")):
+
+        def answers_it(event: Event) -> bool:
+            return isinstance(event, RoutingDecided | PhaseChanged) and event.because.position == place
+
+        await wait_for(operated.log, answers_it)
+        done = await operated.ro(verb, other)
+        assert done.exit_code == 0, done.output
+        said, decided = done.stdout.splitlines()
+        assert other in said
+        assert decided.endswith(f": {what} ({other})"), done.stdout
+    assert await findings(operated.log) == []
+
+
+@pytest.mark.parametrize("command", OF_THE_CELL)
+async def test_what_an_operator_says_of_a_cell_is_done_when_a_frame_covers_it(
+    operated: Operated, cell: CellName, tmp_path: Path, command: str
+) -> None:
+    """Also where nothing follows from it."""
+    file = tmp_path / "policy.yaml"
+    file.write_text("routing: {retry_limit: 9}\n")
+    async with running(await orchestrator(operated.connection, cell, "o1")):
+        await operated.signal("idle", workflow=False)
+        decided = await wait_for(operated.log, lambda one: isinstance(one, RoutingDecided))
+    assert isinstance(decided.event, RoutingDecided)
+    fingerprint = decided.event.situation.fingerprint
+    words = [word.format(file=file, fingerprint=fingerprint) for word in command.split()]
+    if "adopt" in words:
+        words.append("--json")
+        done = await operated.ro(*words, "--wait", "0.3")
+        assert (done.exit_code, done.stderr.count("takes effect as soon as one does")) == (3, 1)
+        place = json.loads(done.stdout)["position"]
+        file.write_text("routing: {retry_limit: 8}\n")
+    else:
+        place = await operated.unheard(*words)
+        file.write_text("routing: {retry_limit: 8}\n")
+    async with running(await orchestrator(operated.connection, cell, "o2")):
+        await wait_for(operated.log, lambda one: isinstance(one, DecisionFrame) and one.as_of >= int(place))
+        done = await operated.ro(*words)
+        assert done.exit_code == 0, done.output
+    assert await findings(operated.log) == []
+
+
+async def test_what_came_too_late_is_told_so(operated: Operated, cell: CellName) -> None:
+    """Others were faster, between reading and saying it."""
+    async with running(await orchestrator(operated.connection, cell)):
+        name = await operated.one_that("runs", "one")
+        fold = (await read_log(operated.log)).fold
+        granted = ApprovalGranted(name, "0" * 64)
+        place = await operated.store(subjects.operator(cell, granted), granted)
+        with pytest.raises(RefusedError, match="it came too late: nothing follows from it"):
+            await answers(operated.log, fold, place, PATIENCE_SECONDS)
+
+
+async def test_a_clear_that_changes_nothing_is_covered_at_once(operated: Operated, cell: CellName) -> None:
+    """So whoever waits for it need not wait for the next signal."""
+    async with running(await orchestrator(operated.connection, cell)):
+        clear = BlockCleared(Fingerprint("f"))
+        place = await operated.store(subjects.operator(cell, clear), clear)
+        await wait_for(operated.log, lambda one: isinstance(one, DecisionFrame) and one.as_of >= place)
