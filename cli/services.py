@@ -26,6 +26,7 @@ from remediation_orchestrator.orchestrator import policy_file
 from remediation_orchestrator.orchestrator.lead import PACE, Pace
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, policy_of
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
+from remediation_orchestrator.orchestrator.whole import why_not_whole
 from remediation_orchestrator.orchestrator.witness import witness_of
 
 from .log_options import AS_IT_IS, LogShape
@@ -137,7 +138,7 @@ async def run_executor(
     )
     try:
         ask = None if health is None else partial(health.ask, "executor")
-        await service.run_executor(url, cell, settings, stopping, ask)
+        await service.run_executor(url, cell, settings, stopping, ask, why_not_whole)
     except ConsumerGoneError as error:
         raise LogUnreachableError(str(error)) from error
 

@@ -23,7 +23,7 @@ from remediation_orchestrator.bus import api
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.feed import Feed
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.port import LogUnreachableError
+from remediation_orchestrator.bus.port import LogUnreachableError, ReadableLog
 from remediation_orchestrator.bus.topology import stream_name
 from remediation_orchestrator.events import CancelWorkflow, CellName, Recorded, StoredMessage, decode, subjects
 
@@ -36,7 +36,7 @@ from .patience import Asked, PatientBroker
 from .script import run_script
 from .supervisor import instant
 from .watchdog import Probe, watch_consumers, why_no_work
-from .worker import Surroundings, Worker
+from .worker import Look, Surroundings, Worker, believe
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +70,12 @@ async def run_executor(
     settings: Settings,
     stop: asyncio.Event,
     tell: Callable[[Probe], None] | None = None,
+    why_not_whole: Callable[[ReadableLog], Awaitable[str | None]] | None = None,
 ) -> None:
     """Take commands until `stop`. Raises LogError or ConsumerGoneError, with one line, when it cannot go on.
 
-    `tell` is given, once it takes commands, what says whether any can come."""
+    `tell` is given, once it takes commands, what says whether any can come. `why_not_whole` is asked before a run
+    is begun."""
     async with connected(url, name=EXECUTOR) as connection:
         await JetStreamLog.open(connection, cell)
         waits = [await _ensure(connection, cell, durable, kind, settings) for durable, kind in KINDS.items()]
@@ -83,7 +85,8 @@ async def run_executor(
     event_log = await JetStreamLog.open(broker.connection, cell)
     catalog = CatalogFolder(settings.workflows)
     catalog()  # What is wrong with it is said now, and not when the first command comes.
-    worker = Worker(executor_id(), surroundings(event_log, catalog))
+    look = believe if why_not_whole is None else partial(why_not_whole, event_log)
+    worker = Worker(executor_id(), surroundings(event_log, catalog, look))
     logging.getLogger("faststream").setLevel(logging.WARNING)
     _subscribe_workers(broker, cell, worker, settings.slots, pace)
     if settings.analyses:
@@ -117,7 +120,7 @@ def utc() -> datetime:
     return datetime.now(UTC)
 
 
-def surroundings(event_log: JetStreamLog, catalog: CatalogFolder) -> Surroundings:
+def surroundings(event_log: JetStreamLog, catalog: CatalogFolder, look: Look) -> Surroundings:
     """A worker's surroundings as they are in the world."""
     return Surroundings(
         log=event_log,
@@ -126,6 +129,7 @@ def surroundings(event_log: JetStreamLog, catalog: CatalogFolder) -> Surrounding
         monotonic=instant,
         now=utc,
         environment=dict(os.environ),
+        why_not_whole=look,
     )
 
 

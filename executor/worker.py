@@ -36,6 +36,13 @@ log = logging.getLogger(__name__)
 UNSERVED_MAX = 1_000
 
 Engine = Callable[[Job, Lease, Stop], Awaitable[Outcome]]
+Look = Callable[[], Awaitable[str | None]]
+"""Says why a log is not whole; None where nothing shows that. Raises LogError."""
+
+
+async def believe() -> str | None:
+    """Take a log for whole."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,7 @@ class Surroundings:
     monotonic: Callable[[], float]
     now: Callable[[], datetime]
     environment: dict[str, str]
+    why_not_whole: Look = believe
     retry_after: float = 0.5
 
 
@@ -225,6 +233,10 @@ class Worker:
         """Run what is claimed, or say why it cannot be run."""
         if isinstance(assignment.plan, Failed):
             return assignment.plan
+        why = await self._why_not_whole(lease)
+        if why is not None:
+            message = f"not begun, but perhaps it was before: the log is not whole: {why}"
+            return Failed(FailureReason.EXECUTOR_LOST, message, ran=True)
         now = self._around.monotonic()
         # The claim was stored after we asked for it, so the broker's clock is never ahead of this reading of it.
         asked_at = held.asked_at[delivery.number]
@@ -242,6 +254,16 @@ class Worker:
             return Failed(FailureReason.EXECUTOR_LOST, "the claim was not confirmed in time to begin", ran=False)
         # Should an engine break its promise and raise, the command comes again, and is then reported lost.
         return await self._around.engine(Job(assignment.plan, start_by, deadline), lease, held.stop)
+
+    async def _why_not_whole(self, lease: Lease) -> str | None:
+        """Why nobody knows whether this run was begun before: its first claim may be what the log has lost."""
+        while not lease.lost:
+            try:
+                return await self._around.why_not_whole()
+            except LogError as error:
+                log.warning("the log cannot be looked at", extra={"error": str(error)})
+                await asyncio.sleep(self._around.retry_after)
+        return None  # It is too late to begin in any case.
 
     async def _report(
         self, held: _Held, assignment: Assignment | None, start: Started, outcome: Outcome, delivery: Delivery

@@ -4,6 +4,7 @@ import asyncio
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import nats.errors
@@ -11,6 +12,7 @@ import pytest
 from executors import create, facts, publish, script
 from nats.aio.client import Client
 
+from remediation_orchestrator.bus import api
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.topology import stream_name
 from remediation_orchestrator.events import (
@@ -32,6 +34,7 @@ from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop,
 from remediation_orchestrator.executor.service import EXECUTOR
 from remediation_orchestrator.executor.supervisor import instant
 from remediation_orchestrator.executor.worker import Surroundings, Worker
+from remediation_orchestrator.orchestrator.whole import why_not_whole
 
 PACE = Pace(ack_wait=2.0)
 PATIENCE = 20.0
@@ -54,6 +57,7 @@ class Slot:
             monotonic=instant,
             now=lambda: datetime.now(UTC),
             environment=dict(os.environ),
+            why_not_whole=partial(why_not_whole, log),
         )
         self.worker = Worker(name, around)
 
@@ -150,6 +154,25 @@ async def test_a_run_that_nobody_confirms_is_reported_by_the_second_delivery(
     ended = (await facts(log, 1))[1]
     assert isinstance(ended, WorkflowFailed)
     assert (ended.reason, second.ran) == ("ExecutorLost", 0)
+
+
+async def test_a_command_whose_claim_the_log_has_lost_is_not_begun_again(
+    connection: Client, slots: tuple[Slot, Slot], log: JetStreamLog
+) -> None:
+    """Nothing stands on its subject any more; that something is missing tells that somebody may have begun it."""
+    first, second = slots
+    running = asyncio.create_task(first.handle(await first.take()))
+    async with asyncio.timeout(PATIENCE):
+        await first.begun.wait()
+    running.cancel()
+    body = {"seq": await log.last_sequence(), "no_erase": True}
+    await api.call(connection, f"STREAM.MSG.DELETE.{stream_name(log.cell)}", body, api.Done)
+    assert await facts(log, 1) == []
+    await second.handle(await second.take())
+    ended = (await facts(log, 1))[-1]
+    assert isinstance(ended, WorkflowFailed)
+    assert (ended.reason, ended.was_execution_failure, second.ran) == ("ExecutorLost", True, 0)
+    assert "the log is not whole: it has no record" in ended.message
 
 
 async def test_whoever_runs_stops_when_anothers_end_stands_on_its_subject(
