@@ -2,27 +2,18 @@
 environment, which whatever a script starts inherits unless it clears it."""
 
 import os
-import signal
-import time
 from contextlib import suppress
+
+from .supervisor import end_all
 
 MARK = "RO_RUN"
 """The variable that marks the processes of one run."""
-# A process that may be killed is gone at once; what is not by then cannot be ended by us.
-ENDING_SECONDS = 1.0
-_LOOK_SECONDS = 0.02
 
 
 def end_marked(mark: str) -> list[int]:
     """Kill all processes of a run, until none is left. Returns those that may not be killed, or do not go."""
     wanted = f"{MARK}={mark}".encode()
-    until = time.monotonic() + ENDING_SECONDS
-    while (left := _marked(wanted)) and time.monotonic() < until:
-        for process in left:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(process, signal.SIGKILL)
-        time.sleep(_LOOK_SECONDS)
-    return left
+    return end_all(lambda: _marked(wanted))
 
 
 def _marked(wanted: bytes) -> list[int]:

@@ -158,6 +158,7 @@ class Run:
         self.why: str | None = None
         self.status: int | None = None
         self.kill_at: float | None = None
+        self.killed_at: float | None = None
         self.commands = b""
         self.child = 0
         self.ended_at = 0.0
@@ -181,13 +182,14 @@ class Run:
             pass
 
     def is_over(self) -> bool:
-        """Whether the family has ended. What the program began ends with it; what may not be killed is named."""
+        """Whether the family has ended. What the program began ends with it; what may not be killed is named, when
+        it has had its time from the first kill on: this process may have been stopped until then."""
         anybody = self.reap()
         if self.status is not None and not anybody:
             return True
         if self.status is not None:
             self.signal_all(signal.SIGKILL)
-        if self.kill_at is None or instant() < self.kill_at + ENDING_SECONDS:
+        if self.killed_at is None or instant() < self.killed_at + ENDING_SECONDS:
             return False
         self.left = named(descendants())
         return True
@@ -232,6 +234,7 @@ class Run:
             self.end("deadline")
         if self.kill_at is not None and instant() >= self.kill_at:
             self.signal_all(signal.SIGKILL)
+            self.killed_at = self.killed_at or instant()
 
     def end(self, why: str) -> None:
         """Ask the family to end, and remember why; whoever does not is killed after the grace."""
@@ -319,12 +322,23 @@ def stand_guard(supervisor: int) -> None:
             status = how
     if status == 0:
         return
-    until = instant() + ENDING_SECONDS
-    while instant() < until and any_left():
-        for process in descendants():
+    left = end_all(lambda: descendants() if any_left() else [])
+    report(why="unsupervised", began=True, left=named(left))
+
+
+def end_all(found: Callable[[], list[int]]) -> list[int]:
+    """Kill what is found until nothing is, and return what does not go for long enough. That counts from the first
+    kill on: whoever is here may have been stopped, or not been let run, until then."""
+    until: float | None = None
+    while left := found():
+        for process in left:
             quietly(os.kill, process, signal.SIGKILL)
+        if until is None:
+            until = instant() + ENDING_SECONDS
+        elif instant() >= until:
+            break
         select.select([], [], [], ENDING_TICK)
-    report(why="unsupervised", began=True, left=named(descendants()))
+    return left
 
 
 def any_left() -> bool:

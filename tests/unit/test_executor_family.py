@@ -1,10 +1,12 @@
 """What a script begins ends with its run, whoever is killed or stopped; what may not be killed is named."""
 
 import asyncio
+import itertools
 import os
 import shutil
 import signal
 import stat
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,8 +16,9 @@ import pytest
 from processes import Word, gone, is_alive
 
 from remediation_orchestrator.events import FailureReason
-from remediation_orchestrator.executor import script
+from remediation_orchestrator.executor import script, supervisor
 from remediation_orchestrator.executor.binding import Bound
+from remediation_orchestrator.executor.family import MARK, end_marked
 from remediation_orchestrator.executor.lease import Lease, Pace
 from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop, Succeeded, run_script
 from remediation_orchestrator.executor.supervisor import instant
@@ -103,6 +106,18 @@ async def test_what_is_left_where_supervisor_and_guard_are_killed_is_ended_by_th
     os.kill(guard, signal.SIGKILL)
     await lost(running)
     await gone(left)
+
+
+def test_what_is_marked_is_killed_however_late_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks may be stopped at any moment, or get no turn: the time counts from the first kill."""
+    hours = itertools.count(0.0, 3_600.0)
+    monkeypatch.setattr(supervisor, "instant", lambda: next(hours))
+    with subprocess.Popen(["sleep", "60"], env={MARK: "of-this-test"}) as left:
+        try:
+            assert end_marked("of-this-test") in ([], [left.pid])
+            assert left.wait(20) == -signal.SIGKILL
+        finally:
+            left.kill()
 
 
 async def test_a_run_whose_guard_is_killed_is_ended_and_reported(tmp_path: Path) -> None:
