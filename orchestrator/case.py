@@ -41,7 +41,7 @@ from remediation_orchestrator.events.subjects import Family, parse
 
 from .audit import audit
 from .findings import Drift, Finding
-from .frames import decision_attributes
+from .frames import decision_attributes, head_of
 from .moments import Moments
 
 HEADER = "Ro-Case"
@@ -159,7 +159,7 @@ class Excerpt:
 
     def _frame(self, message: StoredMessage) -> StoredMessage | None:
         records = decode(message)
-        if len(records) < 2 or not isinstance(records[0], Recorded):
+        if len(records) < 2 or head_of(message) is None:
             return None
         kept = [record for record in records if isinstance(record, Recorded) and self._belongs(record.event)]
         if not kept:

@@ -67,6 +67,8 @@ class Pace(Struct, frozen=True):
     """To see how full the log is."""
     snapshot: int = 10_000
     """To write a snapshot: messages of the log since the one before, at least."""
+    records: int = ROUND_RECORDS_MAX
+    """Of what waits to be judged, before no more is folded."""
     together: int = 16
     """To send commands together: so many of one round, which is what a batch costs the broker."""
 
@@ -227,7 +229,7 @@ class Leader:
         until = loop.time() + ROUND_SECONDS
         for _ in range(ROUND_MESSAGES_MAX):
             waiting = len(fold.view.unjudged) + len(fold.view.agenda)
-            if not fold.facts or waiting >= ROUND_RECORDS_MAX:
+            if not fold.facts or waiting >= self._pace.records:
                 break
             if self._breath.is_due(fold.fold_message(self._not_after)):
                 await self._breath.draw()

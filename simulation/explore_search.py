@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from .endless import EndlessError, ended
 from .explore_promises import broken
 from .explore_stage import Life, Stage
 from .explore_worlds import World
@@ -88,7 +89,12 @@ class Search:
         last = max(choices, default=-1)
         spent = _spent(choices)
         stage = Stage(self._world, choices, lambda place, digest: place > last and self._is_known(digest, spent))
-        life = stage.live()
+        try:
+            with ended():
+                life = stage.live()
+        except EndlessError as error:
+            self.found.counterexample, self.found.wrong = choices, [f"it does not end: {error}"]
+            return True
         self.found.lives += 1
         self.found.steps += len(life.steps)
         if self.found.lives % LIVES_BETWEEN_COLLECTIONS == 0:

@@ -15,6 +15,7 @@ import click
 import msgspec
 from msgspec import Struct
 
+from .endless import EndlessError, ended
 from .fuzz_records import Case, Mutator
 from .fuzz_targets import READERS, Target
 
@@ -50,7 +51,10 @@ class Went(Struct, frozen=True):
 def stopped(target: Target, cases: Sequence[Case]) -> str | None:
     """What stops a reader in these cases, in one line; None where nothing does."""
     try:
-        target(cases)
+        with ended():
+            target(cases)
+    except EndlessError as error:
+        return f"EndlessError: {error}"
     except Exception as error:  # Whatever it is: nothing may come out of a reader.
         return f"{type(error).__name__}: {error}".split("\n", 1)[0][:300]
     return None

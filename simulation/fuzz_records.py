@@ -20,6 +20,8 @@ LONG = 80_000
 BODY_ITEMS = 90_000
 # What is very long costs as much as a thousand short ones, and says little more each time.
 SELDOM = 0.02
+# A step of a history takes one to a dozen: some ten steps, or fifty.
+HISTORY_BYTES = (60, 150, 300)
 # Ids that a log with these records knows, so that a mutation is about somebody.
 NAMED = {
     "execution": "wfe-2",
@@ -187,6 +189,10 @@ class Mutator:
         headers = {"Nats-Stream": "RO_main"} if dice.random() < 0.01 else None
         return Case(subject(dice, kind), payload, headers)
 
+    def history(self) -> Case:
+        """The next history: any bytes tell one."""
+        return Case("history", self.dice.randbytes(self.dice.choice(HISTORY_BYTES)))
+
     def body(self) -> Case:
         """The next case for the door: its subject is the path."""
         dice = self.dice
@@ -293,7 +299,27 @@ def _twice(dice: random.Random, payload: bytes) -> bytes:
     return payload[: place + 1] + key + b":" + value + b"," + payload[place + 1 :]
 
 
+def _beside(dice: random.Random, payload: bytes, more: bytes) -> bytes:
+    """One field more of some object, which nobody knows."""
+    place = payload.find(b"{", _place(dice, payload))
+    return payload[: place + 1] + more + b"," + payload[place + 1 :]
+
+
+def _behind_a_backslash(dice: random.Random, payload: bytes) -> bytes:
+    """Something deep behind a text that ends as a path does."""
+    times = dice.choice((3, 90, 99, 100, 101, 150))
+    opened, closed = dice.choice(((b"[", b"]"), (b'{"a":', b"}")))
+    text = dice.choice((b"C:\\\\", b'\\"', b'\\\\\\"', b"plain"))
+    return _beside(dice, payload, b'"text":"' + text + b'","deep":' + opened * times + b"1" + closed * times)
+
+
+def _parameters(dice: random.Random, payload: bytes) -> bytes:
+    """Numbers that grow as they are written again."""
+    numbers = b",".join([dice.choice((b"9e15", b"1e15", b"1", b'"x"'))] * dice.choice((3, 4_000, 12_000, 14_000)))
+    return payload.replace(b'"parameters":{', b'"parameters":{"many":[' + numbers + b"],", 1)
+
+
 MUTATIONS: tuple[Callable[[random.Random, bytes], bytes], ...] = (
     *(_change, _change, _change, _change, _change),
-    *(_flip, _delete, _insert, _truncate, _repeat, _nest, _many, _twice, _twice),
+    *(_flip, _delete, _insert, _truncate, _repeat, _nest, _many, _twice, _twice, _behind_a_backslash, _parameters),
 )

@@ -31,8 +31,10 @@ from remediation_orchestrator.orchestrator.frames import head_of
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
 from . import clock
+from .fuzz_promises import broken_by_reading
 from .fuzz_records import MOMENT, Case, Mutator
 from .fuzz_verbs import read_by_every_verb
+from .histories import tell
 from .orchestrators import PACE, TTL
 
 CELL = CellName("main")
@@ -65,6 +67,8 @@ def read_one(cases: Sequence[Case]) -> None:
             raise StoppedError("nothing was read, and nothing said")
         if len(case.payload) < SHORT_BYTES and repr(decode(message)) != repr(found):
             raise StoppedError("it was read differently the second time")
+        for broken in broken_by_reading(message, found):
+            raise StoppedError(broken)
         attributes_of(case.payload)
         if import_line(export_line(message)) != message:
             raise StoppedError("the exported line is another message")
@@ -261,8 +265,16 @@ class Reader(Struct, frozen=True):
     """A cell costs more to set up than a call, and a process more than a cell."""
 
 
+def decide(cases: Sequence[Case]) -> None:
+    """An orchestrator keeps every promise about its log, whatever history it is told."""
+    for case in cases:
+        for broken in tell(case.payload):
+            raise StoppedError(broken)
+
+
 READERS = {
     "decode": Reader(read_one, Mutator.case, 1_000),
+    "histories": Reader(decide, Mutator.history, 10),
     "orchestrator": Reader(lead, Mutator.case, 60),
     "executor": Reader(execute, Mutator.case, 30),
     "door": Reader(knock, Mutator.body, 100),

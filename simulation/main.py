@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from .checkers import violations
 from .coverage import coverage
+from .endless import EndlessError, ended
 from .explore import explore
 from .faults import Fault
 from .fuzz import fuzz
@@ -43,7 +44,11 @@ class Result:
 
 def live(seed: int, size: Size) -> Result:
     """Live through one day and hold it against every promise."""
-    day = simulate(seed, size)
+    try:
+        with ended():
+            day = simulate(seed, size)
+    except EndlessError as error:
+        return Result(seed, [f"the day does not end: {error}"], Counter(), 0, size.facts, 0)
     facts = facts_of(day.messages)
     found = list(violations(day))
     if facts < size.facts:

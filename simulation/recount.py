@@ -22,6 +22,7 @@ from remediation_orchestrator.events import (
     Phase,
     PhaseChanged,
     PolicyAdopted,
+    PolicyShadowed,
     Position,
     Proceed,
     Recorded,
@@ -42,6 +43,8 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.orchestrator.routing.policy import Policy, PolicyError, policy_of
+
+GRACE = timedelta(seconds=30)
 
 
 def in_fold_order(messages: Iterable[StoredMessage]) -> Iterator[Recorded]:
@@ -88,10 +91,13 @@ class Recount:
 
     def __init__(self) -> None:
         self.policy = Policy()
+        self.shadow: Policy | None = None
         self.failures: dict[str, int] = defaultdict(int)
         self.last_failure: dict[str, datetime] = {}
         self.half_done: dict[tuple[Target, str], str] = {}
         """Which workflow left which target half-changed, and whose run it was."""
+        self.answered: set[Position] = set()
+        """Retries that have a verdict: others are of remediations that nobody knows any more."""
         self.wrong: list[str] = []
         self._of: dict[str, str] = {}
         """The fingerprint of each remediation."""
@@ -119,7 +125,7 @@ class Recount:
             case SignalResolved():
                 self._resolved(event.fingerprint, record.position)
             case BlockCleared():
-                self._clear(event)
+                self._clear(event, at)
             case _:
                 self._other(record)
 
@@ -132,26 +138,40 @@ class Recount:
             case AnalysisFailed(remediation=remediation) if self._analysing(remediation):
                 del self._at_work[remediation]
                 self._fail(self._of[remediation], record.recorded_at)
-            case RetryRequested(remediation=remediation) if remediation in self._of:
+            case RetryRequested(remediation=remediation) if record.position in self.answered:
                 self._lines[self._of[remediation]].append((record.position, False))
-            case PolicyAdopted(policy=document) | OrchestratorStarted(policy=dict() as document):
-                try:
-                    self._adopt(policy_of(document), record.recorded_at)
-                except PolicyError:
-                    return
+            case PolicyAdopted() | PolicyShadowed() | OrchestratorStarted(policy=dict()):
+                self._judge_by(record.event, record.recorded_at)
             case _:
                 pass
 
     def remembered(self, fingerprint: str, now: datetime) -> int:
-        """How many failures of it still count."""
-        memory, last = self.policy.routing.failure_memory or timedelta.max, self.last_failure.get(fingerprint)
+        """How many failures of it are not forgotten: of the policies that judge the longer memory counts."""
+        judging = [policy for policy in (self.policy, self.shadow) if policy is not None]
+        memory = max(policy.routing.failure_memory or timedelta.max for policy in judging)
+        return self._within(memory, fingerprint, now)
+
+    def _counting(self, fingerprint: str, now: datetime) -> int:
+        """How many the policy in force still counts."""
+        return self._within(self.policy.routing.failure_memory or timedelta.max, fingerprint, now)
+
+    def _within(self, memory: timedelta, fingerprint: str, now: datetime) -> int:
+        last = self.last_failure.get(fingerprint)
         return self.failures[fingerprint] if last is not None and now - last <= memory else 0
 
-    def _adopt(self, policy: Policy, at: datetime) -> None:
-        """What the policy in force has forgotten, another does not bring back."""
+    def _judge_by(self, event: PolicyAdopted | PolicyShadowed | OrchestratorStarted, at: datetime) -> None:
+        """What is forgotten no other policy brings back."""
+        try:
+            policy = policy_of(event.policy) if event.policy is not None else None
+        except PolicyError:
+            return
         for fingerprint in [one for one in self.failures if not self.remembered(one, at)]:
             self.failures[fingerprint] = 0
-        self.policy = policy
+        if isinstance(event, PolicyShadowed):
+            self.shadow = policy
+        elif policy is not None:
+            self.policy = policy
+            self.shadow = None if self.shadow == policy else self.shadow
 
     def _analysing(self, remediation: str) -> bool:
         return self._at_work.get(remediation, "").startswith("rr-")
@@ -198,10 +218,10 @@ class Recount:
 
     def _exhausted(self, fingerprint: str, now: datetime) -> bool:
         limit = self.policy.routing.retry_limit
-        return limit is not None and self.remembered(fingerprint, now) >= limit
+        return limit is not None and self._counting(fingerprint, now) >= limit
 
     def _fail(self, fingerprint: str, at: datetime) -> None:
-        self.failures[fingerprint] = self.remembered(fingerprint, at) + 1
+        self.failures[fingerprint] = self._counting(fingerprint, at) + 1
         self.last_failure[fingerprint] = at
 
     def _run(
@@ -260,7 +280,7 @@ class Recount:
             if self._of[remediation] == fingerprint and work not in self._started:
                 del self._at_work[remediation]
 
-    def _clear(self, cleared: BlockCleared) -> None:
+    def _clear(self, cleared: BlockCleared, at: datetime) -> None:
         if cleared.fingerprint is not None:
             self.failures[cleared.fingerprint] = 0
             self.last_failure.pop(cleared.fingerprint, None)
@@ -268,12 +288,18 @@ class Recount:
             by_target = target == cleared.target and cleared.workflow in (None, workflow)
             if by_target or fingerprint == cleared.fingerprint:
                 del self.half_done[target, workflow]
+        for execution, run in list(self._open.items()):
+            over = self._at_work.get(run.remediation) != execution and at >= (run.deadline or at) + GRACE
+            if over and run.situation.target == cleared.target:
+                del self._open[execution]
 
 
 def recount(messages: Iterable[StoredMessage]) -> Recount:
     """Count a whole log."""
-    numbers = Recount()
-    for record in in_fold_order(messages):
+    numbers, records = Recount(), list(in_fold_order(messages))
+    causes = [record.event.because for record in records if isinstance(record.event, RoutingDecided)]
+    numbers.answered = {because.position for because in causes if because.kind is Cause.RETRY and because.position}
+    for record in records:
         numbers.take(record)
     return numbers
 

@@ -72,6 +72,11 @@ class Chain:
         if message.sequence > self.read:
             self._records.append((message.sequence, record_digest(message)))
 
+    def before(self, sequence: int, stored: bytes) -> None:
+        """A frame is read again that stands before the newest, which was known already."""
+        if sequence > self.read:
+            self._frames = deque(sorted({*self._frames, (sequence, digest_of(stored))}))
+
     def previous(self, read: int) -> str:
         """What a frame has to say that stands behind all this and whose writer had read so far."""
         lines = [self.stated]

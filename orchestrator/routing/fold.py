@@ -97,8 +97,10 @@ class Fold:
             if subject.family is Family.OPERATOR:
                 self.told = message.sequence
         elif subject.family is Family.DECISION:
-            if message.sequence > self.chain.head:  # Else a snapshot was taken behind it.
+            if message.sequence > self.chain.head:
                 self._take_frame(message)
+            elif _is_frame(message):  # A snapshot was taken behind it, and the next frame may still tell of it.
+                self.chain.before(message.sequence, message.payload)
         else:
             kind, _, name = subject.rest.partition(".")
             key = kind, name
@@ -206,6 +208,11 @@ class Fold:
         if isinstance(record.event, OrchestratorStarted):
             self.version, self.log = record.event.version, record.event.log
         fold_decision(self.view, record.event, record.position)  # type: ignore[arg-type]
+
+
+def _is_frame(message: StoredMessage) -> bool:
+    first = next(iter(decode(message)), None)
+    return isinstance(first, Recorded) and isinstance(first.event, DecisionFrame)
 
 
 def _is_command(message: StoredMessage, own: bytes | None) -> bool:

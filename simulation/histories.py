@@ -1,0 +1,350 @@
+"""Histories: facts in any order and near every boundary, told to a real orchestrator by a string of bytes.
+
+Where a day is wide, with faults at every port, a history is dense: two targets, four problems, runs that say
+anything at any time, policies whose durations run out within minutes, and a leader that is stopped and begins
+again, from a snapshot or not. Any bytes tell one, so what breaks a promise is made smaller as any case is."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from remediation_orchestrator.bus.memory import MemoryCell, Moment
+from remediation_orchestrator.events import (
+    AnalysisCompleted,
+    AnalysisFailed,
+    ApprovalGranted,
+    ApprovalRejected,
+    BlockCleared,
+    CellName,
+    ExecutionId,
+    Fact,
+    PolicyAdopted,
+    PolicyShadowed,
+    RemediationCancelled,
+    RemediationId,
+    RetryRequested,
+    SignalReceived,
+    SignalResolved,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowRef,
+    WorkflowRevoked,
+    WorkflowStarted,
+    encode,
+    fingerprint_of,
+    subjects,
+)
+from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.orchestrator.routing.effects import asked_plan
+from remediation_orchestrator.orchestrator.routing.policy import policy_of
+from remediation_orchestrator.orchestrator.routing.projection import Projection
+from remediation_orchestrator.orchestrator.service import Orchestrator
+
+from . import clock
+from .checkers.log import compare_folds
+from .histories_process import Process
+from .histories_rest import at_rest, broken, fresh
+from .histories_tale import DECADES, JUNK, NAMES, POLICIES, TARGETS, WAITS, WORKFLOWS, OverError, Tale
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+CELL = CellName("main")
+# Some hundred steps: what comes behind them says little more, and costs as much.
+TOLD_MAX = 600
+# Longer than any trouble, and than a lease lasts where the clock was set back.
+REST_SECONDS = 400.0
+
+
+class History:
+    """One history, while it lasts."""
+
+    def __init__(self, told: bytes) -> None:
+        self._tale = Tale(told)
+        self._off = timedelta()
+        self._facts = 0
+        self._begun = 0
+        self._first = self._tale.pick(POLICIES[:-1])
+        self._stepped = False
+        self._runs: dict[ExecutionId, None] = {}
+        self.wrong: list[str] = []
+
+    async def live(self) -> list[str]:
+        """Tell it to its end, and name every promise that was broken."""
+        self.cell = MemoryCell(CELL, self._now)
+        self._begin()
+        with contextlib.suppress(OverError):
+            while not self.wrong:
+                await self._step()
+        self._process.thaw()
+        await self._settle()
+        self.wrong += compare_folds("at the end", self._service.fold, fresh(self.cell, self._service.fold))
+        await self._end()
+        self.wrong += await broken(self.cell, self._begun, stepped=self._stepped)
+        return self.wrong
+
+    @property
+    def _service(self) -> Orchestrator:
+        return self._process.service
+
+    def _now(self) -> datetime:
+        return clock.broker_now() + self._off
+
+    # -- the orchestrator ------------------------------------------------------------------------------
+
+    def _begin(self, name: str | None = None) -> Process:
+        self._begun += 1
+        self._process = Process(self.cell, name or f"o{self._begun}", policy_of(self._first))
+        return self._process
+
+    async def _end(self) -> None:
+        troubled = self._process.troubled
+        died = await self._process.end()
+        self.wrong += [died] if died is not None else []
+        if self.cell.holder() is not None and not troubled:
+            self.wrong.append(f"{self._process.name} has ended, and keeps the lease")
+
+    async def _settle(self) -> None:
+        """Let it read, judge, store and send all that there is."""
+        seconds, waited = 0.02, 0.0
+        while waited < REST_SECONDS:
+            await asyncio.sleep(seconds)
+            waited += seconds
+            seconds *= 1.2
+            fold = self._service.fold
+            read = fold.read == len(self.cell.messages) and not fold.facts and not self._process.deciding
+            if (
+                self._service.active.is_set()
+                and read
+                and not (fold.view.agenda or fold.view.unjudged or fold.view.owed)
+            ):
+                sure = not (self._stepped or self._process.was_troubled)
+                self.wrong += at_rest(self._service, self._now() if sure else None)
+                return
+        self.wrong.append(f"not at rest after {REST_SECONDS:g} seconds: owed {list(self._view.owed)[:3]}")
+
+    async def _restart(self) -> None:
+        """Another begins, from what stands beside the log; sometimes that was written by other sources."""
+        others = self._tale.pick((False, False, True))
+        await self._settle()
+        await self._end()
+        if others:
+            await self._written_by_others()
+        self._begin()
+        await self._settle()
+        live = self._service.fold
+        self.wrong += compare_folds(f"begun again as {self._process.name}", live, fresh(self.cell, live))
+
+    async def _written_by_others(self) -> None:
+        """The snapshot is one of a version that counts otherwise: it has seen no failures."""
+        found = await self.cell.snapshots.newest()
+        if found is None:
+            return
+        head = msgspec.json.decode(found[0])
+        parts = [part for part in found[1] if b'"failures"' not in part]
+        head["code"] = "0" * 64
+        await self.cell.snapshots.save(parts, lambda digest: msgspec.json.encode({**head, "digest": digest}))
+
+    async def _double(self) -> None:
+        """It is frozen with a frame under way, another is begun under the same name, and then it wakes up."""
+        frozen = self._process
+        frozen.freeze()
+        await self._tale.pick(FACTS)(self)
+        await asyncio.sleep(1.0)
+        self._begin(frozen.name)
+        await self._settle()
+        frozen.service.stop()  # Two of one name would depose each other for ever.
+        frozen.thaw()
+        died = await frozen.end()
+        self.wrong += [died] if died is not None else []
+
+    # -- what happens ----------------------------------------------------------------------------------
+
+    async def _step(self) -> None:
+        step = self._tale.pick(STEPS)
+        await step(self)
+        for execution in self._view.runs:
+            self._runs[execution] = None
+
+    @property
+    def _view(self) -> Projection:
+        return self._service.fold.view
+
+    def _store(self, subject: str, payload: bytes) -> None:
+        self.cell.store(subject, payload, None, None)
+
+    def _tell(self, fact: Fact, subject: str) -> None:
+        self._facts += 1
+        self._store(subject, encode(fact, Attributes(id=f"fact-{self._facts}", source="/told", time=self._now())))
+
+    def _operate(self, fact: subjects.OperatorFact) -> None:
+        self._tell(fact, subjects.operator(CELL, fact))
+
+    async def wait(self) -> None:
+        """Time passes; or just so much that the next thing is due, or is not quite."""
+        seconds = self._tale.pick((*WAITS, -1.0))
+        due = self._view.next_wakeup()
+        if seconds < 0 and due is not None:
+            seconds = max((due - self._now()).total_seconds(), 0.0) + self._tale.pick((-0.001, 0.0, 0.001))
+        await asyncio.sleep(max(seconds, 0.0))
+        if self._tale.pick((False, True)):
+            await self._settle()
+
+    def _signal(self) -> SignalReceived:
+        pick = self._tale.pick
+        name, workflow = pick(NAMES), pick(WORKFLOWS)
+        chosen = WorkflowRef(workflow) if workflow is not None else None
+        severity = "critical" if name == "M" else "info"
+        return SignalReceived(
+            name, pick(TARGETS), severity=severity, resolves=pick((True, False)), workflow=chosen
+        )
+
+    async def fire(self) -> None:
+        """A source fires, perhaps several times in one message."""
+        signals = [self._signal() for _ in range(self._tale.pick((1, 1, 1, 2, 5)))]
+        self._store(
+            subjects.signal(CELL, "told"), msgspec.json.encode(signals if len(signals) > 1 else signals[0])
+        )
+
+    async def resolve(self) -> None:
+        """A source says that it is over."""
+        over = SignalResolved(self._tale.pick(NAMES), self._tale.pick(TARGETS))
+        self._tell(over, subjects.signal(CELL, "told"))
+
+    async def run(self) -> None:
+        """An executor says something of a run that goes on, or is over."""
+        pick = self._tale.pick
+        known = [one for one in list(self._runs)[-3:] + list(self._view.runs) * 3 if self._is_commanded(one)]
+        execution = pick(known) if known else ExecutionId("wfe-404")
+        facts: tuple[Fact, ...] = (
+            *(WorkflowStarted(execution), WorkflowStarted(execution), WorkflowCompleted(execution)),
+            *(WorkflowFailed(execution, idempotent=True), WorkflowFailed(execution, idempotent=False)),
+            WorkflowFailed(execution, was_execution_failure=False),
+            WorkflowFailed(execution, "ExecutorLost", idempotent=pick((True, False))),
+            WorkflowRevoked(execution),
+        )
+        self._tell(pick(facts), subjects.execution(CELL, execution))
+
+    async def together(self) -> None:
+        """Whatever may be said of one run and of its problem, all of it at once."""
+        pick, runs = (
+            self._tale.pick,
+            [one for one in self._view.runs.values() if self._is_commanded(one.execution)],
+        )
+        if not runs:
+            return
+        run = pick(runs)
+        name = next((name for name in NAMES if fingerprint_of(run.target, name) == run.fingerprint), "N")
+        of, place = run.execution, subjects.execution(CELL, run.execution)
+        signal = SignalReceived(name, run.target, resolves=True, workflow=WorkflowRef(run.workflow))
+        if not run.started and pick((True, False)):
+            self._tell(WorkflowStarted(of), place)
+        for _ in range(pick((2, 3, 4))):
+            match pick(("fires", "fires", "over", "over", "fails", "fails", "cancel", "starts", "completes")):
+                case "fires":
+                    self._store(subjects.signal(CELL, "told"), msgspec.json.encode(signal))
+                case "over":
+                    self._tell(SignalResolved(name, run.target), subjects.signal(CELL, "told"))
+                case "fails":
+                    self._tell(WorkflowFailed(of, idempotent=pick((True, False))), place)
+                case "starts":
+                    self._tell(WorkflowStarted(of), place)
+                case "completes":
+                    self._tell(WorkflowCompleted(of), place)
+                case _:
+                    self._operate(RemediationCancelled(run.remediation))
+            if pick((False, True)):
+                await self._settle()
+
+    def _is_commanded(self, execution: ExecutionId) -> bool:
+        subject = f"ro.{CELL}.command.workflow.{execution}"
+        return any(one.subject == subject and one.payload != JUNK for one in self.cell.messages)
+
+    def _remediation(self) -> RemediationId:
+        known = list(self._view.remediations)[-6:]
+        return self._tale.pick(known) if known else RemediationId("rr-404")
+
+    async def analyse(self) -> None:
+        """An analyser answers, or cannot."""
+        pick, name = self._tale.pick, self._remediation()
+        chosen = pick(WORKFLOWS)
+        workflow = WorkflowRef(chosen) if chosen is not None else None
+        moved, asks = pick((None, None, *TARGETS)), pick((False, False, True))
+        said: Fact = AnalysisCompleted(name, moved, workflow, approval_required=asks)
+        if pick((False, False, True)):
+            said = AnalysisFailed(name)
+        self._tell(said, subjects.analysis(CELL, name))
+
+    async def operate(self) -> None:
+        """A person acts on a remediation."""
+        name = self._remediation()
+        known = self._view.remediations.get(name)
+        plan = asked_plan(known) if known is not None else ""
+        acts: tuple[subjects.OperatorFact, ...] = (
+            *(ApprovalGranted(name, plan), ApprovalRejected(name), RetryRequested(name)),
+            *(RemediationCancelled(name), RetryRequested(name)),
+        )
+        self._operate(self._tale.pick(acts))
+
+    async def clear(self) -> None:
+        """A person forgives a problem, or a target."""
+        pick = self._tale.pick
+        target, by = pick(TARGETS), pick(("F", "T", "both"))
+        fingerprint = fingerprint_of(target, pick(NAMES)) if by != "T" else None
+        self._operate(BlockCleared(fingerprint, target if by != "F" else None, pick((None, "w"))))
+
+    async def adopt(self) -> None:
+        """A person changes the policy, or puts one beside it."""
+        policy = self._tale.pick(POLICIES)
+        self._operate(PolicyAdopted(policy) if self._tale.pick((True, False)) else PolicyShadowed(policy))
+
+    async def stamp(self) -> None:
+        """The broker's clock is set by a little, or shows another decade while something is stored."""
+        off = self._tale.pick((timedelta(seconds=-90), timedelta(seconds=40), DECADES, DECADES))
+        self._off += off
+        self._stepped = True
+        if off == DECADES:
+            await self._tale.pick(FACTS)(self)
+            self._off -= off
+
+    async def trouble(self) -> None:
+        """For a while nothing that it stores arrives, or nothing is answered."""
+        seconds = self._tale.pick((0.1, 1.0, 5.0, 70.0, 100.0))
+        self._process.fail(self._tale.pick((Moment.STORE, Moment.ANSWER)), seconds)
+
+    async def junk(self) -> None:
+        """The server's answer to somebody's question is stored where frames and commands stand."""
+        execution = self._tale.pick([*list(self._runs)[-3:], ExecutionId("wfe-404")])
+        for subject in (subjects.decision(CELL), f"ro.{CELL}.command.workflow.{execution}"):
+            self._store(subject, JUNK)
+
+    async def again(self) -> None:
+        """The orchestrator ends, and another begins; or it does not end."""
+        match self._tale.pick(("ends", "ends", "frozen", "nothing")):
+            case "ends":
+                await self._restart()
+            case "frozen":
+                await self._double()
+            case _:
+                pass
+
+
+Step = Callable[[History], "Coroutine[object, object, None]"]
+FACTS: tuple[Step, ...] = (History.run, History.fire, History.resolve)
+STEPS: tuple[Step, ...] = (
+    *(History.wait,) * 7,
+    *(History.fire,) * 5,
+    *(History.run,) * 5,
+    *(History.together,) * 3,
+    *(History.resolve, History.resolve, History.analyse, History.analyse, History.operate, History.operate),
+    *(History.clear, History.adopt, History.adopt, History.stamp, History.again, History.trouble, History.junk),
+)
+
+
+def tell(told: bytes) -> Iterator[str]:
+    """Live through a history, and name every promise that it breaks."""
+    yield from clock.run(History(told[:TOLD_MAX]).live())

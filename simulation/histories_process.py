@@ -1,0 +1,79 @@
+"""The orchestrator of a history: the real one, on a line that may fail, in a process that may be frozen."""
+
+import asyncio
+
+import msgspec
+
+from remediation_orchestrator.bus.memory import MemoryCell, Moment
+from remediation_orchestrator.bus.port import UnknownOutcomeError
+from remediation_orchestrator.events import subjects
+from remediation_orchestrator.orchestrator.routing.policy import Policy
+from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
+
+from . import clock
+from .orchestrators import PACE, TTL
+
+VERSION = "1.0.0"
+# A snapshot after so few messages, rounds of so few records, batches of so few commands: all of it in little time.
+SMALL = msgspec.structs.replace(PACE, snapshot=12, together=2, records=3)
+# What a frame is under way, so that facts come meanwhile.
+FRAME_SECONDS = 0.004
+
+
+class Process:
+    """One orchestrator of a history, from its start to its end."""
+
+    def __init__(self, cell: MemoryCell, name: str, policy: Policy) -> None:
+        self.name = name
+        self._decision = subjects.decision(cell.cell)
+        self._failing: tuple[Moment, float] | None = None
+        self.deciding = False
+        """Whether a frame of it is under way, stored or not."""
+        self._running = asyncio.Event()
+        self._running.set()
+        lease = cell.lease(TTL, self._strike)
+        process = clock.ProcessClock(clock.SkewedClock())
+        identity = Identity(name, VERSION)
+        self.service = Orchestrator(cell.log(self._strike), lease, process, identity, policy, SMALL)
+        self.task = asyncio.create_task(self.service.run())
+
+    def fail(self, moment: Moment, seconds: float) -> None:
+        """From now on, and for so long, what it wants stored is lost, or is stored and not answered."""
+        self._failing = moment, asyncio.get_running_loop().time() + seconds
+
+    @property
+    def was_troubled(self) -> bool:
+        """Whether its line has failed: what it could not send it sends late."""
+        return self._failing is not None
+
+    @property
+    def troubled(self) -> bool:
+        """Whether its line still fails."""
+        return self._failing is not None and asyncio.get_running_loop().time() < self._failing[1]
+
+    def freeze(self) -> None:
+        """Stop it before whatever it asks next."""
+        self._running.clear()
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._running.set()
+
+    async def end(self) -> str | None:
+        """End it cleanly; what it died of, if it did."""
+        self.service.stop()
+        await asyncio.gather(self.task, return_exceptions=True)
+        died = not self.task.cancelled() and self.task.exception()
+        return f"{self.name} died: {died!r}" if died else None
+
+    async def _strike(self, moment: Moment, subject: str) -> None:
+        await self._running.wait()
+        if moment is Moment.STORE and subject == self._decision:
+            self.deciding = True
+            await asyncio.sleep(FRAME_SECONDS)
+            await self._running.wait()
+        is_lease = moment is Moment.ASK and subject == self.name
+        if self.troubled and self._failing is not None and (moment is self._failing[0] or is_lease):
+            raise UnknownOutcomeError(f"{subject}: no answer")
+        if subject == self._decision and moment in (Moment.ANSWER, Moment.ASK):
+            self.deciding = False

@@ -1,0 +1,161 @@
+"""What is asked of a history once it has been told: every promise about a log, and where it may be archived."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, cast
+
+from remediation_orchestrator.bus.memory import MemoryCell
+from remediation_orchestrator.events import (
+    CancelWorkflow,
+    DecisionFrame,
+    OrchestratorStarted,
+    Recorded,
+    StoredMessage,
+    WorkflowStarted,
+    decode,
+)
+from remediation_orchestrator.events.codec import attributes_of
+from remediation_orchestrator.events.identity import position_key, signal_of
+from remediation_orchestrator.events.subjects import Family, parse
+from remediation_orchestrator.orchestrator.archive import Segment, where_to_cut
+from remediation_orchestrator.orchestrator.audit import audit
+from remediation_orchestrator.orchestrator.findings import HARMLESS
+from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.routing.projection import Projection
+from remediation_orchestrator.orchestrator.service import Orchestrator
+from remediation_orchestrator.orchestrator.snapshots import from_beginning
+
+from .checkers.log import compare_folds
+from .explore_promises import OF_A_LOG, Rest
+from .recount import in_fold_order
+
+if TYPE_CHECKING:
+    from .world import Day
+
+# A run that is overdue is revoked with the next round, and what is sent is tried again within a second.
+OVERDUE = timedelta(seconds=10)
+LATE = timedelta(seconds=6)
+
+
+def fresh(cell: MemoryCell, live: Fold) -> Fold:
+    """A fold of the whole log from its beginning, as far as a live one has come."""
+    fold = Fold()
+    for message in cell.messages:
+        fold.take(message)
+    fold.fold_facts(live.chain.as_of)
+    return fold
+
+
+def at_rest(service: Orchestrator, now: datetime | None) -> Iterator[str]:
+    """What is so when everything was read, judged and sent; `now` where that is sure."""
+    inbox, view = service.inbox, service.fold.view
+    if not inbox.waiting and inbox._bytes:
+        yield f"nothing is in the inbox, and {inbox._bytes} bytes are counted there"
+    for target in view.queues:
+        if target not in view.holders:
+            yield f"{target} is free, and {list(view.queues[target])} wait for it"
+    for run in view.runs.values():
+        if now is not None and not run.started and now > run.start_before + OVERDUE:
+            yield f"nobody has begun {run.execution} before {run.start_before}, and it is not revoked at {now}"
+
+
+def _sent(messages: list[StoredMessage], *, stepped: bool) -> Iterator[str]:
+    """A command stands behind a frame that covers what asks for it, and says in `time` when it was sent."""
+    covered, begun = 0, dict[str, int]()
+    for message in messages:
+        subject = parse(message.subject)
+        first = decode(message)[0]
+        event = first.event if isinstance(first, Recorded) else None
+        if isinstance(event, DecisionFrame):
+            covered = event.as_of
+        elif isinstance(event, WorkflowStarted):
+            begun.setdefault(event.execution, message.sequence)
+        elif isinstance(event, CancelWorkflow) and begun.get(event.execution, 0) > covered:
+            yield f"{event.execution} is cancelled at {message.sequence}, and no frame covers its start"
+        if subject.family is Family.COMMAND and event is not None and not stepped:
+            attributes = attributes_of(message.payload)
+            if attributes is not None and message.recorded_at - attributes.time > LATE:
+                yield f"{message.subject} of {message.recorded_at} says that it was sent at {attributes.time}"
+
+
+async def broken(cell: MemoryCell, begun: int, *, stepped: bool) -> list[str]:
+    """Every promise about its log that a history broke: so many were begun, and the clock was set or not."""
+    messages = cell.messages
+    whole = Fold()
+    for message in messages:
+        whole.take(message)
+    kept = _memory(whole)
+    rest = cast("Day", Rest(messages, _folded(whole), drained=False))
+    wrong = [one for check in OF_A_LOG for one in check(rest)]
+    wrong += _sent(messages, stepped=stepped)
+    led = sum(isinstance(one.event, OrchestratorStarted) for one in rest.records)
+    if led > begun:
+        wrong.append(f"{led} times somebody took the lead, and {begun} were begun")
+    for finding in audit(messages):
+        if finding.drift not in HARMLESS:
+            wrong.append(f"audit at {finding.position}: {finding.drift}: {finding.message}")
+    return wrong or await _archived(cell, whole, kept)
+
+
+def _folded(whole: Fold) -> Projection:
+    whole.fold_facts()
+    return whole.view
+
+
+def _memory(whole: Fold) -> tuple[datetime, timedelta]:
+    """The newest moment that a frame stands for, and the longest duration of the policies that judge."""
+    judging = [policy for policy in (whole.view.policy, whole.view.shadow) if policy is not None]
+    return whole.view.newest, max(policy.memory for policy in judging)
+
+
+async def _archived(cell: MemoryCell, whole: Fold, kept: tuple[datetime, timedelta]) -> list[str]:
+    """Where a log may be cut nothing is needed of what goes, and the rest goes on as all of it does."""
+    log = cell.log()
+    cut = await where_to_cut(log)
+    if cut is None:
+        return []
+    wrong = list(_too_much(cell.messages, whole, cut.through, cut.frame, kept))
+    segment = Segment(log, cut)
+    async for _ in segment.lines():
+        pass
+    if segment.base is None:
+        return [*wrong, f"there is no projection behind {cut.frame}"]
+    await cell.archive.save(segment.base.parts, segment.base.its_head)
+    rest = [one for one in cell.messages if one.sequence > cut.through]
+    cell.keep(rest)
+    fold = Fold()
+    await from_beginning(fold, log)
+    for message in rest:
+        if message.sequence > fold.read:
+            fold.take(message)
+    if fold.broken is not None:
+        return [*wrong, f"cut at {cut.through}, it is broken: {fold.broken}"]
+    fold.fold_facts()
+    return wrong + compare_folds(f"cut at {cut.through}", fold, whole)
+
+
+def _too_much(
+    messages: list[StoredMessage], whole: Fold, through: int, frame: int, kept: tuple[datetime, timedelta]
+) -> list[str]:
+    wrong, view = [], whole.view
+    alive = {one.id for one in view.remediations.values() if not one.phase.ended}
+    alive |= {run.remediation for run in view.runs.values()}
+    for one in sorted(alive):
+        if position_key(signal_of(one))[0] <= through:
+            wrong.append(f"cut at {through}, and {one} is at work or holds its target")
+    newest, memory = kept
+    heads = [
+        record.event
+        for message in messages[:frame]
+        for record in decode(message)[:1]
+        if isinstance(record, Recorded) and isinstance(record.event, DecisionFrame)
+    ]
+    facts = [one for one in messages[:through] if parse(one.subject).family.is_fact]
+    moments = {position_key(one.position)[0]: one.recorded_at for one in in_fold_order(messages)}
+    if any(moments.get(one.sequence, newest - memory) > newest - memory for one in facts):
+        wrong.append(f"cut at {through}, and policies remember what is younger than {newest - memory}")
+    covered = max((head.as_of for head in heads), default=0)
+    for fact in facts:
+        if fact.sequence > covered:
+            wrong.append(f"cut at {through}, and no frame before covers the fact at {fact.sequence}")
+    return wrong
