@@ -136,7 +136,7 @@ class Segment:
 
 def base_of(fold: Fold, frame: StoredMessage) -> Base:
     """Write down the projection behind the frame that was folded last; the same log gives the same bytes."""
-    fold.view.forget()
+    fold.view.retention.forget()
     image = Image(fold, frame.payload, frame.recorded_at, code="")
     parts = list(image.parts(ordered=True))
     digest = hashlib.sha256(b"".join(parts)).hexdigest()

@@ -42,6 +42,7 @@ from .moments import moment_of
 from .promises import Promises
 from .routing.fold import Fold, Observer
 from .routing.judge import Following, Judged
+from .routing.outbox import Errand, Key
 from .routing.owed import command_of
 from .routing.policy import PolicyError, policy_of
 from .routing.shadow import shadow_verdict
@@ -136,7 +137,7 @@ class Auditor(Observer):
                 self._promises.revoked(run)
             elif not self._promises.was_sent(run, record.position):
                 self._find(record.position, Drift.EXECUTION, f"{kind} of {run}, and no command for it before")
-                self._promises.keep(("workflow", run), position_key(record.position)[0])  # Said once.
+                self._promises.keep(Key(Errand.WORKFLOW, run), position_key(record.position)[0])  # Said once.
             if self._fences.is_open(record.position) and fits:
                 self._find(record.position, Drift.UNFENCED, f"{kind} of {run} expects no record before it")
             if isinstance(record.event, WorkflowCompleted | WorkflowFailed):
@@ -200,7 +201,7 @@ class Auditor(Observer):
         if command_of(key[0], owed.decision, owed.position) != record.event:
             self._find(place, Drift.RECORD, f"{'.'.join(key)} does not say what its decision says")
         sent = attributes_of(message.payload)
-        limit = getattr(owed.decision, "start_before", None) if key[0] == "workflow" else None
+        limit = getattr(owed.decision, "start_before", None) if key[0] == Errand.WORKFLOW else None
         if limit is not None and (sent is None or sent.time > limit):
             self._find(place, Drift.LATE, f"{'.'.join(key)} was sent after its start_before, {limit.isoformat()}")
 

@@ -41,8 +41,8 @@ from .rehearsal import Rehearsal
 from .routing.decisions import fold_decision
 from .routing.effects import end_untold
 from .routing.facts import fold_fact
+from .routing.outbox import Errand
 from .routing.policy import Policy
-from .routing.projection import Projection
 from .routing.state import after
 
 
@@ -68,18 +68,6 @@ class Row(Struct, frozen=True):
     def differs(self) -> bool:
         """Whether the log says something else, or, where it has diverged, nothing."""
         return self.recorded != self.verdict and (self.recorded is not None or self.counterfactual)
-
-
-class Pinned(Projection):
-    """A projection under one policy, whatever is adopted in the log."""
-
-    def __init__(self, policy: Policy) -> None:
-        super().__init__()
-        self.policy = policy
-
-    def adopt(self, policy: Policy) -> None:
-        """Another policy is put in force: not here."""
-        self.adopted = True
 
 
 class Round(Struct):
@@ -114,7 +102,7 @@ class Backtest(Rehearsal):
     def __init__(self, known: Known, policy: Policy | None = None) -> None:
         super().__init__()
         if policy is not None:
-            self.fold.view = Pinned(policy)
+            self.view.retention.pin(policy)
         self._pinned = policy is not None
         self._known = known
         self._facts: deque[StoredMessage] = deque()
@@ -188,23 +176,22 @@ class Backtest(Rehearsal):
     def _fold(self, record: Recorded | Undecodable) -> None:
         fold_fact(self.view, record)
         # A run that the log decided later than this policy would is early here, and nobody took its name.
-        for spoilt in self.view.spoilt.values():
-            spoilt.difference_update(self._known.decided)
+        self.view.retention.unspoil(self._known.decided)
 
     # -- time between two recorded rounds --------------------------------------------------------------
 
     def _wait_apart(self, until: datetime, recorded: frozenset[str]) -> Iterator[Decision]:
         """Let time pass, waking exactly for what does not go as in the log; the rest is the round's to judge."""
         left: list[tuple[datetime, str]] = []
-        while (due := self.view.next_due()) is not None and due[0] <= until:
+        while (due := self.view.timers.next_due()) is not None and due[0] <= until:
             at, about = due
-            self.view.take_due(at)
+            self.view.timers.take_due(at)
             if about in recorded or self._goes_as_recorded(about):
                 left.append(due)
             elif not self._is_in_time(about):
                 self._fold_quiet(at)
                 self._put_back(at, about)
-                if self.view.next_due() == due:
+                if self.view.timers.next_due() == due:
                     yield from self.round(at)
         for at, about in left:
             self._put_back(at, about)
@@ -242,9 +229,9 @@ class Backtest(Rehearsal):
         run = self.view.runs.get(ExecutionId(about))
         remediation = self.view.remediations.get(RemediationId(about))
         if run is not None:
-            self.view.wake(after(run.start_before) if not run.started else at, run.order, run.execution)
+            self.view.timers.wake(after(run.start_before) if not run.started else at, run.order, run.execution)
         elif remediation is not None:
-            self.view.wake(at, remediation.order, remediation.id)
+            self.view.timers.wake(at, remediation.order, remediation.id)
 
     # -- runs that the log says nothing more about -----------------------------------------------------
 
@@ -257,9 +244,7 @@ class Backtest(Rehearsal):
         return self._end_unknown() or again
 
     def _end_unknown(self) -> bool:
-        owed = [(*key, owed.decision.remediation) for key, owed in self.view.owed.items() if key[0] != "revoke"]
-        for kind, name, _ in owed:
-            del self.view.owed[kind, name]  # Nobody sends anything here.
+        owed = [(*key, one.decision.remediation) for key, one in self.view.outbox.take_commands()]
         if not self._known.last_frame:
             return False  # Facts alone: whatever runs is told by them, or by time.
         unknown = [of for kind, name, of in owed if kind in _RUNS and not self._is_known(kind, name, of)]
@@ -267,9 +252,9 @@ class Backtest(Rehearsal):
             end_untold(self.view, self.view.remediations[of])
         return bool(unknown)
 
-    def _is_known(self, kind: str, name: str, remediation: RemediationId) -> bool:
+    def _is_known(self, kind: Errand, name: str, remediation: RemediationId) -> bool:
         """Whether the log still tells of it, or has decided it and tells nothing."""
-        last = self._known.told.get(remediation if kind == "analyze" else name)
+        last = self._known.told.get(remediation if kind is Errand.ANALYZE else name)
         return name in self._known.decided if last is None else last > self._folded
 
     def _log_tells(self, execution: ExecutionId) -> bool:
@@ -307,7 +292,7 @@ class Backtest(Rehearsal):
         )
 
 
-_RUNS = ("workflow", "analyze")
+_RUNS = (Errand.WORKFLOW, Errand.ANALYZE)
 
 
 def _through(messages: Iterable[StoredMessage], cut: Cut | None) -> Iterator[StoredMessage]:

@@ -24,6 +24,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import Attributes
 
 from .frames import command_attributes
+from .routing.outbox import Errand, Key
 from .routing.owed import command_of, revocation_of
 from .routing.projection import Projection
 from .routing.state import Owed
@@ -58,28 +59,28 @@ class Dispatcher:
         due = [
             (key, owed)
             for key, owed in view.owed.items()
-            if key not in self._sent and owed.position is not None and _still_wanted(owed, key[0], now)
+            if key not in self._sent and owed.position is not None and _still_wanted(owed, key.errand, now)
         ]
-        commands = [(key, self._command(key, owed)) for key, owed in due if key[0] != "revoke"]
+        commands = [(key, self._command(key, owed)) for key, owed in due if key.errand is not Errand.REVOKE]
         while len(commands) >= self._together:
             together, commands = commands[:TOGETHER_MAX], commands[TOGETHER_MAX:]
             self._send([key for key, _ in together], self._store_together([record for _, record in together]))
         for key, record in commands:
             self._send([key], self._store(record))
         for key, owed in due:
-            if key[0] == "revoke":
+            if key.errand is Errand.REVOKE:
                 assert isinstance(owed.decision, PhaseChanged)
                 self._send([key], self._store_revocation(revocation_of(owed.decision), now))
 
     def has_new_cancel(self, view: Projection) -> bool:
         """Whether a run is to be cancelled that has not been sent its cancel."""
-        return any(key[0] == "cancel" and key not in self._sent for key in view.owed)
+        return any(key.errand is Errand.CANCEL and key not in self._sent for key in view.owed)
 
     def revoke(self, execution: ExecutionId, reason: str, now: datetime) -> None:
         """End a run that has not begun, if nobody has begun it meanwhile."""
-        if ("revoke", execution) not in self._sent:
+        if Key(Errand.REVOKE, execution) not in self._sent:
             fact = WorkflowRevoked(execution, reason=reason)
-            self._send([("revoke", execution)], self._store_revocation(fact, now))
+            self._send([Key(Errand.REVOKE, execution)], self._store_revocation(fact, now))
 
     async def close(self) -> None:
         """Let what is under way arrive, for a little while."""
@@ -93,16 +94,16 @@ class Dispatcher:
     def _send(self, keys: list[tuple[str, str]], sending: Coroutine[None, None, None]) -> None:
         self._sent.update(dict.fromkeys(keys, asyncio.create_task(sending)))
 
-    def _command(self, key: tuple[str, str], owed: Owed) -> "_Record":
+    def _command(self, key: Key, owed: Owed) -> "_Record":
         """The command that is owed, as it is stored."""
         assert owed.position is not None
-        command = command_of(key[0], owed.decision, owed.position)
+        command = command_of(key.errand, owed.decision, owed.position)
 
         def written(now: datetime) -> bytes:
             payload = self.written[key] = encode(command, command_attributes(command, self._source, now))
             return payload
 
-        return _Record(subjects.command(self._log.cell, command), written, _until(owed, key[0]))
+        return _Record(subjects.command(self._log.cell, command), written, _until(owed, key.errand))
 
     async def _store_revocation(self, fact: WorkflowRevoked, now: datetime) -> None:
         attributes = Attributes(id=f"{fact.execution}.revoked", source=self._source, time=now)
@@ -169,13 +170,13 @@ class _Record(Struct, frozen=True):
         return self.until is None or now <= self.until
 
 
-def _until(owed: Owed, kind: str) -> datetime | None:
+def _until(owed: Owed, kind: Errand) -> datetime | None:
     """A run whose time to start has passed is revoked instead, which its timer sees to."""
-    if kind != "workflow" or not isinstance(owed.decision, RoutingDecided):
+    if kind is not Errand.WORKFLOW or not isinstance(owed.decision, RoutingDecided):
         return None
     return owed.decision.start_before
 
 
-def _still_wanted(owed: Owed, kind: str, now: datetime) -> bool:
+def _still_wanted(owed: Owed, kind: Errand, now: datetime) -> bool:
     until = _until(owed, kind)
     return until is None or now <= until

@@ -14,7 +14,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.identity import position_key
 
 from .moments import moment_of
-from .routing.decisions import promises
+from .routing.outbox import Errand, Key, promises
 from .routing.projection import Projection
 from .routing.state import Owed
 
@@ -23,26 +23,26 @@ class Promises:
     """The commands that decisions owe, until they are in the log: also one whose remediation ended meanwhile."""
 
     def __init__(self) -> None:
-        self._owed: dict[tuple[str, str], Owed] = {}
+        self._owed: dict[Key, Owed] = {}
         self._sent: dict[ExecutionId, int] = {}
         """Where the command of each run stands."""
 
     def add(self, decision: RoutingDecided | PhaseChanged, place: Position) -> None:
         """A decision owes what it owes."""
         for key in promises(decision):
-            if key[0] != "revoke":
+            if key.errand is not Errand.REVOKE:
                 self._owed[key] = Owed(decision, place)
 
     def resume(self, view: Projection, sequence: int) -> None:
         """Begin where a projection stands: what it owes is owed, and of every other run the command was sent."""
-        self._owed = {key: owed for key, owed in view.owed.items() if key[0] != "revoke"}
-        self._sent = {run: sequence for run in view.runs if ("workflow", run) not in self._owed}
+        self._owed = {key: owed for key, owed in view.owed.items() if key.errand is not Errand.REVOKE}
+        self._sent = {run: sequence for run in view.runs if Key(Errand.WORKFLOW, run) not in self._owed}
 
     def keep(self, key: tuple[str, str], sequence: int) -> Owed | None:
         """A command is there: return what owed it."""
-        if key[0] == "workflow":
+        if key[0] == Errand.WORKFLOW:
             self._sent[ExecutionId(key[1])] = sequence
-        return self._owed.pop(key, None)
+        return self._owed.pop(key, None)  # type: ignore[call-overload, no-any-return]  # A pair of words equals a key.
 
     def forget(self, execution: ExecutionId) -> None:
         """A run is over: nothing more is asked about its command."""
@@ -50,15 +50,13 @@ class Promises:
 
     def revoked(self, execution: ExecutionId) -> None:
         """A run never began: nobody will cancel it."""
-        self._owed.pop(("cancel", execution), None)
+        self._owed.pop(Key(Errand.CANCEL, execution), None)
 
     def was_sent(self, execution: ExecutionId, place: Position) -> bool:
         """Whether the command of a run stands before this place."""
         return self._sent.get(execution, position_key(place)[0]) < position_key(place)[0]
 
-    def late(
-        self, wanted: Container[tuple[str, str]], before: datetime
-    ) -> Iterator[tuple[tuple[str, str], Position]]:
+    def late(self, wanted: Container[Key], before: datetime) -> Iterator[tuple[Key, Position]]:
         """The commands that are still wanted of decisions before a moment."""
         for key, owed in self._owed.items():
             if key in wanted and owed.position is not None and (moment_of(owed.decision) or before) < before:

@@ -27,7 +27,7 @@ class Rehearsal:
     def __init__(self, policy: Policy | None = None) -> None:
         self.fold = Fold()
         if policy is not None:
-            self.fold.view.adopt(policy)
+            self.view.retention.adopt(policy)
 
     @property
     def view(self) -> Projection:
@@ -43,7 +43,7 @@ class Rehearsal:
 
     def wait(self, until: datetime, *, but: frozenset[str] = frozenset()) -> Iterator[Decision]:
         """Let time pass, waking exactly when something is due; stop where the next is one of `but`."""
-        while (due := self.view.next_due()) is not None and due[0] <= until and due[1] not in but:
+        while (due := self.view.timers.next_due()) is not None and due[0] <= until and due[1] not in but:
             yield from self.round(due[0])
 
     def round(self, now: datetime) -> Iterator[Decision]:
@@ -52,7 +52,7 @@ class Rehearsal:
         while True:
             result = judge(self.view, now)
             yield from result.decisions
-            if not self.conclude([*result.overdue, *self._to_revoke()], now):
+            if not self.conclude([*result.overdue, *self.view.outbox.to_revoke()], now):
                 return
 
     def conclude(self, revoked: list[ExecutionId], now: datetime) -> bool:
@@ -60,6 +60,3 @@ class Rehearsal:
         for execution in revoked:
             fold_fact(self.view, Recorded(Position(""), now, WorkflowRevoked(execution)))
         return bool(revoked)
-
-    def _to_revoke(self) -> list[ExecutionId]:
-        return [ExecutionId(name) for kind, name in self.view.owed if kind == "revoke"]

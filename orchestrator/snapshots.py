@@ -166,7 +166,7 @@ class Comparison:
             found = Fold()
             restore(found, self.head, message, self._parts)
             for key in self._sent:  # Sent, and not read yet when it was taken.
-                found.view.owed.pop(key, None)
+                found.view.outbox.settle(key)
             whole, kept = fold.view.tables(), found.view.tables()
             self.differs = [name for name in whole if whole[name] != kept[name]]
             if (found.chain.read, found.chain.stated) != (fold.chain.read, fold.chain.stated):

@@ -131,7 +131,7 @@ class Chronicle(Observer):
 
     def known(self, view: Projection) -> dict[RemediationId, Remediation]:
         """Every remediation that there was."""
-        return self.gone | view.remediations
+        return {**self.gone, **view.remediations}
 
     def objection(self, remediation: Remediation) -> Block | Skip | Refuse | None:
         """What the newest verdict had against a remediation that stands where it put it."""
@@ -253,7 +253,7 @@ def allowed_at(view: Projection, fingerprint: Fingerprint, target: Target, now: 
 
 def _situation(view: Projection, fingerprint: Fingerprint, target: Target, now: datetime) -> Situation:
     """What the fingerprint itself brings to a judgement: no workflow, no lock, nobody at it."""
-    history = view.remembered(fingerprint, now)
+    history = view.retention.remembered(fingerprint, now)
     return Situation(
         now=now,
         policy=view.policy.digest,

@@ -1,7 +1,6 @@
 """What each decision does to the projection, live as in replay. A recorded decision never raises either:
 one whose cause is not in the log changes nothing, and audit shows it."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import assert_never
 
@@ -17,7 +16,6 @@ from remediation_orchestrator.events import (
     FailurePhase,
     LogArchived,
     OrchestratorStarted,
-    Outcome,
     Phase,
     PhaseChanged,
     PolicyRejected,
@@ -37,12 +35,11 @@ from remediation_orchestrator.events import (
     WorkflowRef,
 )
 from remediation_orchestrator.events.identity import (
-    position,
     remediation_id,
     run_number,
 )
 
-from .effects import count_failure, current_run, end, leave_half_done, occurred, resolve
+from .effects import count_failure, current_run, end, occurred, resolve
 from .lifecycle import Happening, enter, may
 from .policy import PolicyError, policy_of
 from .projection import Projection
@@ -50,7 +47,6 @@ from .state import (
     Answer,
     Archive,
     Judge,
-    Owed,
     Remediation,
     Run,
     Tell,
@@ -75,10 +71,10 @@ def fold_decision(view: Projection, decision: Decision, at: Position | None) -> 
             view.reach(decision.now)
             return _target_released(view, decision)
         case SignalRejected() | PolicyRejected():
-            view.drop(Answer, decision.position)
+            view.tasks.drop(Answer, decision.position)
             return True
         case LogArchived():
-            view.drop(Archive, decision.position)
+            view.tasks.drop(Archive, decision.position)
             return True
         case OrchestratorStarted():
             return _orchestrator_started(view, decision)
@@ -86,36 +82,6 @@ def fold_decision(view: Projection, decision: Decision, at: Position | None) -> 
             return True
         case _:
             assert_never(decision)
-
-
-def confirm(view: Projection, sequence: int, frame: Iterable[Decision]) -> None:
-    """A frame is stored: what its decisions owe has a position now."""
-    for index, decision in enumerate(frame):
-        for key in promises(decision):
-            owed = view.owed.get(key)
-            if owed is not None and owed.decision is decision:
-                view.owed[key] = Owed(decision=owed.decision, position=position(sequence, index))
-
-
-def promises(decision: Decision) -> list[tuple[str, str]]:
-    """The kinds and ids of what a decision may owe."""
-    match decision:
-        case RoutingDecided(verdict=Duplicate() | Block() | Skip()):
-            return []
-        case RoutingDecided(verdict=Refuse()):
-            return [("notify", f"{decision.remediation}-{decision.attempt}")]
-        case RoutingDecided(execution=str(execution)):
-            return [("workflow", execution)]
-        case RoutingDecided(analysis=str(analysis)):
-            return [("analyze", analysis)]
-        case PhaseChanged():
-            review = decision.outcome is Outcome.MANUAL_REVIEW_REQUIRED
-            keys = [("notify", f"{decision.remediation}-{decision.attempt}")] if review else []
-            if decision.execution is not None:
-                keys += [("revoke", decision.execution), ("cancel", decision.execution)]
-            return keys
-        case _:
-            return []
 
 
 def open_remediation(occurrence: Unjudged, signal: SignalReceived) -> Remediation:
@@ -164,22 +130,22 @@ def _occurrence(view: Projection, record: RoutingDecided) -> Unjudged | None:
 
 def _settle(view: Projection, occurrence: Unjudged) -> None:
     """Take an occurrence off the list, and let the resolutions take effect that waited for its verdict."""
-    following = view.settle(occurrence)
+    following = view.occurrences.settle(occurrence)
     while following is not None:
         resolve(view, following.fingerprint, following.position, following.recorded_at)
-        following = view.settle(following)
+        following = view.occurrences.settle(following)
 
 
 def _count_occurrence(view: Projection, record: RoutingDecided, verdict: Duplicate, occurrence: Unjudged) -> None:
     original = view.remediations.get(verdict.of)
     if original is not None:
-        view.remediations[original.id] = occurred(original, occurrence.recorded_at)
+        view.retention.know(occurred(original, occurrence.recorded_at))
     of = remediation_id(record.signal)
     retried = view.remediations.get(of)
     if retried is not None:
-        view.remediations[of] = replace(retried, attempts=record.attempt)
+        view.retention.know(replace(retried, attempts=record.attempt))
     else:
-        view.spoilt.pop(of, None)  # It opens no remediation, so it has no runs.
+        view.retention.spoilt.pop(of, None)  # It opens no remediation, so it has no runs.
 
 
 def _take_verdict(
@@ -191,15 +157,14 @@ def _take_verdict(
 ) -> bool:
     now = record.situation.now
     if isinstance(verdict, Skip) and record.because.kind is Cause.RETRY and _is_at_work(remediation):
-        view.remediations[remediation.id] = remediation  # Its target is not ours any more; what it began goes on.
+        view.retention.know(remediation)  # Its target is not ours any more; what it began goes on.
         return True
     happening = _happening(verdict, _chosen(remediation, record))
     if not may(remediation, happening):
         return False
-    view.drop(Judge, remediation.id)
+    view.tasks.drop(Judge, remediation.id)
     if isinstance(verdict, Proceed | Block):  # What ends at once must not displace the one that is at it.
-        history = view.history(remediation.fingerprint)
-        view.histories[remediation.fingerprint] = replace(history, active=remediation.id)
+        view.retention.begin(remediation)
     if not (isinstance(verdict, Block) and verdict.reason is Reason.RESOURCE_BUSY):
         remediation = _leave_queue(view, remediation, now)
     match verdict:
@@ -209,7 +174,7 @@ def _take_verdict(
             _block(view, remediation, verdict, now)
         case Skip() | Refuse():
             end(view, remediation, happening)
-    _owe(view, record, at)
+    view.outbox.promise(record, at)
     return True
 
 
@@ -239,11 +204,11 @@ def _block(view: Projection, remediation: Remediation, verdict: Block, now: date
     in_queue = verdict.until is None
     since = (remediation.queued_since or now) if in_queue else None
     blocked = enter(remediation, Happening.BLOCKED, verdict.until)
-    view.remediations[remediation.id] = replace(blocked, queued_since=since)
+    view.retention.know(replace(blocked, queued_since=since))
     if verdict.until is None:
-        view.enqueue(remediation)
+        view.targets.enqueue(remediation)
     else:
-        view.wake(verdict.until, remediation.order, remediation.id)
+        view.timers.wake(verdict.until, remediation.order, remediation.id)
 
 
 def _leave_queue(view: Projection, remediation: Remediation, now: datetime) -> Remediation:
@@ -256,14 +221,15 @@ def _leave_queue(view: Projection, remediation: Remediation, now: datetime) -> R
 def _proceed(view: Projection, remediation: Remediation, record: RoutingDecided) -> None:
     chosen = _chosen(remediation, record)
     if chosen is None:
-        analysing = enter(remediation, Happening.TO_BE_ANALYSED, record.deadline)
-        view.remediations[remediation.id] = replace(analysing, analyses=remediation.analyses + 1)
-        if record.deadline is not None:
-            view.wake(after(record.deadline), remediation.order, remediation.id)
+        due = None if record.deadline is None else after(record.deadline)
+        analysing = enter(remediation, Happening.TO_BE_ANALYSED, due)
+        view.retention.know(replace(analysing, analyses=remediation.analyses + 1))
+        if due is not None:
+            view.timers.wake(due, remediation.order, remediation.id)
     else:
         run = _run_of(remediation, chosen, record, view.next_run(remediation))
         runs = max(remediation.runs + 1, run_number(run.execution))
-        view.remediations[remediation.id] = replace(enter(remediation, Happening.TO_BE_RUN), runs=runs)
+        view.retention.know(replace(enter(remediation, Happening.TO_BE_RUN), runs=runs))
         view.claim(run)
 
 
@@ -285,19 +251,17 @@ def _run_of(
 def _phase_changed(view: Projection, record: PhaseChanged, at: Position | None) -> bool:
     told = view.agenda.get((Tell, record.remediation))
     if isinstance(told, Tell) and told.change.phase is record.phase:
-        view.drop(Tell, record.remediation)
+        view.tasks.drop(Tell, record.remediation)
     remediation = view.remediations.get(record.remediation)
     if remediation is None:
         return False
     if record.phase is Phase.TIMED_OUT and may(remediation, Happening.TOO_LATE):
         _time_out(view, remediation, record)
-    if record.outcome is Outcome.MANUAL_REVIEW_REQUIRED:
-        view.owed["notify", f"{record.remediation}-{record.attempt}"] = Owed(record, at)
+    view.outbox.notify(record, at)
     run = view.runs.get(record.execution) if record.execution is not None else None
     if run is not None and not run.lost:
-        view.runs[run.execution] = replace(run, ending=True)
-        view.owed.pop(("workflow", run.execution), None)
-        view.owed["cancel" if run.started else "revoke", run.execution] = Owed(record, at)
+        view.targets.renew(replace(run, ending=True))
+        view.outbox.end_run(run.execution, record, at, started=run.started)
     return True
 
 
@@ -307,7 +271,7 @@ def _time_out(view: Projection, remediation: Remediation, record: PhaseChanged) 
         count_failure(view, remediation.fingerprint, record.now)
     run = current_run(view, remediation)
     if run is not None:
-        leave_half_done(view, run, safe=False)
+        view.targets.leave(run, whole=False)
     end(view, remediation, Happening.TOO_LATE)
 
 
@@ -323,12 +287,7 @@ def _orchestrator_started(view: Projection, record: OrchestratorStarted) -> bool
     if record.policy is None or view.adopted:
         return True
     try:
-        view.adopt(policy_of(record.policy))
+        view.retention.adopt(policy_of(record.policy))
     except PolicyError:
         return False
     return True
-
-
-def _owe(view: Projection, record: RoutingDecided, at: Position | None) -> None:
-    for key in promises(record):
-        view.owed[key] = Owed(record, at)

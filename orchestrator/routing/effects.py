@@ -23,7 +23,7 @@ from .durations import ZERO
 from .forgetting import minute_after
 from .lifecycle import Happening, enter
 from .projection import Projection
-from .state import HalfDone, Judge, Remediation, Run, Tell
+from .state import Judge, Remediation, Run, Tell, after
 
 
 def current_run(view: Projection, remediation: Remediation) -> Run | None:
@@ -48,7 +48,7 @@ def resolve(view: Projection, fingerprint: Fingerprint, position: Position, at: 
         return False
     run = current_run(view, remediation)
     if run is not None and run.started:
-        view.remediations[remediation.id] = replace(remediation, resolved=True)
+        view.retention.know(replace(remediation, resolved=True))
     else:
         end_and_tell(view, remediation, Happening.RESOLVED, Because(Cause.RESOLVED, position), at)
     return True
@@ -61,33 +61,33 @@ def occurred(remediation: Remediation, at: datetime) -> Remediation:
 
 def count_failure(view: Projection, fingerprint: Fingerprint, at: datetime) -> None:
     """Count one failure more, on those that are remembered: what lies about still is no count."""
-    history = view.remembered(fingerprint, at)
+    history = view.retention.remembered(fingerprint, at)
     before = counted(history.failures, history.last_failure_at, at, view.policy.routing)
-    view.record(fingerprint, replace(history, failures=before + 1, last_failure_at=at))
+    view.retention.record(fingerprint, replace(history, failures=before + 1, last_failure_at=at))
 
 
 def forgive(view: Projection, fingerprint: Fingerprint) -> None:
     """Forget a fingerprint's failures."""
     history = view.histories.get(fingerprint)
     if history is not None:
-        view.record(fingerprint, replace(history, failures=0, last_failure_at=None))
+        view.retention.record(fingerprint, replace(history, failures=0, last_failure_at=None))
 
 
 def judge_again(view: Projection, remediation: Remediation, happening: Happening, because: Because) -> None:
     """Nothing keeps a remediation from its run any more but a verdict, or it needs another: have it judged."""
-    view.remediations[remediation.id] = enter(remediation, happening)
-    view.ask(Judge(remediation.id, because))
+    view.retention.know(enter(remediation, happening))
+    view.tasks.ask(Judge(remediation.id, because))
 
 
 def end(view: Projection, remediation: Remediation, happening: Happening) -> None:
     """End a remediation: it waits for nothing any more, and its problem is free for another."""
     view.dequeue(remediation)
-    view.drop(Judge, remediation.id)
-    view.owed.pop(("analyze", analysis_id(remediation.id, remediation.analyses)), None)
+    view.tasks.drop(Judge, remediation.id)
+    view.outbox.forget_analysis(analysis_id(remediation.id, remediation.analyses))
     unapproved = remediation.phase is Phase.AWAITING_APPROVAL  # What nobody approved is not known any more.
-    view.retire(
+    view.retention.retire(
         replace(
-            enter(remediation, happening, minute_after(view.newest + view.policy.memory)),
+            enter(remediation, happening, after(minute_after(view.newest + view.policy.memory))),
             queued_since=None,
             workflow=None if unapproved else remediation.workflow,
         )
@@ -108,7 +108,7 @@ def end_and_tell(
     unfinished = current_run(view, remediation)
     end(view, remediation, happening)
     change = change_of(view.remediations[remediation.id], because, at)
-    view.tell(
+    view.tasks.tell(
         Tell(
             replace(
                 change,
@@ -151,23 +151,13 @@ def change_of(remediation: Remediation, because: Because, at: datetime) -> Phase
 
 def let_go(view: Projection, run: Run, position: Position) -> None:
     """A run is over: nothing is owed for it any more, and its target is released."""
-    for kind in ("workflow", "revoke", "cancel"):
-        view.owed.pop((kind, run.execution), None)
+    view.outbox.forget_run(run.execution)
     view.release(run, position)
 
 
 def lose(view: Projection, run: Run) -> None:
     """Nobody knows whether a run still touches its target: hold it until it cannot."""
     lost = replace(run, started=True, lost=True)
-    view.runs[run.execution] = lost
-    view.wake(lost.released_at, lost.order, lost.execution)
-    for kind in ("workflow", "revoke", "cancel"):
-        view.owed.pop((kind, run.execution), None)
-
-
-def leave_half_done(view: Projection, run: Run, *, safe: bool) -> None:
-    """Remember a run that failed while it ran, unless it is safe to run over what it left."""
-    if safe:
-        view.half_done.pop((run.target, run.workflow), None)
-    else:
-        view.half_done[run.target, run.workflow] = HalfDone(run.remediation, run.fingerprint)
+    view.targets.renew(lost)
+    view.timers.wake(lost.released_at, lost.order, lost.execution)
+    view.outbox.forget_run(run.execution)

@@ -53,7 +53,6 @@ from .effects import (
     executing,
     forgive,
     judge_again,
-    leave_half_done,
     let_go,
     lose,
     occurred,
@@ -69,7 +68,7 @@ def fold_fact(view: Projection, record: Recorded | Undecodable) -> bool:
     """Let one fact take effect; False where it is a stray that fits nothing."""
     view.reach(record.recorded_at)
     if isinstance(record, Undecodable):
-        view.ask(Answer(record.position, record.reason, record.message, record.unknown_type))
+        view.tasks.ask(Answer(record.position, record.reason, record.message, record.unknown_type))
         return True
     fact: Fact = record.event  # type: ignore[assignment]  # The codec lets nothing else be said on these subjects.
     fits = _take(view, fact, record.position, record.recorded_at)
@@ -112,7 +111,7 @@ def _take(view: Projection, fact: Fact, position: Position, at: datetime) -> boo
         case PolicyShadowed():
             return _policy_shadowed(view, fact, position)
         case ArchiveRequested():
-            view.ask(Archive(LogArchived(position, fact.through, fact.segment, fact.projection)))
+            view.tasks.ask(Archive(LogArchived(position, fact.through, fact.segment, fact.projection)))
             return True
         case LossAccepted():
             return True  # It is said to whoever would lead, and changes nothing that is known.
@@ -127,15 +126,17 @@ def _signal_received(view: Projection, signal: SignalReceived, position: Positio
     fingerprint = Fingerprint(signal.fingerprint)
     at_it = view.active(fingerprint)
     if at_it is not None and at_it.resolved:
-        view.remediations[at_it.id] = replace(at_it, resolved=False)
-    view.await_verdict(Unjudged(position, at, fingerprint, signal))
+        view.retention.know(replace(at_it, resolved=False))
+    view.occurrences.wait(Unjudged(position, at, fingerprint, signal))
     return True
 
 
 def _signal_resolved(view: Projection, signal: SignalResolved, position: Position, at: datetime) -> bool:
     fingerprint = Fingerprint(signal.fingerprint)
-    if fingerprint in view.waiting:  # It comes after signals that have no verdict yet: it waits for its turn.
-        view.await_verdict(Unjudged(position, at, fingerprint, signal))
+    if (
+        fingerprint in view.occurrences.waiting
+    ):  # It comes after signals that have no verdict yet: it waits for its turn.
+        view.occurrences.wait(Unjudged(position, at, fingerprint, signal))
         return True
     return resolve(view, fingerprint, position, at)
 
@@ -159,11 +160,11 @@ def _analysis_completed(view: Projection, fact: AnalysisCompleted, position: Pos
         workflow=shared_workflow(fact.workflow),
     )
     if fact.approval_required:
-        limit = at + view.policy.timeouts.approval
-        asking = enter(known, Happening.APPROVAL_WANTED, limit)
-        view.remediations[known.id] = asking
-        view.wake(after(limit), known.order, known.id)
-        view.tell(Tell(change_of(asking, because, at)))
+        due = after(at + view.policy.timeouts.approval)
+        asking = enter(known, Happening.APPROVAL_WANTED, due)
+        view.retention.know(asking)
+        view.timers.wake(due, known.order, known.id)
+        view.tasks.tell(Tell(change_of(asking, because, at)))
     else:
         judge_again(view, known, Happening.WORKFLOW_CHOSEN, because)
     return True
@@ -203,12 +204,9 @@ def _workflow_started(view: Projection, fact: WorkflowStarted) -> bool:
     run = view.runs.get(fact.execution)
     if run is None or run.started or run.lost:
         return False
-    view.runs[run.execution] = replace(run, started=True)
-    view.wake(after(run.deadline), run.order, run.execution)
-    view.owed.pop(("workflow", run.execution), None)
-    revocation = view.owed.pop(("revoke", run.execution), None)
-    if revocation is not None:  # The executor was first: what could not be revoked is cancelled.
-        view.owed["cancel", run.execution] = revocation
+    view.targets.renew(replace(run, started=True))
+    view.timers.wake(after(run.deadline), run.order, run.execution)
+    view.outbox.begin_run(run.execution)
     return True
 
 
@@ -216,12 +214,12 @@ def _workflow_completed(view: Projection, fact: WorkflowCompleted, position: Pos
     run = view.runs.get(fact.execution)
     if run is None or run.lost:
         return False
-    view.complete(run, at)
-    view.half_done.pop((run.target, run.workflow), None)
+    view.retention.complete(run, at)
+    view.targets.leave(run, whole=True)
     remediation = executing(view, run)
     if remediation is not None:
         history = view.history(run.fingerprint)
-        view.record(
+        view.retention.record(
             run.fingerprint,
             replace(history, failures=0, last_failure_at=None, completed_at=at, completed_by=run.remediation),
         )
@@ -236,7 +234,7 @@ def _workflow_failed(view: Projection, fact: WorkflowFailed, position: Position,
     if run is None or run.lost:
         return False
     if fact.was_execution_failure:
-        leave_half_done(view, run, safe=fact.idempotent)
+        view.targets.leave(run, whole=fact.idempotent)
     remediation = executing(view, run)
     if remediation is not None:
         count_failure(view, run.fingerprint, at)
@@ -273,7 +271,7 @@ def _spoil(view: Projection, execution: ExecutionId, position: Position) -> None
     else:  # What has its verdict and is not known opens no run any more.
         to_come = signal_of(of) in view.unjudged or _is_behind(signal_of(of), position)
     if to_come:
-        view.spoilt.setdefault(of, set()).add(execution)
+        view.retention.spoil(of, execution)
 
 
 def _is_behind(place: Position, position: Position) -> bool:
@@ -289,11 +287,10 @@ def _is_behind(place: Position, position: Position) -> bool:
 def _block_cleared(view: Projection, fact: BlockCleared, position: Position, at: datetime) -> bool:
     if fact.fingerprint is not None:
         forgive(view, fact.fingerprint)
-        for key in [key for key, left in view.half_done.items() if left.fingerprint == fact.fingerprint]:
-            del view.half_done[key]
+        view.targets.clear_problem(fact.fingerprint)
         waiting = view.active(fact.fingerprint)
         if waiting is not None and waiting.phase is Phase.BLOCKED:
-            view.ask(Judge(waiting.id, Because(Cause.CLEARED, position)))
+            view.tasks.ask(Judge(waiting.id, Because(Cause.CLEARED, position)))
     if fact.target is not None:
         _clear_target(view, fact.target, fact.workflow, position, at)
     return fact.fingerprint is not None or fact.target is not None
@@ -302,9 +299,7 @@ def _block_cleared(view: Projection, fact: BlockCleared, position: Position, at:
 def _clear_target(
     view: Projection, target: Target, workflow: str | None, position: Position, at: datetime
 ) -> None:
-    cleared = [key for key in view.half_done if key[0] == target and workflow in (None, key[1])]
-    for key in cleared:
-        del view.half_done[key]
+    view.targets.clear_target(target, workflow)
     run = view.holder(target)
     if run is not None and (run.lost or (executing(view, run) is None and at >= run.released_at)):
         let_go(view, run, position)
@@ -320,10 +315,10 @@ def _remediation_cancelled(view: Projection, fact: RemediationCancelled, positio
 
 def _retry_requested(view: Projection, fact: RetryRequested, position: Position, at: datetime) -> bool:
     remediation = view.remediations.get(fact.remediation)
-    if remediation is None or view.has_forgotten(remediation, at):
+    if remediation is None or view.retention.has_forgotten(remediation, at):
         return False
-    view.remediations[remediation.id] = occurred(remediation, at)
-    view.await_verdict(Unjudged(position, at, remediation.fingerprint, fact))
+    view.retention.know(occurred(remediation, at))
+    view.occurrences.wait(Unjudged(position, at, remediation.fingerprint, fact))
     return True
 
 
@@ -331,17 +326,17 @@ def _policy_adopted(view: Projection, fact: PolicyAdopted, position: Position) -
     try:
         policy = policy_of(fact.policy)
     except PolicyError as error:
-        view.ask(Answer(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
+        view.tasks.ask(Answer(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
         return True
-    view.adopt(policy)
+    view.retention.adopt(policy)
     for waiting in view.blocked():
-        view.ask(Judge(waiting.id, Because(Cause.POLICY, position)))
+        view.tasks.ask(Judge(waiting.id, Because(Cause.POLICY, position)))
     return True
 
 
 def _policy_shadowed(view: Projection, fact: PolicyShadowed, position: Position) -> bool:
     try:
-        view.cast(None if fact.policy is None else policy_of(fact.policy))
+        view.retention.cast(None if fact.policy is None else policy_of(fact.policy))
     except PolicyError as error:
-        view.ask(Answer(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
+        view.tasks.ask(Answer(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
     return True

@@ -24,7 +24,7 @@ from remediation_orchestrator.events.codec import is_copy
 from remediation_orchestrator.events.subjects import Family, parse
 
 from .chain import Chain
-from .decisions import confirm, fold_decision
+from .decisions import fold_decision
 from .facts import fold_fact
 from .projection import Projection
 from .state import Answer, Remediation
@@ -108,7 +108,7 @@ class Fold:
                 self._observer.command(message, key)
             # What is no command there is junk, which anybody may have made.
             if key in self.view.owed and _is_command(message, own.get(key)):
-                del self.view.owed[key]
+                self.view.outbox.settle(key)
         self.chain.record(message)
 
     def needs_another(self, version: str) -> str | None:
@@ -132,7 +132,7 @@ class Fold:
         """Fold the first message of facts that waits; return how many bytes it has."""
         message = self.facts.popleft()
         self.chain.as_of = message.sequence
-        moment = self.view.moment_of(message.recorded_at, not_after)
+        moment = self.view.retention.moment_of(message.recorded_at, not_after)
         if moment != message.recorded_at:
             self.bounded = self.bounded or moment < message.recorded_at
             message = replace(message, recorded_at=moment)
@@ -150,7 +150,7 @@ class Fold:
         head = frame[0]
         assert isinstance(head, DecisionFrame)
         self._stand_behind(sequence, head, payload)
-        confirm(self.view, sequence, frame)
+        self.view.outbox.confirm(sequence, frame)
 
     def head(self, orchestrator: str, not_after: datetime) -> DecisionFrame:
         """What the next frame has to say of all that came before it."""

@@ -24,6 +24,7 @@ from remediation_orchestrator.events import (
     PolicyRejected,
     Proceed,
     RemediationId,
+    RetryRequested,
     RoutingDecided,
     SignalReceived,
     SignalRejected,
@@ -33,11 +34,12 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.identity import analysis_id, remediation_id
 
+from .agenda import task_key
 from .checks import decide
 from .decisions import fold_decision, open_remediation
 from .effects import current_run
 from .lifecycle import LIFE, Happening, may
-from .projection import Projection, task_key
+from .projection import Projection
 from .shadow import shadow_verdict
 from .state import Answer, Archive, Judge, Remediation, Run, Serve, Task, TaskKey, Tell, Unjudged
 
@@ -105,12 +107,12 @@ def following(view: Projection, now: datetime, passed: Container[Key] = ()) -> F
     task = _first(view.agenda.values(), task_key, passed) if view.agenda else None
     if task is not None:
         return Following(task_key(task), task, _do(view, task, now))
-    while (due := view.next_due(now)) is not None:
+    while (due := view.timers.next_due(now)) is not None:
         about = due[1]
         run = view.runs.get(ExecutionId(about))
         overdue = run is not None and not run.started
         if overdue or about in passed:
-            view.take_due(now)
+            view.timers.take_due(now)
         if overdue:
             return ExecutionId(about)
         if about not in passed:
@@ -142,8 +144,8 @@ def _is_open(view: Projection, one: Following) -> bool:
         case Serve():
             return False
         case tuple():
-            return view.next_due() == one.about
-        case task:
+            return view.timers.next_due() == one.about
+        case Judge() | Tell() | Answer() | Archive() as task:
             return view.agenda.get(task_key(task)) is task
 
 
@@ -189,7 +191,7 @@ def _do(view: Projection, task: Task, now: datetime) -> Judged:
         case Judge():
             return verdict_again(view, view.remediations[task.remediation], task.because, now)
         case Serve():
-            first = next(iter(view.queues[task.target]))
+            first = view.targets.first(task.target)
             return verdict_again(view, view.remediations[first], task.because, now)
         case Tell():
             return replace(task.change, now=now)
@@ -223,7 +225,7 @@ def expected_end(view: Projection, remediation: RemediationId, now: datetime) ->
     run = current_run(view, known)
     if run is not None:
         return _timed_out(known, now) if run.started and now > run.deadline else None
-    over = may(known, Happening.TOO_LATE) and known.until is not None and now > known.until
+    over = may(known, Happening.TOO_LATE) and known.due is not None and now >= known.due
     return _timed_out(known, now) if over else None
 
 
@@ -248,7 +250,7 @@ def _judged(view: Projection, occurrence: Unjudged, now: datetime) -> RoutingDec
             return verdict_on_signal(view, occurrence, signal, now)
         case SignalResolved():
             raise AssertionError(f"{occurrence.position} waits behind nothing")
-        case retry:
+        case RetryRequested() as retry:
             remediation = view.remediations[retry.remediation]
             return verdict_again(view, remediation, Because(Cause.RETRY, occurrence.position), now)
 

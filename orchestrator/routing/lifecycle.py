@@ -87,9 +87,11 @@ def may(remediation: Remediation, happening: Happening) -> bool:
     return (remediation.phase, happening) in LIFE
 
 
-def enter(remediation: Remediation, happening: Happening, until: datetime | None = None) -> Remediation:
-    """The remediation once this has happened to it. Raises ImpossibleError where it cannot."""
+def enter(remediation: Remediation, happening: Happening, due: datetime | None = None) -> Remediation:
+    """The remediation once this has happened to it, and time will next have it looked at when this is due.
+
+    Raises ImpossibleError where it cannot."""
     after = LIFE.get((remediation.phase, happening))
     if after is None:
         raise ImpossibleError(f"{remediation.id} is {remediation.phase}, where this cannot happen: {happening}")
-    return replace(remediation, phase=after, until=until)
+    return replace(remediation, phase=after, due=due)

@@ -14,18 +14,16 @@ from remediation_orchestrator.events import (
     WorkflowRevoked,
 )
 
+from .outbox import Errand
+
 
 def command_of(kind: str, decision: RoutingDecided | PhaseChanged, at: Position) -> Command:
     """Return the command of this kind that the decision at this position owes."""
     if isinstance(decision, PhaseChanged):
-        return _cancel(decision, at) if kind == "cancel" else _notify_of_end(decision, at)
-    match kind:
-        case "workflow":
-            return _create(decision, at)
-        case "analyze":
-            return _analyze(decision, at)
-        case _:
-            return _notify_of_refusal(decision, at)
+        return _cancel(decision, at) if kind == Errand.CANCEL else _notify_of_end(decision, at)
+    if kind == Errand.NOTIFY:
+        return _notify_of_refusal(decision, at)
+    return _create(decision, at) if kind == Errand.WORKFLOW else _analyze(decision, at)
 
 
 def revocation_of(decision: PhaseChanged) -> WorkflowRevoked:

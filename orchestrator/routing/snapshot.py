@@ -26,6 +26,7 @@ from remediation_orchestrator.events import (
 )
 
 from .fold import Fold
+from .outbox import Errand, Key
 from .policy import PolicyError, policy_of
 from .projection import Projection
 from .state import (
@@ -41,7 +42,7 @@ from .state import (
     shared_workflow,
 )
 
-SCHEMA = 2
+SCHEMA = 3
 """Of the parts and the head; a snapshot of another schema is not read."""
 # A part is written in one go, while nobody decides.
 ROWS = 100
@@ -100,8 +101,8 @@ _ROWS: dict[str, msgspec.json.Decoder[Any]] = {
         "workflows": tuple[Target, str, WorkflowHistory],
         "half_done": tuple[Target, str, HalfDone],
         "spoilt": tuple[RemediationId, list[ExecutionId]],
-        "owed_verdicts": tuple[str, str, Position, RoutingDecided],
-        "owed_changes": tuple[str, str, Position, PhaseChanged],
+        "owed_verdicts": tuple[Errand, str, Position, RoutingDecided],
+        "owed_changes": tuple[Errand, str, Position, PhaseChanged],
     }.items()
 }
 _part = msgspec.json.Decoder(Part)
@@ -119,12 +120,12 @@ class Image:
         if view.agenda or view.unjudged or fold.chain.as_of != fold.chain.covered:
             raise SnapshotError("something waits for its verdict")
         owed = [(*key, one.position, one.decision) for key, one in view.owed.items()]
-        workflows, half_done = view.workflows.copy(), view.half_done.copy()
+        workflows, half_done = dict(view.workflows), dict(view.half_done)
         self._tables: dict[str, Iterator[object]] = {
-            "remediations": iter(view.remediations.copy().values()),
-            "histories": iter(view.histories.copy().items()),
-            "runs": iter(view.runs.copy().values()),
-            "holders": iter(view.holders.copy().values()),
+            "remediations": iter(dict(view.remediations).values()),
+            "histories": iter(dict(view.histories).items()),
+            "runs": iter(dict(view.runs).values()),
+            "holders": iter(dict(view.holders).values()),
             "queues": iter([(target, list(queue)) for target, queue in view.queues.items()]),
             "workflows": ((*key, done) for key, done in workflows.items()),
             "half_done": ((*key, left) for key, left in half_done.items()),
@@ -186,9 +187,10 @@ def restore(fold: Fold, head: Head, frame: StoredMessage, parts: Iterable[bytes]
 
 
 def _put_in_force(view: Projection, head: Head) -> None:
-    view.policy = policy_of(head.policy)
-    view.shadow = None if head.shadow is None else policy_of(head.shadow)
-    view.adopted = head.adopted
+    retention = view.retention
+    retention.policy = policy_of(head.policy)
+    retention.shadow = None if head.shadow is None else policy_of(head.shadow)
+    retention.adopted = head.adopted
 
 
 def _through(fold: Fold) -> int:
@@ -218,11 +220,11 @@ class _Reader:
             _set(one, "target", shared_target(one.target))
             _set(one, "workflow", shared_workflow(one.workflow))
             self._names[one.id] = one.id
-            self._view.remediations[one.id] = one
+            self._view.retention.know(one)
 
     def _histories(self, rows: list[tuple[Fingerprint, FingerprintHistory]]) -> None:
         for fingerprint, history in rows:
-            self._view.histories[self._fingerprints.get(fingerprint, fingerprint)] = history
+            self._view.retention.histories[self._fingerprints.get(fingerprint, fingerprint)] = history
             for field in ("active", "ended", "completed_by"):
                 name = getattr(history, field)
                 if name is not None:
@@ -236,38 +238,38 @@ class _Reader:
                 _set(run, "fingerprint", remediation.fingerprint)
             _set(run, "workflow", shared_text(run.workflow))
             _set(run, "target", shared_target(run.target))
-            self._view.runs[run.execution] = run
+            self._view.targets.renew(run)
 
     def _holders(self, rows: list[ExecutionId]) -> None:
         for execution in rows:
             run = self._view.runs[execution]
-            self._view.holders[run.target] = run.execution
+            self._view.targets.holders[run.target] = run.execution
 
     def _queues(self, rows: list[tuple[Target, list[RemediationId]]]) -> None:
         for target, queue in rows:
-            self._view.queues[target] = dict.fromkeys(queue)
+            self._view.targets.queues[target] = dict.fromkeys(queue)
 
     def _workflows(self, rows: list[tuple[Target, str, WorkflowHistory]]) -> None:
         for target, workflow, done in rows:
-            self._view.workflows[target, workflow] = done
+            self._view.retention.workflows[target, workflow] = done
 
     def _half_done(self, rows: list[tuple[Target, str, HalfDone]]) -> None:
         for target, workflow, left in rows:
-            self._view.half_done[target, workflow] = left
+            self._view.targets.half_done[target, workflow] = left
 
     def _spoilt(self, rows: list[tuple[RemediationId, list[ExecutionId]]]) -> None:
         for of, names in rows:
-            self._view.spoilt[of] = set(names)
+            self._view.retention.spoilt[of] = set(names)
 
-    def _owed_verdicts(self, rows: list[tuple[str, str, Position, RoutingDecided]]) -> None:
+    def _owed_verdicts(self, rows: list[tuple[Errand, str, Position, RoutingDecided]]) -> None:
         self._owe(rows)
 
-    def _owed_changes(self, rows: list[tuple[str, str, Position, PhaseChanged]]) -> None:
+    def _owed_changes(self, rows: list[tuple[Errand, str, Position, PhaseChanged]]) -> None:
         self._owe(rows)
 
-    def _owe(self, rows: Iterable[tuple[str, str, Position, RoutingDecided | PhaseChanged]]) -> None:
+    def _owe(self, rows: Iterable[tuple[Errand, str, Position, RoutingDecided | PhaseChanged]]) -> None:
         for kind, name, position, decision in rows:
-            self._view.owed[kind, name] = Owed(decision, position)
+            self._view.outbox.owed[Key(kind, name)] = Owed(decision, position)
 
 
 # The values are not yet anybody's: nothing has seen them unshared.

@@ -87,9 +87,9 @@ class Remediation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     queued: timedelta = ZERO
     """Time in a target's queue since then, stays that are over."""
     queued_since: datetime | None = None
-    until: datetime | None = None
-    """In Blocked: when to judge again. In Analyzing, AwaitingApproval: the limit, at which it still lives.
-    Once it has ended: the minute until which it may be retried."""
+    due: datetime | None = None
+    """From when on time alone has something done: a block is over, a limit exceeded, or what has ended is too old
+    to be retried. A run has times of its own."""
     resolved: bool = False
     """Its source said that it is over, and has not fired since."""
 
@@ -102,6 +102,13 @@ class Remediation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     def execution(self) -> ExecutionId | None:
         """Its newest run."""
         return execution_id(self.signal, self.runs) if self.runs else None
+
+    @property
+    def until(self) -> datetime | None:
+        """What a person is told of a block or a limit: its last moment, at which what has a limit still lives."""
+        if self.due is None or self.phase.ended:
+            return None
+        return self.due if self.phase is Phase.BLOCKED else self.due - MICROSECOND
 
     @property
     def order(self) -> int:

@@ -56,7 +56,10 @@ def check_counts(day: "Day") -> Iterator[str]:
     yield from numbers.wrong
     now = day.view.newest
     for fingerprint in day.view.histories:
-        known, counted = day.view.remembered(fingerprint, now).failures, numbers.remembered(fingerprint, now)
+        known, counted = (
+            day.view.retention.remembered(fingerprint, now).failures,
+            numbers.remembered(fingerprint, now),
+        )
         if known != counted:
             yield f"{fingerprint} has {known} failures, counted are {counted}"
     if set(day.view.half_done) != set(numbers.half_done):

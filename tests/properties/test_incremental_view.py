@@ -284,7 +284,7 @@ class Cell(RuleBasedStateMachine):
         assert set(view.queues) <= set(view.holders)
         wakeup = view.next_wakeup()
         assert wakeup is None or wakeup > self.now
-        looked_after = {about for _, _, about in view._timers}
+        looked_after = {about for _, _, about in view.timers.heap}
         for one in view.remediations.values():
             if one.until is not None and not one.phase.ended:
                 assert one.id in looked_after
@@ -322,7 +322,7 @@ class Cell(RuleBasedStateMachine):
     def a_replay_gives_the_same_view(self) -> None:
         """The log alone, read by another fold: every table, the chain and the next wake-up."""
         replay = Fold()
-        replay.view.adopt(policy_of(POLICIES[0]))
+        replay.view.retention.adopt(policy_of(POLICIES[0]))
         for message in self.cell.log:
             replay.take(message)
         replay.fold_facts()
@@ -335,7 +335,7 @@ class Cell(RuleBasedStateMachine):
             return
         frame = frames[len(self.cell.log) % len(frames)]
         fold = Fold()
-        fold.view.adopt(policy_of(POLICIES[0]))
+        fold.view.retention.adopt(policy_of(POLICIES[0]))
         for message in self.cell.log[: frame.sequence]:
             fold.take(message)
         try:

@@ -11,7 +11,7 @@ import pytest
 
 from remediation_orchestrator.bus.memory import MemoryLog
 from remediation_orchestrator.bus.port import LogError
-from remediation_orchestrator.events import Position, SignalResolved, StoredMessage, encode
+from remediation_orchestrator.events import Position, StoredMessage, encode
 from remediation_orchestrator.executor import worker
 from remediation_orchestrator.executor.claim import Started, execution_of
 from remediation_orchestrator.executor.lease import Delivery, Lease, Pace
@@ -21,6 +21,7 @@ from remediation_orchestrator.orchestrator.routing import checks, decisions, eff
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.judge import judge
 from remediation_orchestrator.orchestrator.routing.projection import Projection
+from remediation_orchestrator.orchestrator.routing.targets import Targets
 from remediation_orchestrator.orchestrator.service import Orchestrator
 from remediation_orchestrator.simulation.broker import ACK_WAIT
 from remediation_orchestrator.simulation.checkers import violations
@@ -63,7 +64,7 @@ def forget_what_is_owed(patch: pytest.MonkeyPatch) -> None:
 
     async def forgetful(self: lead.Leader, first_record: Any) -> None:
         await begin(self, first_record)
-        self._fold.view.owed.clear()
+        self._fold.view.outbox.owed.clear()
 
     patch.setattr(lead.Leader, "begin", forgetful)
 
@@ -74,7 +75,7 @@ def forget_timers(patch: pytest.MonkeyPatch) -> None:
 
     async def forgetful(self: lead.Leader, first_record: Any) -> None:
         await begin(self, first_record)
-        self._fold.view._timers.clear()
+        self._fold.view.timers.heap.clear()
 
     patch.setattr(lead.Leader, "begin", forgetful)
 
@@ -136,7 +137,7 @@ def command_without_expectation(patch: pytest.MonkeyPatch) -> None:
 
 def ignore_resolved(patch: pytest.MonkeyPatch) -> None:
     """What is over is repaired all the same."""
-    patch.setitem(facts._FOLDS, SignalResolved, lambda view, signal, position, at: True)
+    patch.setattr(facts, "_signal_resolved", lambda view, signal, position, at: True)
 
 
 def judge_while_folding_the_past(patch: pytest.MonkeyPatch) -> None:
@@ -155,10 +156,10 @@ def restart_the_ladder(patch: pytest.MonkeyPatch) -> None:
     """Each remediation has failures of its own."""
     take_verdict = decisions._take_verdict
 
-    def afresh(view: Projection, remediation: Any, record: Any, at: Any) -> None:
+    def afresh(view: Projection, remediation: Any, record: Any, verdict: Any, at: Any) -> bool:
         if record.attempt == 1:
             effects.forgive(view, remediation.fingerprint)
-        take_verdict(view, remediation, record, at)
+        return take_verdict(view, remediation, record, verdict, at)
 
     patch.setattr(decisions, "_take_verdict", afresh)
 
@@ -179,15 +180,14 @@ def forget_the_queue(patch: pytest.MonkeyPatch) -> None:
     """A released target is offered to nobody."""
 
     def release(self: Projection, run: Any, position: Any) -> None:
-        del self.runs[run.execution]
-        self.holders.pop(run.target, None)
+        self.targets.release(run)
 
     patch.setattr(Projection, "release", release)
 
 
 def forget_the_half_done(patch: pytest.MonkeyPatch) -> None:
     """A run that failed half-way is as good as one that never began."""
-    patch.setattr(facts, "leave_half_done", lambda view, run, *, safe: None)
+    patch.setattr(Targets, "leave", lambda self, run, *, whole: None)
     patch.setattr(decisions, "leave_half_done", lambda view, run, *, safe: None)
 
 

@@ -199,7 +199,7 @@ def test_what_was_due_and_never_judged_is_missed() -> None:
     written.fails(1, "wfe-2")
     honest = written.messages[:]
     assert found(honest) == []
-    written._fold.view._timers.clear()  # As if this orchestrator had forgotten it.
+    written._fold.view.timers.heap.clear()  # As if this orchestrator had forgotten it.
     written.signal(9, "Other", target={"name": "elsewhere"})
     assert [(one.position, one.drift) for one in found(written.messages)] == [
         ("9-1", Drift.ORDER),

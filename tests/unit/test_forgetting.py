@@ -1,6 +1,6 @@
 """Memory follows what is alive: what can change no verdict any more is forgotten, and nothing else is."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -21,13 +21,10 @@ from remediation_orchestrator.events import (
     RoutingDecided,
     Target,
 )
-from remediation_orchestrator.orchestrator.routing.forgetting import Key
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import (
-    FingerprintHistory,
     Remediation,
-    WorkflowHistory,
     shared_kind,
 )
 
@@ -150,26 +147,20 @@ def test_failures_that_never_fade_are_never_forgotten() -> None:
     assert story.verdict == Refuse(Reason.EXHAUSTED_RETRIES)
 
 
-class Remembering(Projection):
-    """A projection that never forgets anything."""
-
-    def remembered(self, fingerprint: Fingerprint, now: datetime) -> FingerprintHistory:
-        """All of it."""
-        return self.history(fingerprint)
-
-    def remembered_of(self, key: tuple[Target, str], now: datetime) -> WorkflowHistory | None:
-        """All of it."""
-        return self.workflows.get(key)
-
-    def has_forgotten(self, remediation: Remediation, now: datetime) -> bool:
-        """Never."""
-        return False
-
-    def _look_at(self, key: Key) -> None:
-        """It stays."""
-
-    def _let_go(self, name: RemediationId) -> None:
-        """It stays."""
+def remembering() -> Projection:
+    """A projection whose retention never forgets anything, and says so."""
+    view = Projection()
+    known: dict[str, object] = {
+        "remembered": lambda fingerprint, now: view.history(fingerprint),
+        "remembered_of": lambda key, now: view.workflows.get(key),
+        "has_forgotten": lambda remediation, now: False,
+        "_look_at": lambda key: None,
+        "_let_go": lambda name: None,
+    }
+    for name, answer in known.items():
+        assert callable(getattr(view.retention, name))
+        setattr(view.retention, name, answer)
+    return view
 
 
 @pytest.mark.parametrize("resolves", [True, False])
@@ -189,7 +180,7 @@ def test_forgetting_changes_no_verdict(resolves: bool, steps: list[tuple[str, st
 
     def lived(view: Projection) -> list[tuple[object, ...]]:
         story = Story()
-        view.adopt(story.cell.fold.view.policy)
+        view.retention.adopt(story.cell.fold.view.policy)
         story.cell.fold.view = view
         at = 0.0
         for what, name, wait in steps:
@@ -208,7 +199,7 @@ def test_forgetting_changes_no_verdict(resolves: bool, steps: list[tuple[str, st
         verdicts = [one for one in story.decisions if isinstance(one, RoutingDecided)]
         return [(one.signal, one.attempt, one.situation.now, one.verdict, one.execution) for one in verdicts]
 
-    assert lived(Remembering()) == lived(Projection())
+    assert lived(remembering()) == lived(Projection())
 
 
 def test_memory_is_bounded_by_the_problems_and_not_by_their_signals() -> None:
@@ -230,14 +221,14 @@ def test_what_another_has_followed_is_let_go_behind_a_snapshot_as_without_one() 
     views = []
     for resumes in (False, True):
         view = Projection()
-        view.adopt(policy_of({**STEADY, "routing": routing}))
+        view.retention.adopt(policy_of({**STEADY, "routing": routing}))
         first, second = (_ended(name) for name in ("rr-1", "rr-2"))
         view.reach(minute(0))
-        view.asked[first.id] = 1
-        view.retire(first)
-        view.retire(replace(second, until=minute(60)))
-        view.asked.clear()
-        assert view.has_forgotten(view.remediations[first.id], view.newest)
+        view.occurrences.asked[first.id] = 1
+        view.retention.retire(first)
+        view.retention.retire(replace(second, due=minute(60)))
+        view.occurrences.asked.clear()
+        assert view.retention.has_forgotten(view.remediations[first.id], view.newest)
         if resumes:
             view.resume(view.newest)
         for place in range(40):
@@ -256,5 +247,5 @@ def _ended(name: str) -> Remediation:
         workflow=None,
         phase=Phase.FAILED,
         occurred_at=minute(0),
-        until=minute(2 * DAY),
+        due=minute(2 * DAY),
     )

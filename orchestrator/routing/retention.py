@@ -3,7 +3,7 @@
 Everything here can be asked for at any moment as if it had been forgotten to the microsecond; when it really
 goes is a matter of room, and is spread over the records that follow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -20,12 +20,17 @@ NOTHING = FingerprintHistory()
 LOOKS = 8
 
 
-class Memory:
-    """The tables of what has been. `forgotten` is told of every remediation that is let go."""
+class Retention:
+    """The tables of what has been, and the policy that says for how long it is known."""
 
-    def __init__(self, forgotten: Callable[[Remediation], None] | None = None) -> None:
+    def __init__(
+        self, spoken_of: Callable[[RemediationId], bool], forgotten: Callable[[Remediation], None] | None
+    ) -> None:
+        """`spoken_of` says whether something of one that has ended is still to be judged or told, and `forgotten`
+        is told of each that is let go."""
         self.policy: Policy = DEFAULT
         self.adopted = False
+        self._pinned = False
         self.shadow: Policy | None = None
         """What judges beside the policy in force, without effect."""
         self.newest = EPOCH
@@ -38,6 +43,7 @@ class Memory:
         """Runs that were spoken of before there was such a run: nobody could ever claim them."""
         self._windows = Windows.of(self.policy, None)
         self._diary = Diary()
+        self._spoken_of = spoken_of
         self._forgotten = forgotten
 
     # -- reading ---------------------------------------------------------------------------------------
@@ -61,17 +67,20 @@ class Memory:
         done = self.workflows.get(key)
         return done if done is None or self._windows.remembers(done, now) else None
 
-    def is_spoken_of(self, remediation: Remediation) -> bool:
-        """Whether something of a remediation that has ended is still to be judged or told."""
-        raise NotImplementedError
-
     # -- policy ----------------------------------------------------------------------------------------
 
     def adopt(self, policy: Policy) -> None:
         """Put a policy in force; what is in force casts no shadow."""
+        self.adopted = True
+        if self._pinned:
+            return
         shadow = None if self.shadow is not None and self.shadow.digest == policy.digest else self.shadow
         self._judge_by(policy, shadow)
-        self.adopted = True
+
+    def pin(self, policy: Policy) -> None:
+        """Judge by this policy whatever is adopted: to see what another than the log's would have decided."""
+        self._judge_by(policy, self.shadow)
+        self._pinned = True
 
     def cast(self, shadow: Policy | None) -> None:
         """Put a policy in shadow, or take it away."""
@@ -91,6 +100,24 @@ class Memory:
             self.newest = moment
         if self._diary.next_at is not None and self._diary.next_at <= self.newest:
             self._look_up(LOOKS)
+
+    def know(self, remediation: Remediation) -> None:
+        """Know this of a remediation from now on."""
+        self.remediations[remediation.id] = remediation
+
+    def begin(self, remediation: Remediation) -> None:
+        """A remediation is at its problem from now on."""
+        history = self.history(remediation.fingerprint)
+        self.histories[remediation.fingerprint] = replace(history, active=remediation.id)
+
+    def spoil(self, of: RemediationId, run: ExecutionId) -> None:
+        """A run was spoken of before there was such a run."""
+        self.spoilt.setdefault(of, set()).add(run)
+
+    def unspoil(self, runs: Collection[str]) -> None:
+        """These runs are early here, and nobody took their names: where a log is judged by another policy."""
+        for spoilt in self.spoilt.values():
+            spoilt.difference_update(runs)
 
     def record(self, fingerprint: Fingerprint, history: FingerprintHistory) -> None:
         """Know this of a fingerprint from now on; where it is nothing, the fingerprint is not known any more."""
@@ -117,7 +144,7 @@ class Memory:
             history = replace(history, active=None)
             self.record(remediation.fingerprint, history)
         self.record(remediation.fingerprint, replace(history, ended=remediation.id))
-        self._note(remediation.until, ZERO, remediation.id)
+        self._note(remediation.due, ZERO, remediation.id)
         if history.ended is not None and history.ended != remediation.id:
             self._let_go(history.ended)
 
@@ -125,7 +152,7 @@ class Memory:
         """Whether a remediation has ended too long ago to be retried, or another of its fingerprint has since."""
         if not remediation.phase.ended:
             return False
-        old = remediation.until is not None and remediation.until < now
+        old = remediation.due is not None and remediation.due <= now
         return old or self.history(remediation.fingerprint).ended not in (None, remediation.id)
 
     def forget(self) -> None:
@@ -146,7 +173,7 @@ class Memory:
         for remediation in self.remediations.values():
             if remediation.phase.ended:  # Of one that is let go late, the time is over already.
                 over = self.has_forgotten(remediation, self.newest)
-                self._note(self.newest if over else remediation.until, ZERO, remediation.id)
+                self._note(self.newest if over else remediation.due, ZERO, remediation.id)
 
     def _note(self, at: datetime | None, window: timedelta | None, key: Key) -> None:
         if at is not None and window is not None:
@@ -175,7 +202,7 @@ class Memory:
         remediation = self.remediations.get(name)
         if remediation is None or not remediation.phase.ended:
             return
-        if self.is_spoken_of(remediation):
+        if self._spoken_of(name):
             self._diary.note(self.newest, name)
             return
         del self.remediations[name]
