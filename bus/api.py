@@ -9,10 +9,9 @@ from msgspec import Struct
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import BadSubjectError, Error, MaxPayloadError, NoRespondersError
-from nats.errors import TimeoutError as NatsTimeoutError
 
 from .port import LogError, LogUnreachableError, TooLargeError
-from .waiting import LostError, answered
+from .waiting import LostError, waiting_on
 
 T = TypeVar("T")
 
@@ -120,12 +119,10 @@ async def request(
     if not connection.is_connected:
         raise LogUnreachableError("the broker cannot be reached: the connection is down")
     try:
-        return await answered(
-            connection, connection.request(subject, payload, timeout=seconds, headers=headers or None)
-        )
+        return await waiting_on(connection).ask(subject, payload, seconds, headers or None)
     except LostError as error:
         raise NoAnswerError("the connection was lost before the answer came") from error
-    except NatsTimeoutError as error:
+    except TimeoutError as error:
         raise NoAnswerError(f"{subject}: no answer within {seconds:g} s") from error
     except (NoRespondersError, BadSubjectError) as error:
         raise NobodyThereError(f"{subject}: nobody takes it") from error

@@ -21,7 +21,7 @@ from remediation_orchestrator.events import StoredMessage
 from . import api
 from .port import LogError, LogUnreachableError, NotWholeError
 from .topology import NANOSECONDS
-from .waiting import LOOK_SECONDS
+from .waiting import LOOK_SECONDS, LostError, hear, waiting_on
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,8 @@ class Feed:
         self._inbox = ""
         self._subscription: Subscription | None = None
         self._arrived: list[Msg] = []
-        self._wake = asyncio.Event()
+        self._coming: asyncio.Future[None | Exception] | None = None
+        """Whoever waits for the first of them."""
         self._owed = 0
         self._expected = 1
         self._reconnects = 0
@@ -153,9 +154,7 @@ class Feed:
         self.drained = info.num_pending == 0
         self._inbox = self._connection.new_inbox()
         with _breaking():
-            self._subscription = await self._connection.subscribe(
-                self._inbox, cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=0
-            )
+            self._subscription = await hear(self._connection, self._inbox, self._on_message)
             await self._ask()
 
     async def _check_same_stream(self) -> None:
@@ -189,9 +188,10 @@ class Feed:
         except api.ApiError as error:  # While a cluster elects, it refuses; a wrong request would fail in tests.
             raise _BrokenError(str(error)) from error
 
-    async def _on_message(self, message: Msg) -> None:
+    def _on_message(self, message: Msg) -> None:
         self._arrived.append(message)
-        self._wake.set()
+        if self._coming is not None and not self._coming.done():
+            self._coming.set_result(None)
 
     async def _ask(self) -> None:
         self._owed = BATCH_MESSAGES
@@ -208,7 +208,6 @@ class Feed:
         """Wait for messages, and ask for more before handing these out."""
         if not self._arrived:
             await self._wait()
-        self._wake.clear()
         arrived, self._arrived = self._arrived, []
         batch: list[StoredMessage] = []
         try:
@@ -229,16 +228,15 @@ class Feed:
 
     async def _wait(self) -> None:
         """Wait until something arrives. Raises _BrokenError where nothing can be coming."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + SILENCE_SECONDS
-        while not self._wake.is_set():
-            if self._connection.stats["reconnects"] != self._reconnects or not self._connection.is_connected:
-                raise _BrokenError("the connection was lost")
-            if loop.time() > deadline:
-                raise _BrokenError("the consumer is silent")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._wake.wait()
+        if self._connection.stats["reconnects"] != self._reconnects or not self._connection.is_connected:
+            raise _BrokenError("the connection was lost")
+        self._coming = asyncio.get_running_loop().create_future()
+        try:
+            await waiting_on(self._connection).wait(self._coming, SILENCE_SECONDS, self._reconnects)
+        except LostError as error:
+            raise _BrokenError("the connection was lost") from error
+        except TimeoutError as error:
+            raise _BrokenError("the consumer is silent") from error
 
     def _take(self, message: Msg, batch: list[StoredMessage]) -> None:
         if not message.reply:

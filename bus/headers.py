@@ -17,11 +17,11 @@ def parse(block: bytes) -> dict[str, str] | None:
     if code.isdigit():
         found["Status"] = code.decode()
         if description:
-            found["Description"] = _text(description)
+            found["Description"] = _text(description.strip())
     for line in lines:
         name, colon, value = line.partition(b":")
         name = name.strip()
-        if colon and name.isascii() and not any(one in name for one in b" \t\r\n\v\f"):
+        if colon and name.isascii() and len(name.split()) <= 1:  # No space of any kind is in it.
             found[name.decode()] = value.strip().decode(errors="surrogateescape")  # The very bytes count.
     return found or None
 
@@ -35,9 +35,12 @@ class TolerantClient(Client):
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
     ) -> Msg:
-        return Msg(subject=_text(subject), reply=_text(reply), data=data, headers=headers, _client=self, _sid=sid)
+        return Msg(self, _text(subject), _text(reply), data, headers, None, False, sid)
 
 
 def _text(raw: bytes) -> str:
     """As the server's own answers write it: what is no UTF-8 is replaced."""
-    return raw.strip().decode(errors="replace")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode(errors="replace")

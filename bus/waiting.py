@@ -1,79 +1,126 @@
-"""Wait for answers on a connection, and not for those that cannot come any more.
+"""Ask on a connection and wait for what comes in, and not for what cannot come any more.
 
 The client tells nobody that a connection was lost under a request. So one look, ten times a second, serves all
-requests that are under way on a connection, however many; none of them has a timer or a look of its own."""
+who wait on a connection, however many: none of them has a timer, a task or a look of its own."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import NoRespondersError
 
 T = TypeVar("T")
 
 # A lost connection is only seen by looking.
 LOOK_SECONDS = 0.1
+_STATUS, _NO_RESPONDERS = "Status", "503"
 
 
 class LostError(Exception):
-    """The connection was lost before the answer came."""
+    """The connection was lost before it came."""
 
 
-class _Watch:
-    """Those who wait on one connection, and how often it had been lost when they began."""
+class _HandedOver(asyncio.Queue[Msg]):
+    """Takes the place of a subscription's queue: each message is taken as it is read, and no task is woken."""
+
+    def __init__(self, take: Callable[[Msg], None]) -> None:
+        super().__init__()
+        self._take = take
+
+    def put_nowait(self, message: Msg) -> None:
+        self._take(message)
+
+
+async def hear(connection: Client, subject: str, take: Callable[[Msg], None]) -> Subscription:
+    """Have each message on an inbox taken as soon as the connection has read it. `take` never raises."""
+    subscription = await connection.subscribe(subject, pending_msgs_limit=0, pending_bytes_limit=0)
+    subscription._pending_queue = _HandedOver(take)
+    return subscription
+
+
+class Waiting:
+    """Those who wait on one connection: how often it had been lost when they began, and until when they wait."""
 
     def __init__(self, connection: Client) -> None:
         self._connection = connection
-        self._waiting: dict[asyncio.Task[Any], int] = {}
+        self._waiting: dict[asyncio.Future[Any], tuple[int, float]] = {}
         self._looking = False
-        self.lost: set[asyncio.Task[Any]] = set()
+        self._beginning = asyncio.Lock()
+        self._inbox = ""
+        """Where all answers come in; empty where nobody has asked yet."""
+        self._asked = 0
+        self._asking: dict[str, asyncio.Future[Msg | Exception]] = {}
+        """By the last word of where its answer comes in."""
 
-    def add(self, answer: asyncio.Task[Any]) -> None:
-        self._waiting[answer] = self._connection.stats["reconnects"]
+    async def wait(self, coming: "asyncio.Future[T | Exception]", seconds: float, lost: int) -> T:
+        """Wait for what is coming. Raises LostError where the connection was lost since then, or TimeoutError."""
+        loop = asyncio.get_running_loop()
+        self._waiting[coming] = lost, loop.time() + seconds
         if not self._looking:
             self._looking = True
-            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+            loop.call_later(LOOK_SECONDS, self._look)
+        try:
+            found = await coming
+        finally:
+            del self._waiting[coming]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
-    def remove(self, answer: asyncio.Task[Any]) -> None:
-        self._waiting.pop(answer, None)
-        self.lost.discard(answer)
+    async def ask(self, subject: str, payload: bytes, seconds: float, headers: dict[str, str] | None) -> Msg:
+        """Ask once. Leaves nothing behind for a late answer. Raises LostError, TimeoutError, or nats-py's errors."""
+        lost: int = self._connection.stats["reconnects"]
+        if not self._inbox:
+            await self._begin()
+        self._asked += 1
+        word = str(self._asked)
+        coming = self._asking[word] = asyncio.get_running_loop().create_future()
+        try:
+            await self._connection.publish(subject, payload, reply=f"{self._inbox}{word}", headers=headers)
+            answer: Msg = await self.wait(coming, seconds, lost)
+        finally:
+            del self._asking[word]
+        if answer.headers and answer.headers.get(_STATUS) == _NO_RESPONDERS:
+            raise NoRespondersError
+        return answer
+
+    async def _begin(self) -> None:
+        """Hear answers, before anybody asks."""
+        async with self._beginning:
+            if not self._inbox:
+                inbox = f"{self._connection.new_inbox()}."
+                await hear(self._connection, f"{inbox}*", self._on_answer)
+                self._inbox = inbox
+
+    def _on_answer(self, answer: Msg) -> None:
+        coming = self._asking.get(answer.subject[len(self._inbox) :])
+        if coming is not None and not coming.done():
+            coming.set_result(answer)
 
     def _look(self) -> None:
+        loop = asyncio.get_running_loop()
         reconnects, connected = self._connection.stats["reconnects"], self._connection.is_connected
-        for answer, before in self._waiting.items():
-            if not connected or reconnects != before:
-                self.lost.add(answer)
-                answer.cancel()
+        for coming, (lost, until) in self._waiting.items():
+            if not coming.done():
+                if not connected or reconnects != lost:
+                    coming.set_result(LostError())
+                elif loop.time() >= until:
+                    coming.set_result(TimeoutError())
         self._looking = bool(self._waiting)
         if self._looking:
-            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+            loop.call_later(LOOK_SECONDS, self._look)
 
 
-_watches: WeakKeyDictionary[Client, _Watch] = WeakKeyDictionary()
+_all: WeakKeyDictionary[Client, Waiting] = WeakKeyDictionary()
 
 
-async def answered(connection: Client, asking: Coroutine[Any, Any, T]) -> T:
-    """Wait for an answer. Raises LostError where the connection was lost since; leaves no request behind.
-
-    Being cancelled when the answer comes is being cancelled: the client's own waiting may forget it."""
-    watch = _watches.get(connection)
-    if watch is None:
-        watch = _watches[connection] = _Watch(connection)
-    waiter = asyncio.current_task()
-    assert waiter is not None
-    cancellations = waiter.cancelling()
-    answer = asyncio.ensure_future(asking)
-    watch.add(answer)
-    try:
-        result = await answer
-    except asyncio.CancelledError:
-        if waiter.cancelling() == cancellations and answer in watch.lost:
-            raise LostError from None
-        raise
-    finally:
-        watch.remove(answer)
-        answer.cancel()
-    if waiter.cancelling() > cancellations:
-        raise asyncio.CancelledError
-    return result
+def waiting_on(connection: Client) -> Waiting:
+    """Who waits on a connection."""
+    found = _all.get(connection)
+    if found is None:
+        found = _all[connection] = Waiting(connection)
+    return found
