@@ -105,7 +105,7 @@ class Feed:
         self._inbox = ""
         self._subscription: Subscription | None = None
         self._arrived: list[Msg] = []
-        self._coming: asyncio.Future[None | Exception] | None = None
+        self._coming: asyncio.Future[Exception | None] | None = None
         """Whoever waits for the first of them."""
         self._owed = 0
         self._expected = 1

@@ -17,7 +17,7 @@ from .feed import BATCH_BYTES, BATCH_MESSAGES, Feed
 from .headers import parse as parse_headers
 from .imported import restored
 from .marks import JetStreamMarks
-from .port import HOLES_TOLD_MAX, Extent, LogError, LogFullError, LogUnreachableError
+from .port import HOLES_TOLD_MAX, Extent, LogError, LogFullError, LogUnreachableError, Room
 from .snapshots import JetStreamSnapshots
 from .storing import EXPECTED, MESSAGE_ID, store, store_together
 
@@ -188,24 +188,14 @@ class JetStreamLog:
         holes = (await self._info(deleted=True)).state.deleted[:HOLES_TOLD_MAX] if missing else ()
         return Extent(state.first_seq, state.last_seq, missing, tuple(holes))
 
-    async def fill(self) -> float:
-        """The share of the log's limit that is used; 0.0 where it has none."""
+    async def room(self) -> Room:
+        """How full the log is, in one question."""
         info = await self._info()
-        limits = (
-            (info.state.bytes, info.config.get("max_bytes", -1)),
-            (info.state.messages, info.config.get("max_msgs", -1)),
-        )
-        return max((used / limit for used, limit in limits if limit > 0), default=0.0)
-
-    async def limit(self) -> int | None:
-        """How many bytes the log holds at most; None where nobody has said."""
-        limit: int = (await self._info()).config.get("max_bytes", -1)
-        return limit if limit > 0 else None
-
-    async def takes_signals(self) -> bool:
-        """Whether the log is open for signals."""
-        info = await self._info()
-        return set(info.config["subjects"]) >= set(subjects.bound_subjects(self._cell))
+        limit: int = info.config.get("max_bytes", -1)
+        limits = ((info.state.bytes, limit), (info.state.messages, info.config.get("max_msgs", -1)))
+        fill = max((used / most for used, most in limits if most > 0), default=0.0)
+        takes = set(info.config["subjects"]) >= set(subjects.bound_subjects(self._cell))
+        return Room(fill, limit if limit > 0 else None, takes, info.state.last_seq)
 
     async def take_signals(self, *, enabled: bool) -> None:
         """Open or shut the log for signals."""

@@ -22,6 +22,7 @@ from .port import (
     LogError,
     LogFullError,
     NotWholeError,
+    Room,
     StaleWriteError,
     Standing,
 )
@@ -103,27 +104,19 @@ class MemoryCell:
         self.records.keep(messages, self.records.last if last is None else last)
         self._news = _announce(self._news)
 
-    def fill(self) -> float:
-        """The share of the limit that is used."""
-        return self.records.bytes / self._max_bytes if self._max_bytes else 0.0
+    def room(self) -> Room:
+        """How full the log is."""
+        fill = self.records.bytes / self._max_bytes if self._max_bytes else 0.0
+        return Room(fill, self._max_bytes, self._signals, self.records.last)
 
     def limit(self, max_bytes: int | None) -> None:
         """Give the log another limit, as whoever runs the broker may."""
         self._max_bytes = max_bytes
 
     @property
-    def max_bytes(self) -> int | None:
-        """The log's limit."""
-        return self._max_bytes
-
-    @property
     def size(self) -> int:
         """How many bytes the log has."""
         return self.records.bytes
-
-    def takes_signals(self) -> bool:
-        """Whether the log is open for signals."""
-        return self._signals
 
     def take_signals(self, *, enabled: bool) -> None:
         """Open or shut the log for signals."""
@@ -289,20 +282,10 @@ class MemoryLog(Handle):
         await self.strike(Moment.ASK, "")
         self._store.keep([one for one in self._store.messages if one.sequence >= below])
 
-    async def fill(self) -> float:
-        """The share of the log's limit that is used; 0.0 where it has none."""
+    async def room(self) -> Room:
+        """How full the log is."""
         await self.strike(Moment.ASK, "")
-        return self._store.fill()
-
-    async def limit(self) -> int | None:
-        """How many bytes the log holds at most; None where nobody has said."""
-        await self.strike(Moment.ASK, "")
-        return self._store.max_bytes
-
-    async def takes_signals(self) -> bool:
-        """Whether the log is open for signals."""
-        await self.strike(Moment.ASK, "")
-        return self._store.takes_signals()
+        return self._store.room()
 
     async def take_signals(self, *, enabled: bool) -> None:
         """Open or shut the log for signals."""

@@ -75,6 +75,19 @@ class Extent(Struct, frozen=True):
     """Some of them: the first of those, HOLES_TOLD_MAX at most."""
 
 
+class Room(Struct, frozen=True):
+    """How full a log is, as its broker says it of one moment."""
+
+    fill: float
+    """The share of its limit that is used, from 0.0; 0.0 where it has none."""
+    limit: int | None
+    """How many bytes it holds at most; None where nobody has said."""
+    takes_signals: bool
+    """Whether it is open for signals."""
+    last: int
+    """The sequence of its newest message; 0 where it is empty."""
+
+
 class SnapshotStore(Protocol):
     """Where a cell keeps a projection that was written down, the newest alone."""
 
@@ -174,14 +187,8 @@ class EventLog(ReadableLog, Protocol):
         Each has a subject of its own and must be the first there. Returns the sequence of the last.
         Raises as `append` does. A log that cannot do it is a LogError: append them one by one instead."""
 
-    async def fill(self) -> float:
-        """How full the log is: the share of its limit that is used, from 0.0; 0.0 where it has none."""
-
-    async def limit(self) -> int | None:
-        """How many bytes the log holds at most; None where nobody has said."""
-
-    async def takes_signals(self) -> bool:
-        """Whether the log is open for signals."""
+    async def room(self) -> Room:
+        """How full the log is."""
 
     async def take_signals(self, *, enabled: bool) -> None:
         """Open or shut the log for signals, so that at its limit publishers are refused and runs can end."""

@@ -72,7 +72,7 @@ class Waiting:
         return found
 
     async def ask(self, subject: str, payload: bytes, seconds: float, headers: dict[str, str] | None) -> Msg:
-        """Ask once. Leaves nothing behind for a late answer. Raises LostError, TimeoutError, or nats-py's errors."""
+        """Ask once, and leave nothing behind. Raises LostError, TimeoutError, or nats-py's errors."""
         lost: int = self._connection.stats["reconnects"]
         if not self._inbox:
             await self._begin()

@@ -47,9 +47,8 @@ async def read_into(fold: Fold, log: ReadableLog, *, live: bool = True) -> Read:
             fold.take(message)
             newest = max(newest, message.recorded_at)
     fold.fold_facts()
-    shut_at = None
-    if isinstance(log, JetStreamLog) and not await log.takes_signals():
-        shut_at = await log.fill()
+    room = await log.room() if isinstance(log, JetStreamLog) else None
+    shut_at = None if room is None or room.takes_signals else room.fill
     return Read(fold, max(newest, datetime.now(UTC)) if live else newest, shut_at)
 
 

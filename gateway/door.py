@@ -146,7 +146,7 @@ class Door:
         """Why no body can be stored now, in one line; None where one can."""
         try:
             async with asyncio.timeout(READY_SECONDS):
-                full = await self._log.fill() >= FULL
+                full = (await self._log.room()).fill >= FULL
         except (LogError, TimeoutError):
             return "the log cannot be reached"
         return "the log is nearly full" if full else None

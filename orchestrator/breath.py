@@ -3,6 +3,8 @@
 Whoever works asks for a breath between two pieces of work, each of which is short; it is given when it is due."""
 
 import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 
 # Renewing a lease takes some turns, and a quarter of a second is the time for it.
 SLICE_SECONDS = 0.02
@@ -36,3 +38,15 @@ class Breath:
         for _ in range(TURNS):
             await asyncio.sleep(0)
         self._since = self._time()
+
+
+@asynccontextmanager
+async def beside(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Have work done for as long as the context lasts; what becomes of it is its own affair."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -6,7 +6,7 @@ used what those answers will take if they are as large as those before them."""
 import asyncio
 import logging
 
-from remediation_orchestrator.bus.port import EventLog, LogError
+from remediation_orchestrator.bus.port import EventLog, LogError, Room
 
 log = logging.getLogger(__name__)
 
@@ -58,22 +58,20 @@ class Guard:
             log.warning("the log's fill is not known", extra={"why": str(error)})
 
     async def _look(self, answered: int) -> None:
-        fill, takes = await self._log.fill(), await self._log.takes_signals()
-        owed = await self._owed(answered)
-        wanted = fill + owed < (FULL if takes else ROOM)
-        if wanted != takes:
+        room = await self._log.room()
+        owed = self._owed(room, answered)
+        wanted = room.fill + owed < (FULL if room.takes_signals else ROOM)
+        if wanted != room.takes_signals:
             await self._log.take_signals(enabled=wanted)
-            log.warning(
-                "the log takes signals" if wanted else "the log is full", extra={"fill": fill, "owed": owed}
-            )
+            extra = {"fill": room.fill, "owed": owed}
+            log.warning("the log takes signals" if wanted else "the log is full", extra=extra)
 
-    async def _owed(self, answered: int) -> float:
+    def _owed(self, room: Room, answered: int) -> float:
         """The share of the limit that the answers to what is there already will take."""
         if self._answered < answered:
             self._mean = self._stored / (answered - self._answered) if self._answered else 0.0
             self._stored, self._answered = 0, answered
-        limit = await self._log.limit()
-        if limit is None:
+        if room.limit is None:
             return 0.0
-        owed = ANSWER_FACTOR * self._mean * (await self._log.last_sequence() - answered)
-        return max(owed, self._refused) / limit
+        owed = ANSWER_FACTOR * self._mean * (room.last - answered)
+        return max(owed, self._refused) / room.limit

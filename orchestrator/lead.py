@@ -136,6 +136,7 @@ class Leader:
             while self._own and (message := self._inbox.next()) is not None:
                 self._take_one(message)
                 await self._breath.draw()
+            self.moved.set()
             self._check_resigned()
 
     async def lead(self, stopping: asyncio.Event) -> None:
@@ -183,6 +184,8 @@ class Leader:
             taken += size + 1
             if self._breath.is_due(size):
                 await self._breath.draw()
+        if taken:
+            self.moved.set()
         self._check_resigned()
 
     def _check_resigned(self) -> None:
@@ -190,7 +193,6 @@ class Leader:
             raise FencedError(self._resigned)
 
     def _take_one(self, message: StoredMessage) -> None:
-        self.moved.set()
         if message.sequence in self._own:
             self._clock.observe(message.recorded_at, self._own.pop(message.sequence))
             self._fold.skip(message)

@@ -23,7 +23,7 @@ from remediation_orchestrator.bus.port import (
 )
 from remediation_orchestrator.events import OrchestratorStarted, subjects
 
-from .breath import SLICE_SECONDS
+from .breath import SLICE_SECONDS, beside
 from .clocks import ComparedClock
 from .frames import head_of
 from .inbox import Inbox
@@ -105,7 +105,10 @@ class Orchestrator:
     async def _take_part(self) -> None:
         """Stand by, and lead once."""
         async with self._reading():
-            if not await self._stand_by():
+            # Who leads renews its lease, and would hear of nothing but that.
+            async with beside(self._watch_lease(self.inbox)):
+                due = await self._stand_by()
+            if not due:
                 return
             try:
                 await self._lead()
@@ -130,8 +133,8 @@ class Orchestrator:
                 return f"the broker stores nothing: {self._leader.unstored}"
             if await self._lease.holder() is None:
                 return "nobody is active"
-            if not await self._log.takes_signals():
-                return f"the log is {await self._log.fill():.0%} full: it takes no signals until there is room"
+            if not (room := await self._log.room()).takes_signals:
+                return f"the log is {room.fill:.0%} full: it takes no signals until there is room"
         except TimeoutError:
             return f"it has folded {self.fold.read:,} of {tail:,} messages"
         except LogError as error:
@@ -145,16 +148,10 @@ class Orchestrator:
         self._succession = Succession(self._identity.name, self._pace.renew)
         self.fold = await self._begin()
         self._begun_at = self.fold.chain.head
-        tasks = [
-            asyncio.create_task(self._read(self.inbox)),
-            asyncio.create_task(self._watch_lease(self.inbox)),
-        ]
         try:
-            yield
+            async with beside(self._read(self.inbox)):
+                yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             self._watch.remember(self.fold)
 
     async def _begin(self) -> Fold:
@@ -304,17 +301,14 @@ class Orchestrator:
         self._leader = leader
         guard = self._watch.guard(self.fold, leader.resign)
         mark = self._watch.mark(self.fold, leader.moved)
-        keeping = [asyncio.create_task(one) for one in (self._keep_lease(leader), guard, mark)]
         try:
-            await leader.begin(self._first_record)
-            self.active.set()
-            log.info("active", extra={"orchestrator": self._identity.name, "read": self.fold.read})
-            await leader.lead(self._stopping)
+            async with beside(self._keep_lease(leader), guard, mark):
+                await leader.begin(self._first_record)
+                self.active.set()
+                log.info("active", extra={"orchestrator": self._identity.name, "read": self.fold.read})
+                await leader.lead(self._stopping)
         finally:
             self._leader = None
-            for task in keeping:
-                task.cancel()
-            await asyncio.gather(*keeping, return_exceptions=True)
             await leader.close()
             with suppress(LogError):
                 await self._lease.release(self._identity.name)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-from remediation_orchestrator.bus.port import LogError, StaleWriteError
+from remediation_orchestrator.bus.port import LogError, Room, StaleWriteError
 from remediation_orchestrator.events import CellName, Event, Recorded, StoredMessage, decode
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -59,17 +59,9 @@ class FaultyLog:
         """Always the first."""
         return 1
 
-    async def fill(self) -> float:
-        """It has no limit."""
-        return 0.0
-
-    async def limit(self) -> int | None:
-        """It has no limit."""
-        return None
-
-    async def takes_signals(self) -> bool:
-        """It takes everything."""
-        return True
+    async def room(self) -> Room:
+        """It has no limit, and takes everything."""
+        return Room(0.0, None, takes_signals=True, last=len(self.stored))
 
     async def take_signals(self, *, enabled: bool) -> None:
         """It takes everything."""

@@ -85,7 +85,7 @@ async def test_an_empty_log_has_nothing(log: EventLog) -> None:
     assert await log.last_sequence() == 0
     assert await log.first_sequence() == 1
     assert await log.last(on(log)) is None
-    assert await log.fill() == 0.0
+    assert (await log.room()).fill == 0.0
     assert await all_of(log) == []
 
 
@@ -299,7 +299,7 @@ async def test_a_full_log_refuses_and_keeps_what_it_has(make_log: MakeLog) -> No
     outcomes = [await attempt(log.append(on(log), b"x" * 1_000)) for _ in range(20)]
     assert isinstance(outcomes[-1], LogFullError)
     assert outcomes.index(1) == 0
-    assert 0.85 < await log.fill() <= 1.0
+    assert 0.85 < (await log.room()).fill <= 1.0
     assert (await all_of(log))[0].sequence == 1
     assert await log.first_sequence() == 1
 
@@ -316,10 +316,10 @@ async def test_what_does_not_fit_together_is_refused_whole(make_log: MakeLog) ->
 
 async def test_shut_for_signals_the_rest_goes_on(log: EventLog) -> None:
     """Publishers of signals are refused, runs can end; and it can be opened again."""
-    assert await log.takes_signals()
+    assert (await log.room()).takes_signals
     await log.take_signals(enabled=False)
     await log.take_signals(enabled=False)
-    assert not await log.takes_signals()
+    assert not (await log.room()).takes_signals
     with pytest.raises(LogFullError, match="takes no signals"):
         await log.append(on(log), b"x")
     assert await log.append(on(log, "execution.wfe-1"), b"x") == 1

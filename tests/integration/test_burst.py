@@ -129,11 +129,11 @@ async def test_the_guard_counts_what_is_still_to_be_answered() -> None:
     await guard.watch(1)
     guard.stored(bytes(10 * 4_000))
     await guard.watch(11)
-    assert await log.fill() < FULL
-    assert not await log.takes_signals()
+    assert (await log.room()).fill < FULL
+    assert not (await log.room()).takes_signals
     guard.stored(b"")
     await guard.watch(100)
-    assert await log.takes_signals()
+    assert (await log.room()).takes_signals
 
 
 async def test_a_broker_that_takes_no_frame_is_told_of_at_the_start(

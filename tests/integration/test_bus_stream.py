@@ -43,9 +43,9 @@ async def test_an_existing_stream_is_adopted(connection: Client, log: JetStreamL
     await log.append(f"ro.{log.cell}.decision", b"x" * 5_000)
     await log.take_signals(enabled=False)
     again = await JetStreamLog.ensure(connection, log.cell, max_bytes=1_000)
-    assert (again.identity, await again.last_sequence(), await again.fill()) == (log.identity, 1, 0.0)
+    assert (again.identity, await again.last_sequence(), (await again.room()).fill) == (log.identity, 1, 0.0)
     await JetStreamLog.ensure(connection, log.cell, max_bytes=100_000)
-    assert 0.04 < await again.fill() < 0.06
+    assert 0.04 < (await again.room()).fill < 0.06
     info = await api.stream_info(connection, topology.stream_name(log.cell))
     assert info is not None
     assert info.config["subjects"] == bound_subjects(log.cell, signals=False)
@@ -108,7 +108,7 @@ async def test_a_cell_without_a_log_is_named(connection: Client, cell: CellName)
 async def test_a_missing_log_is_never_taken_for_an_empty_one(connection: Client, log: JetStreamLog) -> None:
     """No question of it is answered with "nothing there"."""
     await drop(connection, log.cell)
-    for question in (log.last(f"ro.{log.cell}.decision"), log.last_sequence(), log.first_sequence(), log.fill()):
+    for question in (log.last(f"ro.{log.cell}.decision"), log.last_sequence(), log.first_sequence(), log.room()):
         with pytest.raises(LogUnreachableError):
             await question
     with pytest.raises(LogUnreachableError):

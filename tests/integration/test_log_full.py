@@ -59,7 +59,7 @@ async def fill(log: JetStreamLog) -> LogFullError:
 async def takes_signals(log: JetStreamLog, *, wanted: bool) -> None:
     """Wait until the log is open, or shut."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while await log.takes_signals() is not wanted:
+        while (await log.room()).takes_signals is not wanted:
             pass  # Each question is a turn around the broker.
 
 
@@ -86,7 +86,7 @@ async def test_at_its_limit_signals_are_refused_and_what_runs_can_end(
         assert await active.why_not_ready() is None
 
         assert "takes no signals at the moment, it is nearly full" in str(await fill(log))
-        assert 0.9 <= await log.fill() < 1.0
+        assert 0.9 <= (await log.room()).fill < 1.0
         assert "it takes no signals until there is room" in str(await active.why_not_ready())
         signal = ("signal", "--name", "N", "--target", "t", "--cell", cell)
         code, complaint = await ro(server, cell, *signal)
@@ -115,7 +115,7 @@ async def test_a_log_in_which_no_frame_has_room_is_shut_for_signals(
     signals = [bare(target=f"t{number}", **note) for number in range(235)]
     for one in signals:
         await log.append(subjects.signal(cell, "test"), one)
-    await JetStreamLog.ensure(connection, cell, max_bytes=int(LIMIT * await log.fill() / 0.88))
+    await JetStreamLog.ensure(connection, cell, max_bytes=int(LIMIT * (await log.room()).fill / 0.88))
     async with running(await watchful(connection, log)) as active:
         await takes_signals(log, wanted=False)
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -133,13 +133,13 @@ async def test_the_log_stays_shut_between_the_two_limits_for_the_next_orchestrat
     """Below 90 % is not room enough: it opens below 80 %, whoever is active then."""
     async with running(await watchful(connection, log)):
         await fill(log)
-    stored = LIMIT * await log.fill()
+    stored = LIMIT * (await log.room()).fill
     await JetStreamLog.ensure(connection, cell, max_bytes=int(stored / 0.85))
     async with running(await watchful(connection, log, "o2")):
         # What is asked is whether it opened: an answer to what is allowed meanwhile, rounds later, says no.
         for number in range(5):
             await tell(log, WorkflowCompleted(ExecutionId(f"wfe-{number}")), f"wfe-{number}")
             await asyncio.wait_for(log.last_sequence(), PATIENCE_SECONDS)
-            assert not await log.takes_signals()
+            assert not (await log.room()).takes_signals
         await JetStreamLog.ensure(connection, cell, max_bytes=int(stored / 0.7))
         await takes_signals(log, wanted=True)

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from remediation_orchestrator.bus.memory import MemoryLog
-from remediation_orchestrator.bus.port import LogError
+from remediation_orchestrator.bus.port import LogError, Room
 from remediation_orchestrator.events import Position, StoredMessage, encode
 from remediation_orchestrator.executor import worker
 from remediation_orchestrator.executor.claim import Started, execution_of
@@ -213,10 +214,12 @@ def give_up_the_report(patch: pytest.MonkeyPatch) -> None:
 def believe_that_signals_are_taken(patch: pytest.MonkeyPatch) -> None:
     """A leader does not ask whether the log has been shut for signals, by itself or by an earlier one."""
 
-    async def trusting(self: MemoryLog) -> bool:
-        return True
+    told = MemoryLog.room
 
-    patch.setattr(MemoryLog, "takes_signals", trusting)
+    async def trusting(self: MemoryLog) -> Room:
+        return structs.replace(await told(self), takes_signals=True)
+
+    patch.setattr(MemoryLog, "room", trusting)
 
 
 PLANTS: tuple[Plant, ...] = (
