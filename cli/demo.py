@@ -20,7 +20,7 @@ from .demo_stage import stage
 from .demo_story import Story
 from .demo_tape import StoryError, Tape
 from .export import write
-from .output import RefusedError
+from .output import BadInputError, RefusedError
 from .running import run
 
 INTRODUCTION = """\
@@ -40,6 +40,8 @@ Everything that was promised was seen. Next:
 @click.option("--keep", metavar="FILE", help="Export the log at the end, compressed where it ends in .gz.")
 def verb(keep: str | None) -> None:
     """Tell the whole story on an embedded broker, in under a minute."""
+    if keep is not None and not Path(keep).absolute().parent.is_dir():
+        raise BadInputError(f"{keep}: there is no such folder")
     screen = Screen(Console(highlight=False, emoji=False))
     screen.frame(INTRODUCTION)
     wrong = ""

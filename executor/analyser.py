@@ -1,12 +1,14 @@
 """The catalog analyser: answer `AnalyzeSignal` with the first workflow whose rules fit, by its file's name.
 
+While the catalog cannot be read nobody knows what it has, and the command is left to others.
+
 One answer a command: it names its command as its cause, and is appended behind what was last read on the
 remediation's subject. So a repeated delivery finds the answer there and stores no second one."""
 
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 
 import msgspec
@@ -32,8 +34,12 @@ from remediation_orchestrator.events.identity import position
 
 from .catalog import Catalog, MatchRule, Workflow
 from .lease import Delivery, DeliveryError
+from .worker import as_it_is
 
 log = logging.getLogger(__name__)
+
+# A catalog that cannot be read is mended by a person.
+UNREAD_SECONDS = 5.0
 
 # A remediation's id at the beginning of an analysis's: what names it where the command itself cannot be read.
 _REMEDIATION = re.compile(r"rr-[0-9]+(-[0-9]+)?")
@@ -58,16 +64,23 @@ class Analyser:
         now: Callable[[], datetime],
         *,
         retry_after: float = 0.5,
+        refresh: Callable[[], Awaitable[None]] = as_it_is,
     ) -> None:
         self.name = name
         self._log = event_log
         self._catalog = catalog
         self._now = now
         self._retry_after = retry_after
+        self._refresh = refresh
 
     async def handle(self, delivery: Delivery) -> None:
         """Answer one command, once, for as long as it takes."""
-        remediation, fact = self._answer(delivery)
+        await self._refresh()
+        catalog = self._catalog()
+        if catalog.unread is not None:
+            await self._pass_on(delivery, UNREAD_SECONDS)
+            return
+        remediation, fact = self._answer(delivery, catalog)
         if remediation is None:
             log.error(
                 "unanswerable", extra={"command": delivery.command.subject, "sequence": delivery.command.sequence}
@@ -79,10 +92,17 @@ class Analyser:
         except DeliveryError as error:  # It comes again, and its answer is found.
             log.warning("unacknowledged", extra={"command": delivery.command.subject, "error": str(error)})
 
-    def _answer(self, delivery: Delivery) -> tuple[RemediationId | None, Fact]:
+    async def _pass_on(self, delivery: Delivery, seconds: float) -> None:
+        """Leave a command to others: it is delivered again, to whoever asks then."""
+        try:
+            await delivery.pass_on(seconds)
+        except DeliveryError as error:  # It comes again by itself, only later.
+            log.warning("not passed on", extra={"command": delivery.command.subject, "error": str(error)})
+
+    def _answer(self, delivery: Delivery, catalog: Catalog) -> tuple[RemediationId | None, Fact]:
         try:
             command = _read(delivery)
-            chosen = choose(self._catalog().workflows.values(), command)
+            chosen = choose(catalog.workflows.values(), command)
         except (RecursionError, ValueError, OverflowError) as error:
             remediation = _named(delivery)
             message = f"{type(error).__name__}: {error}"[:1000]

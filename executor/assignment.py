@@ -80,11 +80,16 @@ def assign(
     if event.execution != execution_of(command.subject):
         return Junk(f"it is about {event.execution!r:.200}")
     workflow = catalog.workflows.get(event.workflow.id)
+    if catalog.unread is not None:
+        return NotServed(event.workflow.id, f"the catalog cannot be read: {catalog.unread}")
     if workflow is None:
         return NotServed(event.workflow.id, "the catalog has no such workflow, or none that is whole")
     if workflow.says.engine != ENGINE:
         return NotServed(event.workflow.id, f"there is no engine {workflow.says.engine!r} here")
-    return Assignment(event, workflow, _plan(workflow, event, environment), attributes, command.recorded_at)
+    plan = _plan(workflow, event, environment)
+    if isinstance(plan, Failed) and not workflow.path.exists():  # Its program has gone with it.
+        return NotServed(event.workflow.id, "its file has gone")
+    return Assignment(event, workflow, plan, attributes, command.recorded_at)
 
 
 def _plan(workflow: Workflow, command: CreateWorkflow, environment: Mapping[str, str]) -> Bound | Failed:

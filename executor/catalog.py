@@ -202,6 +202,8 @@ class Catalog:
 
     workflows: dict[str, Workflow] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    unread: str | None = None
+    """Why its folder cannot be read: nobody knows then what it has."""
 
 
 def files_of(folder: Path) -> list[Path]:

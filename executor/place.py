@@ -2,7 +2,7 @@
 can have junk stored there: it is stepped over, and keeps nobody from claiming a run or from telling its end."""
 
 from remediation_orchestrator.bus.port import EventLog
-from remediation_orchestrator.events import ExecutionId, subjects
+from remediation_orchestrator.events import ExecutionId, StoredMessage, subjects
 
 from .claim import Free, Standing, standing_after
 
@@ -22,9 +22,15 @@ class Place:
             message = await self._log.next_on(self._subject, self.last)
             if message is None:
                 return
-            if message.sequence > self.last:  # Two may look at once.
-                self.last = message.sequence
-                self.standing = standing_after(self.standing, message)
+            self._take(message)
+            if isinstance(self.standing, Free):  # Junk: whoever floods the subject is to be overtaken.
+                for one in await self._log.behind(self._subject, self.last):
+                    self._take(one)
+
+    def _take(self, message: StoredMessage) -> None:
+        if message.sequence > self.last:  # Two may look at once.
+            self.last = message.sequence
+            self.standing = standing_after(self.standing, message)
 
     async def append(self, payload: bytes) -> int:
         """Store a record right behind the last one that was read. Raises as the log's `append` does."""

@@ -84,13 +84,13 @@ async def run_executor(
     await broker.connect()
     event_log = await JetStreamLog.open(broker.connection, cell)
     catalog = CatalogFolder(settings.workflows)
-    catalog()  # What is wrong with it is said now, and not when the first command comes.
+    await catalog.refresh()  # What is wrong with it is said now, and not when the first command comes.
     look = believe if why_not_whole is None else partial(why_not_whole, event_log)
     worker = Worker(executor_id(), surroundings(event_log, catalog, look))
     logging.getLogger("faststream").setLevel(logging.WARNING)
     _subscribe_workers(broker, cell, worker, settings.slots, pace)
     if settings.analyses:
-        analyser = Analyser(executor_id(), event_log, catalog, utc)
+        analyser = Analyser(executor_id(), event_log, catalog, utc, refresh=catalog.refresh)
         _subscribe_analyser(broker, cell, analyser, pace)
     following = asyncio.create_task(follow_cancels(broker.connection, cell, worker))
     watching = asyncio.create_task(watch_consumers(broker.connection, stream_name(cell), tuple(KINDS)))
@@ -129,6 +129,7 @@ def surroundings(event_log: JetStreamLog, catalog: CatalogFolder, look: Look) ->
         monotonic=instant,
         now=utc,
         environment=dict(os.environ),
+        refresh=catalog.refresh,
         why_not_whole=look,
     )
 

@@ -45,6 +45,10 @@ async def believe() -> str | None:
     return None
 
 
+async def as_it_is() -> None:
+    """Leave a catalog that does not change."""
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """All that a worker takes from outside, so that simulation can give it its own."""
@@ -57,6 +61,8 @@ class Surroundings:
     environment: dict[str, str]
     why_not_whole: Look = believe
     retry_after: float = 0.5
+    refresh: Callable[[], Awaitable[None]] = as_it_is
+    """Brings the catalog up to date before it is asked."""
 
 
 @dataclass
@@ -111,9 +117,13 @@ class Worker:
         if answered:
             await self._acknowledge(delivery)
 
+    async def _assign(self, delivery: Delivery) -> Assignment | NotServed | Junk:
+        await self._around.refresh()
+        return assign(delivery.command, self._around.catalog(), self._around.environment)
+
     async def _answer(self, held: _Held, delivery: Delivery, lease: Lease) -> bool:
         """Bring an execution to its end, or find it there; False where somebody else may still do so."""
-        found = held.assignment or assign(delivery.command, self._around.catalog(), self._around.environment)
+        found = held.assignment or await self._assign(delivery)
         match found:
             case Junk(why):
                 log.warning("ignored", extra={"command": delivery.command.subject, "why": why})
@@ -195,7 +205,7 @@ class Worker:
             said = {"command": delivery.command.subject, "to": start.executor, "delivery": delivery.number}
             log.info("left", extra=said)
             return False  # Whoever runs it confirms it; where nobody does, this comes again.
-        found = assign(delivery.command, self._around.catalog(), self._around.environment)
+        found = await self._assign(delivery)
         # What it ran is known only if it was claimed under the file that we have.
         known = isinstance(found, Assignment) and found.workflow.digest == start.digest
         await self._report_lost(held, found if isinstance(found, Assignment) and known else None, start, delivery)

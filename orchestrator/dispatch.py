@@ -16,6 +16,7 @@ from remediation_orchestrator.events import (
     PhaseChanged,
     Recorded,
     RoutingDecided,
+    StoredMessage,
     WorkflowRevoked,
     decode,
     encode,
@@ -32,6 +33,8 @@ from .routing.state import Owed
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.25
+# Who is refused so often in a row does not meet an accident: it is said, and tried more slowly.
+FLOOD_TRIES = 20
 # What a stopping orchestrator waits for its last commands; what is not sent by then stays owed.
 CLOSE_SECONDS = 2.0
 
@@ -129,31 +132,46 @@ class Dispatcher:
 
         It takes as long as it takes, or until it is too late for it."""
         behind: int | None = 0
+        tries, said = 0, ""
         while behind is not None and record.is_timely(now := self._now()):
             try:
                 await self._log.append(record.subject, record.written(now), expect=behind)
             except StaleWriteError:
+                tries += 1
                 behind = await self._junk_up_to(record.subject, behind)
+                if behind is not None and tries % FLOOD_TRIES == 0:
+                    flooded = {"subject": record.subject, "tries": tries}
+                    log.warning("others write where a command is to stand", extra=flooded)
+                    await asyncio.sleep(RETRY_SECONDS)
             except LogError as error:
-                log.warning("not sent yet", extra={"subject": record.subject, "why": str(error)})
+                if said != str(error):  # Where it stays so it is said once.
+                    said = str(error)
+                    log.warning("not sent yet", extra={"subject": record.subject, "why": said})
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 return
 
     async def _junk_up_to(self, subject: str, behind: int) -> int | None:
-        """How far nothing counts on a subject; None where it stands already, or an executor was first."""
+        """How far nothing counts on a subject; None where it stands already, or an executor was first.
+
+        Where the first that stands there is junk the rest is read at once: a flood of it is to be overtaken."""
         while True:
             try:
-                message = await self._log.next_on(subject, behind)
+                first = await self._log.next_on(subject, behind)
+                if first is None:
+                    return behind
+                messages = [first] if _counts(first) else await self._log.behind(subject, behind)
             except LogError as error:
                 log.warning("not sent yet", extra={"subject": subject, "why": str(error)})
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            if message is None:
-                return behind
-            if any(isinstance(one, Recorded) for one in decode(message)):
+            if any(_counts(message) for message in messages):
                 return None
-            behind = message.sequence
+            behind = max((message.sequence for message in messages), default=behind)
+
+
+def _counts(message: StoredMessage) -> bool:
+    return any(isinstance(one, Recorded) for one in decode(message))
 
 
 class _Record(Struct, frozen=True):

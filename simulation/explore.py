@@ -3,12 +3,10 @@
 Within the bound that it prints nothing was left to luck."""
 
 import math
-import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
 import click
@@ -16,6 +14,7 @@ import msgspec
 
 from .explore_search import Bound, Found, Search, read_choices, retell, silently, story, written
 from .explore_worlds import BY_NAME, WORLDS, World
+from .workers import workers
 
 SHOWN_MAX = 5
 
@@ -75,7 +74,7 @@ def search_all(worlds: list[World], bound: Bound, budget: Budget, jobs: int) -> 
         for world in worlds:
             yield _search(world.name, bound, budget, 0, 1)
         return
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with workers(jobs) as pool:
         for world in worlds:
             shares = [pool.submit(_search, world.name, bound, budget, share, jobs) for share in range(jobs)]
             yield _together([share.result() for share in shares])

@@ -158,10 +158,12 @@ def fuzz(
     """Send mutated records through every reader of the log and the door; exit 1 where one was stopped."""
     logging.getLogger("remediation_orchestrator").setLevel(logging.CRITICAL + 1)
     chosen = [name for name in READERS if not names or name in names]
-    went = []
-    each = (seconds / len(chosen), math.inf) if cases is None else (math.inf, cases)
-    for name in chosen:
-        went.append(fuzz_target(name, seed, *each))
+    went: list[Went] = []
+    until = time.monotonic() + seconds
+    for left, name in zip(range(len(chosen), 0, -1), chosen, strict=True):
+        # What one reader takes longer than its share the others have less.
+        share = max(0.0, until - time.monotonic()) / left
+        went.append(fuzz_target(name, seed, share) if cases is None else fuzz_target(name, seed, math.inf, cases))
         click.echo(msgspec.json.encode(went[-1]).decode() if as_json else _line(went[-1]))
         if went[-1].finding is not None and keep is not None:
             keep_case(went[-1].finding, keep)

@@ -46,6 +46,10 @@ class FaultyLog:
         """The first message on a subject behind a sequence."""
         return next((one for one in self.stored if one.subject == subject and one.sequence > after), None)
 
+    async def behind(self, subject: str, after: int) -> list[StoredMessage]:
+        """All messages on a subject behind a sequence."""
+        return [one for one in self.stored if one.subject == subject and one.sequence > after]
+
     async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
         """Every message."""
         for one in self.stored[start - 1 :]:

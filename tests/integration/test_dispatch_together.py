@@ -14,7 +14,7 @@ from remediation_orchestrator.bus.memory import MemoryCell, MemoryLog, Moment
 from remediation_orchestrator.bus.port import EventLog, UnknownOutcomeError
 from remediation_orchestrator.bus.storing import BATCH
 from remediation_orchestrator.events import CellName, CreateWorkflow, StoredMessage, subjects
-from remediation_orchestrator.orchestrator.dispatch import Dispatcher, _Record
+from remediation_orchestrator.orchestrator.dispatch import FLOOD_TRIES, Dispatcher, _Record
 from remediation_orchestrator.orchestrator.lead import PACE
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
@@ -97,3 +97,54 @@ async def test_no_batch_asks_for_a_run_after_its_start_before() -> None:
     await dispatcher._store_together([late])
     await dispatcher._store_together([late, timely])
     assert [one.payload for one in cell.messages] == [b"timely"]
+
+
+class Flooded:
+    """Somebody writes junk on a command's subject before each of so many tries of ours."""
+
+    def __init__(self, cell: MemoryCell, times: int) -> None:
+        self._cell = cell
+        self._times = times
+
+    async def __call__(self, moment: Moment, subject: str) -> None:
+        """Be faster."""
+        if moment is Moment.STORE and self._times:
+            self._times -= 1
+            self._cell.store(subject, b"junk", None, None)
+
+
+async def test_whoever_floods_a_commands_subject_is_overtaken_and_it_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One line for so many tries."""
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    cell = MemoryCell(CellName("main"), lambda: now)
+    subject = "ro.main.command.notify.rr-1-1"
+    log = cell.log(Flooded(cell, FLOOD_TRIES))
+    await Dispatcher(log, "/x", lambda: now)._store(_Record(subject, lambda _: b"ours"))
+    newest = await log.last(subject)
+    assert newest is not None
+    assert newest.payload == b"ours"
+    assert [one.message for one in caplog.records] == ["others write where a command is to stand"]
+
+
+async def test_a_lot_of_junk_is_stepped_over_in_one_go(
+    log: JetStreamLog, cell: CellName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the real server: three hundred pieces of it, and a handful of questions."""
+    now = datetime.now(UTC)
+    subject = f"ro.{cell}.command.notify.rr-1-1"
+    await asyncio.gather(*(log.append(subject, b"junk") for _ in range(300)))
+    asked: list[int] = []
+    ask = log.next_on
+
+    async def counted(subject: str, after: int) -> StoredMessage | None:
+        asked.append(after)
+        return await ask(subject, after)
+
+    monkeypatch.setattr(log, "next_on", counted)
+    await Dispatcher(log, "/x", lambda: now)._store(_Record(subject, lambda _: b"ours"))
+    newest = await log.last(subject)
+    assert newest is not None
+    assert (newest.payload, newest.sequence) == (b"ours", 301)
+    assert len(asked) < 10

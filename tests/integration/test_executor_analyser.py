@@ -26,8 +26,8 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
-from remediation_orchestrator.executor.analyser import Analyser
-from remediation_orchestrator.executor.catalog import load_catalog
+from remediation_orchestrator.executor.analyser import UNREAD_SECONDS, Analyser
+from remediation_orchestrator.executor.catalog import Catalog, load_catalog
 
 RR = RemediationId("rr-7")
 TARGET = Target(name="checkout", namespace="shop", kind="Deployment")
@@ -134,3 +134,12 @@ async def _first(log: JetStreamLog, subject: str) -> Event:
                 assert isinstance(read, Recorded)
                 return read.event
     raise AssertionError("unreachable")
+
+
+async def test_an_analyser_whose_catalog_cannot_be_read_says_nothing_of_it(log: JetStreamLog) -> None:
+    """The command is left to others."""
+    unread = Catalog(unread="gone")
+    analyser = Analyser("a1", log, lambda: unread, lambda: datetime.now(UTC))
+    delivery = delivered(encoded(analyze()), 8)
+    await analyser.handle(delivery)
+    assert (delivery.passed_on, await answers(log)) == ([UNREAD_SECONDS], [])

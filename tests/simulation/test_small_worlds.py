@@ -2,8 +2,13 @@
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,3 +98,20 @@ def test_junk_behind_a_command_is_not_taken_for_it() -> None:
     subjects = [message.subject for message in stage.cell.messages]
     assert subjects.count("ro.main.command.workflow.wfe-2") == 2
     assert wrong == []
+
+
+def test_an_interrupt_ends_a_search_with_all_its_processes_and_no_traceback() -> None:
+    """However long it was to take."""
+    command = [Path(sys.executable).with_name("ro-sim"), "explore", "--seconds", "600", "--jobs", "2"]
+    pipe = subprocess.PIPE
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=environment
+    ) as search:
+        assert search.stdout is not None
+        assert "lives" in search.stdout.readline()  # It has begun.
+        os.killpg(search.pid, signal.SIGINT)
+        _, complaint = search.communicate(timeout=30)
+    assert "Traceback" not in complaint
+    with pytest.raises(ProcessLookupError):
+        os.killpg(search.pid, 0)

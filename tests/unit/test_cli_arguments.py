@@ -246,3 +246,8 @@ def test_a_bad_policy_file_is_refused_with_a_line_for_each_fault(verb: list[str]
 def test_up_wants_a_folder_that_is_there(tmp_path: Path) -> None:
     """A misspelt catalog is no empty one."""
     refused(ro("up", "--data-dir", tmp_path, "--workflows", tmp_path / "none"))
+
+
+def test_a_demo_is_kept_in_a_folder_that_is_there(tmp_path: Path) -> None:
+    """That is seen before the story is told, and not after it."""
+    assert "there is no such folder" in refused(ro("demo", "--keep", tmp_path / "absent" / "log.jsonl"))

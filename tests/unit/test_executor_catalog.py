@@ -1,12 +1,14 @@
 """The catalog tells people what is wrong with a file, and serves the others."""
 
+import asyncio
+import threading
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from remediation_orchestrator.executor import folder
-from remediation_orchestrator.executor.catalog import Problem, Workflow, load_catalog, load_workflow
+from remediation_orchestrator.executor.catalog import Catalog, Problem, Workflow, load_catalog, load_workflow
 
 GOOD = """
 id: {id}
@@ -138,7 +140,7 @@ def test_a_file_that_cannot_be_read_stops_no_other(tmp_path: Path, text: str) ->
     assert {one.path.name for one in catalog.problems} == {"bad.yaml"}
 
 
-def test_only_what_has_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_what_has_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A catalog is asked for at each command."""
     write(tmp_path, "a.yaml", GOOD.format(id="a"))
     write(tmp_path, "b.yaml", GOOD.format(id="b"))
@@ -150,32 +152,63 @@ def test_only_what_has_changed_is_read_again(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(folder, "load_workflow", load)
     catalog = folder.CatalogFolder(tmp_path)
+    await catalog.refresh()
     assert list(catalog().workflows) == ["a", "b"]
     write(tmp_path, "b.yaml", GOOD.format(id="bb"))
+    await catalog.refresh()
     assert list(catalog().workflows) == ["a", "bb"]
     (tmp_path / "a.yaml").unlink()
+    await catalog.refresh()
     assert list(catalog().workflows) == ["bb"]
     assert read == ["a.yaml", "b.yaml", "b.yaml"]
 
 
-def test_what_is_wrong_with_a_catalog_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_is_wrong_with_a_catalog_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Until it is something else, or again."""
     write(tmp_path, "bad.yaml", "id: bad\n")
     catalog = folder.CatalogFolder(tmp_path)
     for text in (GOOD.format(id="a"), GOOD.format(id="b")):
         write(tmp_path, "a.yaml", text)
-        catalog()
-        catalog()
+        await catalog.refresh()
+        await catalog.refresh()
     assert [one.message for one in caplog.records] == ["workflow not served"]
 
 
-def test_a_folder_that_cannot_be_read_leaves_what_was_read_last(
+async def test_a_folder_that_cannot_be_read_has_nothing_until_it_can_be(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And that is said once."""
-    write(tmp_path, "a.yaml", GOOD.format(id="a"))
-    catalog = folder.CatalogFolder(tmp_path)
+    """Nobody knows what it has; that is said once, and once more when it happens again."""
+    home = tmp_path / "catalog"
+    home.mkdir()
+    write(home, "a.yaml", GOOD.format(id="a"))
+    catalog = folder.CatalogFolder(home)
+    for _ in range(2):
+        await catalog.refresh()
+        assert (list(catalog().workflows), catalog().unread) == (["a"], None)
+        home.rename(tmp_path / "elsewhere")
+        for _ in range(3):
+            await catalog.refresh()
+            assert (catalog().workflows, catalog().unread is None) == ({}, False)
+        (tmp_path / "elsewhere").rename(home)
+    assert [one.message for one in caplog.records] == ["catalog unread"] * 2
+
+
+async def test_a_large_file_is_read_beside_the_event_loop(tmp_path: Path) -> None:
+    """Others have their turns while it is read, or claims would lapse by it."""
+    text = GOOD.format(id="a") + "".join(f"# {number}\n" for number in range(1_000))
+    write(tmp_path, "a.yaml", text)
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(folder.CatalogFolder):
+        def _look(self) -> Catalog:
+            begun.set()
+            go.wait(10)
+            return super()._look()
+
+    catalog = Slow(tmp_path)
+    reading = asyncio.create_task(catalog.refresh())
+    await asyncio.to_thread(begun.wait, 10)
+    assert not reading.done()
+    go.set()
+    await reading
     assert list(catalog().workflows) == ["a"]
-    tmp_path.rename(tmp_path.with_name("elsewhere"))
-    assert [list(catalog().workflows) for _ in range(3)] == [["a"]] * 3
-    assert [one.message for one in caplog.records] == ["catalog unread"]

@@ -13,6 +13,7 @@ from remediation_orchestrator.events import (
     encode,
 )
 from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.executor.catalog import Catalog
 
 NESTED = b"[" * 100_000
 JUNK = {
@@ -78,6 +79,23 @@ async def test_what_the_catalog_does_not_have_is_left_to_others(
     await bench.handle(delivery)
     assert (bench.log.facts(), bench.ran, delivery.acknowledged) == ([], [], 0)
     assert delivery.passed_on == [1.0]
+
+
+async def test_a_command_is_left_to_others_while_the_catalog_cannot_be_read(bench: Bench) -> None:
+    """Nobody here knows what it has; nothing was claimed, so nothing fails."""
+    bench.catalog = Catalog(unread="the folder is not there")
+    delivery = Delivered(command())
+    await bench.handle(delivery)
+    assert (bench.log.facts(), bench.ran, len(delivery.passed_on)) == ([], [], 1)
+
+
+async def test_a_command_is_left_to_others_whose_file_has_gone_with_its_program(bench: Bench) -> None:
+    """The folder was moved away right after it was read."""
+    bench.write("w", "id: w\nscript: {command: [./mine.sh]}\n")
+    (bench.folder / "w.yaml").unlink()
+    delivery = Delivered(command())
+    await bench.handle(delivery)
+    assert (bench.log.facts(), bench.ran, len(delivery.passed_on)) == ([], [], 1)
 
 
 async def test_a_command_of_a_newer_version_is_left_to_others(bench: Bench) -> None:
