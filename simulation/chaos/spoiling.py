@@ -107,6 +107,9 @@ class Spoiling:
             behind = untold(one, bad)
             if behind is not None:
                 self.untold.append(round(behind, 3))
+            if (
+                behind is not None or not bad.missing
+            ):  # Nothing could tell, but that the good one came back as it was.
                 self._account.spare(one.read, one.since, one.until)
                 continue
             found = broken_on(one, bad)
