@@ -23,6 +23,7 @@ from remediation_orchestrator.events import (
     decode,
     subjects,
 )
+from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 from remediation_orchestrator.events.stored import export_line
 from remediation_orchestrator.orchestrator.audit import Auditor
@@ -107,9 +108,11 @@ class Account:
         self._verdicts: Counter[tuple[str, int]] = Counter()
         self._stored: Counter[str] = Counter()
         self._started: set[str] = set()
+        self._executors: dict[str, str] = {}
+        """By whom each run was claimed."""
         self._completed: set[str] = set()
         self.ended: set[str] = set()
-        """The runs whose end is in the log."""
+        """The runs whose end is in the log, as whoever had them told it: of a lost one another knows nothing."""
         self._looked_at = 0
         self._cleared: set[str] = set()
         self._apart: list[tuple[set[str], int, int]] = []
@@ -146,13 +149,19 @@ class Account:
                         self._verdicts[signal, attempt] += 1
                     case SignalReceived(labels={"id": name}):
                         self._stored[name] += 1
-                    case WorkflowStarted(execution=execution):
+                    case WorkflowStarted(execution=execution, executor=executor):
                         self._started.add(execution)
+                        self._executors.setdefault(execution, executor)
                     case WorkflowCompleted(execution=execution):
                         self._completed.add(execution)
                         self.ended.add(execution)
-                    case WorkflowFailed(execution=execution):
+                    case WorkflowFailed(execution=execution) if self._is_its_own(execution, message):
                         self.ended.add(execution)
+
+    def _is_its_own(self, execution: str, message: StoredMessage) -> bool:
+        """Whether an end was told by the executor that had claimed the run."""
+        attributes = attributes_of(message.payload)
+        return attributes is not None and attributes.source.endswith(f"/{self._executors.get(execution)}")
 
     # -- is it over? -----------------------------------------------------------------------------------
 

@@ -151,8 +151,8 @@ def _planned(strike: Strike, seconds: float, chance: random.Random) -> Planned:
             return Planned(at, strike, which, chance.uniform(0.4, 2.0), 1 + which % 2)
         case Strike.LOG_OLDER | Strike.LOG_HOLED | Strike.LOG_FLIPPED:  # Long enough for a takeover, and a start.
             return Planned(at, strike, which, 4.0)
-        case Strike.GUARD_FROZEN:  # Longer than any run may last.
-            return Planned(at, strike, which, 7.0)
+        case Strike.GUARD_FROZEN:  # Less than it takes to call a run lost: it ends what a supervisor has left.
+            return Planned(at, strike, which, 1.5)
         case Strike.SIGNAL_BURST:
             return Planned(at, strike, which, 0.0, chance.randint(1, 3))
         case _:

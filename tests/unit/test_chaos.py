@@ -6,9 +6,18 @@ from pathlib import Path
 import msgspec
 from cell import bare
 
+from remediation_orchestrator.bus.memory import MemoryCell, MemoryLog
 from remediation_orchestrator.cli.chaos import say_how_again
-from remediation_orchestrator.events import DecisionFrame, ExecutionId, StoredMessage, WorkflowStarted, encode
+from remediation_orchestrator.events import (
+    DecisionFrame,
+    ExecutionId,
+    StoredMessage,
+    WorkflowFailed,
+    WorkflowStarted,
+    encode,
+)
 from remediation_orchestrator.events.codec import Attributes, join_frame
+from remediation_orchestrator.events.identity import DEFAULT_CELL
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.witness import witness_of
 from remediation_orchestrator.simulation.chaos.account import Account, Bad, Tally, overlapping
@@ -211,3 +220,17 @@ def test_a_run_is_spared_only_on_a_store_of_which_nothing_told(tmp_path: Path) -
     assert account.tally({}, {}).run_twice == 1
     account.spare(stored(1), 20, 30)
     assert account.tally({}, {}).run_twice == 1
+
+
+async def test_a_run_has_ended_when_whoever_had_it_says_so(tmp_path: Path) -> None:
+    """Another, who calls it lost, does not know what is left of it."""
+    account = Account(tmp_path / "diary")
+    log = MemoryLog(MemoryCell(DEFAULT_CELL, lambda: EPOCH))
+    lost = WorkflowFailed(ExecutionId("wfe-1-a1"), "ExecutorLost")
+    ends = [encode(lost, Attributes("end", f"/ro/main/executor/{by}", EPOCH)) for by in ("another", "e")]
+    known = []
+    for payload in (encode_claim("wfe-1-a1"), *ends):
+        await log.append("ro.main.execution.wfe-1-a1", payload)
+        await account.read_on(log)
+        known.append(sorted(account.ended))
+    assert known == [[], [], ["wfe-1-a1"]]
