@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events import CancelWorkflow, FailureReason, Recorded, StoredMessage, decode
 from remediation_orchestrator.executor.analyser import Analyser
@@ -16,10 +18,12 @@ from remediation_orchestrator.executor.claim import DELIVERIES_OF_A_LOST_RUN
 from remediation_orchestrator.executor.lease import Lease, Pace, confirming
 from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop, Succeeded
 from remediation_orchestrator.executor.worker import Surroundings, Worker
+from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Timeouts
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
 from .clock import ProcessClock, SkewedClock
 from .explore_gate import Kind
+from .explore_handed import handed_over
 from .explore_ports import ACK_WAIT, GatedLease, GatedLog
 from .orchestrators import PACE, TTL
 
@@ -27,22 +31,22 @@ if TYPE_CHECKING:
     from .explore_stage import Stage
 
 SLOTS = 2
-# How long a script touches its target: shorter than any lease, so that only a pause makes it too long.
-RUN_SECONDS = 8.0
 # What a dead process's successor takes to be there; and a refused source, to try again.
 RESTART_SECONDS = 3.0
 VERSION = version("remediation-orchestrator")
 
 
-def catalog() -> Catalog:
-    """Workflows that may be repeated, and one that may not."""
+def catalog(*, others: bool = False) -> Catalog:
+    """Workflows that may be repeated, and one that may not; of others' files of the same names all may."""
     program = Script(command=[sys.executable, "{target.name}"])  # Surely there, and never begun.
     files = [
         WorkflowFile(id="restart", script=program, idempotent=True, match=[MatchRule(name="Slow")]),
-        WorkflowFile(id="repair", script=program),
+        WorkflowFile(id="repair", script=program, idempotent=others),
         WorkflowFile(id="reload", script=program, idempotent=True),
     ]
-    return Catalog({one.id: Workflow(one, Path("/catalog") / f"{one.id}.yaml", one.id) for one in files})
+    return Catalog(
+        {one.id: Workflow(one, Path("/catalog") / f"{one.id}.yaml", f"{one.id}{others}") for one in files}
+    )
 
 
 class OrchestratorRole:
@@ -54,7 +58,8 @@ class OrchestratorRole:
         self.log = GatedLog(stage.cell, stage.gate, self.actor)
         lease = GatedLease(stage.cell, timedelta(seconds=TTL.total_seconds()), stage.gate, self.actor)
         identity = Identity(name, VERSION)
-        self.service = Orchestrator(self.log, lease, ProcessClock(SkewedClock()), identity, pace=PACE)
+        policy = msgspec.structs.replace(DEFAULT, timeouts=Timeouts(starting=stage.world.starting))
+        self.service = Orchestrator(self.log, lease, ProcessClock(SkewedClock()), identity, policy, PACE)
         self.actor.stop = self._stop
         self._task = stage.spawn(self.actor, self.service.run())
 
@@ -90,7 +95,7 @@ class ExecutorRole:
         self.actor = stage.enter(name, DELIVERIES_OF_A_LOST_RUN * ACK_WAIT, self._crash)
         self._clock = SkewedClock()
         log = GatedLog(stage.cell, stage.gate, self.actor)
-        served = stage.served
+        served = stage.catalog_of(name)
         around = Surroundings(log, lambda: served, self._script, self._clock.read, stage.now, {})
         self._worker = Worker(name, around)
         self._analyser = Analyser(name, log, lambda: served, stage.now)
@@ -135,11 +140,12 @@ class ExecutorRole:
 
     async def _script(self, job: Job, lease: Lease, stop: Stop) -> Outcome:
         """Touch the target for a while, as long as the supervisor would let it."""
+        self._stage.life.wrong += handed_over(self._stage, job, stop, self._clock.read())
         await self._stage.gate.call(self.actor, Kind.BEGIN)
         if lease.lost or self._clock.read() > job.start_by:
             return Failed(FailureReason.EXECUTOR_LOST, "too late to begin", ran=False)
         with self._stage.touching(job.bound.environment, lease.pace.kill_grace):
-            why = await self._touch(self._clock.read() + RUN_SECONDS, job, lease, stop)
+            why = await self._touch(self._clock.read() + self._stage.world.run_seconds, job, lease, stop)
         await self.actor.runs()
         if why is not None:
             return Failed(why, "killed", ran=True)

@@ -8,14 +8,17 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 from remediation_orchestrator.events import (
+    FailureReason,
     OrchestratorStarted,
     Position,
     Recorded,
     StoredMessage,
     WorkflowCompleted,
     WorkflowFailed,
+    WorkflowStarted,
     decode,
 )
+from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.events.identity import position_key
 from remediation_orchestrator.orchestrator.audit import audit
 from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift
@@ -24,6 +27,7 @@ from remediation_orchestrator.orchestrator.routing.projection import Projection
 
 from .checkers import log, order, situations, table, verdicts
 from .checkers.reading import records
+from .explore_cast import catalog
 
 if TYPE_CHECKING:
     from .explore_stage import Stage
@@ -65,6 +69,8 @@ def broken(stage: "Stage") -> Iterator[str]:
     yield from _runs(stage)
     yield from _ends(stage)
     yield from _takeovers(stage)
+    yield from _lost(stage)
+    yield from _analysed(stage)
     fresh = Fold()
     for message in stage.cell.messages:
         fresh.take(message)
@@ -114,6 +120,45 @@ def _ends(stage: "Stage") -> Iterator[str]:
             yield f"{touch.execution} begins at {touch.begun:.1f} s, and its {what} stands since {at:.1f} s"
         elif at < math.inf and (touch.ended is None or touch.ended > at):
             yield f"{touch.execution} runs on, and its {what} stands since {at:.1f} s"
+
+
+def _lost(stage: "Stage") -> Iterator[str]:
+    """No run is told to be lost whose executor was neither killed nor stopped for longer than its lease.
+
+    And as safe to repeat it is told only by the very file that it was claimed with."""
+    struck = any(choice.startswith(("!crash-e", "!pause-e")) for choice in stage.choices.values())
+    digests: dict[str, str] = {}
+    for record in records(stage.cell.messages):
+        match record.event:
+            case WorkflowStarted(execution=execution, digest=digest):
+                digests.setdefault(execution, digest)
+            case WorkflowFailed(execution=execution, idempotent=safe) if _is_lost(record.event):
+                if not struck:
+                    yield f"{execution} is told to be lost, and nobody was struck"
+                if safe and not _may_be_repeated(digests.get(execution, "")):
+                    yield f"{execution} is told to be safe to repeat, and was claimed with {digests[execution]}"
+            case _:
+                pass
+
+
+def _is_lost(fact: WorkflowFailed) -> bool:
+    return fact.was_execution_failure and fact.reason == FailureReason.EXECUTOR_LOST
+
+
+def _may_be_repeated(digest: str) -> bool:
+    files = [file for others in (False, True) for file in catalog(others=others).workflows.values()]
+    return any(file.digest == digest and file.says.idempotent for file in files)
+
+
+def _analysed(stage: "Stage") -> Iterator[str]:
+    """A command to analyse has one answer, however often it is delivered."""
+    answered: set[str] = set()
+    for message in stage.cell.messages:
+        attributes = attributes_of(message.payload) if ".analysis." in message.subject else None
+        if attributes is not None and attributes.id.startswith("analysis-"):
+            if attributes.id in answered:
+                yield f"{attributes.id} stands there once more at {message.sequence}"
+            answered.add(attributes.id)
 
 
 def _is_junk(stage: "Stage", place: Position) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from remediation_orchestrator.bus.memory import MemoryCell
 from remediation_orchestrator.events import CellName, Target
+from remediation_orchestrator.executor.catalog import Catalog
 
 from . import clock
 from .explore_cast import ExecutorRole, OrchestratorRole, Teller, catalog
@@ -28,6 +29,8 @@ STEPS_MAX = 2_000
 SECONDS_MAX = 4 * 3_600.0
 # Long enough for others to take over what was its, and to have decided meanwhile.
 PAUSE_LEASES = 2.0
+# Longer than the shortest time in which a run has to begin, shorter than any lease.
+NAP_SECONDS = 7.0
 # How far the broker's clock is set by a step of it.
 CLOCK_STEP = timedelta(hours=1)
 
@@ -74,7 +77,6 @@ class Stage:
         self.world = world
         self.life = Life()
         self.gate = Gate()
-        self.served = catalog()
         self.orchestrators: list[OrchestratorRole] = []
         self.tellers: list[Teller] = []
         self.accepted: list[tuple[int, bytes]] = []
@@ -150,6 +152,10 @@ class Stage:
 
         asyncio.get_running_loop().call_later(seconds, now)
 
+    def catalog_of(self, executor: str) -> Catalog:
+        """What an executor serves: where files differ, every second has others of the same names."""
+        return catalog(others=self.world.files_differ and executor.endswith(("2", "4", "6", "8")))
+
     def fails(self, execution: str) -> bool:
         """Whether this run is to fail: so many of the first of a world do."""
         if execution in self.failing or len(self.failing) >= self.world.failures:
@@ -217,12 +223,16 @@ class Stage:
     def _faults(self, call: Call) -> Iterator[tuple[str, Callable[[], None]]]:
         """What can go wrong with the call that would be next. Others' are asked about when it is their turn."""
         actor = call.actor
+        if self.world.naps and call.kind is Kind.ASK and actor.name.startswith("e"):
+            yield f"nap-{actor.name}", lambda: self._nap(actor)
         if call.kind not in WRITES:
             return
         if actor.crashes:
             yield f"crash-{actor.name}", lambda: self._crash(actor)
         if actor.stop is not None:
             yield f"stop-{actor.name}", actor.stop
+        if self.world.naps and actor.name.startswith("e"):
+            yield f"nap-{actor.name}", lambda: self._nap(actor)
         if actor.lapse:
             yield f"pause-{actor.name}", lambda: self._pause(actor)
         if call.kind in (Kind.APPEND, Kind.ACK):
@@ -243,6 +253,11 @@ class Stage:
     def _pause(self, actor: Actor) -> None:
         actor.pause()
         self.later(actor.lapse * PAUSE_LEASES, actor.go_on)
+
+    def _nap(self, actor: Actor) -> None:
+        """It is stopped for a while that costs it no lease."""
+        actor.pause()
+        self.later(NAP_SECONDS, actor.go_on)
 
     def _repeat(self) -> None:
         self.workflows.repeat()

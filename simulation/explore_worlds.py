@@ -2,16 +2,21 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 
 import msgspec
 
+from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events import (
     BlockCleared,
     ExecutionId,
     RemediationCancelled,
     RemediationId,
     Target,
+    WorkflowFailed,
+    WorkflowStarted,
     encode,
     fingerprint_of,
     subjects,
@@ -40,6 +45,14 @@ class World:
     """So many runs fail, the first that there are."""
     clock_steps: bool = False
     failing: tuple[str, ...] = ()
+    run_seconds: float = 8.0
+    """How long a script touches its target; shorter than any lease, so that only a pause makes it too long."""
+    starting: timedelta = timedelta(minutes=5)
+    """The policy's time limit for a run to begin."""
+    naps: bool = False
+    """Whether executors may be stopped for a while that costs them no lease."""
+    files_differ: bool = False
+    """Whether the second executor has other files of the same names."""
 
 
 def fires(
@@ -69,6 +82,26 @@ async def spoil(teller: Teller) -> None:
     for subject in (f"ro.{CELL}.command.workflow.{execution}", subjects.execution(CELL, execution)):
         await teller.publish(subject, JUNK)
     await teller.publish(subjects.decision(CELL), JUNK + b" ")
+
+
+async def forge(teller: Teller) -> None:
+    """Somebody who may publish there says that a run has ended that nobody has begun."""
+    await _say_of_a_run(teller, ".command.workflow.", WorkflowFailed, expect=0)
+
+
+async def pretend(teller: Teller) -> None:
+    """Somebody says that he has begun a run, which another has begun already."""
+    await _say_of_a_run(teller, ".execution.", WorkflowStarted, expect=None)
+
+
+async def _say_of_a_run(
+    teller: Teller, word: str, kind: type[WorkflowFailed | WorkflowStarted], *, expect: int | None
+) -> None:
+    found = await teller.until(word)
+    execution = ExecutionId(found.subject.rpartition(".")[2])
+    payload = encode(kind(execution), Attributes(id="forged", source="/forged", time=MIDNIGHT))
+    with suppress(LogError):  # He has no more to say where somebody was faster.
+        await teller.log.append(subjects.execution(CELL, execution), payload, expect=expect)
 
 
 def tells(
@@ -151,6 +184,31 @@ WORLDS = (
     World(
         *("junk", "two orchestrators, one executor, one problem, and junk on every subject of it", 2, 1),
         (fires("Slow"), spoil),
+    ),
+    World(
+        *("told", "one orchestrator, one executor, and somebody who tells the end of a run before it began", 1, 1),
+        (fires("Slow"), fires("Full", workflow="repair"), forge),
+    ),
+    World(
+        *("pretended", "one orchestrator, two executors, and somebody who says that a run is his", 1, 2),
+        (fires("Slow"), pretend),
+    ),
+    World(
+        *("hasty", "one orchestrator, one executor that naps, and five seconds for a run to begin", 1, 1),
+        (fires("Slow"),),
+        starting=timedelta(seconds=5),
+        naps=True,
+    ),
+    World(
+        *("files", "one orchestrator, two executors with different files of the same names", 1, 2),
+        (fires("Slow", workflow="repair"),),
+        files_differ=True,
+    ),
+    World(
+        *("slow", "one orchestrator, two executors, and a run that has to be confirmed again and again", 1, 2),
+        (fires("Slow"),),
+        run_seconds=40.0,
+        naps=True,
     ),
     World(
         *("clock", "one orchestrator, one executor, and a broker whose clock is set", 1, 1),

@@ -162,8 +162,10 @@ def fuzz(
     until = time.monotonic() + seconds
     for left, name in zip(range(len(chosen), 0, -1), chosen, strict=True):
         # What one reader takes longer than its share the others have less.
-        share = max(0.0, until - time.monotonic()) / left
-        went.append(fuzz_target(name, seed, share) if cases is None else fuzz_target(name, seed, math.inf, cases))
+        each = max(0.0, until - time.monotonic()) / left, math.inf
+        if cases is not None:
+            each = math.inf, cases * READERS[name].share
+        went.append(fuzz_target(name, seed, *each))
         click.echo(msgspec.json.encode(went[-1]).decode() if as_json else _line(went[-1]))
         if went[-1].finding is not None and keep is not None:
             keep_case(went[-1].finding, keep)

@@ -263,6 +263,8 @@ class Reader(Struct, frozen=True):
     case: Callable[[Mutator], Case]
     together: int
     """A cell costs more to set up than a call, and a process more than a cell."""
+    share: float = 1.0
+    """Of the cases that are asked for: a history costs as much as a hundred records."""
 
 
 def decide(cases: Sequence[Case]) -> None:
@@ -274,7 +276,7 @@ def decide(cases: Sequence[Case]) -> None:
 
 READERS = {
     "decode": Reader(read_one, Mutator.case, 1_000),
-    "histories": Reader(decide, Mutator.history, 10),
+    "histories": Reader(decide, Mutator.history, 10, 0.1),
     "orchestrator": Reader(lead, Mutator.case, 60),
     "executor": Reader(execute, Mutator.case, 30),
     "door": Reader(knock, Mutator.body, 100),

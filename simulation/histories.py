@@ -46,9 +46,20 @@ from remediation_orchestrator.orchestrator.service import Orchestrator
 
 from . import clock
 from .checkers.log import compare_folds
-from .histories_process import Process
+from .histories_process import Process, written_by_others
 from .histories_rest import at_rest, broken, fresh
-from .histories_tale import DECADES, JUNK, NAMES, POLICIES, TARGETS, WAITS, WORKFLOWS, OverError, Tale
+from .histories_tale import (
+    DECADES,
+    JUNK,
+    NAMES,
+    POLICIES,
+    SHORT_MEMORY_SECONDS,
+    TARGETS,
+    WAITS,
+    WORKFLOWS,
+    OverError,
+    Tale,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -80,7 +91,6 @@ class History:
         with contextlib.suppress(OverError):
             while not self.wrong:
                 await self._step()
-        self._process.thaw()
         await self._settle()
         self.wrong += compare_folds("at the end", self._service.fold, fresh(self.cell, self._service.fold))
         await self._end()
@@ -96,9 +106,9 @@ class History:
 
     # -- the orchestrator ------------------------------------------------------------------------------
 
-    def _begin(self, name: str | None = None) -> Process:
+    def _begin(self) -> Process:
         self._begun += 1
-        self._process = Process(self.cell, name or f"o{self._begun}", policy_of(self._first))
+        self._process = Process(self.cell, f"o{self._begun}", policy_of(self._first))
         return self._process
 
     async def _end(self) -> None:
@@ -133,34 +143,11 @@ class History:
         await self._settle()
         await self._end()
         if others:
-            await self._written_by_others()
+            await written_by_others(self.cell)
         self._begin()
         await self._settle()
         live = self._service.fold
         self.wrong += compare_folds(f"begun again as {self._process.name}", live, fresh(self.cell, live))
-
-    async def _written_by_others(self) -> None:
-        """The snapshot is one of a version that counts otherwise: it has seen no failures."""
-        found = await self.cell.snapshots.newest()
-        if found is None:
-            return
-        head = msgspec.json.decode(found[0])
-        parts = [part for part in found[1] if b'"failures"' not in part]
-        head["code"] = "0" * 64
-        await self.cell.snapshots.save(parts, lambda digest: msgspec.json.encode({**head, "digest": digest}))
-
-    async def _double(self) -> None:
-        """It is frozen with a frame under way, another is begun under the same name, and then it wakes up."""
-        frozen = self._process
-        frozen.freeze()
-        await self._tale.pick(FACTS)(self)
-        await asyncio.sleep(1.0)
-        self._begin(frozen.name)
-        await self._settle()
-        frozen.service.stop()  # Two of one name would depose each other for ever.
-        frozen.thaw()
-        died = await frozen.end()
-        self.wrong += [died] if died is not None else []
 
     # -- what happens ----------------------------------------------------------------------------------
 
@@ -298,9 +285,14 @@ class History:
         self._operate(BlockCleared(fingerprint, target if by != "F" else None, pick((None, "w"))))
 
     async def adopt(self) -> None:
-        """A person changes the policy, or puts one beside it."""
-        policy = self._tale.pick(POLICIES)
-        self._operate(PolicyAdopted(policy) if self._tale.pick((True, False)) else PolicyShadowed(policy))
+        """A person changes the policy, puts one beside it, or both; perhaps when a memory has just run out."""
+        pick = self._tale.pick
+        await asyncio.sleep(pick((0.0, 0.0, SHORT_MEMORY_SECONDS)))
+        which = pick(("adopt", "adopt", "shadow", "both"))
+        if which != "shadow":
+            self._operate(PolicyAdopted(pick(POLICIES)))
+        if which != "adopt":
+            self._operate(PolicyShadowed(pick((*POLICIES, None))))
 
     async def stamp(self) -> None:
         """The broker's clock is set by a little, or shows another decade while something is stored."""
@@ -312,9 +304,10 @@ class History:
             self._off -= off
 
     async def trouble(self) -> None:
-        """For a while nothing that it stores arrives, or nothing is answered."""
+        """For a while nothing that it stores arrives, or no command does, or nothing is answered."""
         seconds = self._tale.pick((0.1, 1.0, 5.0, 70.0, 100.0))
-        self._process.fail(self._tale.pick((Moment.STORE, Moment.ANSWER)), seconds)
+        moment, only = self._tale.pick((Moment.STORE, Moment.ANSWER)), self._tale.pick(("", ".command."))
+        self._process.fail(moment, seconds, only)
 
     async def junk(self) -> None:
         """The server's answer to somebody's question is stored where frames and commands stand."""
@@ -323,14 +316,9 @@ class History:
             self._store(subject, JUNK)
 
     async def again(self) -> None:
-        """The orchestrator ends, and another begins; or it does not end."""
-        match self._tale.pick(("ends", "ends", "frozen", "nothing")):
-            case "ends":
-                await self._restart()
-            case "frozen":
-                await self._double()
-            case _:
-                pass
+        """The orchestrator ends, and another begins."""
+        if self._tale.pick((True, False)):
+            await self._restart()
 
 
 Step = Callable[[History], "Coroutine[object, object, None]"]

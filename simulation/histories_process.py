@@ -1,4 +1,4 @@
-"""The orchestrator of a history: the real one, on a line that may fail, in a process that may be frozen."""
+"""The orchestrator of a history: the real one, on a line that may fail."""
 
 import asyncio
 
@@ -27,19 +27,18 @@ class Process:
         self.name = name
         self._decision = subjects.decision(cell.cell)
         self._failing: tuple[Moment, float] | None = None
+        self._only = ""
         self.deciding = False
         """Whether a frame of it is under way, stored or not."""
-        self._running = asyncio.Event()
-        self._running.set()
         lease = cell.lease(TTL, self._strike)
         process = clock.ProcessClock(clock.SkewedClock())
         identity = Identity(name, VERSION)
         self.service = Orchestrator(cell.log(self._strike), lease, process, identity, policy, SMALL)
         self.task = asyncio.create_task(self.service.run())
 
-    def fail(self, moment: Moment, seconds: float) -> None:
-        """From now on, and for so long, what it wants stored is lost, or is stored and not answered."""
-        self._failing = moment, asyncio.get_running_loop().time() + seconds
+    def fail(self, moment: Moment, seconds: float, only: str) -> None:
+        """From now on, and for so long, what it wants stored there is lost, or is stored and not answered."""
+        self._failing, self._only = (moment, asyncio.get_running_loop().time() + seconds), only
 
     @property
     def was_troubled(self) -> bool:
@@ -51,14 +50,6 @@ class Process:
         """Whether its line still fails."""
         return self._failing is not None and asyncio.get_running_loop().time() < self._failing[1]
 
-    def freeze(self) -> None:
-        """Stop it before whatever it asks next."""
-        self._running.clear()
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        self._running.set()
-
     async def end(self) -> str | None:
         """End it cleanly; what it died of, if it did."""
         self.service.stop()
@@ -67,13 +58,23 @@ class Process:
         return f"{self.name} died: {died!r}" if died else None
 
     async def _strike(self, moment: Moment, subject: str) -> None:
-        await self._running.wait()
         if moment is Moment.STORE and subject == self._decision:
             self.deciding = True
             await asyncio.sleep(FRAME_SECONDS)
-            await self._running.wait()
         is_lease = moment is Moment.ASK and subject == self.name
-        if self.troubled and self._failing is not None and (moment is self._failing[0] or is_lease):
+        strikes = self._failing is not None and moment is self._failing[0] and self._only in subject
+        if self.troubled and (strikes or is_lease):
             raise UnknownOutcomeError(f"{subject}: no answer")
         if subject == self._decision and moment in (Moment.ANSWER, Moment.ASK):
             self.deciding = False
+
+
+async def written_by_others(cell: MemoryCell) -> None:
+    """The snapshot of a cell is one of a version that counts otherwise: it has seen no failures."""
+    found = await cell.snapshots.newest()
+    if found is None:
+        return
+    head = msgspec.json.decode(found[0])
+    parts = [part for part in found[1] if b'"failures"' not in part]
+    head["code"] = "0" * 64
+    await cell.snapshots.save(parts, lambda digest: msgspec.json.encode({**head, "digest": digest}))

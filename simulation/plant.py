@@ -125,8 +125,8 @@ def try_all(
     "--layer", "layers", multiple=True, type=click.Choice(LAYERS), help="Only this layer; may be given again."
 )
 @click.option("--every", is_flag=True, help="Ask every layer, also behind the one that has noticed.")
-@click.option("--days", type=click.IntRange(min=1), default=40, help="Short days to live through.")
-@click.option("--lives", type=click.IntRange(min=1), default=250, help="Lives of each small world.")
+@click.option("--days", type=click.IntRange(min=1), default=15, help="Short days to live through.")
+@click.option("--lives", type=click.IntRange(min=1), default=60, help="Lives of each small world.")
 @click.option("--cases", type=click.IntRange(min=1), default=2_000, help="Mutated records for each reader.")
 @click.option(
     "--processor", type=click.IntRange(min=1), default=600, help="Seconds of processor time for each layer."

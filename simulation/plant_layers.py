@@ -30,11 +30,11 @@ HUNG_SECONDS = 1_800.0
 
 
 class Layer(StrEnum):
-    """Who may notice, in the order in which they are asked."""
+    """Who may notice, in the order in which they are asked: of the simulation, the cheapest first."""
 
+    FUZZ = "fuzz"
     DAYS = "days"
     WORLDS = "worlds"
-    FUZZ = "fuzz"
     UNIT = "unit"
     PROPERTIES = "properties"
     INTEGRATION = "integration"

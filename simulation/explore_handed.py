@@ -1,0 +1,63 @@
+"""What a worker sees to before it hands a run over to be begun: the supervisor looks again, and is no excuse."""
+
+import math
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from remediation_orchestrator.events import Recorded, RoutingDecided, StoredMessage, decode
+from remediation_orchestrator.events.codec import attributes_of
+from remediation_orchestrator.executor.script import Job, Stop
+
+from .clock import MIDNIGHT
+
+if TYPE_CHECKING:
+    from .explore_stage import Stage
+
+# Where the broker's clock is set, its stamps are no measure. The frame's own time is: it was under way so long.
+FRAME_SECONDS = 6.0
+# Below any delay there is, above what a float loses.
+EXACTLY = 1e-3
+
+
+def handed_over(stage: "Stage", job: Job, stop: Stop, now: float) -> Iterator[str]:
+    """A run is begun only while it may be, with no later limits than its command says, and not when cancelled."""
+    execution = job.bound.environment["RO_EXECUTION"]
+    if stop.wished.is_set():
+        yield f"{execution} was cancelled before it began, and begins"
+    if now > job.start_by:
+        yield f"{execution} begins at {now}, and was to begin before {job.start_by}"
+    allowed = _limits(stage, execution)
+    for name, limit, most in zip(("start_by", "deadline"), (job.start_by, job.deadline), allowed, strict=True):
+        if limit > most:
+            yield f"{execution} is given until {limit} for its {name}, and has until {most}"
+
+
+def _limits(stage: "Stage", execution: str) -> tuple[float, float]:
+    """Until when it may begin and go on, in the seconds of the world."""
+    late = framed = 0.0
+    found: tuple[float, float] = (0.0, 0.0)
+    for message, stored in zip(stage.cell.messages, stage.stored_at, strict=False):
+        for record in decode(message):
+            event = record.event if isinstance(record, Recorded) else None
+            if isinstance(event, RoutingDecided) and event.execution == execution:
+                now = event.situation.now
+                if message.recorded_at < now:  # Time stands still where the broker's clock was set back before.
+                    return math.inf, math.inf
+                begins = stored + FRAME_SECONDS if stage.world.clock_steps else _seconds(now) + EXACTLY
+                limits = (event.start_before or now, event.deadline or now)
+                framed = stored
+                found = begins + (limits[0] - now).total_seconds(), begins + (limits[1] - now).total_seconds()
+        if message.subject.endswith(f".workflow.{execution}"):
+            late = max(late, stored - _sent(stage, message, framed))
+    return found[0] + late, found[1] + late
+
+
+def _sent(stage: "Stage", command: StoredMessage, framed: float) -> float:
+    """When a command was sent: as it says, or soon after its frame where what it says is no measure."""
+    said = attributes_of(command.payload)
+    return framed if said is None or stage.world.clock_steps else _seconds(said.time)
+
+
+def _seconds(moment: datetime) -> float:
+    return (moment - MIDNIGHT) / timedelta(seconds=1)
