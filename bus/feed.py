@@ -98,7 +98,8 @@ class Feed:
         self._subject = subject
         self._patience = patience
         self.next_sequence = start
-        self._delivered = 0
+        self._last: StoredMessage | None = None
+        """The newest message that was handed out."""
         self.drained = False
         """Whether nothing more was stored when the last message was sent."""
         self._consumer = ""
@@ -164,9 +165,17 @@ class Feed:
             raise _StreamGoneError(f"the stream {self._stream} is not there")
         if info.created != self._created:
             raise LogError(f"the stream {self._stream} was deleted and made again while it was read")
-        if info.state.last_seq < self._delivered:
-            missing = f"it ends at {info.state.last_seq}, and {self._delivered} was read already"
-            raise NotWholeError(f"the stream {self._stream} has lost records: {missing}")
+        if self._last is not None:
+            await self._check_there(self._last, info.state.last_seq)
+
+    async def _check_there(self, last: StoredMessage, end: int) -> None:
+        """The newest that we have handed out stands where it stood, or was taken away since."""
+        lost = f"the stream {self._stream} has lost records: "
+        if end < last.sequence:
+            raise NotWholeError(f"{lost}it ends at {end}, and {last.sequence} was read already")
+        there = await api.message_at(self._connection, self._stream, last.sequence)
+        if there is not None and (there.subject, there.data) != (last.subject, last.payload):
+            raise NotWholeError(f"{lost}it has another record at {last.sequence} than was read already")
 
     async def _create_consumer(self) -> api.ConsumerInfo:
         config = {
@@ -222,8 +231,8 @@ class Feed:
             # What came before the break is good; the silence after it will end this consumer.
             self._reconnects = -1
         if batch:
-            self._delivered = batch[-1].sequence
-            self.next_sequence = self._delivered + 1
+            self._last = batch[-1]
+            self.next_sequence = self._last.sequence + 1
         return batch
 
     async def _wait(self) -> None:

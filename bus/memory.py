@@ -41,6 +41,8 @@ class MemoryCell:
         self.now = now
         self.identity = identity_of(stream_name(cell), now().isoformat())
         self.records = Records()
+        self.taken = 0
+        """How often some were taken away, or brought back."""
         self._max_bytes = max_bytes
         self._signals = True
         self._news = asyncio.Event()
@@ -101,6 +103,7 @@ class MemoryCell:
 
     def keep(self, messages: Iterable[StoredMessage], *, last: int | None = None) -> None:
         """Have only these messages left, as after a purge or a loss; with `last` the log itself ends there."""
+        self.taken += 1
         self.records.keep(messages, self.records.last if last is None else last)
         self._news = _announce(self._news)
 
@@ -122,11 +125,16 @@ class MemoryCell:
         """Open or shut the log for signals."""
         self._signals = enabled
 
-    async def beyond(self, sequence: int, delivered: int = 0) -> None:
-        """Return when there is a message after `sequence`. Raises NotWholeError where one delivered is gone."""
-        while next(self.records.behind(sequence), None) is None:
-            if self.records.last < delivered:
-                raise NotWholeError(f"it ends at {self.records.last}, and {delivered} was read already")
+    def check_there(self, delivered: StoredMessage) -> None:
+        """Raise NotWholeError where another stands in the place of what was delivered, or the log ends before."""
+        sequence, there = delivered.sequence, self.records.at(delivered.sequence)
+        if self.records.last < sequence or there not in (None, delivered):
+            raise NotWholeError(f"the log has lost records: {sequence} was read already, and is not there")
+
+    async def beyond(self, sequence: int) -> None:
+        """Return when there is a message after `sequence`, or when some were taken away or brought back."""
+        taken = self.taken
+        while taken == self.taken and next(self.records.behind(sequence), None) is None:
             await self._news.wait()
 
     def holder(self) -> str | None:
@@ -232,17 +240,21 @@ class MemoryLog(Handle):
     async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
         """Yield every message from sequence `start` on, in order, each once."""
         end = None if follow else await self.last_sequence()
-        read, delivered = max(1, start) - 1, 0
+        read, taken = max(1, start) - 1, self._store.taken
+        delivered: StoredMessage | None = None
         while end is None or read < end:
+            if delivered is not None and taken != self._store.taken:  # As a reader does that has to begin again.
+                taken = self._store.taken
+                self._store.check_there(delivered)
             message = next(self._store.records.behind(read), None)
             if message is None and end is None:
-                await self._store.beyond(read, delivered)
+                await self._store.beyond(read)
                 continue
             if message is None or (end is not None and message.sequence > end):
                 return
             await self.strike(Moment.DELIVER, message.subject)
             yield message
-            read = delivered = message.sequence
+            read, delivered = message.sequence, message
 
     async def last(self, subject: str) -> StoredMessage | None:
         """The newest message on a literal subject."""

@@ -15,6 +15,7 @@ from remediation_orchestrator.bus.port import (
     EventLog,
     LogError,
     LogFullError,
+    NotWholeError,
     StaleWriteError,
     TooLargeError,
 )
@@ -266,8 +267,10 @@ class Leader:
         return max(self._not_after, self._clock.reckoning() + CLOCKS_DIFFER_MAX)
 
     def _present(self) -> datetime:
-        """The broker's clock, not ahead of what one's own allows now; a round's own may lie back."""
-        return min(self._clock.now(), self._bound())
+        """The broker's clock, not ahead of what one's own allows now, and never before any fact folded.
+
+        A round's own `now` may lie back."""
+        return max(min(self._clock.now(), self._bound()), self._fold.view.newest)
 
     def _now(self) -> datetime:
         """The broker's clock, never earlier than any fact folded, and not ahead of what one's own allows."""
@@ -279,6 +282,8 @@ class Leader:
         items = encoded or [encode(one, decision_attributes(one, self._source, now)) for one in decisions]
         payload = join_frame([encode(head, decision_attributes(head, self._source, now)), *items])
         sequence = await self._append(payload, expect=self._fold.chain.head)
+        if sequence <= self._fold.read:  # What was read there is gone: nothing that was decided counts.
+            raise NotWholeError(f"a frame was stored at {sequence}, and {self._fold.read} was read already")
         self.unstored = None
         self._guard.stored(payload)
         self._own[sequence] = asyncio.get_running_loop().time()

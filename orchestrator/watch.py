@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -35,6 +36,10 @@ class Watch:
         self._pause = 0.0
         self._seen: Mark | None = None
         """How far this process has seen the log come: what may be told by nothing else any more."""
+        self._first: int | None = None
+        """Where it began when it was looked at last."""
+        self._looked_at = -math.inf
+        """When it was seen last that nothing of it is gone, in the event loop's seconds."""
         self.why: str | None = None
         """Why nobody may lead it, or why it cannot be asked."""
         self._unasked = False
@@ -72,20 +77,34 @@ class Watch:
 
     async def guard(self, fold: Fold, resign: Callable[[str], None]) -> None:
         """Have the leader resign when something of its log goes."""
-        first: int | None = None
         while True:
             try:
-                read = self._mark(fold)
-                extent = await self._log.extent()
-                changed = extent.missing or extent.first != first
-                if changed or (read is not None and await why_not_marked(self._log, extent, read)):
-                    await check_whole(self._log, read)
-                first = extent.first
+                await self._look(fold)
             except NotWholeError as error:
                 resign(str(error))
             except LogError as error:
                 log.debug("the log cannot be looked at", extra={"why": str(error)})
             await asyncio.sleep(self._every)
+
+    async def _look(self, fold: Fold) -> None:
+        """Raise NotWholeError where something of a log that is led is gone, or LogError."""
+        self._looked_at, looked_at = -math.inf, asyncio.get_running_loop().time()
+        read = self._mark(fold)
+        extent = await self._log.extent()
+        changed = extent.missing or extent.first != self._first
+        if changed or (read is not None and await why_not_marked(self._log, extent, read)):
+            await check_whole(self._log, read)
+        self._first, self._looked_at = extent.first, looked_at
+
+    async def _is_as_read(self, fold: Fold) -> bool:
+        """Whether it was seen just now that nothing is gone: another store's mark would shut the good one out."""
+        if asyncio.get_running_loop().time() > self._looked_at + 2 * self._every:
+            try:
+                await self._look(fold)
+            except LogError as error:
+                log.warning("no mark was written", extra={"why": str(error)})
+                return False
+        return True
 
     async def mark(self, fold: Fold, moved: asyncio.Event) -> None:
         """Mark how far the log has come while it is led: once it has moved, and no more often than it may."""
@@ -93,14 +112,15 @@ class Watch:
         while True:
             await moved.wait()
             moved.clear()
-            kept = await marker.write(self._mark(fold))
+            kept = await self._is_as_read(fold) and await marker.write(self._mark(fold))
             await asyncio.sleep(MARK_SECONDS if kept else MARK_AGAIN_SECONDS)
             if not kept:
                 moved.set()
 
     async def leave(self, fold: Fold) -> None:
         """Mark how far the log has come, when one leads it no more."""
-        await Marker(self._log.marks).write(self._mark(fold))
+        if await self._is_as_read(fold):
+            await Marker(self._log.marks).write(self._mark(fold))
 
     async def rest(self, error: LogError, stopping: asyncio.Event) -> None:
         """Say why nobody may lead this log, and wait before it is looked at again: it may have been restored."""

@@ -71,6 +71,12 @@ class Broker:
         if not self.is_there(process):
             raise LogUnreachableError("the broker is away")
 
+    def set_clock(self, seconds: float) -> None:
+        """Somebody sets its machine's clock, by so much."""
+        if seconds:
+            self.clock.off += seconds
+            self.diary.steps.append((passed(), seconds))
+
     def check_size(self, subject: str, payload: bytes) -> None:
         """Raise TooLargeError where it takes no message of this size."""
         if len(payload) > self.payload_max:

@@ -149,46 +149,49 @@ class WallClock:
 
 
 class SkewedClock:
-    """One machine's monotonic clock: it runs a little fast or slow, and may leap."""
+    """One machine's clocks: they run a little fast or slow, and the monotonic one may stop in a sleep."""
 
-    def __init__(self, rate: float = 1.0) -> None:
+    def __init__(self, rate: float = 1.0, off: float = 0.0) -> None:
+        """`off` is by how many seconds its clock of the day is wrong."""
         self.rate = rate
-        self.leaps = [0.0]
-        """How far it has leapt in all, after each leap."""
+        self.off = off
+        self.stopped = 0.0
+        """For how long the monotonic one has stood still."""
 
     def read(self, moment: float | None = None) -> float:
-        """What it shows now, or showed at a moment of virtual time since its last leap."""
-        at = asyncio.get_running_loop().time() if moment is None else moment
-        return at * self.rate + self.leaps[-1]
+        """What the monotonic one shows now, or showed at a moment of virtual time since it stood still last."""
+        return self.since_boot(moment) - self.stopped
 
-    def leap(self, seconds: float) -> None:
-        """Jump, forward or back."""
-        self.leaps.append(self.leaps[-1] + seconds)
+    def since_boot(self, moment: float | None = None) -> float:
+        """What the one shows that goes on in a sleep, too."""
+        return (asyncio.get_running_loop().time() if moment is None else moment) * self.rate
 
 
 class ProcessClock:
     """The broker's clock as one process knows it, carried on by a clock that is not quite right."""
 
-    def __init__(
-        self,
-        skewed: SkewedClock,
-        reckoning: Callable[[], datetime] = broker_now,
-        looked_at: Callable[[], None] = lambda: None,
-    ) -> None:
-        """`reckoning` is its machine's own clock, which others set right; it is nobody's stamp.
-
-        `looked_at` is told each time that the process wants to know what time it is."""
+    def __init__(self, skewed: SkewedClock, looked_at: Callable[[], None] = lambda: None) -> None:
+        """`looked_at` is told each time that the process wants to know what time it is."""
         self._skewed = skewed
-        self.reckoning = reckoning
         self._looked_at = looked_at
-        self._clock = BrokerClock(broker_now(), monotonic=skewed.read)
-        self._told = [(broker_now(), passed(), len(skewed.leaps) - 1)]
-        """By which stamp it ought to be set, of which moment, after how many leaps: the last two."""
+        self._began = date(passed() + skewed.off), skewed.since_boot()
+        self._clock = BrokerClock(self._began[0], monotonic=skewed.read, since_boot=skewed.since_boot)
+        self._told = [(self._began[0], passed())]
+        """By which stamp it ought to be set, of which moment: the last two."""
 
     def now(self) -> datetime:
         """An estimate, in whole microseconds."""
         self._looked_at()
         return self._clock.now()
+
+    def reckoning(self) -> datetime:
+        """The process's own idea of the time, which is nobody's stamp."""
+        return self._clock.reckoning()
+
+    def own(self) -> datetime:
+        """What that ought to be: its machine's clock at its start, and what has passed there since."""
+        at, since = self._began
+        return at + timedelta(seconds=self._skewed.since_boot() - since)
 
     def observe(self, recorded_at: datetime, acknowledged: float) -> None:
         """Set it; `acknowledged` is virtual time, as the loop tells it."""
@@ -196,17 +199,11 @@ class ProcessClock:
 
     def is_told(self, recorded_at: datetime, acknowledged: float) -> None:
         """Its process has been handed what it is to be set by, whether it sets it or not."""
-        self._told = [*self._told[-1:], (recorded_at, acknowledged, len(self._skewed.leaps) - 1)]
+        self._told = [*self._told[-1:], (recorded_at, acknowledged)]
 
     def right(self) -> tuple[datetime, ...]:
-        """What it may show now: by what it was told last, or before that, set and looked at between any leaps.
-
-        Never later than its machine's own clock allows."""
-        latest = self.reckoning() + CLOCKS_DIFFER
-        leaps = self._skewed.leaps
+        """What it may show now: by what it was told last, or before that, and never later than its own allows."""
+        latest, now = self.own() + CLOCKS_DIFFER, self._skewed.since_boot()
         return tuple(
-            min(latest, at + timedelta(seconds=self._skewed.read() - self._skewed.read(then) + looked - was))
-            for at, then, known in self._told
-            for index, was in enumerate(leaps[known:], known)
-            for looked in leaps[index:]
+            min(latest, at + timedelta(seconds=now - self._skewed.since_boot(then))) for at, then in self._told
         )

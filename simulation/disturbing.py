@@ -8,7 +8,6 @@ from datetime import timedelta
 from remediation_orchestrator.bus.port import LogFullError
 
 from .broker import PAYLOAD_MAX, Broker
-from .clock import passed
 from .faults import Fault
 from .sources import Source
 
@@ -66,19 +65,15 @@ class Disturbing:
         """Somebody sets the broker's clock, by seconds or hours; or it shows another year for a moment."""
         faults = self._faults
         if faults.strikes(Fault.BROKER_CLOCK_BACK, 0.3):
-            self._step(-faults.chance(Fault.BROKER_CLOCK_BACK).choice((2.0, 30.0, 900.0, 7_200.0)))
+            self._broker.set_clock(-faults.chance(Fault.BROKER_CLOCK_BACK).choice((2.0, 30.0, 900.0, 7_200.0)))
         if faults.strikes(Fault.BROKER_CLOCK_AHEAD, 0.3):
-            self._step(faults.chance(Fault.BROKER_CLOCK_AHEAD).choice((2.0, 30.0, 900.0, 7_200.0)))
+            self._broker.set_clock(faults.chance(Fault.BROKER_CLOCK_AHEAD).choice((2.0, 30.0, 900.0, 7_200.0)))
         if faults.strikes(Fault.STAMP_OF_ANOTHER_YEAR, 0.2):
-            self._step(YEARS_SECONDS)
+            self._broker.set_clock(YEARS_SECONDS)
             try:
                 await self._broker.cell.grown(len(self._broker.cell.history))
             finally:
-                self._step(-YEARS_SECONDS)
-
-    def _step(self, seconds: float) -> None:
-        self._broker.clock.off += seconds
-        self._broker.diary.steps.append((passed(), seconds))
+                self._broker.set_clock(-YEARS_SECONDS)
 
     async def _limit(self, times: float) -> None:
         """Let the log be at its limit until somebody gives it room."""

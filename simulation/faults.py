@@ -36,7 +36,8 @@ class Fault(StrEnum):
     ORCHESTRATOR_CRASHED = "orchestrator crashed"
     ORCHESTRATOR_PAUSED = "orchestrator paused past its lease"
     ORCHESTRATOR_STOPPED = "orchestrator stopped cleanly"
-    CLOCK_LEAPT = "clock leapt"
+    CLOCK_OFF = "machine's clock of the day off"
+    MACHINE_SLEPT = "machine asleep"
     CLOCK_SKEWED = "clock too fast or slow"
     MACHINE_SLOW = "slow machine"
     # Archives.

@@ -126,10 +126,9 @@ class Line(MemoryLog):
         """Store one message, unless the line says otherwise."""
         is_decision = subject == DECISION
         self._deciding = self._deciding or is_decision
-        if self._clock is not None and subject.startswith(RUN):
-            self._broker.diary.sent[subject].append((min(self._clock.right()), passed()))
+        self._send(subject)
         if is_decision and self._clock is not None and payload not in self._broker.diary.tried:
-            tried = Tried(self._process.name, passed(), self._clock.reckoning(), self._clock.right())
+            tried = Tried(self._process.name, passed(), self._clock.own(), self._clock.right())
             self._broker.diary.tried[payload] = tried
             if self._spoilt is not None:
                 self._broker.diary.led_over.append((self._process.name, self._spoilt, passed()))
@@ -147,6 +146,7 @@ class Line(MemoryLog):
         """Store messages together, unless the line says otherwise."""
         for subject, payload in records:
             self._broker.check_size(subject, payload)
+            self._send(subject)
         if self._broker.faults.strikes(Fault.APPEND_LATE, self._odds.append):
             await self._late(self._broker.cell.store_together, records)
         return await super().append_together(records)
@@ -186,6 +186,11 @@ class Line(MemoryLog):
         """Take away every record below a sequence."""
         await self.strike(Moment.ASK, "")
         self._broker.purge(below)
+
+    def _send(self, subject: str) -> None:
+        """A command is to be stored: what the clock of its sender shows."""
+        if self._clock is not None and subject.startswith(RUN):
+            self._broker.diary.sent[subject].append((min(self._clock.right()), passed()))
 
     def _is_stored(self, sequence: int) -> None:
         self._acknowledged.setdefault(sequence, passed())

@@ -20,6 +20,10 @@ from .line import Odds, Process
 # Slower than in the world, where a second costs nothing: a day has 86,400 of them.
 PACE = Pace(renew=30.0, look=15.0, fill=60.0, snapshot=60, together=2)
 TTL = timedelta(seconds=120)
+# By what machines are off whose clocks are kept, and by what others are.
+OFF_SECONDS = (-7_200.0, -900.0, -30.0, -3.0, 3.0, 30.0, 900.0, 7_200.0)
+# Within a lease, and far beyond.
+SLEEP_SECONDS = (20.0, 200.0, 2_000.0)
 
 
 class OrchestratorProcess(Process):
@@ -37,6 +41,8 @@ class OrchestratorProcess(Process):
         self._clock = SkewedClock()
         if self._faults.strikes(Fault.CLOCK_SKEWED, 0.5):
             self._clock.rate = self._faults.chance(Fault.CLOCK_SKEWED).uniform(0.99, 1.01)
+        if self._faults.strikes(Fault.CLOCK_OFF, 0.3):
+            self._clock.off = self._faults.chance(Fault.CLOCK_OFF).choice(OFF_SECONDS)
         clock = ProcessClock(self._clock, looked_at=self.fold)
         self.line = broker.log(self, Odds(0.004, self._at_step), clock)
         lease = MemoryLease(broker.cell, TTL, self._lease_step)
@@ -45,6 +51,24 @@ class OrchestratorProcess(Process):
         )
         self.task = self.begin(self.service.run())
         self.task.add_done_callback(self._ended)
+
+    def _sleep(self, seconds: float) -> None:
+        """Its machine sleeps: nothing of it goes on, and its monotonic clock does only on some systems."""
+        self.freeze()
+        self._broker.diary.trouble(self.name, "asleep", seconds)
+        stops = self._faults.chance(Fault.MACHINE_SLEPT).random() < 0.5
+
+        def wake() -> None:
+            if stops:
+                self._clock.stopped += seconds * self._clock.rate
+            self.thaw()
+
+        asyncio.get_running_loop().call_later(seconds, wake)
+
+    def mend_clock(self) -> None:
+        """Its machine's clock is set right, which a process sees that is begun anew."""
+        if self._clock.off and not self.dead:
+            self.crash()
 
     @property
     def leads(self) -> bool:
@@ -87,11 +111,11 @@ class OrchestratorProcess(Process):
             seconds = self._faults.chance(Fault.ORCHESTRATOR_PAUSED).uniform(1.1, 4.0) * TTL.total_seconds()
             self._broker.diary.trouble(self.name, "paused", seconds)
             asyncio.get_running_loop().call_later(seconds, self.thaw)
+        elif self._faults.strikes(Fault.MACHINE_SLEPT, share):
+            self._sleep(self._faults.chance(Fault.MACHINE_SLEPT).choice(SLEEP_SECONDS))
         elif self._faults.strikes(Fault.ORCHESTRATOR_STOPPED, share / 2):
             self._broker.diary.trouble(self.name, "stopped")
             self.service.stop()
-        elif self._faults.strikes(Fault.CLOCK_LEAPT, share):
-            self._clock.leap(self._faults.chance(Fault.CLOCK_LEAPT).choice((-3_600.0, -20.0, 5.0, 20.0)))
 
 
 def fresh_fold(broker: Broker, through: int) -> Fold:

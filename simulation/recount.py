@@ -44,6 +44,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.orchestrator.routing.policy import Policy, PolicyError, policy_of
 
+# How long after its deadline a run whose end nobody has told may still be at its target.
 GRACE = timedelta(seconds=30)
 
 
@@ -289,9 +290,14 @@ class Recount:
             if by_target or fingerprint == cleared.fingerprint:
                 del self.half_done[target, workflow]
         for execution, run in list(self._open.items()):
-            over = self._at_work.get(run.remediation) != execution and at >= (run.deadline or at) + GRACE
+            over = self._at_work.get(run.remediation) != execution and is_over(run, at)
             if over and run.situation.target == cleared.target:
                 del self._open[execution]
+
+
+def is_over(decided: RoutingDecided, at: datetime) -> bool:
+    """Whether a run has come to its deadline and its grace: so long its target is held, whatever people say."""
+    return decided.deadline is not None and at >= decided.deadline + GRACE
 
 
 def recount(messages: Iterable[StoredMessage]) -> Recount:

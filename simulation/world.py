@@ -24,7 +24,7 @@ from .archives import Archives
 from .broker import PAYLOAD_MAX, Broker
 from .checkers.log import compare_folds
 from .checkers.reading import records, sequence_of
-from .clock import passed
+from .clock import MIDNIGHT, passed
 from .diary import Diary
 from .disturbing import Disturbing
 from .executors import LACKING, SERVED, Executor, catalog
@@ -79,6 +79,8 @@ class Day:
     """How long after the faults somebody led; None: nobody did."""
     rested_after: float | None
     """How long after the faults all was at rest; None: it never was."""
+    behind: float
+    """By how many seconds the broker's clock was behind the newest moment by then: so long no wait comes to its end."""
     violations: list[str] = field(default_factory=list)
     """What was seen to be wrong while the day lasted."""
 
@@ -127,6 +129,7 @@ class World:
         self.orchestrators: list[OrchestratorProcess] = []
         self.executors: list[Executor] = []
         self._started = 0
+        self._behind = 0.0
         self._led_after: float | None = None
         self._rested_after: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -178,8 +181,9 @@ class World:
             store=self.broker.cell,
             segments=segments(self._folder),
             view=view,
-            led_after=self._led_after,
+            led_after=self._led_after if self._led_after is not None else self._rested_after,
             rested_after=self._rested_after,
+            behind=self._behind,
             violations=self.violations,
         )
 
@@ -268,11 +272,15 @@ class World:
         for task in disturbing:
             task.cancel()
         self.broker.cell.mend()
+        newest = max((one.service.fold.view.newest for one in self.orchestrators), default=MIDNIGHT)
+        self._behind = max(0.0, (newest - self.broker.clock.now()).total_seconds())
         self.broker.payload_max = PAYLOAD_MAX
         self.broker.lease_there = True
         self.broker.cell.limit(None)
         for process in [*self.orchestrators, *self.executors]:
             process.thaw()
+        for orchestrator in self.orchestrators:
+            orchestrator.mend_clock()
         for executor in self.executors:  # What nobody has goes round for ever: somebody puts it there.
             executor.served = catalog()
 

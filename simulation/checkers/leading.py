@@ -14,7 +14,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.simulation.clock import CLOCKS_DIFFER
 
-from .reading import moments, sequence_of
+from .reading import NEVER, moments, sequence_of
 
 if TYPE_CHECKING:
     from remediation_orchestrator.simulation.world import Day
@@ -29,7 +29,7 @@ REST_SECONDS = 6 * 3_600.0
 def check_now(day: "Day") -> Iterator[str]:
     """`now` is what the process's clock ought to show, or the newest moment that it knows, if that is later."""
     shown = moments(day)
-    newest, covered = day.messages[0].recorded_at, 0
+    newest, covered = NEVER, 0
     before: tuple[str, datetime | None] | None = None
     for head, frame in frames(day):
         assert isinstance(head.event, DecisionFrame)
@@ -93,12 +93,14 @@ def check_a_first_frame_is_read_back(day: "Day") -> Iterator[str]:
 
 
 def check_drained(day: "Day") -> Iterator[str]:
-    """When the faults have stopped, somebody leads within five minutes, and all is at rest within six hours."""
+    """When the faults have stopped, somebody leads within five minutes, and all is at rest within six hours.
+
+    Counted from where the broker's clock has come again to the newest moment: until then time stands still."""
     if day.led_after is None or day.led_after > LED_SECONDS:
         yield f"after the faults somebody led after {day.led_after} seconds"
     if not day.drained:
         view = day.view
         waiting = [f"{one.id} {one.phase}" for one in view.remediations.values() if not one.phase.ended]
         yield f"never at rest: {waiting[:3]}, owed {list(view.owed)[:3]}, unjudged {list(view.unjudged)[:3]}"
-    elif day.rested_after is not None and day.rested_after > REST_SECONDS:
+    elif day.rested_after is not None and day.rested_after > REST_SECONDS + day.behind:
         yield f"after the faults all was at rest after {day.rested_after} seconds"

@@ -1,7 +1,7 @@
 """How checkers read a log: every event that can be read, in the log's order, and the moments of its facts."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from remediation_orchestrator.events import DecisionFrame, Recorded, StoredMessage, decode
@@ -10,6 +10,9 @@ from remediation_orchestrator.events.subjects import parse
 
 if TYPE_CHECKING:
     from remediation_orchestrator.simulation.world import Day
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+"""Before any moment."""
 
 
 def records(messages: list[StoredMessage]) -> Iterator[Recorded]:
@@ -33,7 +36,7 @@ def moments(day: "Day") -> dict[int, datetime]:
     heads = iter([(record.event.as_of, record.event.not_after) for record in frames])  # type: ignore[union-attr]
     as_of, not_after = next(heads, (None, None))
     found: dict[int, datetime] = {}
-    newest = day.messages[0].recorded_at
+    newest = NEVER
     for message in day.messages:
         if parse(message.subject).family.is_fact:
             while as_of is not None and as_of < message.sequence:

@@ -25,6 +25,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.simulation.broker import ACK_WAIT
 from remediation_orchestrator.simulation.diary import Touch
+from remediation_orchestrator.simulation.recount import in_fold_order, is_over
 
 from .reading import sequence_of
 
@@ -165,13 +166,16 @@ def check_a_lapsed_claim_stays_lapsed(day: "Day") -> Iterator[str]:
 
 
 def check_nothing_is_half(day: "Day") -> Iterator[str]:
-    """At rest every run that was decided has its command and its end, or was revoked, and every claim its end."""
+    """At rest every run that was decided has its command and its end, or was revoked, and every claim its end.
+
+    But for one that was never commanded, and whose target a person has cleared behind its deadline."""
     if not day.drained:
         return
     decided: dict[str, set[str]] = defaultdict(set)
+    given_up = _given_up(day)
     for record in day.records:
         match record.event:
-            case RoutingDecided(verdict=Proceed(), execution=str(execution)):
+            case RoutingDecided(verdict=Proceed(), execution=str(execution)) if execution not in given_up:
                 decided[execution].add("decided")
             case CreateWorkflow(execution=execution):
                 decided[execution].add("commanded")
@@ -188,3 +192,18 @@ def check_nothing_is_half(day: "Day") -> Iterator[str]:
             yield f"{run} is {', '.join(sorted(about))}, and never ended"
         if "begun" in about and "decided" in about and "ended" not in about:
             yield f"{run} was begun, and its end was never told"
+
+
+def _given_up(day: "Day") -> set[str]:
+    """Runs that were never commanded, and whose target a person has cleared when their deadline was long over."""
+    decided = {
+        record.event.execution: record.event
+        for record in day.records
+        if isinstance(record.event, RoutingDecided) and record.event.execution is not None
+    }
+    given_up: set[str] = set()
+    for record in in_fold_order(day.messages):
+        if isinstance(record.event, BlockCleared):
+            over = [one for one in decided.values() if is_over(one, record.recorded_at)]
+            given_up.update(one.execution or "" for one in over if one.situation.target == record.event.target)
+    return given_up - {one.event.execution for one in day.records if isinstance(one.event, CreateWorkflow)}

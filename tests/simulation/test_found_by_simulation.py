@@ -1,6 +1,7 @@
 """What simulated days have found, told again as the shortest story of each."""
 
 import asyncio
+from datetime import datetime
 
 import msgspec
 
@@ -8,9 +9,12 @@ from remediation_orchestrator.bus.memory import MemoryCell, MemoryLease, MemoryL
 from remediation_orchestrator.bus.port import LogUnreachableError
 from remediation_orchestrator.events import (
     ExecutionId,
+    Recorded,
     RemediationCancelled,
     RemediationId,
+    RoutingDecided,
     WorkflowStarted,
+    decode,
     encode,
     subjects,
 )
@@ -25,21 +29,25 @@ from remediation_orchestrator.simulation.orchestrators import PACE, TTL
 
 SIGNAL = subjects.signal(CELL, "test")
 WITH_WORKFLOW = msgspec.json.encode({"name": "Slow", "target": {"name": "t"}, "workflow": {"id": "restart"}})
+OF_ANOTHER = msgspec.json.encode({"name": "Slow", "target": {"name": "another"}})
 TO_ANALYSE = msgspec.json.encode({"name": "Slow", "target": {"name": "t"}})
 
 
 class Stage:
     """A cell with one orchestrator, on whose appends a story may act."""
 
-    def __init__(self) -> None:
-        self.cell = MemoryCell(CELL, broker_now)
+    def __init__(self, off: float = 0.0, cell: MemoryCell | None = None) -> None:
+        """`off` is by how many seconds the orchestrator's machine is wrong about the time of day."""
+        self.cell = cell or MemoryCell(CELL, broker_now)
         self.late: dict[str, float] = {}
         """By how many seconds an append on a subject is late."""
         self.refused: dict[str, asyncio.Event] = {}
         """Until when appends on a subject are refused."""
         log = MemoryLog(self.cell, self._at)
-        clock = ProcessClock(SkewedClock())
-        self.service = Orchestrator(log, MemoryLease(self.cell, TTL), clock, Identity("o1", "test"), pace=PACE)
+        clock = ProcessClock(SkewedClock(off=off))
+        self.service = Orchestrator(
+            log, MemoryLease(self.cell, TTL), clock, Identity("o2" if cell else "o1", "test"), pace=PACE
+        )
         self.task = asyncio.create_task(self.service.run())
 
     async def _at(self, moment: Moment, subject: str) -> None:
@@ -155,5 +163,58 @@ def test_a_leader_whose_log_has_lost_what_it_read_behind_its_newest_frame_stops(
         assert f"it has another record at {claim.sequence} than it had" in (
             await stage.service.why_not_ready() or ""
         )
+
+    run(story())
+
+
+def test_a_command_says_a_time_no_earlier_than_its_verdict() -> None:
+    """Found by seed 45: a machine was a quarter of an hour slow, and its command could be begun so much too late.
+
+    By the command's time an executor tells how the clocks differ, and so how long it may still begin."""
+
+    async def story() -> None:
+        stage = Stage()
+        await stage.until_decided()
+        # Its moment is the broker's: later than anything that the next one reckons.
+        stage.store(SIGNAL, OF_ANOTHER)
+        await stage.until_decided()
+        stage.service.stop()
+        await stage.task
+        slow = Stage(-900.0, stage.cell)
+        await slow.until_decided()
+        signal = slow.store(SIGNAL, WITH_WORKFLOW)
+        await slow.until_decided()
+        records = [one for message in stage.cell.messages for one in decode(message) if isinstance(one, Recorded)]
+        proceeds = next(one for one in records if getattr(one.event, "execution", None) == f"wfe-{signal}")
+        command = next(
+            one for one in stage.cell.messages if one.subject.endswith(f".command.workflow.wfe-{signal}")
+        )
+        assert isinstance(proceeds.event, RoutingDecided)
+        sent = datetime.fromisoformat(msgspec.json.decode(command.payload)["time"])
+        assert proceeds.event.situation.now <= sent < command.recorded_at
+
+    run(story())
+
+
+def test_a_leader_that_slept_through_a_restored_store_marks_nothing_of_it() -> None:
+    """Found by seed 110: its frame was stored in the older store and marked, so nobody led the good one."""
+
+    async def story() -> None:
+        stage = Stage()
+        await stage.until_decided()
+        signal = stage.store(SIGNAL, WITH_WORKFLOW)
+        await stage.until_decided()
+        stage.start(f"wfe-{signal}")
+        held = stage.refused[subjects.decision(CELL)] = asyncio.Event()
+        stage.store(SIGNAL, OF_ANOTHER)
+        await stage.until_decided()
+        good = list(stage.cell.messages)
+        stage.cell.keep(good[:-2], last=len(good) - 2)  # The claim and the signal are behind its newest frame.
+        held.set()
+        await stage.until_decided()
+        assert not stage.service.active.is_set()
+        stage.cell.keep(good, last=len(good))
+        await asyncio.sleep(TTL.total_seconds())
+        assert stage.service.active.is_set(), await stage.service.why_not_ready()
 
     run(story())

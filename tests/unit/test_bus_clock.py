@@ -56,3 +56,16 @@ def test_its_own_reckoning_is_never_set_by_a_stamp() -> None:
     clock.observe(START + timedelta(days=3_650), monotonic.seconds)
     monotonic.seconds += 90
     assert clock.reckoning() == START + timedelta(seconds=90)
+
+
+def test_it_goes_on_in_a_sleep_of_its_machine() -> None:
+    """Else what is sent after it says a time that is long over, and may be begun so much too late."""
+    monotonic, since_boot = Monotonic(), Monotonic()
+    clock = BrokerClock(START, monotonic=monotonic, since_boot=since_boot)
+    since_boot.seconds += 600
+    assert clock.now() == START + timedelta(seconds=600)
+    acknowledged = monotonic.seconds
+    for one in (monotonic, since_boot):
+        one.seconds += 2
+    clock.observe(START, acknowledged)
+    assert clock.now() == START + timedelta(seconds=2)
