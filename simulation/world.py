@@ -80,7 +80,7 @@ class Day:
     rested_after: float | None
     """How long after the faults all was at rest; None: it never was."""
     behind: float
-    """By how many seconds the broker's clock was behind the newest moment by then: so long no wait comes to its end."""
+    """By how many seconds the broker's clock was behind the newest moment: so long no wait comes to its end."""
     violations: list[str] = field(default_factory=list)
     """What was seen to be wrong while the day lasted."""
 
