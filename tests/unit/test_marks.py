@@ -2,13 +2,15 @@
 
 import asyncio
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any, cast
 
 from written import WrittenLog
 
 from remediation_orchestrator.bus.clock import BrokerClock
-from remediation_orchestrator.bus.port import EventLog, LogUnreachableError
+from remediation_orchestrator.bus.marks import MemoryMarks
+from remediation_orchestrator.bus.memory import MemoryCell
+from remediation_orchestrator.bus.port import LogUnreachableError
+from remediation_orchestrator.events import CellName
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.watch import MARK_SECONDS, Watch
 from remediation_orchestrator.simulation.clock import run
@@ -40,17 +42,19 @@ def followed(store: Store, moves: dict[float, bool]) -> list[float]:
     """When marks were written of a log that moves at these times; False where the broker is away from then on."""
 
     async def live() -> list[float]:
-        log, written = cast(EventLog, SimpleNamespace(marks=store, identity="0123abcd")), WrittenLog()
-        fold, moved = Fold(), asyncio.Event()
+        written, fold, moved = WrittenLog(), Fold(), asyncio.Event()
         clock = BrokerClock(datetime(2026, 11, 21, tzinfo=UTC))
+        cell = MemoryCell(CellName("main"), clock.now)
+        cell.marks = cast(MemoryMarks, store)
         begun = asyncio.get_running_loop().time()
-        marking = asyncio.create_task(Watch(log, clock, RENEW).mark(fold, moved))
+        marking = asyncio.create_task(Watch(cell.log(), clock, RENEW).mark(fold, moved))
         for at, there in moves.items():
             await asyncio.sleep(begun + at - asyncio.get_running_loop().time())
             store.away = not there
             written.signal(at, target={"name": f"t{at}"})  # type: ignore[arg-type]
             for message in written.messages[fold.read :]:
                 fold.take(message)
+            cell.keep(written.messages, last=fold.read)
             moved.set()
         await asyncio.sleep(2)
         store.away = False
