@@ -113,6 +113,18 @@ class JetStreamLog:
         except api.NobodyThereError as error:
             raise await self._why_nobody(records[-1][0]) from error
 
+    async def append_in_a_row(self, subject: str, payloads: Sequence[bytes], *, expect: int) -> int:
+        """Store messages on one subject in a row, all of them or none, and return the sequence of the first."""
+        if len(payloads) == 1:
+            return await self.append(subject, payloads[0], expect=expect)
+        # Each behind the first follows one of this batch, of which the server knows no sequence yet.
+        headers: list[dict[str, str]] = [{EXPECTED: str(expect)}, *({} for _ in payloads[1:])]
+        records = [(subject, payload, own) for payload, own in zip(payloads, headers, strict=True)]
+        try:
+            return await store_together(self._connection, records, expect=expect) - len(payloads) + 1
+        except api.NobodyThereError as error:
+            raise await self._why_nobody(subject) from error
+
     async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
         """Yield every message from sequence `start` on, in order, each once."""
         end = None if follow else await self.last_sequence()

@@ -89,6 +89,16 @@ class MemoryCell:
         self._check_room(records)
         return [self.store(subject, payload, 0, None) for subject, payload in records][-1]
 
+    def store_in_a_row(self, subject: str, payloads: Sequence[bytes], expect: int) -> int:
+        """Store messages on one subject, all of them or none, and return the first's sequence."""
+        assert 0 < len(payloads) <= TOGETHER_MAX
+        self._check(subject, expect)
+        self._check_room([(subject, payload) for payload in payloads])
+        first = self.store(subject, payloads[0], expect, None)
+        for payload in payloads[1:]:
+            self.store(subject, payload, None, None)
+        return first
+
     def copy(self, message: StoredMessage, stream: str) -> int:
         """Store a copy of a message under its subject, as a stream that sources another does."""
         headers = {"Nats-Stream": stream, "Nats-Sequence": str(message.sequence)}
@@ -236,6 +246,13 @@ class MemoryLog(Handle):
         sequence = self._store.store_together(records)
         await self.strike(Moment.ANSWER, records[-1][0])
         return sequence
+
+    async def append_in_a_row(self, subject: str, payloads: Sequence[bytes], *, expect: int) -> int:
+        """Store messages on one subject, all of them or none, and return the first's sequence."""
+        await self.strike(Moment.STORE, subject)
+        first = self._store.store_in_a_row(subject, payloads, expect)
+        await self.strike(Moment.ANSWER, subject)
+        return first
 
     async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
         """Yield every message from sequence `start` on, in order, each once."""

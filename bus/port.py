@@ -187,6 +187,12 @@ class EventLog(ReadableLog, Protocol):
         Each has a subject of its own and must be the first there. Returns the sequence of the last.
         Raises as `append` does. A log that cannot do it is a LogError: append them one by one instead."""
 
+    async def append_in_a_row(self, subject: str, payloads: Sequence[bytes], *, expect: int) -> int:
+        """Store up to TOGETHER_MAX messages on one subject, one right after the other, under one sync, or none.
+
+        `expect` is what must be the last on the subject before the first of them, whose sequence is returned.
+        Raises as `append` does."""
+
     async def room(self) -> Room:
         """How full the log is."""
 

@@ -75,7 +75,9 @@ async def store(
         pause = min(2 * pause, _PAUSE_SECONDS_MAX)
 
 
-async def store_together(connection: Client, records: Sequence[tuple[str, bytes, dict[str, str]]]) -> int:
+async def store_together(
+    connection: Client, records: Sequence[tuple[str, bytes, dict[str, str]]], *, expect: int = 0
+) -> int:
     """Store a batch, each with its headers. Only the last is answered; what came before it waits for that one."""
     assert 0 < len(records) <= TOGETHER_MAX
     batch = secrets.token_hex(8)
@@ -92,7 +94,7 @@ async def store_together(connection: Client, records: Sequence[tuple[str, bytes,
         raise UnknownOutcomeError(f"{error}: they may be stored or not") from error
     stored = _read_answer(last, answer)
     if stored.error is not None:
-        raise _refused(f"{len(records)} records up to {last}", 0, stored.error)
+        raise _refused(f"{len(records)} records up to {last}", expect, stored.error)
     if stored.count != len(records):
         raise UnknownOutcomeError(f"{last}: the broker knows nothing of batches, and may have stored some")
     return stored.seq

@@ -262,7 +262,7 @@ class Story:
     # -- what several acts do --------------------------------------------------------------------------
 
     async def _fire(self, name: str, deployment: str, severity: str, status: str = "firing") -> Position:
-        (signal,) = signals_of(alertmanager_body(name, deployment, severity, status))
+        (signal,) = signals_of(alertmanager_body(name, deployment, severity, status), datetime.now(UTC))
         place = await self._tape.publish(signal)
         self._screen.say(f"signal at {place}: {name} {status}, {signal.target}")
         return place

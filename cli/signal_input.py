@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import click
 import msgspec
 
 from remediation_orchestrator.events import (
@@ -17,8 +18,9 @@ from remediation_orchestrator.events import (
     decode,
 )
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
-from remediation_orchestrator.gateway.alertmanager import signals_of
-from remediation_orchestrator.gateway.items import FUTURE_MAX, WebhookError
+from remediation_orchestrator.gateway.alertmanager import items_of
+from remediation_orchestrator.gateway.items import Found, WebhookError
+from remediation_orchestrator.gateway.said import lines_of
 
 from .output import BadInputError
 
@@ -92,15 +94,17 @@ def read_signals(body: bytes, name: str, subject: str) -> list[AnySignal]:
 
 
 def read_alertmanager(body: bytes, name: str) -> list[AnySignal]:
-    """Read a webhook body of Alertmanager. Raises BadInputError saying what and where."""
+    """Read a webhook body of Alertmanager; what of it is left out is said. Raises BadInputError."""
     try:
-        found = signals_of(body)
+        lines = lines_of(items := list(items_of(body, datetime.now(UTC))))
+        wrong = lines["rejected"]
     except WebhookError as error:
-        more = f" (and {len(error.lines) - 1} more)" if len(error.lines) > 1 else ""
-        raise BadInputError(f"{name}: {error.lines[0]}{more}") from error
-    for index, signal in enumerate(found):
-        _check_time(signal, f"{name}: alerts[{index}].startsAt")
-    return found
+        wrong = error.lines
+    if wrong:
+        raise BadInputError(f"{name}: {wrong[0]}" + (f" (and {len(wrong) - 1} more)" if wrong[1:] else ""))
+    for line in [*lines["left_out"], *lines["remarks"]]:
+        click.echo(f"ro: {name}: {line}", err=True)
+    return [item.signal for item in items if isinstance(item, Found)]
 
 
 def _checked(item: bytes, subject: str, where: str) -> AnySignal:
@@ -118,13 +122,19 @@ def _checked(item: bytes, subject: str, where: str) -> AnySignal:
         raise BadInputError(f"{where}: {found.message}")
     assert isinstance(found, Recorded)
     assert isinstance(found.event, SignalReceived | SignalResolved)
-    _check_time(found.event, f"{where}: `starts_at`")
+    if found.event.starts_at is None:
+        _check_no_time(item, where)
     return found.event
 
 
-def _check_time(signal: AnySignal, where: str) -> None:
-    if signal.starts_at is not None and signal.starts_at > datetime.now(UTC) + FUTURE_MAX:
-        raise BadInputError(f"{where}: {signal.starts_at.isoformat()} is more than 2 minutes in the future")
+def _check_no_time(item: bytes, where: str) -> None:
+    """What was left out because it is no time is a mistake that somebody is there to mend."""
+    read = msgspec.json.decode(item)
+    said = (read.get("data") or read if "specversion" in read else read).get("starts_at")
+    if said is not None:
+        raise BadInputError(
+            f"{where}: `starts_at`: {said!r} is no time with a zone, or lies more than 2 minutes ahead"
+        )
 
 
 def _items(body: bytes, name: str) -> list[msgspec.Raw]:

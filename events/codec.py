@@ -14,8 +14,9 @@ from .commands import Command
 from .decisions import Decision
 from .duplicates import DuplicatesDecided, StoredDecision
 from .facts import Fact, Signal, SignalReceived, SignalResolved
-from .identity import CellName, Fingerprint, Position, WorkflowRef, fingerprint_of, position
+from .identity import CellName, Fingerprint, Position, WorkflowRef, position
 from .reading import RefusedError, decoder_of, read
+from .signals import read_signal, settled, timely
 from .stored import MESSAGE_BYTES_MAX, RECORD_BYTES_MAX, StoredMessage
 from .subjects import FACTS, Family, Subject, command_id, parse, verb_of
 
@@ -225,9 +226,9 @@ def _decode_at_once(message: StoredMessage, subject: Subject) -> list[Decoded]:
     if subject.family is not Family.SIGNAL:
         events = [one.data for one in _many[subject.family].decode(payload)]
     elif b'"specversion"' not in payload:
-        events = [_settled(signal) for signal in _bare.decode(payload)]
+        events = [settled(signal) for signal in _bare.decode(payload)]
     elif b"\\u" not in payload:  # An item that writes the word with an escape is taken for a bare signal.
-        events = [_settled(one.data) for one in _many[subject.family].decode(payload)]
+        events = [settled(one.data) for one in _many[subject.family].decode(payload)]
     else:
         raise RefusedError("bare signals or CloudEvents")
     return [one for index, written in enumerate(events) for one in _recorded(message, index, written, subject)]
@@ -285,6 +286,8 @@ def _recorded(message: StoredMessage, index: int | None, written: Written, subje
         return [Recorded(place, message.recorded_at, event) for event in written.singly()]
     if subject.family is not Family.DECISION:
         _check_subject(written, subject, len(message.payload))
+    if isinstance(written, SignalReceived | SignalResolved):
+        written = timely(written, message.recorded_at)
     return [Recorded(place, message.recorded_at, written)]
 
 
@@ -307,7 +310,7 @@ def _event(item: bytes | Raw, family: Family) -> Written:
         event: Written = _one[family].decode(item).data
     except _UNREAD:
         return _event_by_steps(item, family)
-    return _settled(event) if isinstance(event, Signal) else event
+    return settled(event) if isinstance(event, Signal) else event
 
 
 def _event_by_steps(item: bytes | Raw, family: Family) -> Written:
@@ -323,26 +326,18 @@ def _event_by_steps(item: bytes | Raw, family: Family) -> Written:
         raise RefusedError(f"unknown event type {probe.type!r}", unknown_type=probe.type)
     if not probe.data:
         raise RefusedError("the event has no `data`")
-    event: Written = read(decoder_of(kind), probe.data, kind, "data")
+    event: Written
+    if issubclass(kind, SignalReceived | SignalResolved):
+        event = read_signal(probe.data, kind, "data")
+    else:
+        event = read(decoder_of(kind), probe.data, kind, "data")
     if not isinstance(event, _HOME[family]):
         raise RefusedError(f"{kind.__name__}.v1 does not belong on a subject of kind `{family}`")
-    return _settled(event) if isinstance(event, Signal) else event
+    return settled(event) if isinstance(event, Signal) else event
 
 
 def _signal(item: bytes | Raw) -> SignalReceived | SignalResolved:
-    return _settled(read(decoder_of(SignalReceived), item, SignalReceived))
-
-
-def _settled(signal: Signal) -> SignalReceived | SignalResolved:
-    """Settle a signal's fingerprint; either its type or its status may say that it is over."""
-    if not signal.fingerprint:
-        signal = msgspec.structs.replace(signal, fingerprint=fingerprint_of(signal.target, signal.name))
-    over = signal.status == "resolved"
-    if isinstance(signal, SignalResolved):
-        return signal if over else msgspec.structs.replace(signal, status="resolved")
-    if isinstance(signal, SignalReceived) and not over:
-        return signal
-    return SignalResolved(**{**msgspec.structs.asdict(signal), "status": "resolved"})
+    return settled(read_signal(item))
 
 
 def _check_subject(fact: Event, subject: Subject, size: int) -> None:

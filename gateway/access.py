@@ -101,8 +101,8 @@ class Rate:
         self._per_second = per_second
         self._left: dict[str, tuple[float, float]] = {}
 
-    def take(self, sender: str, now: float) -> None:
-        """Count one body. Raises Problem 429 saying when the next may come."""
+    def take(self, sender: str, now: float, status: HTTPStatus = HTTPStatus.TOO_MANY_REQUESTS) -> None:
+        """Count one body. Raises Problem, with the status that its sender heeds, saying when to come again."""
         if self._per_second is None:
             return
         most = max(2 * self._per_second, 1.0)
@@ -112,7 +112,7 @@ class Rate:
             self._left[sender] = (left, now)
             wait = int((1 - left) / self._per_second) + 1
             detail = f"more than {self._per_second:g} bodies a second"
-            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, retry_after=wait)
+            raise Problem(status, detail, retry_after=wait)
         self._left[sender] = (left - 1, now)
 
 

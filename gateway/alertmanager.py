@@ -4,9 +4,10 @@ Pure: bytes in, items or clear lines out. An alert's target is the workload wher
 alerts of its pods are one problem. The sender's own fingerprint hashes every label, the pod's name too, and is
 not taken over: the signals go without one, and the log derives it from the target and the name."""
 
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from remediation_orchestrator.events import Severity, SignalReceived, SignalResolved
 
@@ -19,8 +20,8 @@ from .items import (
     Labels,
     LeftOut,
     Refused,
-    Time,
     WebhookError,
+    began,
     counted,
     line_of,
     read_json,
@@ -36,17 +37,11 @@ SEVERITIES = {
 }
 
 
-def _only_text(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError("must be a time such as 2026-11-21T10:00:00Z")
-    return value
-
-
 class _Alert(BaseModel):
     status: Literal["firing", "resolved"]
     labels: Labels
     annotations: Labels = {}
-    starts_at: Annotated[Time, BeforeValidator(_only_text)] | None = Field(default=None, alias="startsAt")
+    starts_at: object = Field(default=None, alias="startsAt")
 
 
 class _Body(BaseModel):
@@ -59,23 +54,23 @@ class _GrafanaBody(BaseModel):
     alerts: list[object]
 
 
-def signals_of(body: bytes) -> list[AnySignal]:
+def signals_of(body: bytes, now: datetime) -> list[AnySignal]:
     """Return one signal an alert, in their order. WebhookError names everything that is wrong."""
-    items = list(items_of(body))
+    items = list(items_of(body, now))
     wrong = [line for item in items if isinstance(item, Refused) for line in item.lines]
     if wrong:
         raise WebhookError(wrong)
     return [item.signal for item in items if isinstance(item, Found)]
 
 
-def items_of(body: bytes, identity: Identity = DEFAULT, *, grafana: bool = False) -> Items:
+def items_of(body: bytes, now: datetime, identity: Identity = DEFAULT, *, grafana: bool = False) -> Items:
     """Yield one item an alert, in their order."""
     try:
         alerts = (_GrafanaBody if grafana else _Body).model_validate(read_json(body)).alerts
     except ValidationError as error:
         raise WebhookError([line_of(one["loc"], one["msg"]) for one in error.errors(include_url=False)]) from error
     for index, alert in enumerate(counted(alerts)):
-        yield _item(f"alerts[{index}]", alert, identity)
+        yield _item(f"alerts[{index}]", alert, now, identity)
 
 
 def severity_of(word: str) -> Severity:
@@ -83,7 +78,7 @@ def severity_of(word: str) -> Severity:
     return SEVERITIES.get(word.strip().lower(), Severity.UNKNOWN)
 
 
-def _item(where: str, item: object, identity: Identity) -> Item:
+def _item(where: str, item: object, now: datetime, identity: Identity) -> Item:
     try:
         alert = _Alert.model_validate(item)
     except ValidationError as error:
@@ -95,6 +90,7 @@ def _item(where: str, item: object, identity: Identity) -> Item:
     found = identity.identify(alert.labels, f"{where}.labels")
     if isinstance(found, list):
         return refused(where, found, item)
+    starts_at, remarks = began(alert.starts_at, now, f"{where}.startsAt")
     kind = SignalReceived if alert.status == "firing" else SignalResolved
     signal = kind(
         name=found.name,
@@ -103,7 +99,7 @@ def _item(where: str, item: object, identity: Identity) -> Item:
         severity=severity_of(alert.labels.get("severity", "")),
         labels=alert.labels,
         annotations=alert.annotations,
-        starts_at=alert.starts_at,
+        starts_at=starts_at,
         resolves=True,
     )
-    return Found(where, signal, found.by)
+    return Found(where, signal, found.by, remarks=remarks)

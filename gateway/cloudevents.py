@@ -1,7 +1,7 @@
 """CloudEvents 1.0 over HTTP: structured, binary and batch. What they carry is read as the log reads it. Pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
@@ -16,7 +16,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 
-from .items import Found, Item, Items, WebhookError, counted, in_utc, read_json, refused
+from .items import Found, Item, Items, WebhookError, counted, read_json, refused
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
@@ -28,14 +28,14 @@ REQUIRED = ("specversion", "id", "source", "type")
 _SUBJECT = subjects.signal(DEFAULT_CELL, "cloudevents")
 
 
-def items_of(media_type: str, headers: Mapping[str, str], body: bytes) -> Items:
+def items_of(media_type: str, headers: Mapping[str, str], body: bytes, now: datetime) -> Items:
     """Yield one item an event."""
     read = read_json(body)
     if media_type == BATCH:
         if not isinstance(read, list):
             raise WebhookError(["body: must be a JSON array"])
         for index, item in enumerate(counted(read)):
-            yield _item(f"[{index}]", item)
+            yield _item(f"[{index}]", item, now)
         return
     if media_type == BINARY:
         given = {name.removeprefix("ce-"): value for name, value in headers.items() if name.startswith("ce-")}
@@ -43,20 +43,20 @@ def items_of(media_type: str, headers: Mapping[str, str], body: bytes) -> Items:
         if missing:
             raise WebhookError(missing)
         read = {**given, "datacontenttype": BINARY, "data": read}
-    yield _item("event", read)
+    yield _item("event", read, now)
 
 
-def _item(where: str, item: object) -> Item:
+def _item(where: str, item: object, now: datetime) -> Item:
     if not isinstance(item, dict):
         return refused(where, [f"{where}: must be a JSON object"], item)
     missing = [f"{where}.{name}: missing" for name in REQUIRED if not item.get(name)]
     if missing:
         return refused(where, missing, item)
     try:
-        written = msgspec.json.encode({"time": datetime.now(UTC), **item})
+        written = msgspec.json.encode({"time": now, **item})
     except (UnicodeEncodeError, RecursionError):
         return refused(where, [f"{where}: holds what UTF-8 cannot say"], item)
-    (found,) = decode(StoredMessage(1, datetime.now(UTC), _SUBJECT, written))
+    (found,) = decode(StoredMessage(1, now, _SUBJECT, written))
     if not isinstance(found, Recorded):
         return refused(where, [f"{where}: {found.message}"], item)
     attributes = attributes_of(written)
@@ -64,8 +64,8 @@ def _item(where: str, item: object) -> Item:
         return refused(where, [f"{where}: an attribute is not of its type"], item)
     signal = found.event
     assert isinstance(signal, SignalReceived | SignalResolved)  # The subject takes no other.
-    try:
-        signal = msgspec.structs.replace(signal, starts_at=signal.starts_at and in_utc(signal.starts_at))
-    except ValueError as error:
-        return refused(where, [f"{where}.data.starts_at: {error}"], item)
-    return Found(where, signal, {"name": "data.name", "target": "data.target"}, attributes)
+    data = item["data"]
+    said = data.get("starts_at") if isinstance(data, dict) and signal.starts_at is None else None
+    remarks = [] if said is None else [f"{where}.data.starts_at: {said!a:.100} is no time that can be: left out"]
+    by = {"name": "data.name", "target": "data.target"}
+    return Found(where, signal, by, attributes, remarks)

@@ -9,15 +9,14 @@ from typing import Any
 
 from prometheus_client import Gauge
 
-from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 from remediation_orchestrator.web.connection import DRAIN_BYTES_MAX
 from remediation_orchestrator.web.problems import Problem
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
-# The bound of a fact: a larger body could not be stored either. It holds for the bytes as sent and as unpacked.
-BODY_BYTES_MAX = MESSAGE_BYTES_MAX
+# Some 4,500 usual alerts, more than a cluster has rules and workloads for. For the bytes as sent and as unpacked.
+BODY_BYTES_MAX = 4 * 1024 * 1024
 # Alerts of one rule pack to a sixtieth of their size; whatever is packed tighter was made to be large.
 RATIO_MAX = 250
 # A monitoring system sends from its own network. Whoever sends a byte a second is told to come back.
@@ -94,6 +93,14 @@ class Incoming:
         except (TimeoutError, DisconnectedError):
             return False
         return self._complete
+
+    def unpacked(self, headers: Mapping[str, str], raw: bytes) -> bytes:
+        """The body behind its content encoding, which counts as in hand, too. Raises Problem."""
+        body = unpacked(headers, raw)
+        if body is not raw:
+            self._held.take(len(body))
+            self._size += len(body)
+        return body
 
     def release(self) -> None:
         """Let go of what was read."""

@@ -25,13 +25,14 @@ from remediation_orchestrator.web.problems import Problem
 
 from . import metrics as metrics_page
 from .access import ANYONE, Guard, Rate
-from .delivery import DisconnectedError, Held, Incoming, Receive, check_encoding, unpacked
+from .delivery import DisconnectedError, Held, Incoming, Receive, check_encoding
 from .frames import Body, body_of, digest_of
 from .intake import BusyError, Intake, Stored
-from .items import Item, LeftOut, Refused, TooLargeError, WebhookError
+from .items import Item, LeftOut, TooLargeError, WebhookError
 from .leisure import Leisure
 from .metrics import Metrics
 from .openapi import document
+from .said import lines_of, tell
 from .sources import Received, Rules, Source, check_some_good, each_item
 
 Scope = MutableMapping[str, Any]
@@ -45,6 +46,8 @@ JSON = "application/json"
 STORE_SECONDS = 8.0
 # Requests at once; each holds little more than its body, and those have a bound of their own.
 REQUESTS_MAX = 4_000
+# Longer bodies are read one after the other, since what they are read into is many times larger.
+LONG_BYTES = 256 * 1024
 # A broker is back within seconds; a full log needs a person.
 RETRY_SECONDS, RETRY_FULL_SECONDS = 2, 60
 READY_SECONDS = 2.0
@@ -69,6 +72,7 @@ class Entry(Struct):
     bytes: int = 0
     stored: str = ""
     duplicate: bool = False
+    why: str = ""
 
 
 class Door:
@@ -128,6 +132,7 @@ class Door:
         try:
             answer = await self._take(scope["path_params"]["source"], scope, incoming, entry)
         except Problem as problem:
+            entry.why = problem.detail
             answer = Answer(problem.status, problem.body(), PROBLEM, problem.headers)
             if not await incoming.drain():
                 answer = msgspec.structs.replace(answer, headers={**answer.headers, "connection": "close"})
@@ -135,7 +140,8 @@ class Door:
             incoming.release()
         seconds = time.monotonic() - began
         self.metrics.answered(entry.source, answer.status, seconds)
-        fields = {**msgspec.structs.asdict(entry), "status": answer.status.value, "seconds": round(seconds, 6)}
+        fields = {key: value for key, value in msgspec.structs.asdict(entry).items() if key != "why" or value}
+        fields |= {"status": answer.status.value, "seconds": round(seconds, 6)}
         log.info("answered", extra=fields)
         await _send(send, answer, head=scope["method"] == "HEAD")
 
@@ -166,26 +172,29 @@ class Door:
         sender = self._guard.by_headers(headers)
         media_type = check_encoding(headers, source.media_types)
         if sender is not None:
-            self._count(sender, entry)
+            self._count(sender, source, entry)
         raw = await incoming.read(headers)
         entry.bytes = len(raw)
         if sender is None:
-            self._count(self._guard.by_signature(headers, raw), entry)
-        return await self._store(source, Received(media_type, headers, unpacked(headers, raw)), entry)
+            self._count(self._guard.by_signature(headers, raw), source, entry)
+        return await self._store(source, Received(media_type, headers, incoming.unpacked(headers, raw)), entry)
 
-    def _count(self, sender: str, entry: Entry) -> None:
+    def _count(self, sender: str, source: Source, entry: Entry) -> None:
         entry.sender = sender
-        self._rate.take(sender, time.monotonic())
+        self._rate.take(sender, time.monotonic(), source.too_often)
 
     async def _store(self, source: Source, received: Received, entry: Entry) -> Answer:
         try:
-            items, body = await self._leisure.do(self._converted(source, received))
+            items, body = await self._leisure.do(
+                self._converted(source, received), long=len(received.body) > LONG_BYTES
+            )
         except TooLargeError as error:
             raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error.lines[0]) from error
         except WebhookError as error:
             raise Problem(HTTPStatus.BAD_REQUEST, error.lines[0], errors=error.lines) from error
         if body is None:
             self.metrics.stored(source.name, items, duplicate=False)
+            tell(items, entry.source, entry.sender)
             return _accepted(None, items)
         try:
             async with asyncio.timeout(STORE_SECONDS):
@@ -196,6 +205,8 @@ class Door:
         entry.stored = positions[0] if len(positions) == 1 else f"{positions[0]}..{positions[-1]}"
         entry.duplicate = stored.duplicate
         self.metrics.stored(source.name, items, duplicate=stored.duplicate)
+        if not stored.duplicate:
+            tell(items, entry.source, entry.sender)
         return _accepted(stored, items)
 
     def _converted(
@@ -207,25 +218,20 @@ class Door:
         for item in each_item(source, received, self._rules, now):
             items.append(item)
             yield
-        check_some_good(items)
+        left_out = [item for item in items if isinstance(item, LeftOut)]
         kept = [item for item in items if not isinstance(item, LeftOut)]
-        if not kept:
-            return items, None
         digest = digest_of(received.media_type.encode(), received.body, *_attributes(received.headers))
-        return items, (yield from body_of(self._log.cell, source.name, digest, kept, now))
+        body = yield from body_of(self._log.cell, source.name, digest, kept, now)
+        check_some_good(kept)
+        return [*left_out, *kept], body if kept else None
 
 
 def _accepted(stored: Stored | None, items: list[Item]) -> Answer:
-    """Where each item stands that is stored; which are no signals, and which are left out, being no alert."""
+    """Where each item stands that is stored; which are no signals, and what, or of what, was left out."""
     said: dict[str, object] = {"positions": stored.place.positions() if stored else []}
     if stored is not None and stored.duplicate:
         said["duplicate"] = True
-    wrong = [line for item in items if isinstance(item, Refused) for line in item.lines]
-    if wrong:
-        said["rejected"] = wrong
-    left_out = [item.line() for item in items if isinstance(item, LeftOut)]
-    if left_out:
-        said["left_out"] = left_out
+    said |= {key: lines for key, lines in lines_of(items).items() if lines}
     return Answer(HTTPStatus.OK, msgspec.json.encode(said))
 
 

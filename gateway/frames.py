@@ -1,7 +1,7 @@
-"""A body as the part of a frame that it becomes. Each of its events says in `causationid` which body it is of.
+"""A body as the messages that it becomes: frames of CloudEvents, one or as many as it needs.
 
-So the log itself knows which bodies it holds. A body whose events do not fit in a message as CloudEvents is
-written with its first event in full and the others bare, after it; one that does not fit so either is refused."""
+Each event says in `causationid` of which body it is, so the log itself knows which bodies it holds. What no reader
+of the log could read, or is larger than a fact may be, stands in its place as an item that is refused."""
 
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from remediation_orchestrator.events import (
     CellName,
+    Fingerprint,
     Recorded,
     StoredMessage,
     decode,
@@ -19,10 +20,18 @@ from remediation_orchestrator.events import (
     fingerprint_of,
     subjects,
 )
-from remediation_orchestrator.events.codec import CONTENT_TYPE, SPECVERSION, Attributes, join_frame, source
+from remediation_orchestrator.events.codec import (
+    CONTENT_TYPE,
+    SPECVERSION,
+    Attributes,
+    fingerprint_in,
+    join_frame,
+    source,
+)
+from remediation_orchestrator.events.identity import position_key
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 
-from .items import Found, Kept, Refused, TooLargeError, WebhookError
+from .items import STORED_BYTES_MAX, TOO_MUCH, Found, Kept, Refused, TooLargeError, refused
 
 BODY = "body-"
 # Half of SHA-256: two bodies with one digest will not be met, and a million of them fit in memory.
@@ -34,19 +43,29 @@ Digest = bytes
 
 
 class Body(Struct, frozen=True):
-    """What is stored of a body, together: its events, encoded."""
+    """What is stored of a body, together: its events, frame by frame, and which problems they are about."""
 
     digest: Digest
-    events: list[bytes]
+    frames: list[list[bytes]]
+    problems: frozenset[Digest]
     size: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether one message holds it."""
+        return len(self.frames) == 1
 
 
 class BodyRead(Struct, frozen=True):
-    """A body found in a stored message: the index of its first event, and how many they are."""
+    """A body, or a part of one, found in a stored message. What others wrote there has the digest `b""`."""
 
     digest: Digest
+    begins: int
+    """Which of the body's events is the first here."""
     first: int
+    """Where it stands in the message."""
     events: int
+    problems: frozenset[Digest]
 
 
 class _Probe(Struct):
@@ -68,71 +87,122 @@ def digest_of(*parts: bytes) -> Digest:
 
 
 def body_of(
-    cell: CellName, name: str, digest: Digest, items: Sequence[Kept], now: datetime
+    cell: CellName, name: str, digest: Digest, items: list[Kept], now: datetime
 ) -> Generator[None, None, Body]:
     """Write items as events; it may rest after each. What it returns is the body.
 
-    TooLargeError where no message holds them, WebhookError where one is unreadable."""
-    events: list[bytes] = []
-    size, bare = _BRACKETS, False
+    What cannot be written becomes an item that is refused, in `items` too. TooLargeError where it is too much."""
+    writing = _Writing(cell, name, digest, now)
     for index, item in enumerate(items):
-        event = _bare(item) if bare else _event(item, _attributes(cell, name, digest, index, item, now))
-        events.append(event)
-        size += len(event) + _COMMA
-        if size > MESSAGE_BYTES_MAX and not bare:
-            events[1:] = [_bare(one) for one in items[1 : index + 1]]
-            size, bare = _size(events) + _BRACKETS, True
-        if size > MESSAGE_BYTES_MAX:
-            raise TooLargeError(["its signals fit in no message of the log: send fewer alerts at once"])
+        items[index] = writing.add(index, item)
         yield
-    wrong: list[str] = []
-    for event, item in zip(events, items, strict=True):
-        wrong += _unreadable(subjects.signal(cell, name), event, item, now)
-        yield
-    if wrong:
-        raise WebhookError(wrong)
-    return Body(digest, events, _size(events))
+    return Body(digest, writing.frames, frozenset(writing.problems), writing.size)
+
+
+class _Writing:
+    """A body that is being written."""
+
+    def __init__(self, cell: CellName, name: str, digest: Digest, now: datetime) -> None:
+        self.frames: list[list[bytes]] = [[]]
+        self.problems: set[Digest] = set()
+        self.size = 0
+        self._of = (cell, name, digest, now)
+        self._caused = f"{BODY}{digest.hex()}"
+        self._subject = subjects.signal(cell, name)
+        self._frame_bytes = _BRACKETS
+
+    def add(self, index: int, item: Kept) -> Kept:
+        """Write an item behind the others, in their frame or in another; return it as it stands there."""
+        item, event = self._written(index, item)
+        if self._frame_bytes + len(event) + _COMMA > MESSAGE_BYTES_MAX:
+            self._caused = f"{BODY}{self._of[2].hex()}-{index}"
+            self.frames.append([])
+            self._frame_bytes = _BRACKETS
+            item, event = self._written(index, item)
+        self.frames[-1].append(event)
+        self._frame_bytes += len(event) + _COMMA
+        self.size += len(event) + _COMMA
+        if self.size > STORED_BYTES_MAX:
+            raise TooLargeError([TOO_MUCH])
+        if isinstance(item, Found):
+            self.problems.add(problem_of(_fingerprint(item)))
+        return item
+
+    def _written(self, index: int, item: Kept) -> tuple[Kept, bytes]:
+        """An item and its event, read as the log's readers will: nobody's may spoil a frame that it shares."""
+        event = _event(item, _attributes(*self._of, self._caused, index, item))
+        if isinstance(item, Refused):
+            return item, event
+        why = self._unreadable(event)
+        if why is None:
+            return item, event
+        return self._written(
+            index, refused(item.where, [f"{item.where}: {why}"], msgspec.to_builtins(item.signal))
+        )
+
+    def _unreadable(self, event: bytes) -> str | None:
+        if len(event) > MESSAGE_BYTES_MAX - _BRACKETS - _COMMA:
+            return f"{len(event):,} bytes, and a fact has at most {MESSAGE_BYTES_MAX:,}"
+        (record,) = decode(StoredMessage(1, self._of[3], self._subject, join_frame([event])))
+        return None if isinstance(record, Recorded) else record.message
+
+
+def problem_of(fingerprint: Fingerprint) -> Digest:
+    """A fingerprint, which may be long, in a few bytes."""
+    return hashlib.blake2b(fingerprint.encode(), digest_size=DIGEST_BYTES).digest()
 
 
 def bodies_in(message: StoredMessage) -> Iterator[BodyRead]:
-    """The bodies that a stored message holds. What other publishers wrote there is not ours to name."""
+    """The bodies, and parts of such, that a stored message holds, in their order."""
     try:
-        items = _items.decode(message.payload)
+        causes = [_cause(item) for item in _items.decode(message.payload)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        causes = []
+    problems: dict[int, Digest] = {}
+    for record in decode(message):
+        if isinstance(record, Recorded):
+            fingerprint = fingerprint_in(record.event)
+            if fingerprint is not None:
+                problems[position_key(record.position)[1]] = problem_of(fingerprint)
+    if not causes:
+        yield BodyRead(b"", 0, 0, 1, frozenset(problems.values()))
         return
-    current, first = b"", 0
-    for index, item in enumerate(items):
-        digest = _digest_in(item)
-        if digest is None or digest == current:  # A bare event belongs to the body before it.
-            continue
-        if current:
-            yield BodyRead(current, first, index - first)
-        current, first = digest, index
-    if current:
-        yield BodyRead(current, first, len(items) - first)
+    first = 0
+    for index in range(1, len(causes) + 1):
+        if index == len(causes) or causes[index] != causes[first]:
+            about = frozenset(problems[one] for one in range(first, index) if one in problems)
+            yield BodyRead(*causes[first], first, index - first, about)
+            first = index
 
 
-def frame_of(bodies: Sequence[Body]) -> bytes:
-    """Gather bodies into one message."""
-    return join_frame([event for body in bodies for event in body.events])
+def frames_of(bodies: Sequence[Body]) -> list[bytes]:
+    """The messages that bodies become together: one, unless it is one body that is larger."""
+    if len(bodies) == 1:
+        return [join_frame(frame) for frame in bodies[0].frames]
+    return [join_frame([event for body in bodies for event in body.frames[0]])]
 
 
 def fits(size: int, body: Body) -> bool:
-    """Whether a body still fits in a frame whose bodies have this size."""
-    return size + body.size + _BRACKETS <= MESSAGE_BYTES_MAX
+    """Whether a body still fits in a message whose bodies have this size."""
+    return body.fits and size + body.size + _BRACKETS <= MESSAGE_BYTES_MAX
 
 
-def _attributes(cell: CellName, name: str, digest: Digest, index: int, item: Kept, now: datetime) -> Attributes:
-    caused = f"{BODY}{digest.hex()}"
+def _fingerprint(item: Found) -> Fingerprint:
+    signal = item.signal
+    return Fingerprint(signal.fingerprint) if signal.fingerprint else fingerprint_of(signal.target, signal.name)
+
+
+def _attributes(
+    cell: CellName, name: str, digest: Digest, now: datetime, caused: str, index: int, item: Kept
+) -> Attributes:
     if isinstance(item, Refused):
         return Attributes(f"{digest.hex()}-{index}", source(cell, f"gateway/{name}"), now, causationid=caused)
-    signal = item.signal
     given = item.attributes
     return Attributes(
         id=given.id if given else f"{digest.hex()}-{index}",
         source=given.source if given else source(cell, f"gateway/{name}"),
         time=given.time if given else now,
-        subject=signal.fingerprint or fingerprint_of(signal.target, signal.name),
+        subject=_fingerprint(item),
         causationid=caused,
         correlationid=given.correlationid if given else "",
         traceparent=given.traceparent if given else "",
@@ -156,31 +226,17 @@ def _event(item: Kept, attributes: Attributes) -> bytes:
     )
 
 
-def _bare(item: Kept) -> bytes:
-    return msgspec.json.encode(item.signal if isinstance(item, Found) else item.data())
-
-
-def _size(events: Sequence[bytes]) -> int:
-    return sum(len(event) + _COMMA for event in events)
-
-
-def _unreadable(subject: str, event: bytes, item: Kept, now: datetime) -> list[str]:
-    """Read an event as the log's readers will: nobody's signal may spoil a frame that it shares with others'."""
-    (record,) = decode(StoredMessage(1, now, subject, join_frame([event])))
-    if isinstance(record, Recorded) == isinstance(item, Found):
-        return []
-    return [f"{item.where}: {getattr(record, 'message', 'a refused item that reads as a signal')}"]
-
-
-def _digest_in(item: msgspec.Raw) -> Digest | None:
+def _cause(item: msgspec.Raw) -> tuple[Digest, int]:
+    """Of which body an event is, and from which of its events on this message goes; `b""` where it is of none."""
     try:
         caused = _probe.decode(item).causationid
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+        return b"", 0
     if not isinstance(caused, str) or not caused.startswith(BODY):
-        return None
+        return b"", 0
+    digest, _, begins = caused.removeprefix(BODY).partition("-")
     try:
-        digest = bytes.fromhex(caused.removeprefix(BODY))
+        found = bytes.fromhex(digest), int(begins or 0)
     except ValueError:
-        return None
-    return digest if len(digest) == DIGEST_BYTES else None
+        return b"", 0
+    return found if len(found[0]) == DIGEST_BYTES else (b"", 0)

@@ -2,9 +2,11 @@
 
 The rule. A frame is appended with the sequence of the last record of its subject that this door has read, and
 is refused by whoever stores where another record stands there. After a refusal, and after an answer that did not
-come, the door reads what it has not read and looks whether the bodies in its hands are there; only those that are
-not are appended, expecting the new last record. So a body is stored once by however many doors, whatever is killed
-in between and however bodies are gathered: for as long as the window is, counted from when it was stored."""
+come, the door reads what it has not read: its own frame is known there by its bytes, and another door's bodies by
+what their events say; only what is not there is appended, expecting the new last record. A body that is larger
+than a frame is several, stored together or not at all. So a body is stored once by however many doors, whatever is
+killed in between and however bodies are gathered, for as long as the window is, counted from when it was stored;
+unless another body about one of its problems was stored after it: then it is news, and stored again."""
 
 import asyncio
 from collections import deque
@@ -16,16 +18,14 @@ from msgspec import Struct
 
 from remediation_orchestrator.bus.port import EventLog, LogError, StaleWriteError, UnknownOutcomeError
 from remediation_orchestrator.bus.storing import EXPECTED
-from remediation_orchestrator.events import Position, StoredMessage, subjects
-from remediation_orchestrator.events.identity import position
+from remediation_orchestrator.events import StoredMessage, subjects
 
-from .frames import Body, Digest, bodies_in, fits, frame_of
+from .frames import Body, Digest, bodies_in, fits, frames_of
+from .known import Known, Place
 
 # Alertmanager tries a notification again for as long as its group interval, five minutes by default; and within
 # the default cooldown of five minutes the repetition of a signal could start nothing.
 WINDOW = timedelta(minutes=5)
-# About 100 MB: at 800 bodies a second the whole window. Beyond that the oldest are forgotten first.
-BODIES_MAX = 250_000
 # What waits is answered within seconds or refused; more than this is better kept by its sender.
 WAITING_BYTES_MAX = 32 * 1024 * 1024
 # How long a frame is tried again; longer than its senders wait. Before each try the log is read to its end, so
@@ -35,19 +35,6 @@ COMMIT_SECONDS = 10.0
 
 class BusyError(Exception):
     """More bodies are waiting than the door holds."""
-
-
-class Place(Struct, frozen=True, gc=False):
-    """Where a body stands: its message, the index of its first event, how many they are, and since when."""
-
-    sequence: int
-    first: int
-    events: int
-    since: float
-
-    def positions(self) -> list[Position]:
-        """The position of each of its events."""
-        return [position(self.sequence, self.first + index) for index in range(self.events)]
 
 
 class Stored(Struct, frozen=True):
@@ -62,36 +49,45 @@ class _Waiting(Struct, eq=False):
     answer: "asyncio.Future[Stored]"
 
 
+class _Append(Struct):
+    """A batch of bodies on its way into the log, and the messages that it is."""
+
+    batch: Sequence[_Waiting]
+    frames: list[bytes]
+
+
 class Intake:
     """What one source sends. `run` stores it; `store` waits for that."""
 
     def __init__(self, log: EventLog, source: str, *, window: timedelta = WINDOW) -> None:
         self.source = source
         self.subject = subjects.signal(log.cell, source)
-        self.frames = 0
         self._log = log
         self._window = window
-        self._places: dict[Digest, Place] = {}
+        self._known = Known()
         self._waiting: deque[_Waiting] = deque()
         self._by_digest: dict[Digest, _Waiting] = {}
+        self._by_problem: dict[Digest, _Waiting] = {}
+        """Of what waits, the last with a digest, and the last about a problem."""
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
         self._last = 0  # The last record on the subject that was read.
         self._is_read = False  # Whether that is the last there is, as far as anybody knows.
+        self._appending: _Append | None = None
 
     async def store(self, body: Body) -> Stored:
         """Store a body, or find where it is stored. Raises LogError or BusyError: then it may be sent again."""
-        self._forget()
-        place = self._places.get(body.digest)
-        if place is not None:
-            return Stored(place, duplicate=True)
         waiting = self._by_digest.get(body.digest)
-        if waiting is not None:  # The same body, twice at once.
+        if waiting is not None and all(self._by_problem.get(one) is waiting for one in body.problems):
+            # The same body, twice at once, and nothing that overtakes the first.
             return Stored((await asyncio.shield(waiting.answer)).place, duplicate=True)
         if self._waiting_bytes + body.size > WAITING_BYTES_MAX:
             raise BusyError
+        if self._known.find(body.digest) is not None:
+            self._is_read = False  # Whether something has overtaken it is for the log to say.
         waiting = _Waiting(body, asyncio.get_running_loop().create_future())
         self._by_digest[body.digest] = waiting
+        self._by_problem.update(dict.fromkeys(body.problems, waiting))
         self._waiting.append(waiting)
         self._waiting_bytes += body.size
         self._arrived.set()
@@ -112,10 +108,10 @@ class Intake:
             self._refuse([*batch, *self._waiting], UnknownOutcomeError("the door closes"))
 
     def _gather(self) -> list[_Waiting]:
-        """Take from the front what fits in one message."""
-        batch: list[_Waiting] = []
-        size = 0
-        while self._waiting and fits(size, self._waiting[0].body):
+        """Take from the front what fits in one message; what fits in none goes alone."""
+        batch = [self._waiting.popleft()]
+        size = batch[0].body.size
+        while batch[0].body.fits and self._waiting and fits(size, self._waiting[0].body):
             batch.append(self._waiting.popleft())
             size += batch[-1].body.size
         if not self._waiting:
@@ -126,18 +122,23 @@ class Intake:
         """Store a batch. When it returns, each body of it has its answer."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + COMMIT_SECONDS
-        while loop.time() < deadline:
-            batch = await self._not_yet_stored(batch)
-            if not batch:
+        try:
+            while loop.time() < deadline:
+                batch = await self._not_yet_stored(batch)
+                if not batch:
+                    return
+                self._appending = _Append(batch, frames_of([one.body for one in batch]))
+                frames = self._appending.frames
+                try:
+                    first = await self._log.append_in_a_row(self.subject, frames, expect=self._last)
+                except (StaleWriteError, UnknownOutcomeError):
+                    self._is_read = False  # It may be our own record that stands there.
+                    continue
+                self._last = first + len(frames) - 1
+                self._settle(batch, first)
                 return
-            payload = frame_of([one.body for one in batch])
-            try:
-                sequence = await self._log.append(self.subject, payload, expect=self._last)
-            except (StaleWriteError, UnknownOutcomeError):
-                self._is_read = False  # It may be our own record that stands there.
-                continue
-            self._settle(batch, sequence)
-            return
+        finally:
+            self._appending = None
         raise UnknownOutcomeError(f"{self.subject}: not stored within {COMMIT_SECONDS:g} s")
 
     async def _not_yet_stored(self, batch: Sequence[_Waiting]) -> Sequence[_Waiting]:
@@ -146,28 +147,40 @@ class Intake:
         Also what was found for the batches before: another door may have stored what still waited here."""
         if not self._is_read:
             await self.catch_up()
-            self._forget()
+        self._known.forget(asyncio.get_running_loop().time() - self._window.total_seconds())
+        left: list[_Waiting] = []
+        overtaken: set[Digest] = set()
         for one in batch:
-            place = self._places.get(one.body.digest)
-            if place is not None:
+            place = self._known.find(one.body.digest)
+            if one.answer.done():
+                continue
+            if place is not None and overtaken.isdisjoint(one.body.problems):
                 self._release(one, Stored(place, duplicate=True))
-        return [one for one in batch if not one.answer.done()]
+            else:
+                left.append(one)
+                overtaken |= one.body.problems
+        return left
 
     def _settle(self, batch: Sequence[_Waiting], sequence: int) -> None:
-        """Remember and answer what is stored."""
-        self.frames += 1
-        self._last = sequence
+        """Remember and answer what is stored from this message on."""
         now = asyncio.get_running_loop().time()
         first = 0
         for one in batch:
-            place = Place(sequence, first, len(one.body.events), now)
-            first += place.events
-            self._places[one.body.digest] = place
+            parts = []
+            for number, frame in enumerate(one.body.frames):
+                parts.append((sequence + number, first if number == 0 else 0, len(frame)))
+            first += len(one.body.frames[0])
+            place = Place(tuple(parts), now)
+            self._known.add(one.body.digest, place, one.body.problems)
             self._release(one, Stored(place, duplicate=False))
 
     def _release(self, waiting: _Waiting, answer: Stored | Exception) -> None:
         """Answer whoever waits for a body, and let go of it."""
-        del self._by_digest[waiting.body.digest]
+        if self._by_digest.get(waiting.body.digest) is waiting:
+            del self._by_digest[waiting.body.digest]
+        for problem in waiting.body.problems:
+            if self._by_problem.get(problem) is waiting:
+                del self._by_problem[problem]
         self._waiting_bytes -= waiting.body.size
         if isinstance(answer, Stored):
             waiting.answer.set_result(answer)
@@ -200,10 +213,14 @@ class Intake:
     def _take(self, message: StoredMessage) -> None:
         """Remember the bodies of a message that was read, and that it was."""
         self._last = message.sequence
+        if self._appending is not None and message.payload == self._appending.frames[0]:
+            self._settle(self._appending.batch, message.sequence)  # Ours, and its answer was lost.
+            self._appending = None
+            return
         age = max((datetime.now(UTC) - message.recorded_at).total_seconds(), 0.0)
         since = asyncio.get_running_loop().time() - age
         for found in bodies_in(message):
-            self._places[found.digest] = Place(message.sequence, found.first, found.events, since)
+            self._known.read(found, message.sequence, since)
 
     def _is_old(self, message: StoredMessage) -> bool:
         return message.recorded_at < datetime.now(UTC) - self._window
@@ -226,15 +243,6 @@ class Intake:
             async for message in messages:
                 return message
         return None
-
-    def _forget(self) -> None:
-        """Let go of the bodies that are older than the window, or too many."""
-        begin = asyncio.get_running_loop().time() - self._window.total_seconds()
-        while self._places:
-            digest = next(iter(self._places))
-            if self._places[digest].since >= begin and len(self._places) <= BODIES_MAX:
-                return
-            del self._places[digest]
 
 
 def _predecessor(message: StoredMessage) -> int | None:

@@ -2,27 +2,34 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
 
-import msgspec
 from msgspec import Struct
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+from pydantic import BeforeValidator
 
 from remediation_orchestrator.events import SignalReceived, SignalResolved
 from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.events.signals import FUTURE_MAX
+
+from .times import moment_of
 
 T = TypeVar("T")
 AnySignal = SignalReceived | SignalResolved
 
-# What clocks may disagree by; whatever is dated later is a mistake.
-FUTURE_MAX = timedelta(minutes=2)
 # What is kept of an item that is no signal: enough to see what it was.
 RAW_LENGTH_MAX = 2_000
-# The smallest alert that is a signal has 55 bytes: no body that could be stored holds more of them.
-ITEMS_MAX = 5_000
+# More than the alerts of any cluster; each may be an objection of its own.
+ITEMS_MAX = 20_000
+# Commas and brackets, wherever they stand: a usual alert has twenty. Each may be a value, of 70 bytes and more.
+VALUES_MAX = 250_000
+# Beyond all numbers that mean anything; reading one takes the square of its length.
+DIGITS_MAX = 300
 # Monitoring systems send tens. Each may be an objection of its own.
 LABELS_MAX = 1_000
+# What a body becomes: four times what is taken of one, since envelopes are larger than small alerts.
+STORED_BYTES_MAX = 16 * 1024 * 1024
+TOO_MUCH = f"its signals are larger than {STORED_BYTES_MAX:,} bytes: send fewer alerts at once"
 # What is said of one item; of the rest there is no room in its record either.
 LINES_MAX = 20
 
@@ -42,12 +49,13 @@ class TooLargeError(WebhookError):
 class Found(Struct, frozen=True):
     """An item that is a signal. `by` says by which rule each part of it was found.
 
-    `attributes` are those that its sender gave the event, where it did."""
+    `attributes` are those that its sender gave the event, where it did; `remarks` say what of it was left out."""
 
     where: str
     signal: AnySignal
     by: dict[str, str] = {}
     attributes: Attributes | None = None
+    remarks: list[str] = []
 
 
 class Refused(Struct, frozen=True):
@@ -94,16 +102,7 @@ def _not_too_many(labels: object) -> object:
     return labels
 
 
-def in_utc(moment: datetime) -> datetime:
-    """A moment in UTC. ValueError where that is before the year 1 or after 9999, though it was written."""
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("must be a time between the years 1 and 9999 in UTC") from None
-
-
 Labels = Annotated[dict[str, str], BeforeValidator(_not_too_many)]
-Time = Annotated[AwareDatetime, AfterValidator(in_utc)]
 
 
 def refused(where: str, lines: list[str], item: object) -> Refused:
@@ -115,19 +114,27 @@ def refused(where: str, lines: list[str], item: object) -> Refused:
     return Refused(where, [_ascii(line) for line in lines[:LINES_MAX]], raw)
 
 
-def not_from_the_future(item: Item, now: datetime, field: str) -> Item:
-    """An item as it is, unless it is dated later than clocks may disagree by."""
-    if not isinstance(item, Found) or item.signal.starts_at is None or item.signal.starts_at <= now + FUTURE_MAX:
-        return item
-    late = f"{item.where}.{field}: {item.signal.starts_at.isoformat()} is more than 2 minutes in the future"
-    return refused(item.where, [late.lstrip(".")], msgspec.to_builtins(item.signal))
+def began(said: object, now: datetime, where: str, **how: Any) -> tuple[datetime | None, list[str]]:
+    """When a source says that something began, as `moment_of` reads it; or nothing, and why that was left out."""
+    try:
+        moment = moment_of(said, **how)
+        if moment is None or moment - now <= FUTURE_MAX:
+            return moment, []
+        why = f"{moment.isoformat()} is more than 2 minutes in the future"
+    except ValueError as error:
+        why = str(error)
+    return None, [_ascii(f"{where}: {why}: left out")]
 
 
 def read_json(body: bytes) -> object:
     """Read a body. WebhookError says where it is no JSON."""
+    if (many := sum(body.count(mark) for mark in (b",", b"[", b"{"))) > VALUES_MAX:
+        raise TooLargeError(
+            [f"{many:,} commas and brackets, and a body has at most {VALUES_MAX:,}: send less at once"]
+        )
     try:
         text = body.decode()  # Given bytes, `json` would take them for UTF-16 where they look so.
-        read: object = json.loads(text)
+        read: object = json.loads(text, parse_int=_integer)
         if "\\ud" in text.lower():
             json.dumps(read, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
@@ -138,9 +145,15 @@ def read_json(body: bytes) -> object:
         raise WebhookError([f"byte {error.start}: not UTF-8"]) from error
     except RecursionError as error:
         raise WebhookError(["body: nested too deeply"]) from error
-    except ValueError as error:  # A number of thousands of digits, which Python refuses to read.
+    except ValueError as error:
         raise WebhookError([f"body: {error}"]) from error
     return read
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > DIGITS_MAX:
+        raise ValueError(f"a number of {len(digits):,} digits, and it has at most {DIGITS_MAX}")
+    return int(digits)
 
 
 def line_of(location: tuple[int | str, ...], message: str) -> str:

@@ -2,6 +2,7 @@
 
 They never say that a problem is over."""
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -10,7 +11,7 @@ from remediation_orchestrator.events import Severity, SignalReceived, Target
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
 
 from .identity import DEFAULT, Identity
-from .items import Found, Item, Items, Labels, LeftOut, Time, WebhookError, counted, line_of, read_json, refused
+from .items import Found, Item, Items, Labels, LeftOut, WebhookError, began, counted, line_of, read_json, refused
 
 # What Kubernetes calls all that is not a `Warning`: that an image was pulled, that a pod was started.
 NORMAL = "Normal"
@@ -31,11 +32,11 @@ class _Metadata(_Input):
     name: str = ""
     namespace: str = Field(default="", max_length=_BOUND)
     labels: Labels | None = None
-    created: Time | None = Field(default=None, alias="creationTimestamp")
+    created: object = Field(default=None, alias="creationTimestamp")
 
 
 class _Series(_Input):
-    observed: Time | None = Field(default=None, alias="lastObservedTime")
+    observed: object = Field(default=None, alias="lastObservedTime")
 
 
 class _Event(_Input):
@@ -46,27 +47,27 @@ class _Event(_Input):
     metadata: _Metadata = _Metadata()
     involved: _Object | None = Field(default=None, alias="involvedObject")
     regarding: _Object | None = None
-    last: Time | None = Field(default=None, alias="lastTimestamp")
-    at: Time | None = Field(default=None, alias="eventTime")
+    last: object = Field(default=None, alias="lastTimestamp")
+    at: object = Field(default=None, alias="eventTime")
     series: _Series | None = None
 
 
-def items_of(body: bytes, identity: Identity = DEFAULT) -> Items:
+def items_of(body: bytes, now: datetime, identity: Identity = DEFAULT) -> Items:
     """Yield one item an event. Kubernetes does not say which cluster it is, so the door's defaults do."""
     read = read_json(body)
     if not isinstance(read, dict):
         raise WebhookError(["body: must be a JSON object"])
     if "items" not in read:
-        yield _item("event", read, identity)
+        yield _item("event", read, now, identity)
         return
     items = read["items"]
     if not isinstance(items, list):
         raise WebhookError(["items: must be a JSON array"])
     for index, item in enumerate(counted(items)):
-        yield _item(f"items[{index}]", item, identity)
+        yield _item(f"items[{index}]", item, now, identity)
 
 
-def _item(where: str, item: Any, identity: Identity) -> Item:
+def _item(where: str, item: Any, now: datetime, identity: Identity) -> Item:
     try:
         event = _Event.model_validate(item)
     except ValidationError as error:
@@ -80,15 +81,17 @@ def _item(where: str, item: Any, identity: Identity) -> Item:
     field = "involvedObject" if event.involved else "regarding"
     by = {"name": "reason", "target": field, "cluster": "defaults", "namespace": field}
     observed = event.series.observed if event.series else None
+    said = observed or event.last or event.at or event.metadata.created
+    starts_at, remarks = began(said, now, f"{where}.lastTimestamp")
     signal = SignalReceived(
         name=event.reason,
         target=_target(about, event.metadata.namespace, identity, by),
         severity=Severity.WARNING if event.type == "Warning" else Severity.UNKNOWN,
         labels={**({"type": event.type} if event.type else {}), **(event.metadata.labels or {})},
         annotations={"message": event.message or event.note},
-        starts_at=observed or event.last or event.at or event.metadata.created,
+        starts_at=starts_at,
     )
-    return Found(where, signal, by)
+    return Found(where, signal, by, remarks=remarks)
 
 
 def _target(about: _Object, namespace: str, identity: Identity, by: dict[str, str]) -> Target:

@@ -12,15 +12,17 @@ TURN_SECONDS = 0.005
 
 
 class Leisure:
-    """Does work in turns. What is done within its first waits for nobody; of the rest one is in hand at a time."""
+    """Does work in turns. What is short is done within its first and waits for nobody; of what is long, or turns
+    out to be, one is in hand at a time."""
 
     def __init__(self) -> None:
         self._long = asyncio.Lock()
 
-    async def do(self, work: Generator[None, None, T]) -> T:
+    async def do(self, work: Generator[None, None, T], *, long: bool = False) -> T:
         """Do all of it, and let others have their turn in between. Return what it returns."""
         try:
-            _take_a_turn(work)
+            if not long:
+                _take_a_turn(work)
             async with self._long:
                 while True:
                     await asyncio.sleep(0)

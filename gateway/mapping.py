@@ -5,7 +5,7 @@ Where a place goes on into text that is itself JSON, that is read too."""
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Struct
@@ -13,17 +13,26 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from remediation_orchestrator.events import SignalReceived, SignalResolved, Target
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
-from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 from remediation_orchestrator.events.subjects import TOKEN
 
 from .alertmanager import severity_of
-from .items import Found, Item, Items, TooLargeError, WebhookError, counted, in_utc, read_json, refused
+from .items import (
+    STORED_BYTES_MAX,
+    TOO_MUCH,
+    Found,
+    Item,
+    Items,
+    TooLargeError,
+    WebhookError,
+    began,
+    counted,
+    read_json,
+    refused,
+)
 
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _STEP = re.compile(r"[^.\[\]|]+|\[(\d{1,6})\]")
 _PATH = re.compile(r"([^.\[\]|]+|\[\d{1,6}\])(\.[^.\[\]|]+|\[\d{1,6}\])*")
-# Beyond the year 5000 in seconds: it is milliseconds.
-_MILLISECONDS_FROM = 1e11
 
 
 def _checked(template: str) -> str:
@@ -85,25 +94,25 @@ class Mapping(_Input):
             raise ValueError("a place such as a.b[0]")
         return items
 
-    def items_of(self, body: bytes) -> Items:
+    def items_of(self, body: bytes, now: datetime) -> Items:
         """Yield one item an alert of the body. Its places are looked up in the alert, then in the body."""
         read = read_json(body)
         texts = _Texts()
         if self.items is None:
-            yield self._item("body", _Places([read], texts))
+            yield self._item("body", _Places([read], texts), now)
             return
         found = texts.look(read, self.items)
         if not isinstance(found, list):
             raise WebhookError([f"{self.items}: must be a JSON array"])
         characters = 0
         for index, one in enumerate(counted(found)):
-            item = self._item(f"{self.items}[{index}]", _Places([one, read], texts))
+            item = self._item(f"{self.items}[{index}]", _Places([one, read], texts), now)
             yield item
             characters += _length(item)
-            if characters > MESSAGE_BYTES_MAX:  # A text that stands in the body once may be a label of every item.
-                raise TooLargeError(["its signals fit in no message of the log: send fewer alerts at once"])
+            if characters > STORED_BYTES_MAX:  # A text that stands in the body once may be a label of every item.
+                raise TooLargeError([TOO_MUCH])
 
-    def _item(self, where: str, places: "_Places") -> Item:
+    def _item(self, where: str, places: "_Places", now: datetime) -> Item:
         target = Target(**{part: places.fill(text) for part, text in self.target.model_dump().items()})
         name = places.fill(self.name)
         wrong = [
@@ -118,11 +127,9 @@ class Mapping(_Input):
             for part, value in parts.items()
             if len(value) > NAME_LENGTH_MAX
         ]
-        starts_at = _moment(places.fill(self.starts_at)) if self.starts_at else None
-        if isinstance(starts_at, str):
-            wrong.append(f"{where}.starts_at: {starts_at}")
-        if wrong or isinstance(starts_at, str):
+        if wrong:
             return refused(where, wrong, places.objects[0])
+        starts_at, remarks = began(places.fill(self.starts_at), now, f"{where}.starts_at")
         over = self.resolved is not None and self._is_over(self.resolved, places)
         word = places.fill(self.severity)
         said = self.severities.get(word)
@@ -136,7 +143,7 @@ class Mapping(_Input):
             starts_at=starts_at,
             resolves=self.resolved is not None,
         )
-        return Found(where, signal, {"name": self.name, "target": self.target.name})
+        return Found(where, signal, {"name": self.name, "target": self.target.name}, remarks=remarks)
 
     @staticmethod
     def _is_over(resolved: Resolved, places: "_Places") -> bool:
@@ -204,25 +211,3 @@ def _text(value: object) -> str:
         return "true" if value else "false"
     text = str(value)
     return text.encode(errors="replace").decode()
-
-
-def _moment(text: str) -> datetime | str | None:
-    """Read RFC 3339, or seconds or milliseconds since 1970. None where nothing is, text where it is wrong."""
-    if not text:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = None
-    try:
-        if number is not None:
-            return datetime.fromtimestamp(number / 1000 if number >= _MILLISECONDS_FROM else number, UTC)
-        moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError, OSError):
-        return f"{text[:100]!r} is no time"
-    if moment.tzinfo is None:
-        return f"{text[:100]!r} has no time zone"
-    try:
-        return in_utc(moment)
-    except ValueError as error:
-        return f"{text[:100]!r} {error}"

@@ -12,9 +12,10 @@ _WHY = {
     "401": "Neither a known bearer token nor a signature.",
     "405": "Only POST is understood.",
     "408": "The body did not come in time.",
-    "413": "The body, or what it becomes, is larger than 256 KiB, or it has more than 5,000 items.",
+    "413": "The body is larger than 4 MiB or has over 20,000 items, or what it becomes is larger than 16 MiB.",
     "415": "The content type, charset or encoding is another.",
-    "429": "More bodies a second than this sender may send; `Retry-After` says when the next may come.",
+    "429": "More bodies a second than this sender may send; `Retry-After` says when the next may come. "
+    "Alertmanager is told 503.",
     "503": "Not stored, or not known to be: send the same body again after `Retry-After`, it is stored once.",
 }
 _SCHEMAS = {
@@ -32,6 +33,11 @@ _SCHEMAS = {
                 "type": "array",
                 "items": {"type": "string"},
                 "description": "Items that are no signals. They are stored too, and rejected in the log by name.",
+            },
+            "remarks": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "What was left out of items that are taken: times that cannot be.",
             },
             "left_out": {
                 "type": "array",

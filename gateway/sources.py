@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from http import HTTPStatus
 
 import msgspec
 from msgspec import Struct
 
 from . import alertmanager, cloudevents, kubernetes
 from .identity import DEFAULT, Identity
-from .items import Found, Item, Items, Refused, WebhookError, not_from_the_future, refused
+from .items import Found, Item, Items, Refused, WebhookError, refused
 from .mapping import Mapping as BodyMapping
 from .processing import NONE, Processing
 
@@ -24,13 +25,13 @@ class Received(Struct, frozen=True):
 
 
 class Source(Struct, frozen=True):
-    """One kind of body. `date` is what its items call the time at which they began."""
+    """One kind of body. `too_often` is what tells its sender to come again later."""
 
     name: str
     title: str
-    convert: Callable[[Received, Identity], Items]
+    convert: Callable[[Received, Identity, datetime], Items]
     media_types: frozenset[str] = JSON
-    date: str = "startsAt"
+    too_often: HTTPStatus = HTTPStatus.TOO_MANY_REQUESTS
 
 
 class Rules(Struct, frozen=True):
@@ -42,8 +43,8 @@ class Rules(Struct, frozen=True):
 
 def each_item(source: Source, received: Received, rules: Rules, now: datetime) -> Items:
     """A body's items as they are to be stored, one by one. WebhookError where it is no body of this source."""
-    for item in source.convert(received, rules.identity):
-        yield _processed(not_from_the_future(item, now, source.date), rules)
+    for item in source.convert(received, rules.identity, now):
+        yield _processed(item, rules)
 
 
 def check_some_good(items: Sequence[Item]) -> None:
@@ -65,24 +66,27 @@ def built_in(mappings: Sequence[BodyMapping] = ()) -> dict[str, Source]:
     found = {
         one.name: one
         for one in (
-            Source("alertmanager", "Alertmanager's webhook, version 4", _alertmanager),
+            # Its webhooks take 429 for final, and try again only after a 5xx.
+            Source(
+                "alertmanager",
+                "Alertmanager's webhook, version 4",
+                _alertmanager,
+                too_often=HTTPStatus.SERVICE_UNAVAILABLE,
+            ),
             Source("grafana", "Grafana alerting's webhook", _grafana),
-            Source("kubernetes", "Kubernetes events, one or a list", _kubernetes, date="lastTimestamp"),
+            Source("kubernetes", "Kubernetes events, one or a list", _kubernetes),
             Source(
                 "cloudevents",
                 "CloudEvents 1.0: structured, binary and batch",
                 _cloudevents,
                 media_types=cloudevents.MEDIA_TYPES,
-                date="starts_at",
             ),
         )
     }
     for mapping in mappings:
         if mapping.source in found:
             raise ValueError(f"two sources are called {mapping.source!r}")
-        found[mapping.source] = Source(
-            mapping.source, f"{mapping.source}, by a mapping", _mapped(mapping), date="starts_at"
-        )
+        found[mapping.source] = Source(mapping.source, f"{mapping.source}, by a mapping", _mapped(mapping))
     return found
 
 
@@ -111,24 +115,24 @@ def _normalise(item: Item, identity: Identity) -> Item:
     return msgspec.structs.replace(item, signal=signal, by=found.by)
 
 
-def _alertmanager(received: Received, identity: Identity) -> Items:
-    return alertmanager.items_of(received.body, identity)
+def _alertmanager(received: Received, identity: Identity, now: datetime) -> Items:
+    return alertmanager.items_of(received.body, now, identity)
 
 
-def _grafana(received: Received, identity: Identity) -> Items:
-    return alertmanager.items_of(received.body, identity, grafana=True)
+def _grafana(received: Received, identity: Identity, now: datetime) -> Items:
+    return alertmanager.items_of(received.body, now, identity, grafana=True)
 
 
-def _kubernetes(received: Received, identity: Identity) -> Items:
-    return _normalised(kubernetes.items_of(received.body, identity), identity)
+def _kubernetes(received: Received, identity: Identity, now: datetime) -> Items:
+    return _normalised(kubernetes.items_of(received.body, now, identity), identity)
 
 
-def _cloudevents(received: Received, identity: Identity) -> Items:
-    return cloudevents.items_of(received.media_type, received.headers, received.body)
+def _cloudevents(received: Received, identity: Identity, now: datetime) -> Items:
+    return cloudevents.items_of(received.media_type, received.headers, received.body, now)
 
 
-def _mapped(mapping: BodyMapping) -> Callable[[Received, Identity], Items]:
-    def convert(received: Received, identity: Identity) -> Items:
-        return _normalised(mapping.items_of(received.body), identity)
+def _mapped(mapping: BodyMapping) -> Callable[[Received, Identity, datetime], Items]:
+    def convert(received: Received, identity: Identity, now: datetime) -> Items:
+        return _normalised(mapping.items_of(received.body, now), identity)
 
     return convert

@@ -7,8 +7,15 @@ from typing import Any
 import pytest
 
 from remediation_orchestrator.events import Severity, SignalReceived, SignalResolved, Target
-from remediation_orchestrator.gateway.alertmanager import signals_of
+from remediation_orchestrator.gateway.alertmanager import signals_of as read_signals
 from remediation_orchestrator.gateway.items import WebhookError
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def found(text: bytes) -> list[SignalReceived | SignalResolved]:
+    """What a body becomes."""
+    return read_signals(text, NOW)
 
 
 def alert(status: str = "firing", **labels: str) -> dict[str, Any]:
@@ -32,13 +39,13 @@ def body(*alerts: object, version: object = "4") -> bytes:
 def wrong(text: bytes) -> list[str]:
     """Return what the body is refused with."""
     with pytest.raises(WebhookError) as caught:
-        signals_of(text)
+        found(text)
     return caught.value.lines
 
 
 def test_a_firing_alert_becomes_a_signal_whose_source_resolves() -> None:
     """Labels, annotations and the start are kept; nanoseconds become microseconds."""
-    (signal,) = signals_of(body(alert(cluster="eu-1", namespace="shop", deployment="ledger")))
+    (signal,) = found(body(alert(cluster="eu-1", namespace="shop", deployment="ledger")))
     assert signal == SignalReceived(
         name="DiskFilling",
         target=Target(cluster="eu-1", namespace="shop", kind="Deployment", name="ledger"),
@@ -59,7 +66,7 @@ def test_a_firing_alert_becomes_a_signal_whose_source_resolves() -> None:
 
 def test_a_resolved_alert_becomes_a_resolved_signal() -> None:
     """Defect 21: resolved alerts are not processed like firing ones."""
-    firing, resolved = signals_of(body(alert(pod="a"), alert("resolved", pod="b")))
+    firing, resolved = found(body(alert(pod="a"), alert("resolved", pod="b")))
     assert isinstance(firing, SignalReceived)
     assert isinstance(resolved, SignalResolved)
     assert resolved.status == "resolved"
@@ -68,7 +75,7 @@ def test_a_resolved_alert_becomes_a_resolved_signal() -> None:
 def test_two_pods_of_one_deployment_are_one_problem() -> None:
     """Defect 24: Alertmanager's fingerprint differs with the pod, so the identity is derived, not taken over."""
     pods = [alert(deployment="ledger", pod=pod) for pod in ("ledger-1", "ledger-2")]
-    one, two = signals_of(body(*pods))
+    one, two = found(body(*pods))
     assert (one.target, one.fingerprint) == (two.target, two.fingerprint)
     assert one.fingerprint == ""
 
@@ -92,13 +99,13 @@ WORKLOADS = {
 def test_the_target_is_the_first_label_in_the_order(label: str, kind: str) -> None:
     """All labels behind this one are there too, and lose: who owns stands before who is owned, the scrape last."""
     behind = list(WORKLOADS)[list(WORKLOADS).index(label) :]
-    (signal,) = signals_of(body(alert(**{one: f"the-{one}" for one in reversed(behind)})))
+    (signal,) = found(body(alert(**{one: f"the-{one}" for one in reversed(behind)})))
     assert (signal.target.kind, signal.target.name) == (kind, f"the-{label}")
 
 
 def test_an_empty_label_is_no_label() -> None:
     """As Prometheus has it."""
-    (signal,) = signals_of(body(alert(deployment="", pod="ledger-1")))
+    (signal,) = found(body(alert(deployment="", pod="ledger-1")))
     assert signal.target.kind == "Pod"
 
 
@@ -116,13 +123,13 @@ def test_an_empty_label_is_no_label() -> None:
 )
 def test_severities_are_said_in_the_words_of_the_field(said: str, severity: str) -> None:
     """A word that nobody knows is unknown."""
-    (signal,) = signals_of(body(alert(severity=said, pod="a")))
+    (signal,) = found(body(alert(severity=said, pod="a")))
     assert signal.severity == severity
 
 
 def test_a_body_without_alerts_is_no_signal() -> None:
     """And no error: Alertmanager is not told to send it again."""
-    assert signals_of(body()) == []
+    assert found(body()) == []
 
 
 @pytest.mark.parametrize(
@@ -137,7 +144,6 @@ def test_a_body_without_alerts_is_no_signal() -> None:
         (body(alert() | {"labels": None}), "alerts[0].labels: must be a JSON object"),
         (body(alert(pod="a"), alert() | {"labels": {"a": 1}}), "alerts[1].labels.a: must be a valid string"),
         (body(alert("gone", pod="a")), "alerts[0].status: must be 'firing' or 'resolved'"),
-        (body(alert() | {"startsAt": 3}), "alerts[0].startsAt: must be a time such as 2026-11-21T10:00:00Z"),
         (body(alert(alertname="", pod="a")), "alerts[0].labels: no alertname"),
         (body(alert(pod="a" * 1_025)), "alerts[0].labels.pod: longer than 1024 characters"),
     ],

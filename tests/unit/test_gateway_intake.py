@@ -38,10 +38,10 @@ def cell() -> MemoryCell:
     return MemoryCell(CELL, lambda: datetime.now(UTC))
 
 
-def body(*pods: str) -> Body:
+def body(*pods: str, status: str = "firing") -> Body:
     """A body with an alert for each of these pods."""
-    sent = webhook(*(alert(pod=pod) for pod in pods))
-    items = list(alertmanager.items_of(sent))
+    sent = webhook(*(alert(pod=pod, status=status) for pod in pods))
+    items = list(alertmanager.items_of(sent, datetime.now(UTC)))
     writing = body_of(CELL, "alertmanager", digest_of(sent), items, datetime.now(UTC))
     while True:
         try:
@@ -203,3 +203,92 @@ async def test_a_door_that_closes_leaves_nobody_waiting(cell: MemoryCell) -> Non
         await asyncio.sleep(0)
     with pytest.raises(UnknownOutcomeError):
         await waiting
+
+
+LARGE = [f"pod-{number}" for number in range(1_500)]
+
+
+async def test_a_lost_answer_about_several_messages_is_looked_up_too(cell: MemoryCell) -> None:
+    """Another door's body behind them, and all."""
+    large, other = body(*LARGE), body("other")
+    assert len(large.frames) > 2
+
+    async def lose(moment: Moment, subject: str) -> None:
+        if moment is Moment.ANSWER and len(cell.messages) == len(large.frames):
+            async with running(cell) as faster:
+                await faster.store(other)
+            raise UnknownOutcomeError("lost")
+
+    async with running(cell, lose) as intake:
+        stored = await intake.store(large)
+        again = await intake.store(large)
+    assert (stored.duplicate, again.duplicate, again.place.positions()) == (False, True, stored.place.positions())
+    assert pods(cell) == [*LARGE, "other"]
+
+
+async def test_a_large_body_is_known_to_the_next_door_by_all_of_its_messages(cell: MemoryCell) -> None:
+    """Where each of its alerts stands."""
+    async with running(cell) as first:
+        stored = await first.store(body(*LARGE))
+    async with running(cell) as second:
+        again = await second.store(body(*LARGE))
+    assert (again.duplicate, again.place.positions()) == (True, stored.place.positions())
+    assert len(set(again.place.positions())) == len(LARGE)
+
+
+async def test_what_waits_is_stored_in_its_order_however_often_it_turns(cell: MemoryCell) -> None:
+    """Fire, resolve, fire, resolve, all before the first of them is stored."""
+    fires, over = body("a"), body("a", status="resolved")
+    async with running(cell) as intake:
+        stored = await asyncio.gather(*(intake.store(one) for one in (fires, over, fires, over, over)))
+    assert [one.duplicate for one in stored] == [False, False, False, False, True]
+    assert [position for one in stored for position in one.place.positions()] == [
+        "1-0",
+        "1-1",
+        "1-2",
+        "1-3",
+        "1-3",
+    ]
+
+
+@pytest.mark.parametrize("other", [body("a", "b"), body("b", "a", status="resolved"), None])
+async def test_a_body_is_news_again_once_another_about_its_problem_is_stored(
+    cell: MemoryCell, other: Body | None
+) -> None:
+    """Also one that another door, or whoever else may write there, has stored behind it."""
+    async with running(cell) as intake:
+        first = await intake.store(body("a"))
+        if other is None:
+            bare = b'{"name": "DiskFilling", "target": {"name": "a", "namespace": "shop", "kind": "Pod"}}'
+            cell.store(intake.subject, bare, None, None)
+        else:
+            async with running(cell) as door:
+                await door.store(other)
+        again = await intake.store(body("a"))
+        unrelated = await intake.store(body("c"))
+        await intake.store(body("d"))
+        assert (await intake.store(body("c"))).place == unrelated.place
+    assert (first.duplicate, again.duplicate) == (False, False)
+
+
+async def test_what_was_overtaken_stays_so_for_a_door_that_reads_it_later(cell: MemoryCell) -> None:
+    """The log alone says so."""
+    for one in (body("a"), body("a", status="resolved")):
+        async with running(cell) as door:
+            await door.store(one)
+    async with running(cell) as intake:
+        assert not (await intake.store(body("a"))).duplicate
+        assert (await intake.store(body("a"))).duplicate
+
+
+async def test_memory_is_bounded_by_problems(cell: MemoryCell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest bodies are forgotten first."""
+    monkeypatch.setattr("remediation_orchestrator.gateway.known.PROBLEMS_MAX", 3)
+    async with running(cell) as intake:
+        for one in (body("a"), body("b", "c"), body("d")):
+            await intake.store(one)
+        assert [(await intake.store(one)).duplicate for one in (body("d"), body("b", "c"), body("a"))] == [
+            True,
+            True,
+            False,
+        ]

@@ -12,6 +12,7 @@ from remediation_orchestrator.gateway.mapping import Mapping
 from remediation_orchestrator.gateway.rules_file import RulesFileError, load
 
 FOLDER = Path(__file__).parents[2] / "examples" / "mappings"
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 BEGAN = datetime(2026, 11, 21, 10, tzinfo=UTC)
 SIGNALS = {
     "azure-monitor": ("vm-cpu-high", "Resource/web-4", "high", BEGAN),
@@ -61,7 +62,7 @@ def test_there_are_ten_vendors_and_each_has_a_body() -> None:
 @pytest.mark.parametrize("vendor", SIGNALS)
 def test_a_vendors_body_becomes_its_signal(vendor: str) -> None:
     """Name, target, severity and when it began."""
-    (item,) = mapping(vendor).items_of(body(vendor))
+    (item,) = mapping(vendor).items_of(body(vendor), NOW)
     assert isinstance(item, Found)
     signal = item.signal
     assert isinstance(signal, SignalReceived)
@@ -74,8 +75,8 @@ def test_a_vendors_body_says_that_it_is_over(vendor: str) -> None:
     """Of the same name and target, so that it ends the same problem."""
     firing, over = OVER[vendor]
     assert firing.encode() in body(vendor)
-    (before,) = mapping(vendor).items_of(body(vendor))
-    (after,) = mapping(vendor).items_of(body(vendor).replace(firing.encode(), over.encode(), 1))
+    (before,) = mapping(vendor).items_of(body(vendor), NOW)
+    (after,) = mapping(vendor).items_of(body(vendor).replace(firing.encode(), over.encode(), 1), NOW)
     assert isinstance(before, Found)
     assert isinstance(after, Found)
     assert isinstance(after.signal, SignalResolved)
@@ -88,7 +89,7 @@ def test_a_body_of_several_alerts_is_several_items() -> None:
         {"source": "x", "items": "alerts", "name": "{name}", "target": {"name": "{host}", "cluster": "{site}"}}
     )
     sent = {"site": "fra", "alerts": [{"name": "a", "host": "h"}, {"name": "b"}]}
-    good, bad = several.items_of(json.dumps(sent).encode())
+    good, bad = several.items_of(json.dumps(sent).encode(), NOW)
     assert isinstance(good, Found)
     assert (str(good.signal.target), good.signal.resolves) == ("fra/h", False)
     assert isinstance(bad, Refused)
@@ -107,7 +108,7 @@ def test_a_body_without_its_list_is_refused(sent: bytes, line: str) -> None:
     """Saying where it should be."""
     several = Mapping.model_validate({"source": "x", "items": "alerts", "name": "n", "target": {"name": "t"}})
     with pytest.raises(WebhookError) as caught:
-        list(several.items_of(sent))
+        list(several.items_of(sent, NOW))
     assert caught.value.lines == [line]
 
 
@@ -131,8 +132,10 @@ def test_a_mapping_that_cannot_be_used_is_refused_by_name(tmp_path: Path, text: 
 
 
 @pytest.mark.parametrize("moment", ["yesterday", "2026-11-21T10:00:00", "1e400", "-1e18", "nan"])
-def test_a_time_that_is_none_is_refused(moment: str) -> None:
-    """Rather than taken for now."""
+def test_a_time_that_is_none_is_left_out(moment: str) -> None:
+    """Rather than taken for now; the alert stays, and it is said."""
     timed = Mapping.model_validate({"source": "x", "name": "n", "target": {"name": "t"}, "starts_at": "{at}"})
-    (item,) = timed.items_of(json.dumps({"at": moment}).encode())
-    assert isinstance(item, Refused)
+    (item,) = timed.items_of(json.dumps({"at": moment}).encode(), NOW)
+    assert isinstance(item, Found)
+    assert item.signal.starts_at is None
+    assert item.remarks[0].startswith("body.starts_at: ")

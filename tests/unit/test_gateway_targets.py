@@ -1,6 +1,7 @@
 """Who the target is: the alerts that kube-prometheus, kubernetes-mixin and node-exporter publish, and Prometheus's
 `up`, with the labels that their rules leave on them, held against the identity that counts without a file."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from remediation_orchestrator.gateway.identity import DEFAULT, Identified, Ident
 from remediation_orchestrator.gateway.items import LeftOut
 from remediation_orchestrator.gateway.targets import LEAVE_OUT, TARGET
 
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 EXAMPLE = Path(__file__).parents[2] / "examples" / "identity.yaml"
 # What a scrape adds. kube-prometheus takes kube-state-metrics' own pod off what that says; charts leave it there.
 STATE = {"job": "kube-state-metrics", "instance": "10.244.1.5:8443", "container": "kube-rbac-proxy-main"}
@@ -221,7 +223,7 @@ def test_a_published_alert_is_about_what_a_reader_of_kubernetes_says(
     name: str, labels: dict[str, str], target: str
 ) -> None:
     """Never about who was scraped, as long as anything says more."""
-    (signal,) = signals_of(webhook(alert(name, labels)))
+    (signal,) = signals_of(webhook(alert(name, labels)), NOW)
     assert isinstance(signal, SignalReceived)
     assert str(signal.target) == f"eu-1/{target}"
 
@@ -234,14 +236,14 @@ def test_two_of_a_kind_are_two_targets() -> None:
         [("NodeClockSkewDetected", {"job": "node", "instance": f"{one}:9100"}) for one in ("db-1", "db-2")],
     ]
     for pair in pairs:
-        one, two = signals_of(webhook(*(alert(name, labels) for name, labels in pair)))
+        one, two = signals_of(webhook(*(alert(name, labels) for name, labels in pair)), NOW)
         assert one.target != two.target
 
 
 def test_a_pod_and_its_replacement_are_one_target() -> None:
     """Where a Deployment made both; a StatefulSet's pod is called the same again anyway."""
     pods = ("shop-5d8f9c7b6-x2x4z", "shop-5d8f9c7b6-mq9tt", "shop-6c7d8b9f55-7w2hk")
-    found = {one.target for one in signals_of(webhook(*(alert("X", {**SHOP, "pod": pod}) for pod in pods)))}
+    found = {one.target for one in signals_of(webhook(*(alert("X", {**SHOP, "pod": pod}) for pod in pods)), NOW)}
     assert {str(one) for one in found} == {"eu-1/shop/Deployment/shop"}
 
 
@@ -251,7 +253,7 @@ def test_a_pod_and_its_replacement_are_one_target() -> None:
 )
 def test_a_pod_whose_name_was_not_made_for_a_deployment_is_the_target_itself(pod: str) -> None:
     """Another alphabet, another length, or nothing before it."""
-    (signal,) = signals_of(webhook(alert("X", {**SHOP, "pod": pod})))
+    (signal,) = signals_of(webhook(alert("X", {**SHOP, "pod": pod})), NOW)
     assert str(signal.target) == f"eu-1/shop/Pod/{pod}"
 
 
@@ -259,7 +261,7 @@ def test_a_pod_whose_name_was_not_made_for_a_deployment_is_the_target_itself(pod
 def test_what_always_fires_is_left_out(name: str) -> None:
     """kube-prometheus says of both that their severity is none; so does the end of one."""
     for status in ("firing", "resolved"):
-        (item,) = items_of(webhook({"status": status, "labels": {"alertname": name, "severity": "none"}}))
+        (item,) = items_of(webhook({"status": status, "labels": {"alertname": name, "severity": "none"}}), NOW)
         assert isinstance(item, LeftOut)
         assert item.line() == "alerts[0]: left out: severity is 'none'"
 
