@@ -169,6 +169,8 @@ class Door:
             detail = "only POST is understood here"
             raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"allow": "POST"})
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+        if "origin" in headers:  # Some bodies are text/plain, which any page may send to any address.
+            raise Problem(HTTPStatus.FORBIDDEN, "a page in a browser sends nothing here")
         sender = self._guard.by_headers(headers)
         media_type = check_encoding(headers, source.media_types)
         if sender is not None:

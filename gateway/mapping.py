@@ -1,14 +1,11 @@
 """Any other JSON into signals, by a mapping that a user writes in ten lines. Pure: no code, only places and words.
 
-A value is text with places in braces: `{host.name}`, `{alerts[0].id}`; of `{a|b}` the first that holds something.
-Where a place goes on into text that is itself JSON, that is read too."""
+A value is text with JMESPath expressions in braces: `{host.name}`, `{alerts[0].id || id}`; see `expressions`."""
 
-import json
-import re
 from datetime import datetime
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
-from msgspec import Struct
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from remediation_orchestrator.events import SignalReceived, SignalResolved, Target
@@ -16,12 +13,15 @@ from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
 from remediation_orchestrator.events.subjects import TOKEN
 
 from .alertmanager import severity_of
+from .expressions import Asked, Body, Filled, Template
 from .items import (
     STORED_BYTES_MAX,
     TOO_MUCH,
     Found,
     Item,
     Items,
+    LeftOut,
+    Refused,
     TooLargeError,
     WebhookError,
     began,
@@ -30,20 +30,15 @@ from .items import (
     refused,
 )
 
-_PLACE = re.compile(r"\{([^{}]*)\}")
-_STEP = re.compile(r"[^.\[\]|]+|\[(\d{1,6})\]")
-_PATH = re.compile(r"([^.\[\]|]+|\[\d{1,6}\])(\.[^.\[\]|]+|\[\d{1,6}\])*")
+NOTHING = Template("")
 
 
-def _checked(template: str) -> str:
-    for place in _PLACE.findall(template):
-        for path in place.split("|"):
-            if _PATH.fullmatch(path.strip()) is None:
-                raise ValueError(f"{{{place}}} is no place: written as {{a.b[0]|c}}")
-    return template
-
-
-Template = Annotated[str, AfterValidator(_checked)]
+def _known(zone: str) -> str:
+    try:
+        ZoneInfo(zone)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(f"{zone!r} is no time zone, such as Europe/Berlin") from error
+    return zone
 
 
 class _Input(BaseModel):
@@ -53,32 +48,64 @@ class _Input(BaseModel):
 class TargetMapping(_Input):
     """Where the parts of a target are."""
 
-    name: Template
-    cluster: Template = ""
-    namespace: Template = ""
-    kind: Template = ""
+    name: Filled
+    cluster: Filled = NOTHING
+    namespace: Filled = NOTHING
+    kind: Filled = NOTHING
+
+    def fill(self, body: Body, item: object) -> Target:
+        """The target that an item names."""
+        parts = (self.name, self.cluster, self.namespace, self.kind)
+        return Target(*(part.fill(body, item) for part in parts))
 
 
-class Resolved(_Input):
-    """How a body says that a problem is over: this value is one of these words, whatever their case."""
+class State(_Input):
+    """What an item says of its problem, by these words, whatever their case: that it is over, or that it fires.
 
-    value: Template
-    words: list[str] = Field(min_length=1)
+    Without `firing` all that is not over fires. With it, what is neither is no alert: it is left out."""
+
+    value: Filled
+    resolved: list[str] = Field(min_length=1)
+    firing: list[str] | None = Field(default=None, min_length=1)
+
+    def is_over(self, word: str) -> bool | None:
+        """Whether it is over; None where it is no alert."""
+        said = word.strip().lower()
+        if said in {one.lower() for one in self.resolved}:
+            return True
+        return False if self.firing is None or said in {one.lower() for one in self.firing} else None
+
+
+class LeaveOut(_Input):
+    """When a body is none of alerts at all, and what is said of it."""
+
+    when: Asked
+    because: Filled = Template("it is no alert")
+
+
+class Moment(_Input):
+    """When something began: as it is usually written, or by `formats` of strptime; `zone` is for where none is."""
+
+    value: Filled
+    formats: list[str] = []
+    zone: Annotated[str, AfterValidator(_known)] | None = None
 
 
 class Mapping(_Input):
     """One vendor's bodies. `items` is the place of the list of its alerts, where it sends several at once."""
 
     source: str
-    items: str | None = None
-    name: Template
+    media_types: list[str] = Field(default=["application/json"], min_length=1)
+    leave_out: list[LeaveOut] = []
+    items: Asked | None = None
+    name: Filled
     target: TargetMapping
-    resolved: Resolved | None = None
-    severity: Template = ""
+    state: State | None = None
+    severity: Filled = NOTHING
     severities: dict[str, str] = {}
-    starts_at: Template = ""
-    labels: dict[str, Template] = {}
-    annotations: dict[str, Template] = {}
+    starts_at: Moment = Moment(value=NOTHING)
+    labels: dict[str, Filled] = {}
+    annotations: dict[str, Filled] = {}
 
     @field_validator("source")
     @classmethod
@@ -87,127 +114,80 @@ class Mapping(_Input):
             raise ValueError("1 to 128 of letters, digits, _ and -")
         return source
 
-    @field_validator("items")
+    @field_validator("starts_at", mode="before")
     @classmethod
-    def _a_place(cls, items: str | None) -> str | None:
-        if items is not None and _PATH.fullmatch(items) is None:
-            raise ValueError("a place such as a.b[0]")
-        return items
+    def _in_short(cls, said: object) -> object:
+        return {"value": said} if isinstance(said, str) else said
 
-    def items_of(self, body: bytes, now: datetime) -> Items:
+    def items_of(self, raw: bytes, now: datetime) -> Items:
         """Yield one item an alert of the body. Its places are looked up in the alert, then in the body."""
-        read = read_json(body)
-        texts = _Texts()
+        body = Body(read_json(raw))
+        for one in self.leave_out:
+            if body.ask_whole(one.when):
+                yield LeftOut("body", f"left out: {one.because.fill(body, body.read)[:NAME_LENGTH_MAX]}")
+                return
         if self.items is None:
-            yield self._item("body", _Places([read], texts), now)
+            yield self._item("body", body, body.read, now)
             return
-        found = texts.look(read, self.items)
+        found = body.ask_whole(self.items)
         if not isinstance(found, list):
-            raise WebhookError([f"{self.items}: must be a JSON array"])
+            raise WebhookError([f"{self.items.text}: must be a JSON array"])
         characters = 0
-        for index, one in enumerate(counted(found)):
-            item = self._item(f"{self.items}[{index}]", _Places([one, read], texts), now)
-            yield item
-            characters += _length(item)
+        for index, item in enumerate(counted(found)):
+            yield (read := self._item(f"{self.items.text}[{index}]", body, item, now))
+            characters += _length(read)
             if characters > STORED_BYTES_MAX:  # A text that stands in the body once may be a label of every item.
                 raise TooLargeError([TOO_MUCH])
 
-    def _item(self, where: str, places: "_Places", now: datetime) -> Item:
-        target = Target(**{part: places.fill(text) for part, text in self.target.model_dump().items()})
-        name = places.fill(self.name)
-        wrong = [
-            f"{where}: no {part}: {text} holds nothing"
-            for part, text, value in (("name", self.name, name), ("target", self.target.name, target.name))
-            if not value
-        ]
-        parts = {"name": name, "target": target.name, "cluster": target.cluster}
-        parts |= {"namespace": target.namespace, "kind": target.kind}
-        wrong += [
-            f"{where}: the {part} is longer than {NAME_LENGTH_MAX} characters"
-            for part, value in parts.items()
-            if len(value) > NAME_LENGTH_MAX
-        ]
+    def _item(self, where: str, body: Body, item: object, now: datetime) -> Item:
+        word = self.state.value.fill(body, item) if self.state else ""
+        over = self.state.is_over(word) if self.state else False
+        if over is None:
+            return LeftOut(where, f"left out: {word[:100]!r} says neither that it fires nor that it is over")
+        name, target = self.name.fill(body, item), self.target.fill(body, item)
+        wrong = self._wrong(where, name, target)
         if wrong:
-            return refused(where, wrong, places.objects[0])
-        starts_at, remarks = began(places.fill(self.starts_at), now, f"{where}.starts_at")
-        over = self.resolved is not None and self._is_over(self.resolved, places)
-        word = places.fill(self.severity)
-        said = self.severities.get(word)
+            return refused(where, wrong, item)
+        at = self.starts_at
+        starts_at, remarks = began(
+            at.value.fill(body, item),
+            now,
+            f"{where}.starts_at",
+            formats=at.formats,
+            zone=ZoneInfo(at.zone) if at.zone else None,
+        )
+        said = self.severity.fill(body, item)
         signal = (SignalResolved if over else SignalReceived)(
             name=name,
             target=target,
             status="resolved" if over else "firing",
-            severity=severity_of(word if said is None else said),
-            labels={key: value for key, text in self.labels.items() if (value := places.fill(text))},
-            annotations={key: value for key, text in self.annotations.items() if (value := places.fill(text))},
+            severity=severity_of(self.severities.get(said, said)),
+            labels=_filled(self.labels, body, item),
+            annotations=_filled(self.annotations, body, item),
             starts_at=starts_at,
-            resolves=self.resolved is not None,
+            resolves=self.state is not None,
         )
-        return Found(where, signal, {"name": self.name, "target": self.target.name}, remarks=remarks)
+        return Found(where, signal, {"name": self.name.text, "target": self.target.name.text}, remarks=remarks)
 
-    @staticmethod
-    def _is_over(resolved: Resolved, places: "_Places") -> bool:
-        return places.fill(resolved.value).strip().lower() in {word.lower() for word in resolved.words}
-
-
-class _Texts:
-    """Texts of one body that are themselves JSON, each of them read once, however many places go on into it."""
-
-    def __init__(self) -> None:
-        self._unfolded: dict[str, object] = {}
-
-    def look(self, value: object, path: str) -> object:
-        """What stands at a place, or None."""
-        for step in _STEP.finditer(path):
-            if isinstance(value, str):
-                value = self._unfold(value)
-            if step[1] is not None:
-                index = int(step[1])
-                value = value[index] if isinstance(value, list) and index < len(value) else None
-            else:
-                value = value.get(step[0]) if isinstance(value, dict) else None
-        return value
-
-    def _unfold(self, text: str) -> object:
-        if text not in self._unfolded:
-            try:
-                self._unfolded[text] = json.loads(text)
-            except (ValueError, RecursionError):
-                self._unfolded[text] = None
-        return self._unfolded[text]
+    def _wrong(self, where: str, name: str, target: Target) -> list[str]:
+        """What is missing of an identity, and what of it is too long."""
+        parts = {"name": name, "target": target.name, "cluster": target.cluster}
+        parts |= {"namespace": target.namespace, "kind": target.kind}
+        templates = {"name": self.name, "target": self.target.name}
+        wrong = [
+            f"{where}: no {one}: {said.text} holds nothing" for one, said in templates.items() if not parts[one]
+        ]
+        long = [part for part, value in parts.items() if len(value) > NAME_LENGTH_MAX]
+        return wrong + [f"{where}: the {part} is longer than {NAME_LENGTH_MAX} characters" for part in long]
 
 
-class _Places(Struct, frozen=True):
-    """What places are looked up in: the first object that has one counts."""
-
-    objects: list[object]
-    texts: _Texts
-
-    def fill(self, template: str) -> str:
-        """The template with its places filled; a place that holds nothing becomes nothing."""
-        return _PLACE.sub(lambda match: self._first(match[1]), template).strip()
-
-    def _first(self, place: str) -> str:
-        for path in place.split("|"):
-            for one in self.objects:
-                found = _text(self.texts.look(one, path.strip()))
-                if found:
-                    return found
-        return ""
+def _filled(templates: dict[str, Template], body: Body, item: object) -> dict[str, str]:
+    return {key: value for key, one in templates.items() if (value := one.fill(body, item))}
 
 
 def _length(item: Item) -> int:
     """How many characters of text an item has, as far as they may be many."""
     if not isinstance(item, Found):
-        return 0
+        return len(item.raw) if isinstance(item, Refused) else 0
     texts = (*item.signal.labels.values(), *item.signal.annotations.values())
     return sum(map(len, texts))
-
-
-def _text(value: object) -> str:
-    if value is None or isinstance(value, dict | list):
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = str(value)
-    return text.encode(errors="replace").decode()

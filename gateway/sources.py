@@ -86,7 +86,12 @@ def built_in(mappings: Sequence[BodyMapping] = ()) -> dict[str, Source]:
     for mapping in mappings:
         if mapping.source in found:
             raise ValueError(f"two sources are called {mapping.source!r}")
-        found[mapping.source] = Source(mapping.source, f"{mapping.source}, by a mapping", _mapped(mapping))
+        found[mapping.source] = Source(
+            mapping.source,
+            f"{mapping.source}, by a mapping",
+            _mapped(mapping),
+            media_types=frozenset(mapping.media_types),
+        )
     return found
 
 

@@ -70,3 +70,10 @@ async def test_the_log_of_accesses_names_the_sender_and_the_positions(
     assert '"stored":"1-0..1-1"' in lines[0]
     assert '"status":401' in lines[1]
     assert all(TOKEN not in line for line in lines)
+
+
+async def test_a_page_in_a_browser_sends_nothing(log: JetStreamLog) -> None:
+    """Any page may have a browser post text to this machine, and every browser says from which."""
+    async with opened(log) as sender:
+        reply = await sender.post(PATH, webhook(alert()), headers={"origin": "https://page.example"})
+        assert (reply.status, await log.last_sequence()) == (403, 0)
