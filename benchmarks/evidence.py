@@ -171,7 +171,7 @@ async def _from_broker(path: Path) -> list[Figures]:
         figures = [await _awaited("import", bring_in(client, CellName("imported"), 1, messages(path)))]
         log = await JetStreamLog.ensure(client, history.CELL)
         part = itertools.islice(messages(path), LIVE_MESSAGES_MAX)
-        await publish_records(client, [(message.subject, message.payload) for message in part])
+        await publish_records(client, [(one.subject, one.payload, one.headers) for one in part])
         return figures + [await _awaited(name, reading(log)) for name, reading in FROM_BROKER.items()]
 
 

@@ -38,7 +38,14 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes, join_frame
-from remediation_orchestrator.orchestrator.frames import batches, command_attributes, decision_attributes
+from remediation_orchestrator.events.stored import EXPECTED
+from remediation_orchestrator.events.subjects import Family, parse
+from remediation_orchestrator.orchestrator.frames import (
+    batches,
+    command_attributes,
+    decision_attributes,
+    revocation_attributes,
+)
 from remediation_orchestrator.orchestrator.routing.decisions import fold_decision
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.judge import judge
@@ -83,6 +90,8 @@ class History:
         self._fold = Fold()
         self._stored = 0
         self._stamp = START
+        self._last: dict[str, int] = {}
+        """Of each subject the newest record, which whoever stores the next expects."""
         self._coming: list[tuple[datetime, int, str, bytes]] = []
         self._ids = itertools.count()
         self.events = 0
@@ -184,17 +193,20 @@ class History:
         if not result.decisions and any(kind == "cancel" for kind, _ in fold.view.owed):
             yield self._frame([], now)
         for run in result.overdue:
-            yield self._store(subjects.execution(CELL, run), self._event(WorkflowRevoked(run), now), now)
+            yield self._revoke(WorkflowRevoked(run), now)
         for (kind, _), owed in list(fold.view.owed.items()):
             assert owed.position is not None
             if kind == "revoke":
-                fact = revocation_of(owed.decision)
-                yield self._store(subjects.execution(CELL, fact.execution), self._event(fact, now), now)
+                yield self._revoke(revocation_of(owed.decision), now)
                 continue
             command = command_of(kind, owed.decision, owed.position)
             payload = encode(command, command_attributes(command, SOURCE, now))
             yield self._store(subjects.command(CELL, command), payload, now)
             self._answer(command, now)
+
+    def _revoke(self, fact: WorkflowRevoked, now: datetime) -> StoredMessage:
+        payload = encode(fact, revocation_attributes(fact, SOURCE, now))
+        return self._store(subjects.execution(CELL, fact.execution), payload, now)
 
     def _frame(
         self, decisions: list[Decision], now: datetime, encoded: list[bytes] | None = None
@@ -217,7 +229,10 @@ class History:
         self._stored += 1
         self._stamp = max(now, self._stamp + timedelta(microseconds=1))
         self.events += events
-        return StoredMessage(self._stored, self._stamp, subject, payload)
+        if parse(subject).family is Family.SIGNAL:  # Whoever sends signals expects nothing.
+            return StoredMessage(self._stored, self._stamp, subject, payload)
+        last, self._last[subject] = self._last.get(subject, 0), self._stored
+        return StoredMessage(self._stored, self._stamp, subject, payload, {EXPECTED: str(last)})
 
 
 def messages(events: int, seed: int = SEED) -> Iterator[StoredMessage]:

@@ -22,11 +22,11 @@ UNDER_WAY_MAX = 1_000
 
 async def publish(connection: Client, subject: str, payloads: list[bytes]) -> None:
     """Publish all on one subject, and return when all are acknowledged."""
-    await publish_records(connection, [(subject, payload) for payload in payloads])
+    await publish_records(connection, [(subject, payload, None) for payload in payloads])
 
 
-async def publish_records(connection: Client, records: Sequence[tuple[str, bytes]]) -> None:
-    """Publish all, each on its subject, and return when all are acknowledged."""
+async def publish_records(connection: Client, records: Sequence[tuple[str, bytes, dict[str, str] | None]]) -> None:
+    """Publish all, each on its subject and with its headers, and return when all are acknowledged."""
     acknowledged = 0
     progress = asyncio.Event()
 
@@ -39,11 +39,11 @@ async def publish_records(connection: Client, records: Sequence[tuple[str, bytes
 
     inbox = connection.new_inbox()
     subscription = await connection.subscribe(inbox, cb=on_answer, pending_msgs_limit=0, pending_bytes_limit=0)
-    for sent, (subject, payload) in enumerate(records):
+    for sent, (subject, payload, headers) in enumerate(records):
         while sent - acknowledged >= UNDER_WAY_MAX:
             progress.clear()
             await progress.wait()
-        await connection.publish(subject, payload, reply=inbox)
+        await connection.publish(subject, payload, reply=inbox, headers=headers)
     while acknowledged < len(records):
         progress.clear()
         await progress.wait()

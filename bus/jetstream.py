@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from nats.aio.client import Client
 
 from remediation_orchestrator.events import CellName, StoredMessage, subjects
+from remediation_orchestrator.events.stored import EXPECTED
 
 from . import api, topology
 from .feed import BATCH_BYTES, BATCH_MESSAGES, Feed
@@ -19,7 +20,7 @@ from .imported import restored
 from .marks import JetStreamMarks
 from .port import HOLES_TOLD_MAX, Extent, LogError, LogFullError, LogUnreachableError, Room
 from .snapshots import JetStreamSnapshots
-from .storing import EXPECTED, MESSAGE_ID, store, store_together
+from .storing import MESSAGE_ID, store, store_together
 
 # A reader that must end gives up after this long without getting through.
 READ_PATIENCE_SECONDS = 15.0

@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 from nats.aio.client import Client
 
 from remediation_orchestrator.events import CellName, StoredMessage
+from remediation_orchestrator.events.stored import EXPECTED
 
 from . import api, topology
 from .feed import Feed
 from .headers import parse as parse_headers
 from .jetstream import moment_of
 from .port import Holding, LogError, LogUnreachableError, StaleWriteError, Standing
-from .storing import EXPECTED, store
+from .storing import store
 
 log = logging.getLogger(__name__)
 

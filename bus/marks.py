@@ -5,11 +5,12 @@ Nothing here knows what a mark says. Of two who write one the later has read the
 from nats.aio.client import Client
 
 from remediation_orchestrator.events import CellName
+from remediation_orchestrator.events.stored import EXPECTED
 
 from . import api, topology
 from .kept import HEADERS, newest_kept
 from .port import StaleWriteError
-from .storing import EXPECTED, store
+from .storing import store
 
 # To take the older marks away costs as much as to write one, so it is done now and then.
 OLD_MAX = 256

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from remediation_orchestrator.events import CellName, StoredMessage, subjects
+from remediation_orchestrator.events.stored import EXPECTED
 
 from .handle import Faults as Faults
 from .handle import Handle
@@ -28,7 +29,7 @@ from .port import (
 )
 from .records import Records, record_size
 from .snapshots import MemorySnapshots
-from .storing import EXPECTED, MESSAGE_ID
+from .storing import MESSAGE_ID
 from .topology import identity_of, stream_name
 
 

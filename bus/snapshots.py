@@ -15,6 +15,7 @@ from msgspec import Struct
 from nats.aio.client import Client
 
 from remediation_orchestrator.events import CellName
+from remediation_orchestrator.events.stored import EXPECTED
 
 from . import api, topology
 from .durable import put_in_place
@@ -22,7 +23,7 @@ from .feed import Feed
 from .kept import HEADERS, newest_kept
 from .packing import UnreadableLogError, read_lines, unpacked_lines, write_packed
 from .port import LogError, StaleWriteError
-from .storing import EXPECTED, store
+from .storing import store
 
 SNAPSHOT_ENDING, BEFORE_ENDING, AFTER_ENDING = ".snapshot.zst", ".before.zst", ".after.zst"
 """What may stand beside an exported log: a cache, what it goes on from, and where it leads."""

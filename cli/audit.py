@@ -182,7 +182,7 @@ def _summary(cell: str, auditor: Auditor) -> dict[str, str | int | None]:
         "messages": report.messages,
         "last_sequence": report.last,
         "facts": report.facts,
-        "facts_not_decided_on": len(auditor.fold.facts),
+        "facts_not_decided_on": report.waiting,
         "decisions": report.decisions,
         "commands": report.commands,
         "chain_head": chain.head,

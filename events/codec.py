@@ -17,7 +17,7 @@ from .facts import Fact, Signal, SignalReceived, SignalResolved
 from .identity import CellName, Fingerprint, Position, WorkflowRef, position
 from .reading import RefusedError, decoder_of, read
 from .signals import read_signal, settled, timely
-from .stored import MESSAGE_BYTES_MAX, RECORD_BYTES_MAX, StoredMessage
+from .stored import MESSAGE_BYTES_MAX, RECORD_BYTES_MAX, StoredMessage, expectation
 from .subjects import FACTS, Family, Subject, command_id, parse, verb_of
 
 T = TypeVar("T")
@@ -35,6 +35,9 @@ COMPLAINT_CHARACTERS_MAX = 500
 PARAMETERS_BYTES_MAX = 64 * 1024
 # The server puts these on what it copies, and a copy says nothing new: it may be of a record of another subject.
 COPIED = frozenset({"Nats-Stream", "Nats-Sequence"})
+
+# Whoever leads expects each of its records: so two cannot both be stored, and the server refuses what is repeated.
+UNFENCED = "it expects no record before it on its subject, and counts for nothing there"
 
 
 class Recorded(Struct, frozen=True, gc=False):
@@ -184,6 +187,8 @@ def _decode(message: StoredMessage) -> list[Decoded]:
     if len(payload) > most:
         what = "a fact" if subject.family.is_fact else "a record"
         return [_rejected(message, "TooLarge", f"{len(payload):,} bytes, and {what} has at most {most:,}")]
+    if not subject.family.is_fact and expectation(message) is None:
+        return [_rejected(message, "Forged", UNFENCED)]
     if subject.family.is_fact and nesting(payload) > NESTING_MAX:
         return [_undecodable(message, None, RefusedError(f"nested deeper than {NESTING_MAX}"))]
     if payload.lstrip()[:1] != b"[":

@@ -14,6 +14,14 @@ RECORD_BYTES_MAX = 1024 * 1024
 """What the orchestrator writes stays below this, which is what a broker takes where nobody says otherwise."""
 
 
+EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+"""The header by which the server holds a publisher to what it expects to be the last record on the subject."""
+# With this beside it the expectation is of another subject, and says nothing of this one.
+_OF_ANOTHER = f"{EXPECTED}-Subject"
+# A sequence has 64 bits.
+_DIGITS_MAX = 20
+
+
 class StoredMessage(Struct, frozen=True, gc=False):
     """One message of the log. `recorded_at` is the broker's stamp, in whole microseconds, UTC.
 
@@ -24,6 +32,15 @@ class StoredMessage(Struct, frozen=True, gc=False):
     subject: str
     payload: bytes
     headers: dict[str, str] | None = None
+
+
+def expectation(message: StoredMessage) -> int | None:
+    """The sequence that a record's writer expected to be the last on its subject; None where it expected none."""
+    headers = message.headers
+    if headers is None or _OF_ANOTHER in headers:
+        return None
+    said = headers.get(EXPECTED, "")
+    return int(said) if said.isascii() and said.isdigit() and len(said) <= _DIGITS_MAX else None
 
 
 class _Line(Struct, omit_defaults=True, gc=False):

@@ -17,8 +17,8 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 
 from remediation_orchestrator.bus.port import EventLog, LogError, StaleWriteError, UnknownOutcomeError
-from remediation_orchestrator.bus.storing import EXPECTED
 from remediation_orchestrator.events import StoredMessage, subjects
+from remediation_orchestrator.events.stored import EXPECTED
 
 from .frames import Body, Digest, bodies_in, fits, frames_of
 from .known import Known, Place

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from remediation_orchestrator.events import (
+    Command,
+    CreateWorkflow,
     DecisionFrame,
     Decoded,
     ExecutionId,
@@ -33,24 +35,28 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.events.identity import position, position_key, signal_of
+from remediation_orchestrator.events.subjects import command_id
 
+from .envelopes import of_frame, writer_of, wrong_around, wrong_in_frame
 from .examination import Examination, plain
 from .fences import Fences
 from .findings import Drift, Finding, Report
-from .frames import FRAME_BYTES_MAX, STORED_MAX
+from .frames import FRAME_BYTES_MAX, STORED_MAX, command_attributes
+from .leaders import Leaders
 from .moments import moment_of
 from .promises import Promises
+from .revocations import NOT_OURS, Revocations
 from .routing.fold import Fold, Observer
 from .routing.judge import Following, Judged
 from .routing.outbox import Errand, Key
 from .routing.owed import command_of
-from .routing.policy import PolicyError, policy_of
 from .routing.shadow import shadow_verdict
-from .routing.state import Answer, Task, Unjudged
+from .routing.state import Answer, Owed, Task, Unjudged
 from .snapshots import Origin
 from .tasks import asked, describe, place_of
 from .turns import Turns
 
+RunFact = WorkflowStarted | WorkflowCompleted | WorkflowFailed | WorkflowRevoked
 # An append is answered within five seconds or tried again: twice that after its decision a command is late.
 COMMAND_GRACE = timedelta(seconds=10)
 
@@ -79,12 +85,15 @@ class Auditor(Observer):
         """The projection from which the log goes on, where its beginning is archived."""
         self._unknown: dict[Position, str] = {}
         self._findings: list[Finding] = []
-        self._identity = ""
         self._frame: StoredMessage | None = None
+        self._records: Sequence[Decoded] = ()
+        """All that stands in the frame that is next."""
         self._shadow: ShadowDecided | None = None
         """What has to stand behind the verdict just read."""
         self._turns = Turns(self.fold.view)
         self._fences = Fences()
+        self._leaders = Leaders(self.fold.view)
+        self._revocations = Revocations(self._leaders)
 
     def resume(self, origin: Origin) -> None:
         """The fold goes on from an archived projection: nothing before it is looked at."""
@@ -92,6 +101,8 @@ class Auditor(Observer):
         self.report.last = origin.head.through
         self._turns.resume(origin.head.as_of)
         self._promises.resume(self.fold.view, origin.head.through)
+        self._revocations.resume(self.fold.view)
+        self._fences.resume(origin.head.through)
 
     def take(self, message: StoredMessage) -> list[Finding]:
         """Read the next message; return what is wrong up to it."""
@@ -101,6 +112,9 @@ class Auditor(Observer):
         self.report.messages += 1
         self.report.last = message.sequence
         self._fences.take(message)
+        self._revocations.take(message)
+        if self._origin is not None and message.sequence <= self._origin.head.sequence:
+            self._leaders.go_on(message)
         self.fold.take(message)
         return self._findings
 
@@ -114,6 +128,8 @@ class Auditor(Observer):
         self._check_origin()
         for key, place in self._promises.late(self.fold.view.owed, self.fold.view.newest - COMMAND_GRACE):
             self._find(place, Drift.UNANSWERED, f"the command {'.'.join(key)} that it owes never came")
+        self.report.waiting = len(self.fold.facts)
+        self.fold.fold_facts()  # What no frame covers yet has to fit, too.
         return self._findings
 
     def _may_go_on(self) -> bool:
@@ -125,27 +141,33 @@ class Auditor(Observer):
 
     def fact(self, record: Recorded | Undecodable, *, fits: bool) -> None:
         """A fact has been folded."""
-        self.report.facts += 1
+        self.report.facts += not self.report.waiting
         if isinstance(record, Undecodable):
             if record.unknown_type is not None:
                 self._unknown[record.position] = record.unknown_type
         elif isinstance(record.event, _RUN_FACTS):
-            run, kind = record.event.execution, type(record.event).__name__
-            if not fits:
-                self._find(record.position, Drift.STRAY, f"{kind} of {run} fits no run")
-            elif isinstance(record.event, WorkflowRevoked):
-                self._promises.revoked(run)
-            elif not self._promises.was_sent(run, record.position):
-                self._find(record.position, Drift.EXECUTION, f"{kind} of {run}, and no command for it before")
-                self._promises.keep(Key(Errand.WORKFLOW, run), position_key(record.position)[0])  # Said once.
-            if self._fences.is_open(record.position) and fits:
-                self._find(record.position, Drift.UNFENCED, f"{kind} of {run} expects no record before it")
-            if isinstance(record.event, WorkflowCompleted | WorkflowFailed):
-                self._promises.forget(run)
-                self._fences.forget(run)
+            self._see_run(record, record.event, fits=fits)
+
+    def _see_run(self, record: Recorded, fact: RunFact, *, fits: bool) -> None:
+        run, kind, is_open = fact.execution, type(fact).__name__, self._fences.is_open(record.position)
+        if not fits:
+            self._find(record.position, Drift.STRAY, f"{kind} of {run} fits no run")
+        if isinstance(fact, WorkflowRevoked):
+            self._findings += self._revocations.folded(record, fact, fits=fits, is_open=is_open)
+        elif fits and not self._promises.was_sent(run, record.position):
+            self._find(record.position, Drift.EXECUTION, f"{kind} of {run}, and no command for it before")
+            self._promises.keep(Key(Errand.WORKFLOW, run), position_key(record.position)[0])  # Said once.
+        if fits and isinstance(fact, WorkflowRevoked):
+            self._promises.revoked(run)
+        elif fits and is_open:
+            self._find(record.position, Drift.UNFENCED, f"{kind} of {run} expects no record before it")
+        if isinstance(fact, WorkflowCompleted | WorkflowFailed):
+            for one in (self._promises, self._fences, self._revocations):
+                one.forget(run)
 
     def turn(self, head: DecisionFrame, records: Sequence[Decoded]) -> None:
         """A frame is next, and before it the facts that it is the first to cover: all before is judged by now."""
+        self._records = records
         for one in self._turns.begin(head, records):
             self._find_missing(one)
 
@@ -156,7 +178,7 @@ class Auditor(Observer):
             self._find(place, Drift.JUNK, "this record of the decision subject is no frame")
             return
         chain = self.fold.chain
-        if head.as_of < chain.as_of or head.as_of > head.read:
+        if head.as_of != chain.as_of or head.as_of > head.read:
             self._find(place, Drift.CHAIN, f"as_of {head.as_of} is not where the fold stands")
         if head.read < chain.read or head.read >= message.sequence:
             self._find(place, Drift.CHAIN, f"read {head.read} is not behind {chain.read} and before itself")
@@ -164,7 +186,17 @@ class Auditor(Observer):
             what = f"something from {chain.read + 1} to {head.read} was changed, removed or moved"
             self._find(place, Drift.CHAIN, f"the digest of what came before does not match: {what}")
         self._frame = message
-        self._check_now(place, head)
+        if self._fences.is_open(place):
+            self._find(place, Drift.FENCE, "it expects another record before it than stands there")
+        if len(self._records) == 1 and not self._may_be_empty():
+            self._find(place, Drift.ORDER, "a frame without a decision, and nothing asks for one")
+        around = of_frame(message)
+        self._findings += wrong_in_frame(message, head, self._records, around)
+        self._findings += self._leaders.frame(message, head, self._records, around[0].time if around else None)
+
+    def _may_be_empty(self) -> bool:
+        """Whether a frame has to stand here although nothing is decided in it."""
+        return self.fold.is_to_be_told or any(key.errand is Errand.CANCEL for key in self.fold.view.owed)
 
     def decision(self, record: Recorded | Undecodable) -> None:
         """A decision is next: hold it against what the projection asks for."""
@@ -192,18 +224,32 @@ class Auditor(Observer):
             return
         record = records[0] if len(records) == 1 else None
         if not isinstance(record, Recorded):  # What was owed is owed still, what was sent stands.
+            self._fences.junk(message)
             self._find(place, Drift.JUNK, f"no command, where {'.'.join(key)} may come")
             return
         owed = self._promises.keep(key, message.sequence)
         if owed is None or owed.position is None:
             self._find(place, Drift.COMMAND, f"no decision owes {'.'.join(key)}")
             return
-        if command_of(key[0], owed.decision, owed.position) != record.event:
+        expected = command_of(key[0], owed.decision, owed.position)
+        if expected != record.event:
             self._find(place, Drift.RECORD, f"{'.'.join(key)} does not say what its decision says")
-        sent = attributes_of(message.payload)
-        limit = getattr(owed.decision, "start_before", None) if key[0] == Errand.WORKFLOW else None
-        if limit is not None and (sent is None or sent.time > limit):
-            self._find(place, Drift.LATE, f"{'.'.join(key)} was sent after its start_before, {limit.isoformat()}")
+        if not self._fences.is_first(message):
+            self._find(place, Drift.FENCE, f"{'.'.join(key)} expects another record before it than stands there")
+        self._look_around(place, message, expected, owed)
+
+    def _look_around(self, place: Position, message: StoredMessage, command: Command, owed: Owed) -> None:
+        """Hold what stands around a command against who wrote it, and when it may have been sent."""
+        sent, key = attributes_of(message.payload), ".".join(command_id(command))
+        ours = sent is not None and self._leaders.may_have_written(writer_of(message, sent))
+        by, time = (sent.source if sent and ours else NOT_OURS), sent.time if sent else message.recorded_at
+        self._findings += wrong_around(place, command_attributes(command, by, time), sent)
+        self._findings += self._leaders.sent(place, message.recorded_at, time, moment_of(owed.decision))
+        limit = command.start_before if isinstance(command, CreateWorkflow) else None
+        if limit is not None and time > limit:
+            self._find(place, Drift.LATE, f"{key} was sent after its start_before, {limit.isoformat()}")
+        elif limit is not None and message.recorded_at > limit:
+            self._find(place, Drift.DELAYED, f"{key} was stored after its start_before, {limit.isoformat()}")
 
     # -- decisions -------------------------------------------------------------------------------------
 
@@ -219,11 +265,13 @@ class Auditor(Observer):
         if decided.execution is not None and isinstance(decided.verdict, Proceed):
             self._check_overlap(place, decided)
         self._promises.add(decided, place)
+        self._revocations.decided(decided)
         self._shadow = shadow_verdict(self.fold.view.shadow, decided)
 
     def _look_at_change(self, place: Position, change: PhaseChanged) -> None:
         self._look_at(place, change)
         self._promises.add(change, place)
+        self._revocations.decided(change)
 
     def _look_at_rejection(self, place: Position, rejected: SignalRejected) -> None:
         self._look_at(place, rejected)
@@ -260,6 +308,7 @@ class Auditor(Observer):
             self._find(position(through), Drift.ARCHIVE, f"the projection behind {through} {what}")
 
     def _find_gap(self, sequence: int) -> None:
+        self._leaders.lose()
         missing = self.report.last + 1
         if self.report.messages == 0:
             self.report.first = sequence
@@ -268,32 +317,8 @@ class Auditor(Observer):
             what = f"{sequence - missing} missing, the next is {sequence}"
         self._find(position(missing), Drift.GAP, what)
 
-    def _check_now(self, place: Position, head: DecisionFrame) -> None:
-        """A verdict is made no earlier than what it knows of, and no later than its frame allows."""
-        now, newest = self._turns.now, self.fold.view.newest
-        if now is None:
-            return
-        if now < newest:
-            self._find(place, Drift.RECORD, f"judged at {now.isoformat()}, before a fact that it knows of")
-        elif now > max(newest, head.not_after):
-            self._find(place, Drift.RECORD, f"judged at {now.isoformat()}, after {head.not_after.isoformat()}")
-
-    def _check_start(self, place: Position, started: OrchestratorStarted) -> None:
-        if self._identity and started.log != self._identity:
-            self._find(place, Drift.CHAIN, f"another log's life: {started.log}")
-        self._identity = started.log
-        policy = self.fold.view.policy
-        if not self.fold.view.adopted:
-            if started.policy is None:
-                self._find(place, Drift.RECORD, "the first start of a log has to carry its policy")
-                return
-            try:
-                policy = policy_of(started.policy)
-            except PolicyError as error:
-                self._find(place, Drift.RECORD, f"its policy cannot be adopted: {error}")
-                return
-        if started.policy_digest not in (None, policy.digest):
-            self._find(place, Drift.RECORD, f"the policy in force is {policy.digest[:12]}, not the one it names")
+    def _look_at_start(self, place: Position, started: OrchestratorStarted) -> None:
+        self._findings += self._leaders.start(place, started)
 
     def _find_unreadable(self, record: Undecodable) -> None:
         if record.unknown_type is not None:
@@ -340,7 +365,7 @@ _LOOKS: dict[type, Callable[..., None]] = {
     SignalRejected: Auditor._look_at_rejection,
     PolicyRejected: Auditor._look_at,
     LogArchived: Auditor._look_at_archive,
-    OrchestratorStarted: Auditor._check_start,
+    OrchestratorStarted: Auditor._look_at_start,
 }
 _RUN_FACTS = (WorkflowStarted, WorkflowCompleted, WorkflowFailed, WorkflowRevoked)
 

@@ -22,9 +22,8 @@ from remediation_orchestrator.events import (
     encode,
     subjects,
 )
-from remediation_orchestrator.events.codec import Attributes
 
-from .frames import command_attributes
+from .frames import command_attributes, revocation_attributes
 from .routing.outbox import Errand, Key
 from .routing.owed import command_of, revocation_of
 from .routing.projection import Projection
@@ -109,8 +108,7 @@ class Dispatcher:
         return _Record(subjects.command(self._log.cell, command), written, _until(owed, key.errand))
 
     async def _store_revocation(self, fact: WorkflowRevoked, now: datetime) -> None:
-        attributes = Attributes(id=f"{fact.execution}.revoked", source=self._source, time=now)
-        payload = encode(fact, attributes)
+        payload = encode(fact, revocation_attributes(fact, self._source, now))
         await self._store(_Record(subjects.execution(self._log.cell, fact.execution), lambda _now: payload))
 
     async def _store_together(self, records: Sequence["_Record"]) -> None:

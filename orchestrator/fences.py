@@ -1,31 +1,37 @@
-"""Whether what is said of a run stands behind what its writer knew of it: its headers say what it expected.
+"""Whether each record that says what it expects before it on its subject stands behind that.
 
-A start expects the first place on its run's subject, and an end its start: so of two ends one is stored."""
+Two records cannot both be stored behind one, so whoever leads cannot be two, and of two ends of a run one is
+stored. The server holds a publisher to it, so in a log that nobody has changed it is so wherever it is said."""
 
 from remediation_orchestrator.events import ExecutionId, Position, StoredMessage
 from remediation_orchestrator.events.identity import position_key
+from remediation_orchestrator.events.stored import expectation
 from remediation_orchestrator.events.subjects import Family, parse
-
-EXPECTATION = "Nats-Expected-Last-Subject-Sequence"
 
 
 class Fences:
-    """The records about runs that expect nothing, or something else than stands there, until they are folded."""
+    """The records that expect nothing, or something else than stands there, until they are asked for."""
 
     def __init__(self) -> None:
         self._last: dict[str, int] = {}
-        """Of each run's subject the newest record."""
+        """The newest record on the decision subject and, by their last words, on the subjects of runs."""
+        self._junk: dict[str, int] = {}
+        """And on the subjects of commands, where it is none."""
         self._open: set[int] = set()
+        self._begins = 0
+
+    def resume(self, through: int) -> None:
+        """Of what stands up to a sequence nothing is known."""
+        self._begins = through
 
     def take(self, message: StoredMessage) -> None:
         """Read the next record of the log."""
         subject = parse(message.subject)
-        if subject.family is not Family.EXECUTION:
+        if subject.family not in (Family.EXECUTION, Family.DECISION):
             return
-        expected = (message.headers or {}).get(EXPECTATION, "")
-        last = self._last.get(subject.rest)
+        expected, last = expectation(message), self._last.get(subject.rest)
         # Of a run whose beginning is archived nobody knows what stands there.
-        if not expected.isdigit() or (last is not None and int(expected) != last):
+        if expected is None or (last is not None and expected != last):
             self._open.add(message.sequence)
         self._last[subject.rest] = message.sequence
 
@@ -35,6 +41,15 @@ class Fences:
         was_open = sequence in self._open
         self._open.discard(sequence)
         return was_open
+
+    def junk(self, message: StoredMessage) -> None:
+        """This record is no command, where one may come."""
+        self._junk[message.subject] = message.sequence
+
+    def is_first(self, message: StoredMessage) -> bool:
+        """Whether this command expects what stood before it, which was no command."""
+        expected, last = expectation(message), self._junk.pop(message.subject, 0)
+        return expected == last or (last == 0 and expected is not None and 0 < expected <= self._begins)
 
     def forget(self, execution: ExecutionId) -> None:
         """A run is over: what is said of it now fits nothing."""

@@ -12,6 +12,9 @@ class Drift(StrEnum):
 
     GAP = "gap"
     CHAIN = "chain"
+    LEADER = "not who leads"
+    FENCE = "another expected"
+    ENVELOPE = "envelope"
     PROJECTION = "projection"
     JUDGEMENT = "judgement"
     RECORD = "record"
@@ -22,6 +25,8 @@ class Drift(StrEnum):
     EXECUTION = "no command"
     OVERLAP = "two runs on one target"
     LATE = "late"
+    DELAYED = "delayed"
+    CLOCKS = "clocks differ"
     STRAY = "stray"
     UNFENCED = "not fenced"
     JUNK = "junk"
@@ -31,7 +36,8 @@ class Drift(StrEnum):
 
 
 # Somebody else's mistake, or spite: shown, and no fault of the log. What anybody may publish makes no log unequal.
-HARMLESS = frozenset({Drift.STRAY, Drift.UNFENCED, Drift.JUNK})
+# Nor is what a broker that answers late, or one whose clock is wrong, makes of what was right.
+HARMLESS = frozenset({Drift.STRAY, Drift.UNFENCED, Drift.JUNK, Drift.DELAYED, Drift.CLOCKS})
 
 
 class Finding(Struct, frozen=True):
@@ -47,6 +53,9 @@ class Report(Struct):
 
     messages: int = 0
     facts: int = 0
+    """Those that a frame covers."""
+    waiting: int = 0
+    """Those behind."""
     decisions: int = 0
     commands: int = 0
     first: int = 0

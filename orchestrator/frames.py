@@ -13,12 +13,14 @@ from remediation_orchestrator.events import (
     OrchestratorStarted,
     PhaseChanged,
     PolicyRejected,
+    Position,
     Recorded,
     RoutingDecided,
     ShadowDecided,
     SignalRejected,
     StoredMessage,
     TargetReleased,
+    WorkflowRevoked,
     decode,
     encode,
 )
@@ -76,8 +78,7 @@ def decision_attributes(decision: StoredDecision, source: str, now: datetime) ->
                 correlationid=decision.remediation,
             )
         case DuplicatesDecided():
-            first, _ = decision.signals[0]
-            return Attributes(id=f"{first}.duplicates", source=source, time=now, causationid=first)
+            return duplicates_attributes(decision.signals[0][0], source, now)
         case PhaseChanged():
             return Attributes(
                 id=f"{decision.remediation}.{decision.attempt}.{decision.phase}",
@@ -103,6 +104,16 @@ def decision_attributes(decision: StoredDecision, source: str, now: datetime) ->
             return Attributes(
                 id=f"{decision.position}.rejected", source=source, time=now, causationid=decision.position
             )
+
+
+def duplicates_attributes(first: Position, source: str, now: datetime) -> Attributes:
+    """The attributes around duplicates in a row, the first of which is of the signal at this position."""
+    return Attributes(id=f"{first}.duplicates", source=source, time=now, causationid=first)
+
+
+def revocation_attributes(fact: WorkflowRevoked, source: str, now: datetime) -> Attributes:
+    """The attributes around the end of a run that nobody has begun."""
+    return Attributes(id=f"{fact.execution}.revoked", source=source, time=now)
 
 
 def command_attributes(command: Command, source: str, now: datetime) -> Attributes:

@@ -216,8 +216,7 @@ class Leader:
             await self._report(decisions)
         if frame and self._keeper is not None:
             self._keeper.consider(fold, frame)
-        untold = fold.chain.covered < fold.told <= fold.chain.as_of
-        if not frame and (untold or fold.bounded or self._dispatcher.has_new_cancel(fold.view)):
+        if not frame and (fold.is_to_be_told or self._dispatcher.has_new_cancel(fold.view)):
             # What a fact alone asks for, or a moment that is not its stamp, must stand in the log before, and so
             # must it that an operator was heard, who waits to see that.
             await self._store([], now)

@@ -18,7 +18,7 @@ from remediation_orchestrator.bus.memory import MemoryCell
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events import CellName, Position, Recorded, RoutingDecided, StoredMessage, decode
 from remediation_orchestrator.events.codec import attributes_of
-from remediation_orchestrator.events.stored import export_line, import_line
+from remediation_orchestrator.events.stored import EXPECTED, export_line, import_line
 from remediation_orchestrator.executor.analyser import Analyser
 from remediation_orchestrator.executor.catalog import Catalog, Script, Workflow, WorkflowFile
 from remediation_orchestrator.executor.lease import Lease, Pace
@@ -49,6 +49,8 @@ GZIP = b"\x1f\x8b"
 SHORT_BYTES = 4_096
 # Of virtual time: whatever is published meanwhile, a good signal is decided within it.
 DECIDED_SECONDS = 900.0
+# Without an expectation nothing is read any further where only whoever leads may write.
+FENCED = {EXPECTED: "0"}
 
 
 class StoppedError(Exception):
@@ -58,7 +60,7 @@ class StoppedError(Exception):
 def read_one(cases: Sequence[Case]) -> None:
     """`decode` gives values whatever the bytes, the same twice, and soon; and an export keeps them."""
     for case in cases:
-        message = StoredMessage(3, MOMENT, case.subject, case.payload, case.headers)
+        message = StoredMessage(3, MOMENT, case.subject, case.payload, case.headers or FENCED)
         begun = time.process_time()
         found = decode(message)
         if time.process_time() - begun > MESSAGE_SECONDS:
@@ -106,13 +108,14 @@ async def _lead(cases: Sequence[Case]) -> list[StoredMessage]:
 
 def _is_frame(case: Case) -> bool:
     """Whether it is a whole frame: only an orchestrator may say one, and one that fits nothing is a broken log."""
-    message = StoredMessage(3, MOMENT, case.subject, case.payload, case.headers)
+    message = StoredMessage(3, MOMENT, case.subject, case.payload, case.headers or FENCED)
     return case.subject == "ro.main.decision" and head_of(message) is not None
 
 
 def _store(cell: MemoryCell, case: Case) -> int:
     with suppress(LogError):  # The broker refuses what is none of the log's subjects.
-        return cell.store(case.subject, case.payload, None, None)
+        newest = cell.newest(case.subject)
+        return cell.store(case.subject, case.payload, 0 if newest is None else newest.sequence, None)
     return 0
 
 
@@ -131,7 +134,7 @@ class _Given:
     """A delivery that is always confirmed."""
 
     def __init__(self, case: Case, sequence: int) -> None:
-        self.command = StoredMessage(sequence, clock.broker_now(), case.subject, case.payload)
+        self.command = StoredMessage(sequence, clock.broker_now(), case.subject, case.payload, FENCED)
         self.number = 1
 
     async def confirm(self) -> None:

@@ -93,7 +93,9 @@ def cancel(number: int) -> CancelWorkflow:
 async def publish(log: EventLog, command: Command) -> int:
     """Store a command, as the orchestrator would."""
     attributes = Attributes(id="c", source=f"/ro/{log.cell}/orchestrator", time=datetime.now(UTC))
-    return await log.append(subjects.command(log.cell, command), encode(command, attributes))
+    subject = subjects.command(log.cell, command)
+    before = await log.last(subject)
+    return await log.append(subject, encode(command, attributes), expect=before.sequence if before else 0)
 
 
 async def facts(log: EventLog, number: int) -> list[Event]:

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 
 from remediation_orchestrator.bus.port import LogError, Room, StaleWriteError
 from remediation_orchestrator.events import CellName, Event, Recorded, StoredMessage, decode
+from remediation_orchestrator.events.stored import EXPECTED
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 SUBJECT = "ro.main.execution.wfe-1"
 COMMAND = "ro.main.command.workflow.wfe-1"
+FENCED = {EXPECTED: "0"}
 
 
 class FaultyLog:
@@ -33,7 +35,8 @@ class FaultyLog:
         if stores:
             if expect is not None and expect != found:
                 raise StaleWriteError(subject, expect, found)
-            self.stored.append(StoredMessage(len(self.stored) + 1, NOW, subject, payload))
+            headers = None if expect is None else {EXPECTED: str(expect)}
+            self.stored.append(StoredMessage(len(self.stored) + 1, NOW, subject, payload, headers))
         if error:
             raise error
         return len(self.stored)
@@ -87,8 +90,9 @@ class Delivered:
         sequence: int = 41,
         recorded_at: datetime = NOW,
         subject: str = COMMAND,
+        headers: dict[str, str] | None = FENCED,
     ) -> None:
-        self.command = StoredMessage(sequence, recorded_at, subject, payload)
+        self.command = StoredMessage(sequence, recorded_at, subject, payload, headers)
         self.number = number
         self.confirmed = 0
         self.acknowledged = 0

@@ -14,6 +14,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.events.stored import EXPECTED
 from remediation_orchestrator.orchestrator.rehearsal import Rehearsal
 from remediation_orchestrator.orchestrator.routing.judge import judge
 from remediation_orchestrator.orchestrator.routing.policy import Policy
@@ -33,7 +34,8 @@ class Recorder(Rehearsal):
 
     def store(self, at: datetime, subject: str, payload: bytes) -> StoredMessage:
         """Write the next message."""
-        message = StoredMessage(len(self.log) + 1, at, subject, payload)
+        last = next((one.sequence for one in reversed(self.log) if one.subject == subject), 0)
+        message = StoredMessage(len(self.log) + 1, at, subject, payload, {EXPECTED: str(last)})
         self.log.append(message)
         return message
 

@@ -21,8 +21,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes, join_frame
-from remediation_orchestrator.events.stored import export_line
-from remediation_orchestrator.orchestrator.fences import EXPECTATION
+from remediation_orchestrator.events.stored import EXPECTED, export_line
 from remediation_orchestrator.orchestrator.frames import Batch, batches, command_attributes, decision_attributes
 from remediation_orchestrator.orchestrator.routing.decisions import fold_decision
 from remediation_orchestrator.orchestrator.routing.fold import Fold
@@ -30,7 +29,7 @@ from remediation_orchestrator.orchestrator.routing.judge import judge
 from remediation_orchestrator.orchestrator.routing.owed import command_of
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 
-SOURCE = "/test"
+SOURCE = f"/ro/{CELL}/orchestrator/o1"
 
 
 class WrittenLog:
@@ -56,8 +55,7 @@ class WrittenLog:
     def fact(self, at: float, subject: str, fact: Fact) -> None:
         """A fact, and what is decided on it."""
         attributes = Attributes(id=str(len(self.messages)), source=SOURCE, time=minute(at))
-        last = next((one.sequence for one in reversed(self.messages) if one.subject == subject), 0)
-        self.store(at, subject, encode(fact, attributes), {EXPECTATION: str(last)})
+        self.store(at, subject, encode(fact, attributes), self._expecting(subject))
         self.decide(at)
 
     def fails(self, at: float, execution: str, *, idempotent: bool = True) -> None:
@@ -84,9 +82,9 @@ class WrittenLog:
         for (kind, _), owed in list(self._fold.view.owed.items()):
             if kind != "revoke" and owed.position is not None:
                 command = command_of(kind, owed.decision, owed.position)
-                self.store(
-                    at, subjects.command(CELL, command), encode(command, command_attributes(command, SOURCE, now))
-                )
+                subject = subjects.command(CELL, command)
+                payload = encode(command, command_attributes(command, SOURCE, now))
+                self.store(at, subject, payload, self._expecting(subject))
 
     def batches(self, decisions: list[Decision], now: datetime) -> Iterator[Batch]:
         """How decisions are written."""
@@ -100,7 +98,13 @@ class WrittenLog:
     def _store_frame(self, now: datetime, decisions: Sequence[Decision], encoded: list[bytes]) -> None:
         head = self._fold.head("o1", now)
         payload = join_frame([encode(head, decision_attributes(head, SOURCE, now)), *encoded])
-        message = StoredMessage(len(self.messages) + 1, now, subjects.decision(CELL), payload)
+        subject = subjects.decision(CELL)
+        message = StoredMessage(len(self.messages) + 1, now, subject, payload, self._expecting(subject))
         self.messages.append(message)
         self._fold.stored(message.sequence, [head, *decisions], payload)
         self._fold.skip(message)
+
+    def _expecting(self, subject: str) -> dict[str, str]:
+        """What is said of the last record on a subject by whoever stores the next."""
+        last = next((one.sequence for one in reversed(self.messages) if one.subject == subject), 0)
+        return {EXPECTED: str(last)}

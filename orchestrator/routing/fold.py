@@ -21,6 +21,7 @@ from remediation_orchestrator.events import (
     decode,
 )
 from remediation_orchestrator.events.codec import is_copy
+from remediation_orchestrator.events.stored import EXPECTED, expectation
 from remediation_orchestrator.events.subjects import Family, parse
 
 from .chain import Chain
@@ -72,7 +73,7 @@ class Fold:
         self.last: StoredMessage | None = None
         """The newest message taken, where there is one."""
         self.told = 0
-        """Sequence of the newest message of an operator: a frame covers it, also where nothing follows from it."""
+        """Sequence of the newest message of an operator that is folded: a frame covers it, whatever follows."""
         self.bounded = False
         """Whether a fact that no frame covers yet was taken for earlier than its stamp: a frame has to say so."""
         self.broken: str | None = None
@@ -94,8 +95,6 @@ class Fold:
         subject = parse(message.subject)
         if subject.family.is_fact:
             self.facts.append(message)
-            if subject.family is Family.OPERATOR:
-                self.told = message.sequence
         elif subject.family is Family.DECISION:
             if message.sequence > self.chain.head:
                 self._take_frame(message)
@@ -110,6 +109,11 @@ class Fold:
             if key in self.view.owed and _is_command(message, own.get(key)):
                 self.view.outbox.settle(key)
         self.chain.record(message)
+
+    @property
+    def is_to_be_told(self) -> bool:
+        """Whether a frame has to tell of what is folded although nothing is decided about it."""
+        return self.bounded or self.chain.covered < self.told
 
     def needs_another(self, version: str) -> str | None:
         """What keeps an orchestrator of this version from becoming active here, if anything does; ask at the tail.
@@ -132,6 +136,8 @@ class Fold:
         """Fold the first message of facts that waits; return how many bytes it has."""
         message = self.facts.popleft()
         self.chain.as_of = message.sequence
+        if parse(message.subject).family is Family.OPERATOR:
+            self.told = message.sequence
         moment = self.view.retention.moment_of(message.recorded_at, not_after)
         if moment != message.recorded_at:
             self.bounded = self.bounded or moment < message.recorded_at
@@ -184,6 +190,7 @@ class Fold:
                 self._observer.frame(message, None, fits=True)
             # Not a frame: it decides nothing, and audit shows it. The next one is appended behind it.
             self.chain.head = message.sequence
+            self.log = _log_named_unfenced(message) or self.log
             return
         if self._observer is not None:
             self._observer.turn(head, records)
@@ -215,8 +222,20 @@ def _is_frame(message: StoredMessage) -> bool:
     return isinstance(first, Recorded) and isinstance(first.event, DecisionFrame)
 
 
+def _log_named_unfenced(message: StoredMessage) -> str:
+    """The log that a start names which expects nothing; "" where this is none.
+
+    A stream that is filled from another has its records without what they expected: nobody may lead it as if
+    nothing had been decided there."""
+    if expectation(message) is not None or is_copy(message):
+        return ""
+    records = decode(replace(message, headers={EXPECTED: "0"}))
+    starts = (one.event for one in records if isinstance(one, Recorded))
+    return next((one.log for one in starts if isinstance(one, OrchestratorStarted)), "")
+
+
 def _is_command(message: StoredMessage, own: bytes | None) -> bool:
     """Whether a record is the command of its subject. One's own bytes are, unless the server has copied them."""
-    if message.payload == own and not is_copy(message):
+    if message.payload == own and not is_copy(message) and expectation(message) is not None:
         return True
     return any(isinstance(one, Recorded) for one in decode(message))

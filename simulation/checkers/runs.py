@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from remediation_orchestrator.bus.storing import EXPECTED
 from remediation_orchestrator.events import (
     BlockCleared,
     CreateWorkflow,
@@ -22,6 +21,7 @@ from remediation_orchestrator.events import (
     WorkflowStarted,
     decode,
 )
+from remediation_orchestrator.events.stored import EXPECTED
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.simulation.broker import ACK_WAIT
 from remediation_orchestrator.simulation.diary import Touch

@@ -181,7 +181,7 @@ async def test_junk_where_commands_stand_is_acknowledged_and_stops_nothing(
     script(tmp_path, "w", COUNTED)
     poison = (b"\xff", b"[" * 100_000, b"{}")
     for number, payload in enumerate(poison, 1):
-        await log.append(f"ro.{log.cell}.command.workflow.wfe-{number}", payload)
+        await log.append(f"ro.{log.cell}.command.workflow.wfe-{number}", payload, expect=0)
     await log.append(f"ro.{log.cell}.command.workflow.wfe-5", b"junk")
     await publish(log, create(5, "w"))
     async with executor(server.url, log.cell, tmp_path, slots=1):

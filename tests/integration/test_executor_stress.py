@@ -224,7 +224,7 @@ async def poison(log: JetStreamLog, number: int, workflow: dict[str, object]) ->
         "type": "CreateWorkflow.v1",
         "data": {**msgspec.to_builtins(command), "workflow": workflow},
     }
-    await log.append(subjects.command(log.cell, command), msgspec.json.encode(event))
+    await log.append(subjects.command(log.cell, command), msgspec.json.encode(event), expect=0)
 
 
 @asynccontextmanager

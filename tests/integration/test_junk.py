@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
-from cell import bare, events_of, orchestrator, running, wait_for
+from cell import bare, events_of, findings, orchestrator, running, wait_for
 from nats.aio.client import Client
 
 from remediation_orchestrator.bus import topology
@@ -15,13 +15,23 @@ from remediation_orchestrator.bus.port import LogUnreachableError, Standing
 from remediation_orchestrator.events import (
     CellName,
     CreateWorkflow,
+    ExecutionId,
+    Fingerprint,
     OrchestratorStarted,
+    Position,
+    RemediationId,
     RoutingDecided,
     StoredMessage,
+    Target,
+    WorkflowRef,
     WorkflowRevoked,
     decode,
+    encode,
+    encode_frame,
     subjects,
 )
+from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift
 from remediation_orchestrator.orchestrator.service import Orchestrator
 
 PATIENCE_SECONDS = 20
@@ -109,6 +119,35 @@ async def test_junk_on_the_decision_subject_deposes_nobody(
     assert len(decided) == len(set(decided)) == 7
 
 
+async def test_a_frame_and_a_command_that_expect_nothing_depose_nobody_and_count_for_nothing(
+    connection: Client, log: JetStreamLog, cell: CellName, active: Orchestrator
+) -> None:
+    """They are what whoever leads would have written, but for what it expects: nobody takes them for its own."""
+    await decides(log, "before")
+    head = active.fold.head("o1", datetime.now(UTC))
+    start = OrchestratorStarted("evil", "99.0.0", log.identity)
+    around = Attributes(id="x", source="/evil", time=datetime.now(UTC))
+    await log.append(subjects.decision(cell), encode_frame([(head, around), (start, around)]))
+    at = 1 + await log.last_sequence()
+    command = CreateWorkflow(
+        execution=ExecutionId(f"wfe-{at + 1}"),
+        remediation=RemediationId(f"rr-{at + 1}"),
+        fingerprint=Fingerprint("f"),
+        target=Target("forged"),
+        workflow=WorkflowRef("restart"),
+        start_before=datetime.now(UTC),
+        deadline=datetime.now(UTC),
+        decided_at=Position("1-1"),
+    )
+    await log.append(subjects.command(cell, command), encode(command, around))
+    await decides(log, "after")
+    assert await starts(log) == 1
+    assert [(one.drift, one.drift in HARMLESS) for one in await findings(log)] == [(Drift.JUNK, True)] * 2
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while active.fold.view.owed:
+            await log.last_sequence()
+
+
 async def test_a_flood_of_junk_stops_no_frame(
     connection: Client, log: JetStreamLog, cell: CellName, active: Orchestrator
 ) -> None:
@@ -188,8 +227,6 @@ async def test_junk_behind_a_command_does_not_have_it_sent_again(
     dispatcher = Dispatcher(log, "/test", lambda: datetime.now(UTC))
     subject = f"ro.{cell}.execution.wfe-7"
     await vandal.acknowledgement(subject)
-    from remediation_orchestrator.events import ExecutionId
-
     now = (await log.last(subject)).recorded_at  # type: ignore[union-attr]
     for _ in range(2):
         await dispatcher._store_revocation(WorkflowRevoked(ExecutionId("wfe-7")), now)

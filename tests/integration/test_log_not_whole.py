@@ -296,7 +296,8 @@ async def test_a_new_log_in_the_place_of_another_is_led_when_somebody_has_accept
     async with running(await orchestrator(connection, cell, "o3")):
         log = await JetStreamLog.open(connection, cell)
         await commanded(log, await log.append(subjects.signal(cell, "test"), bare()))
-    assert (await ro("audit", *there[2:])).exit_code == 0
+    audited = await ro("audit", *there[2:])
+    assert audited.exit_code == 0, audited.stdout
     again = await ro("accept", "--nothing-runs", *there)
     assert (again.exit_code, "is whole" in again.stderr) == (1, True), again.stderr
 

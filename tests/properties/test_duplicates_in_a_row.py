@@ -29,6 +29,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import join_frame
 from remediation_orchestrator.events.identity import position_key
+from remediation_orchestrator.events.stored import EXPECTED
 from remediation_orchestrator.orchestrator.frames import batches
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -104,7 +105,7 @@ others: st.SearchStrategy[Decision] = st.sampled_from(
 def test_what_was_written_together_is_read_singly_in_order_and_exactly(decisions: list[Decision]) -> None:
     """And the first of what stands at each place is what its writer takes to stand there."""
     for batch in batches(decisions, "/test", NOW):
-        records = decode(StoredMessage(7, NOW, "ro.main.decision", join_frame(batch.encoded)))
+        records = decode(StoredMessage(7, NOW, "ro.main.decision", join_frame(batch.encoded), {EXPECTED: "6"}))
         assert all(isinstance(one, Recorded) for one in records)
         found = [one for one in records if isinstance(one, Recorded)]
         assert [one.event for one in found] == decisions

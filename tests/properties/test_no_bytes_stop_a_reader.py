@@ -36,6 +36,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.bounds import REJECTIONS_MAX
 from remediation_orchestrator.events.codec import Attributes, join_frame
+from remediation_orchestrator.events.stored import EXPECTED
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 AROUND = Attributes(id="1", source="/test", time=NOW)
@@ -97,7 +98,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 @example(b'[{"name":5,"x":null,"y":"\xff"},' + BARE + b"]", SUBJECTS[0])
 def test_whatever_the_bytes_decode_returns_values(payload: bytes, subject: str) -> None:
     """An event that can be written again, or what is wrong; each at a place of its own, in order."""
-    records = decode(StoredMessage(41, NOW, subject, payload))
+    records = decode(StoredMessage(41, NOW, subject, payload, {EXPECTED: "40"}))
     for record in records:
         assert record.position.partition("-")[0] == "41"
         if isinstance(record, Recorded):

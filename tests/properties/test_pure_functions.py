@@ -25,7 +25,7 @@ from remediation_orchestrator.events import (
     fingerprint_of,
 )
 from remediation_orchestrator.events.codec import Attributes
-from remediation_orchestrator.events.stored import export_line, import_line
+from remediation_orchestrator.events.stored import EXPECTED, export_line, import_line
 from remediation_orchestrator.orchestrator.routing.backoff import backoff, next_allowed_execution
 from remediation_orchestrator.orchestrator.routing.checks import CHECKS
 from remediation_orchestrator.orchestrator.routing.durations import LONGEST, format_duration, parse_duration
@@ -211,7 +211,7 @@ def test_decoding_never_raises(payload: bytes) -> None:
         "decision",
         "command.workflow.wfe-1",
     ):
-        for record in decode(StoredMessage(1, START, f"ro.main.{family}", payload)):
+        for record in decode(StoredMessage(1, START, f"ro.main.{family}", payload, {EXPECTED: "0"})):
             assert record.position in ("1", *(f"1-{index}" for index in range(len(payload))))
 
 

@@ -167,6 +167,7 @@ def rechained(log: list[StoredMessage], through: int) -> list[StoredMessage]:
             items = msgspec.json.decode(message.payload)
             head = items[0]["data"]
             head["previous"] = chain.previous(head["read"])
+            items[0]["id"] = f"frame.{head['previous'][:16]}"
             message = msgspec.structs.replace(message, payload=msgspec.json.encode(items))
             chain.frame(message.sequence, head["previous"], message.payload, read=head["read"])
         chain.record(message)

@@ -18,6 +18,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes, join_frame
 from remediation_orchestrator.events.identity import DEFAULT_CELL
+from remediation_orchestrator.events.stored import EXPECTED
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.witness import witness_of
 from remediation_orchestrator.simulation.chaos.account import Account, Bad, Tally, overlapping
@@ -149,16 +150,19 @@ def test_records_that_are_kept_nowhere_or_otherwise_are_found() -> None:
     assert differs(other, stored(1, 2, 3)) == ["1 records are not what they were, first [3]"]
 
 
+FENCED = {EXPECTED: "0"}
+
+
 def test_a_frame_that_only_a_bad_store_has_is_found(tmp_path: Path) -> None:
     """Junk on the decision subject is no frame, and what the good log has as well was stored before."""
     head = DecisionFrame(as_of=1, read=1, orchestrator="o", previous="", not_after=EPOCH)
     attributes = Attributes(id="1", source="/test", time=EPOCH)
     frame = join_frame([encode(head, attributes)])
     account = Account(tmp_path / "diary")
-    account.messages += [*stored(1), StoredMessage(2, EPOCH, "ro.main.decision", frame), *stored(3, 4)]
+    account.messages += [*stored(1), StoredMessage(2, EPOCH, "ro.main.decision", frame, FENCED), *stored(3, 4)]
     bad = [
         *account.messages[:2],
-        *(StoredMessage(n, EPOCH, "ro.main.decision", b) for n, b in ((3, b"{"), (5, frame))),
+        *(StoredMessage(n, EPOCH, "ro.main.decision", b, FENCED) for n, b in ((3, b"{"), (5, frame))),
     ]
     assert account.differs_from(bad, 4) == Bad(missing=[3, 4], frames=[5])
 

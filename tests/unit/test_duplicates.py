@@ -34,6 +34,7 @@ from remediation_orchestrator.events.duplicates import (
     DuplicatesDecided,
     Problem,
 )
+from remediation_orchestrator.events.stored import EXPECTED
 from remediation_orchestrator.orchestrator.audit import audit
 from remediation_orchestrator.orchestrator.backtest import backtest
 from remediation_orchestrator.orchestrator.explain import explanations
@@ -87,7 +88,7 @@ def gathered(log: list[StoredMessage]) -> list[DuplicatesDecided]:
 
 def read(*items: bytes) -> Sequence[Recorded | Undecodable]:
     """What stands in a frame of these."""
-    return decode(StoredMessage(9, minute(0), subjects.decision(CELL), join_frame(items)))
+    return decode(StoredMessage(9, minute(0), subjects.decision(CELL), join_frame(items), {EXPECTED: "8"}))
 
 
 def duplicate(signal: str, problem: Problem = PROBLEM) -> RoutingDecided:

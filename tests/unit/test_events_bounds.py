@@ -7,6 +7,7 @@ import pytest
 
 from remediation_orchestrator.events import (
     CancelWorkflow,
+    DecisionFrame,
     Decoded,
     ExecutionId,
     PolicyAdopted,
@@ -19,8 +20,8 @@ from remediation_orchestrator.events import (
     encode,
 )
 from remediation_orchestrator.events.bounds import ITEMS_MAX
-from remediation_orchestrator.events.codec import Attributes
-from remediation_orchestrator.events.stored import RECORD_BYTES_MAX
+from remediation_orchestrator.events.codec import Attributes, join_frame
+from remediation_orchestrator.events.stored import EXPECTED, RECORD_BYTES_MAX
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 SIGNALS = "ro.main.signal.test"
@@ -31,7 +32,7 @@ SMALLEST = msgspec.json.encode({"name": "Crash", "target": {"name": "checkout"}}
 
 def read(payload: bytes, subject: str = SIGNALS) -> list[Decoded]:
     """Decode a message."""
-    return decode(StoredMessage(41, NOW, subject, payload))
+    return decode(StoredMessage(41, NOW, subject, payload, {EXPECTED: "40"}))
 
 
 def one(payload: bytes, subject: str = SIGNALS) -> object:
@@ -70,6 +71,29 @@ def test_an_array_of_too_many_elements_is_one_rejection() -> None:
 def test_no_record_is_larger_than_what_the_orchestrator_writes(subject: str) -> None:
     """Junk may stand there too, and is not read at any length."""
     assert refusal(b" " * (RECORD_BYTES_MAX + 1), subject).reason == "TooLarge"
+
+
+UNFENCED = {
+    "nothing": None,
+    "no number": {EXPECTED: "²"},
+    "a number without end": {EXPECTED: "1" * 5_000},
+    "of another subject": {EXPECTED: "0", f"{EXPECTED}-Subject": "ro.main.signal.x"},
+}
+
+
+@pytest.mark.parametrize("headers", UNFENCED.values(), ids=UNFENCED)
+def test_what_whoever_leads_writes_counts_only_where_it_expects_what_stood_before_it(
+    headers: dict[str, str] | None,
+) -> None:
+    """Frames and commands; whoever tells facts may expect nothing."""
+    command = encode(CancelWorkflow(ExecutionId("wfe-1"), RemediationId("rr-1"), Position("7")), AROUND)
+    frame = join_frame([encode(DecisionFrame(1, 1, "o1", "", NOW), AROUND)])
+    for subject, payload in (("ro.main.command.cancel.wfe-1", command), ("ro.main.decision", frame)):
+        assert isinstance(one(payload, subject), CancelWorkflow | DecisionFrame)
+        (record,) = decode(StoredMessage(41, NOW, subject, payload, headers))
+        assert isinstance(record, Undecodable)
+        assert (record.position, record.reason) == ("41", "Forged")
+    assert isinstance(decode(StoredMessage(41, NOW, SIGNALS, SMALLEST, headers))[0], Recorded)
 
 
 def test_an_operators_event_counts_on_its_own_verb_alone() -> None:

@@ -32,7 +32,7 @@ from remediation_orchestrator.events.codec import (
     source,
 )
 from remediation_orchestrator.events.identity import CellName
-from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
+from remediation_orchestrator.events.stored import EXPECTED, MESSAGE_BYTES_MAX
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 SIGNALS = "ro.main.signal.test"
@@ -45,7 +45,7 @@ STARTED = WorkflowStarted(ExecutionId("wfe-1"), executor="e1")
 def read(payload: object, subject: str = SIGNALS) -> list[Decoded]:
     """Decode a message, given as bytes or as plain data."""
     stored = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    return decode(StoredMessage(41, NOW, subject, stored))
+    return decode(StoredMessage(41, NOW, subject, stored, {EXPECTED: "40"}))
 
 
 def one(payload: object, subject: str = SIGNALS) -> object:

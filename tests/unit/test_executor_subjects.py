@@ -46,3 +46,13 @@ async def test_junk_behind_a_revocation_hides_it_from_nobody(bench: Bench) -> No
     delivery = Delivered(command())
     await bench.handle(delivery)
     assert (len(bench.log.facts()), bench.ran, delivery.acknowledged) == (1, [], 1)
+
+
+@pytest.mark.parametrize("headers", [None, {"Nats-Msg-Id": "1"}], ids=["no headers", "others"])
+async def test_a_command_that_expects_nothing_is_run_by_nobody(
+    bench: Bench, headers: dict[str, str] | None
+) -> None:
+    """Whoever leads would have said what it expects there: it is acknowledged, and answered by nothing."""
+    delivery = Delivered(command(), headers=headers)
+    await bench.handle(delivery)
+    assert (bench.log.facts(), bench.ran, delivery.acknowledged) == ([], [], 1)

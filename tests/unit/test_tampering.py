@@ -1,13 +1,10 @@
 """Every kind of manipulation of a good log has its finding, although every digest was computed anew."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import msgspec
 import pytest
 from msgspec.structs import replace
 from story import CELL, minute
-from written import WrittenLog
+from tampered import ELSEWHERE, Items, Odd, data, drifts, found, rewritten
 
 from remediation_orchestrator.events import (
     BlockCleared,
@@ -15,68 +12,13 @@ from remediation_orchestrator.events import (
     Fingerprint,
     RemediationId,
     RetryRequested,
-    StoredMessage,
     Target,
     WorkflowFailed,
     WorkflowStarted,
     subjects,
 )
-from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.fences import EXPECTATION
-from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift, Finding
-from remediation_orchestrator.orchestrator.routing.chain import Chain
-
-Items = list[dict[str, Any]]
-ELSEWHERE = {"name": "elsewhere"}
-
-
-def rewritten(log: Sequence[StoredMessage], change: Callable[[int, Items], Items]) -> list[StoredMessage]:
-    """The log with its frames changed and every digest computed anew, as whoever has the store can do."""
-    chain, whole = Chain(), list[StoredMessage]()
-    for message in log:
-        if message.subject == subjects.decision(CELL):
-            items = change(message.sequence, msgspec.json.decode(message.payload))
-            head = items[0]["data"]
-            head["previous"] = chain.previous(head["read"])
-            message = replace(message, payload=msgspec.json.encode(items))
-            chain.frame(message.sequence, head["previous"], message.payload, read=head["read"])
-        chain.record(message)
-        whole.append(message)
-    return whole
-
-
-def found(log: Sequence[StoredMessage]) -> list[Finding]:
-    """What audit says of it."""
-    return list(audit(log))
-
-
-def drifts(log: Sequence[StoredMessage]) -> list[tuple[str, Drift]]:
-    """Where, and what."""
-    return [(one.position, one.drift) for one in found(log)]
-
-
-def data(item: dict[str, Any]) -> dict[str, Any]:
-    """What an event says."""
-    said: dict[str, Any] = item["data"]
-    return said
-
-
-class Odd(WrittenLog):
-    """A cell whose orchestrator has a mind of its own: it judges in turn, and writes down, what it is told to."""
-
-    def together(self, at: float, *tell: Callable[[], object]) -> None:
-        """Facts that one round judges."""
-        decide, self.decide = self.decide, lambda at: None  # type: ignore[method-assign]
-        for one in tell:
-            one()
-        self.decide = decide  # type: ignore[method-assign]
-        self.decide(at)
-
-    def reversed_signals(self) -> None:
-        """As if the newest signal came first."""
-        unjudged = self._fold.view.unjudged
-        for place in list(reversed(unjudged))[1:]:
-            unjudged.move_to_end(place)
+from remediation_orchestrator.events.stored import EXPECTED
+from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift
 
 
 def test_a_log_that_is_rewritten_as_it_was_is_equal() -> None:
@@ -325,7 +267,7 @@ def test_an_end_that_is_not_fenced_by_its_start_is_found_and_no_fault_of_the_log
     log = Odd()
     log.fails(1, f"wfe-{log.signal(0)}")
     end = max(one.sequence for one in log.messages if ".execution." in one.subject)
-    for headers in (None, {EXPECTATION: "0"}):
+    for headers in (None, {EXPECTED: "0"}):
         loose = [replace(one, headers=headers) if one.sequence == end else one for one in log.messages]
         assert drifts(rewritten(loose, lambda _, items: items)) == [(str(end), Drift.UNFENCED)]
 

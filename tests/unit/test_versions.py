@@ -4,6 +4,7 @@ import pytest
 from newer import AT, ATTRIBUTES, NEWER, frame, unknown
 
 from remediation_orchestrator.events import CellName, Position, SignalRejected, StoredMessage, encode, subjects
+from remediation_orchestrator.events.stored import EXPECTED
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.version import newer
 
@@ -16,7 +17,7 @@ def folded(*messages: tuple[str, bytes]) -> Fold:
     """A fold of these messages."""
     fold = Fold()
     for sequence, (subject, payload) in enumerate(messages, 1):
-        fold.take(StoredMessage(sequence, AT, subject, payload))
+        fold.take(StoredMessage(sequence, AT, subject, payload, {EXPECTED: "0"}))
     return fold
 
 
