@@ -133,9 +133,7 @@ def _signal_received(view: Projection, signal: SignalReceived, position: Positio
 
 def _signal_resolved(view: Projection, signal: SignalResolved, position: Position, at: datetime) -> bool:
     fingerprint = Fingerprint(signal.fingerprint)
-    if (
-        fingerprint in view.occurrences.waiting
-    ):  # It comes after signals that have no verdict yet: it waits for its turn.
+    if fingerprint in view.occurrences.waiting:  # It comes after signals without a verdict: it waits for its turn.
         view.occurrences.wait(Unjudged(position, at, fingerprint, signal))
         return True
     return resolve(view, fingerprint, position, at)

@@ -189,7 +189,6 @@ def forget_the_queue(patch: pytest.MonkeyPatch) -> None:
 def forget_the_half_done(patch: pytest.MonkeyPatch) -> None:
     """A run that failed half-way is as good as one that never began."""
     patch.setattr(Targets, "leave", lambda self, run, *, whole: None)
-    patch.setattr(decisions, "leave_half_done", lambda view, run, *, safe: None)
 
 
 def ignore_who_holds_the_target(patch: pytest.MonkeyPatch) -> None:
