@@ -6,11 +6,14 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 _LINE_END = b"\r\n"
+_PARTED = _LINE_END.decode()
 _VERSION = len(b"NATS/1.0")
 
 
 def parse(block: bytes) -> dict[str, str] | None:
-    """Read a block of headers: the status in its first line, and what is a name and a value in the others."""
+    """Read a block of headers: the status in its first line, and what is a name and a value in the others.
+
+    The values of a name that comes again stand behind one another, parted by what no value contains."""
     first, *lines = block.split(_LINE_END)
     found: dict[str, str] = {}
     code, _, description = first[_VERSION:].strip().partition(b" ")
@@ -22,7 +25,8 @@ def parse(block: bytes) -> dict[str, str] | None:
         name, colon, value = line.partition(b":")
         name = name.strip()
         if colon and name.isascii() and len(name.split()) <= 1:  # No space of any kind is in it.
-            found[name.decode()] = value.strip().decode(errors="surrogateescape")  # The very bytes count.
+            written, known = value.strip().decode(errors="surrogateescape"), name.decode()  # The very bytes count.
+            found[known] = f"{found[known]}{_PARTED}{written}" if known in found else written
     return found or None
 
 

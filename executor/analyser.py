@@ -165,7 +165,7 @@ def _answers(last: StoredMessage, delivery: Delivery) -> bool:
     except RecursionError:  # Nested without end: no answer of ours.
         return False
     cause = attributes.causationid if attributes else ""
-    return cause.isdigit() and int(cause) >= delivery.command.sequence
+    return cause.isdecimal() and int(cause) >= delivery.command.sequence
 
 
 def _read(delivery: Delivery) -> AnalyzeSignal:

@@ -143,3 +143,16 @@ async def test_an_analyser_whose_catalog_cannot_be_read_says_nothing_of_it(log: 
     delivery = delivered(encoded(analyze()), 8)
     await analyser.handle(delivery)
     assert (delivery.passed_on, await answers(log)) == ([UNREAD_SECONDS], [])
+
+
+async def test_junk_in_the_place_of_an_answer_keeps_nobody_from_answering(
+    analyser: Analyser, log: JetStreamLog
+) -> None:
+    """A cause that looks like a number and is none."""
+    attributes = Attributes(
+        id="x", source="/x", time=datetime.now(UTC), causationid=Position("\N{SUPERSCRIPT TWO}")
+    )
+    junk = encode(AnalysisFailed(RR), attributes)
+    await log.append(subjects.analysis(log.cell, RR), junk)
+    await analyser.handle(delivered(encoded(analyze()), 8))
+    assert (await answers(log))[1:] == [AnalysisCompleted(RR, TARGET, WorkflowRef("restart"))]

@@ -1,10 +1,12 @@
 """Whatever stands in the headers or the subject of a message that anybody may publish: it is read."""
 
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 from executors import cancel, create, executor, publish, reaches, script
+from msgspec.structs import replace
 from nats.aio.client import Client
 from raw import publish_raw
 
@@ -13,9 +15,12 @@ from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.events import (
     CellName,
     ExecutionId,
+    StoredMessage,
     WorkflowCompleted,
     WorkflowFailed,
 )
+from remediation_orchestrator.events.stored import export_line, import_line
+from remediation_orchestrator.orchestrator.routing.chain import record_digest
 
 BLOCKS = [
     b"NATS/1.0",
@@ -71,3 +76,24 @@ async def test_no_headers_and_no_subject_stop_an_executor(
         await publish(log, cancel(3))
         assert isinstance((await reaches(log, 3, 2))[1], WorkflowFailed)
         assert process.returncode is None
+
+
+async def test_every_value_of_a_header_that_comes_again_counts(
+    server: EmbeddedServer, log: JetStreamLog, cell: CellName
+) -> None:
+    """The server stores them all, so the digest of a record differs with each of them, in each place."""
+    blocks = [b"a: 1\r\na: 2", b"a: 2\r\na: 1", b"a: 2", b"a: 1\r\na: 1\r\na: 2", b"a: 1\r\nb: 2\r\na: 2"]
+    for one in blocks:
+        block = b"NATS/1.0\r\n" + one + b"\r\n\r\n"
+        operation = b"HPUB ro.%b.signal.x %d %d\r\n%bx\r\n" % (cell.encode(), len(block), len(block) + 1, block)
+        await publish_raw(server, operation)
+    messages: list[StoredMessage] = []
+    async with asyncio.timeout(10), aclosing(log.read(follow=True)) as reading:  # type: ignore[type-var]
+        async for message in reading:
+            messages.append(message)
+            if len(messages) == len(blocks):
+                break
+    assert [await log.at(one.sequence) for one in messages] == messages
+    alike = [replace(one, sequence=1, recorded_at=messages[0].recorded_at) for one in messages]
+    assert len({record_digest(one) for one in alike}) == len(blocks)
+    assert [import_line(export_line(one)) for one in messages] == messages
