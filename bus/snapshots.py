@@ -71,11 +71,17 @@ class JetStreamSnapshots:
     async def newest(self) -> tuple[bytes, Iterable[bytes]] | None:
         """The newest whole snapshot; None where there is none. Raises LogError where it cannot be read."""
         info = await api.stream_info(self._connection, self._shelf.stream)
-        found = None if info is None else (await self._newest())[1]
-        if info is None or found is None:
-            return None
-        packed = [] if not found.messages else await self._chunks(found, info.created)
-        return bytes(found.head), unpacked_lines(packed)
+        place, found = (0, None) if info is None else await self._newest()
+        while info is not None and found is not None:
+            packed = await self._chunks(found, place, info.created)
+            if len(packed) == found.messages:
+                return bytes(found.head), unpacked_lines(packed)
+            before = place
+            place, newer = await self._newest()
+            if place == before:
+                raise LogError(f"of the snapshot's {found.messages} messages {len(packed)} are there")
+            found = newer  # It took the place of the one that was read, which was taken away meanwhile.
+        return None
 
     async def head(self) -> bytes | None:
         """The head of the newest snapshot alone; None where there is none. Raises LogError."""
@@ -138,7 +144,11 @@ class JetStreamSnapshots:
         body = {"filter": self._shelf.subject(self._cell, "*"), "seq": before}
         await api.call(self._connection, f"STREAM.PURGE.{self._shelf.stream}", body, api.Done)
 
-    async def _chunks(self, newest: _Newest, created: str) -> list[bytes]:
+    async def _chunks(self, newest: _Newest, place: int, created: str) -> list[bytes]:
+        """Its parts, as many as are there; `place` is where its head stands."""
+        found: list[bytes] = []
+        if not newest.messages:
+            return found
         feed = Feed(
             self._connection,
             self._shelf.stream,
@@ -147,14 +157,13 @@ class JetStreamSnapshots:
             subject=newest.subject,
             patience=READ_PATIENCE_SECONDS,
         )
-        found: list[bytes] = []
         async with contextlib.aclosing(feed.batches()) as batches:
             async for batch in batches:
                 found += [message.payload for message in batch]
                 if len(found) >= newest.messages or feed.drained:
                     break
-        if len(found) != newest.messages:
-            raise LogError(f"of the snapshot's {newest.messages} messages {len(found)} are there")
+                if not batch and (await self._newest())[0] != place:
+                    break  # What was still to come is taken away when another is in its place.
         return found
 
 

@@ -1,6 +1,8 @@
 """Snapshots on the real server: used when everything matches, and ignored when anything does not."""
 
 import asyncio
+import itertools
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,11 +17,17 @@ from nats.aio.client import Client
 
 from remediation_orchestrator.bus import api, topology
 from remediation_orchestrator.bus.clock import BrokerClock
+from remediation_orchestrator.bus.feed import Feed
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.kept import HEADERS
 from remediation_orchestrator.bus.lease import JetStreamLease
 from remediation_orchestrator.bus.port import EventLog, LogError, SnapshotStore
-from remediation_orchestrator.bus.snapshots import FileSnapshots, JetStreamSnapshots, MemorySnapshots
+from remediation_orchestrator.bus.snapshots import (
+    CHUNK_BYTES,
+    FileSnapshots,
+    JetStreamSnapshots,
+    MemorySnapshots,
+)
 from remediation_orchestrator.events import (
     CellName,
     CreateWorkflow,
@@ -190,6 +198,26 @@ async def test_the_newest_snapshot_takes_the_place_of_those_before_it(
     assert await other.newest() is not None
     assert info.state.messages <= 4 or info.state.last_seq > 8  # Other tests keep snapshots here, too.
     assert await resume(Kept(log, store)) is not None
+
+
+async def test_a_snapshot_that_another_replaces_while_it_is_read_is_followed_by_that_one(
+    connection: Client, cell: CellName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parts are taken away between their reader's two questions; nothing more would ever come."""
+    store = JetStreamSnapshots(connection, cell)
+    await store.save([random.randbytes(4 * CHUNK_BYTES)], lambda _: b'"first"')
+    ask, asked = Feed._ask, itertools.count()
+
+    async def ask_too_late(feed: Feed) -> None:
+        if next(asked) == 0:
+            await store.save([b"part"], lambda _: b'"second"')
+        await ask(feed)
+
+    monkeypatch.setattr(Feed, "_ask", ask_too_late)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        found = await store.newest()
+    assert found is not None
+    assert (found[0], list(found[1])) == (b'"second"', [b"part"])
 
 
 async def test_garbage_in_the_place_of_the_newest_snapshot_is_ignored(
