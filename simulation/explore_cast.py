@@ -24,7 +24,7 @@ from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 from .clock import ProcessClock, SkewedClock
 from .explore_gate import Kind
 from .explore_handed import handed_over
-from .explore_ports import ACK_WAIT, GatedLease, GatedLog
+from .explore_ports import ACK_WAIT, Delivery, GatedLease, GatedLog
 from .orchestrators import PACE, TTL
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ class ExecutorRole:
         self._stage = stage
         self.actor = stage.enter(name, DELIVERIES_OF_A_LOST_RUN * ACK_WAIT, self._crash)
         self._clock = SkewedClock()
+        self._under: dict[Lease, Delivery] = {}
+        """Under which delivery each lease is held."""
         log = GatedLog(stage.cell, stage.gate, self.actor)
         served = stage.catalog_of(name)
         around = Surroundings(log, lambda: served, self._script, self._clock.read, stage.now, {})
@@ -115,7 +117,9 @@ class ExecutorRole:
             delivery = await self._stage.workflows.take(self.actor)
             made_at = self._clock.read(delivery.made_at)
             async with confirming(delivery, Pace(ACK_WAIT), self._clock.read, made_at) as lease:
+                self._under[lease] = delivery
                 await self._worker.handle(delivery, lease)
+                del self._under[lease]
 
     async def _analyse(self) -> None:
         while True:
@@ -140,7 +144,7 @@ class ExecutorRole:
 
     async def _script(self, job: Job, lease: Lease, stop: Stop) -> Outcome:
         """Touch the target for a while, as long as the supervisor would let it."""
-        self._stage.life.wrong += handed_over(self._stage, job, stop, self._clock.read())
+        self._stage.life.wrong += handed_over(self._stage, job, stop, self._under[lease])
         await self._stage.gate.call(self.actor, Kind.BEGIN)
         if lease.lost or self._clock.read() > job.start_by:
             return Failed(FailureReason.EXECUTOR_LOST, "too late to begin", ran=False)

@@ -1,5 +1,6 @@
 """What a worker sees to before it hands a run over to be begun: the supervisor looks again, and is no excuse."""
 
+import asyncio
 import math
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.executor.script import Job, Stop
 
 from .clock import MIDNIGHT
+from .explore_ports import ACK_WAIT, Delivery
 
 if TYPE_CHECKING:
     from .explore_stage import Stage
@@ -20,9 +22,11 @@ FRAME_SECONDS = 6.0
 EXACTLY = 1e-3
 
 
-def handed_over(stage: "Stage", job: Job, stop: Stop, now: float) -> Iterator[str]:
+def handed_over(stage: "Stage", job: Job, stop: Stop, delivery: Delivery) -> Iterator[str]:
     """A run is begun only while it may be, with no later limits than its command says, and not when cancelled."""
-    execution = job.bound.environment["RO_EXECUTION"]
+    execution, now = job.bound.environment["RO_EXECUTION"], asyncio.get_running_loop().time()
+    if now > _lapses(delivery) + EXACTLY:
+        yield f"{execution} begins at {now}, and its claim has lapsed at {_lapses(delivery)}"
     if stop.wished.is_set():
         yield f"{execution} was cancelled before it began, and begins"
     if now > job.start_by:
@@ -31,6 +35,15 @@ def handed_over(stage: "Stage", job: Job, stop: Stop, now: float) -> Iterator[st
     for name, limit, most in zip(("start_by", "deadline"), (job.start_by, job.deadline), allowed, strict=True):
         if limit > most:
             yield f"{execution} is given until {limit} for its {name}, and has until {most}"
+
+
+def _lapses(delivery: Delivery) -> float:
+    """Until when a delivery is surely its executor's: what was answered after that proves nothing."""
+    surely = delivery.made_at + ACK_WAIT / 2
+    for asked, answered in delivery.confirmed:
+        if answered <= surely:
+            surely = asked + ACK_WAIT / 2
+    return surely
 
 
 def _limits(stage: "Stage", execution: str) -> tuple[float, float]:

@@ -101,11 +101,15 @@ class Delivery:
         self.command = message
         self.number = number
         self.made_at = asyncio.get_running_loop().time()
+        self.confirmed: list[tuple[float, float]] = []
+        """When it was asked for more time, and when that was answered."""
 
     async def confirm(self) -> None:
         """Ask for another `ack_wait`."""
+        asked = asyncio.get_running_loop().time()
         await self._actor.runs()
         self._deliveries.confirm(self.command.sequence)
+        self.confirmed.append((asked, asyncio.get_running_loop().time()))
 
     async def acknowledge(self) -> None:
         """It is answered."""

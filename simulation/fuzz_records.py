@@ -22,6 +22,7 @@ BODY_ITEMS = 90_000
 SELDOM = 0.02
 # A step of a history takes one to a dozen: some ten steps, or fifty.
 HISTORY_BYTES = (60, 150, 300)
+SHORT_BYTES = (12, 30, 60)
 # Ids that a log with these records knows, so that a mutation is about somebody.
 NAMED = {
     "execution": "wfe-2",
@@ -192,6 +193,10 @@ class Mutator:
     def history(self) -> Case:
         """The next history: any bytes tell one."""
         return Case("history", self.dice.randbytes(self.dice.choice(HISTORY_BYTES)))
+
+    def short(self) -> Case:
+        """The next short history."""
+        return Case("history", self.dice.randbytes(self.dice.choice(SHORT_BYTES)))
 
     def body(self) -> Case:
         """The next case for the door: its subject is the path."""

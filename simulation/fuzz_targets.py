@@ -31,10 +31,12 @@ from remediation_orchestrator.orchestrator.frames import head_of
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
 from . import clock
+from .catalogs import refresh
 from .fuzz_promises import broken_by_reading
 from .fuzz_records import MOMENT, Case, Mutator
 from .fuzz_verbs import read_by_every_verb
 from .histories import tell
+from .leads import lead_on
 from .orchestrators import PACE, TTL
 
 CELL = CellName("main")
@@ -277,9 +279,25 @@ def decide(cases: Sequence[Case]) -> None:
             raise StoppedError(broken)
 
 
+def take_part(cases: Sequence[Case]) -> None:
+    """Of two orchestrators the one leads that should, whatever becomes of them."""
+    for case in cases:
+        for broken in lead_on(case.payload):
+            raise StoppedError(broken)
+
+
+def serve(cases: Sequence[Case]) -> None:
+    """An executor serves what its folder has, and its analyser chooses what fits."""
+    for case in cases:
+        for broken in refresh(case.payload):
+            raise StoppedError(broken)
+
+
 READERS = {
-    "decode": Reader(read_one, Mutator.case, 1_000),
-    "histories": Reader(decide, Mutator.history, 10, 0.1),
+    "decode": Reader(read_one, Mutator.case, 1_000, 4.0),
+    "histories": Reader(decide, Mutator.history, 10, 0.2),
+    "leads": Reader(take_part, Mutator.short, 10, 0.03),
+    "catalogs": Reader(serve, Mutator.short, 10, 0.03),
     "orchestrator": Reader(lead, Mutator.case, 60),
     "executor": Reader(execute, Mutator.case, 30),
     "door": Reader(knock, Mutator.body, 100),

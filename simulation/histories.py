@@ -88,6 +88,9 @@ class History:
         """Tell it to its end, and name every promise that was broken."""
         self.cell = MemoryCell(CELL, self._now)
         self._begin()
+        beside = self._tale.pick((None, None, *POLICIES[:-1]))
+        if beside is not None:
+            self._operate(PolicyShadowed(beside))
         with contextlib.suppress(OverError):
             while not self.wrong:
                 await self._step()

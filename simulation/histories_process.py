@@ -28,6 +28,8 @@ class Process:
         self._decision = subjects.decision(cell.cell)
         self._failing: tuple[Moment, float] | None = None
         self._only = ""
+        self._running = asyncio.Event()
+        self._running.set()
         self.deciding = False
         """Whether a frame of it is under way, stored or not."""
         lease = cell.lease(TTL, self._strike)
@@ -50,6 +52,14 @@ class Process:
         """Whether its line still fails."""
         return self._failing is not None and asyncio.get_running_loop().time() < self._failing[1]
 
+    def freeze(self) -> None:
+        """Stop it before whatever it asks next, as by SIGSTOP."""
+        self._running.clear()
+
+    def thaw(self) -> None:
+        """Let it go on where it was stopped."""
+        self._running.set()
+
     async def end(self) -> str | None:
         """End it cleanly; what it died of, if it did."""
         self.service.stop()
@@ -58,6 +68,7 @@ class Process:
         return f"{self.name} died: {died!r}" if died else None
 
     async def _strike(self, moment: Moment, subject: str) -> None:
+        await self._running.wait()
         if moment is Moment.STORE and subject == self._decision:
             self.deciding = True
             await asyncio.sleep(FRAME_SECONDS)

@@ -127,7 +127,7 @@ def try_all(
 @click.option("--every", is_flag=True, help="Ask every layer, also behind the one that has noticed.")
 @click.option("--days", type=click.IntRange(min=1), default=15, help="Short days to live through.")
 @click.option("--lives", type=click.IntRange(min=1), default=60, help="Lives of each small world.")
-@click.option("--cases", type=click.IntRange(min=1), default=2_000, help="Mutated records for each reader.")
+@click.option("--cases", type=click.IntRange(min=1), default=1_250, help="Mutated records for each reader.")
 @click.option(
     "--processor", type=click.IntRange(min=1), default=600, help="Seconds of processor time for each layer."
 )

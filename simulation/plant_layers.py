@@ -204,7 +204,7 @@ def _worlds(_plant: Plant, _tree: Path, bounds: Bounds) -> list[str]:
 
 def _fuzz(_plant: Plant, _tree: Path, bounds: Bounds) -> list[str]:
     """All readers but the verbs as processes: the functions behind them read what the orchestrator has read."""
-    chosen = ("decode", "histories", "orchestrator", "executor", "door")
+    chosen = ("decode", "histories", "leads", "catalogs", "orchestrator", "executor", "door")
     readers = [word for name in chosen for word in ("--reader", name)]
     return _ro_sim("fuzz", "--cases", str(bounds.cases), *readers)
 

@@ -3,11 +3,14 @@
 import base64
 import random
 
+from remediation_orchestrator.simulation.catalogs import refresh
 from remediation_orchestrator.simulation.explore_search import silently
 from remediation_orchestrator.simulation.histories import tell
+from remediation_orchestrator.simulation.leads import lead_on
 
 # The suite's share; `ro-sim fuzz --reader histories` goes on for as long as wanted.
-HISTORIES = 120
+HISTORIES = 80
+CATALOGS = 40
 BYTES = (60, 150, 300)
 
 
@@ -28,6 +31,24 @@ def test_a_snapshot_goes_on_where_frames_before_its_own_were_not_read_back() -> 
         "OYsxk319ztb0sHO/P4EIAZnoYLiLgJ4V//+gpHQDvCT0qlLNBzbaSBoQm5BJQ/3PusYSK4TG1Q33TmhbysHpPMQbHL25h+qBzZJG"
     )
     assert list(tell(told)) == []
+
+
+def test_whatever_becomes_of_two_orchestrators_the_one_leads_that_should() -> None:
+    """A nap no longer than a lease and its grace costs nobody the lead; a death is seen whatever clocks say."""
+    silently()
+    dice = random.Random(1)
+    for _ in range(HISTORIES):
+        told = dice.randbytes(dice.choice((12, 30)))
+        assert list(lead_on(told)) == [], base64.b64encode(told).decode()
+
+
+def test_however_its_files_change_a_catalog_serves_what_its_folder_has() -> None:
+    """Also where a file is replaced by another of its age and size; and rules fit just what they say."""
+    silently()
+    dice = random.Random(1)
+    for _ in range(CATALOGS):
+        told = dice.randbytes(60)
+        assert list(refresh(told)) == [], base64.b64encode(told).decode()
 
 
 def test_the_same_bytes_tell_the_same_history() -> None:
