@@ -1,7 +1,7 @@
 """What the door is told on the command line: its files, read and checked before anything is opened."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -9,7 +9,7 @@ import click
 from pydantic import BaseModel
 
 from remediation_orchestrator.gateway import identity, processing
-from remediation_orchestrator.gateway.access import Access
+from remediation_orchestrator.gateway.access import Access, check_sources
 from remediation_orchestrator.gateway.identity import Identity
 from remediation_orchestrator.gateway.mapping import Mapping
 from remediation_orchestrator.gateway.processing import Processing
@@ -76,9 +76,9 @@ def check_files(identity_file: Path | None, mapping_files: Sequence[Path], token
     """Read the door's files, and say them again as its options. Raises BadInputError where one cannot be used."""
     if identity_file is not None:
         read_rules(identity_file, Identity)
+    sources = sources_of(mapping_files)
     if tokens_file is not None:
-        read_rules(tokens_file, Access)
-    sources_of(mapping_files)
+        read_access(tokens_file, sources)
     given = [
         ("--identity", identity_file),
         ("--tokens", tokens_file),
@@ -93,6 +93,16 @@ def read_rules(file: Path, kind: type[T]) -> T:
         return load(file, kind)
     except RulesFileError as error:
         raise BadInputError(str(error)) from error
+
+
+def read_access(file: Path, sources: Collection[str]) -> Access:
+    """Read who may send. Raises BadInputError, also where somebody may send to what is not here."""
+    access = read_rules(file, Access)
+    try:
+        check_sources(access, sources)
+    except ValueError as error:
+        raise BadInputError(f"{file}: {error}") from error
+    return access
 
 
 def sources_of(given: Sequence[Path]) -> dict[str, Source]:

@@ -11,14 +11,14 @@ import msgspec
 
 from remediation_orchestrator.bus.port import EventLog
 from remediation_orchestrator.events.identity import fingerprint_of
-from remediation_orchestrator.gateway.access import OPEN, Access, Guard
+from remediation_orchestrator.gateway.access import OPEN, Guard
 from remediation_orchestrator.gateway.door import Door
 from remediation_orchestrator.gateway.items import Found, Item, LeftOut, Refused, WebhookError
 from remediation_orchestrator.gateway.sources import Received, Rules, Source, items_for
 from remediation_orchestrator.web.server import address_of
 
 from .connection import Broker, broker_options, json_option
-from .door_options import read_rules, rules_options, tokens_option
+from .door_options import read_access, rules_options, tokens_option
 from .door_process import until_abandoned
 from .output import BadInputError, RefusedError, fields, json_line, line
 from .running import run
@@ -55,7 +55,7 @@ def verb(
     """Take signals over HTTP: Alertmanager, Grafana, Kubernetes events, CloudEvents, and any JSON by a mapping."""
     if context.invoked_subcommand is not None:
         return
-    guard = _guard(host, tokens_file, is_open)
+    guard = _guard(host, tokens_file, is_open, sources)
     url = broker.url()
 
     def make(log: EventLog) -> Door:
@@ -130,10 +130,10 @@ def _show_signal(item: Found, as_json: bool) -> None:
     fields((f"  {part}", value) for part, value in rows.items())
 
 
-def _guard(host: str, tokens_file: Path | None, is_open: bool) -> Guard:
+def _guard(host: str, tokens_file: Path | None, is_open: bool, sources: dict[str, Source]) -> Guard:
     """Who may send. Raises BadInputError where anybody could, and nobody has said that this is meant."""
     if tokens_file is not None:
-        return Guard(read_rules(tokens_file, Access))
+        return Guard(read_access(tokens_file, sources))
     if not is_open and not _is_loopback(host):
         raise BadInputError(f"whoever reaches {host} could start repairs: give --tokens FILE, or say --open")
     return Guard(OPEN)

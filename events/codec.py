@@ -71,6 +71,8 @@ class Attributes(Struct, frozen=True, omit_defaults=True):
     causationid: str = ""
     correlationid: str = ""
     traceparent: str = ""
+    authtype: str = ""
+    authid: str = ""
 
 
 class _Envelope(Struct, frozen=True, omit_defaults=True):
@@ -85,6 +87,8 @@ class _Envelope(Struct, frozen=True, omit_defaults=True):
     causationid: str = ""
     correlationid: str = ""
     traceparent: str = ""
+    authtype: str = ""
+    authid: str = ""
 
 
 class _Probe(Struct):
@@ -274,6 +278,8 @@ def _envelope(event: Written, attributes: Attributes) -> _Envelope:
         causationid=attributes.causationid,
         correlationid=attributes.correlationid,
         traceparent=attributes.traceparent,
+        authtype=attributes.authtype,
+        authid=attributes.authid,
     )
 
 

@@ -24,11 +24,11 @@ from remediation_orchestrator.web.problems import CONTENT_TYPE as PROBLEM
 from remediation_orchestrator.web.problems import Problem
 
 from . import metrics as metrics_page
-from .access import ANYONE, Guard, Rate
+from .access import Guard, Rate, Sender
 from .delivery import DisconnectedError, Held, Incoming, Receive, check_encoding
 from .frames import Body, body_of, digest_of
 from .intake import BusyError, Intake, Stored
-from .items import Item, LeftOut, TooLargeError, WebhookError
+from .items import Found, Item, LeftOut, TooLargeError, WebhookError, refused
 from .leisure import Leisure
 from .metrics import Metrics
 from .openapi import document
@@ -91,7 +91,7 @@ class Door:
         self._held = Held(self.metrics.held_bytes)
         self._requests = 0
         self._leisure = Leisure()
-        self._document = msgspec.json.encode(document(sources, guarded=guard.names != [ANYONE]))
+        self._document = msgspec.json.encode(document(sources, guarded=not guard.is_open))
         health = Health(SERVICE)
         health.ask(SERVICE, self.why_not_ready)
         self.app = application(
@@ -174,21 +174,24 @@ class Door:
         sender = self._guard.by_headers(headers)
         media_type = check_encoding(headers, source.media_types)
         if sender is not None:
-            self._count(sender, source, entry)
+            self._let_in(sender, source, entry)
         raw = await incoming.read(headers)
         entry.bytes = len(raw)
         if sender is None:
-            self._count(self._guard.by_signature(headers, raw), source, entry)
-        return await self._store(source, Received(media_type, headers, incoming.unpacked(headers, raw)), entry)
+            sender = self._guard.by_signature(headers, raw)
+            self._let_in(sender, source, entry)
+        received = Received(media_type, headers, incoming.unpacked(headers, raw))
+        return await self._store(source, received, sender, entry)
 
-    def _count(self, sender: str, source: Source, entry: Entry) -> None:
-        entry.sender = sender
-        self._rate.take(sender, time.monotonic(), source.too_often)
+    def _let_in(self, sender: Sender, source: Source, entry: Entry) -> None:
+        entry.sender = sender.name
+        sender.check(source.name)
+        self._rate.take(sender.name, time.monotonic(), source.too_often)
 
-    async def _store(self, source: Source, received: Received, entry: Entry) -> Answer:
+    async def _store(self, source: Source, received: Received, sender: Sender, entry: Entry) -> Answer:
         try:
             items, body = await self._leisure.do(
-                self._converted(source, received), long=len(received.body) > LONG_BYTES
+                self._converted(source, received, sender), long=len(received.body) > LONG_BYTES
             )
         except TooLargeError as error:
             raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error.lines[0]) from error
@@ -212,18 +215,18 @@ class Door:
         return _accepted(stored, items)
 
     def _converted(
-        self, source: Source, received: Received
+        self, source: Source, received: Received, sender: Sender
     ) -> Generator[None, None, tuple[list[Item], Body | None]]:
         """A body's items, and what is to be stored of them. It rests after each. Raises WebhookError."""
         now = datetime.now(UTC)
         items: list[Item] = []
         for item in each_item(source, received, self._rules, now):
-            items.append(item)
+            items.append(_allowed(item, sender))
             yield
         left_out = [item for item in items if isinstance(item, LeftOut)]
         kept = [item for item in items if not isinstance(item, LeftOut)]
         digest = digest_of(received.media_type.encode(), received.body, *_attributes(received.headers))
-        body = yield from body_of(self._log.cell, source.name, digest, kept, now)
+        body = yield from body_of(self._log.cell, source.name, digest, kept, now, sender.authid)
         check_some_good(kept)
         return [*left_out, *kept], body if kept else None
 
@@ -235,6 +238,14 @@ def _accepted(stored: Stored | None, items: list[Item]) -> Answer:
         said["duplicate"] = True
     said |= {key: lines for key, lines in lines_of(items).items() if lines}
     return Answer(HTTPStatus.OK, msgspec.json.encode(said))
+
+
+def _allowed(item: Item, sender: Sender) -> Item:
+    """An item as it is, unless it says what is to run and its sender may not say that."""
+    if not isinstance(item, Found) or item.signal.workflow is None or sender.workflows:
+        return item
+    why = f"{item.where}: names a workflow, and {sender.name!r} may name none"
+    return refused(item.where, [why], msgspec.to_builtins(item.signal))
 
 
 def _attributes(headers: Mapping[str, str]) -> list[bytes]:

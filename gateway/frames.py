@@ -34,6 +34,8 @@ from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 from .items import STORED_BYTES_MAX, TOO_MUCH, Found, Kept, Refused, TooLargeError, refused
 
 BODY = "body-"
+# As CloudEvents' extension for it has it: whoever sends has shown a secret that has a name.
+AUTHTYPE = "api_key"
 # Half of SHA-256: two bodies with one digest will not be met, and a million of them fit in memory.
 DIGEST_BYTES = 16
 # The brackets of a frame, and the comma before an event.
@@ -87,12 +89,12 @@ def digest_of(*parts: bytes) -> Digest:
 
 
 def body_of(
-    cell: CellName, name: str, digest: Digest, items: list[Kept], now: datetime
+    cell: CellName, name: str, digest: Digest, items: list[Kept], now: datetime, sender: str = ""
 ) -> Generator[None, None, Body]:
-    """Write items as events; it may rest after each. What it returns is the body.
+    """Write items as events of whoever sends them; it may rest after each. What it returns is the body.
 
     What cannot be written becomes an item that is refused, in `items` too. TooLargeError where it is too much."""
-    writing = _Writing(cell, name, digest, now)
+    writing = _Writing(cell, name, digest, now, sender)
     for index, item in enumerate(items):
         items[index] = writing.add(index, item)
         yield
@@ -102,11 +104,12 @@ def body_of(
 class _Writing:
     """A body that is being written."""
 
-    def __init__(self, cell: CellName, name: str, digest: Digest, now: datetime) -> None:
+    def __init__(self, cell: CellName, name: str, digest: Digest, now: datetime, sender: str) -> None:
         self.frames: list[list[bytes]] = [[]]
         self.problems: set[Digest] = set()
         self.size = 0
         self._of = (cell, name, digest, now)
+        self._sender = {"authtype": AUTHTYPE, "authid": sender} if sender else {}
         self._caused = f"{BODY}{digest.hex()}"
         self._subject = subjects.signal(cell, name)
         self._frame_bytes = _BRACKETS
@@ -130,7 +133,8 @@ class _Writing:
 
     def _written(self, index: int, item: Kept) -> tuple[Kept, bytes]:
         """An item and its event, read as the log's readers will: nobody's may spoil a frame that it shares."""
-        event = _event(item, _attributes(*self._of, self._caused, index, item))
+        attributes = _attributes(*self._of, self._caused, index, item)
+        event = _event(item, msgspec.structs.replace(attributes, **self._sender))
         if isinstance(item, Refused):
             return item, event
         why = self._unreadable(event)
@@ -221,6 +225,7 @@ def _event(item: Kept, attributes: Attributes) -> bytes:
             "time": attributes.time,
             "datacontenttype": CONTENT_TYPE,
             "causationid": attributes.causationid,
+            **({"authtype": attributes.authtype, "authid": attributes.authid} if attributes.authid else {}),
             "data": item.data(),
         }
     )

@@ -10,7 +10,7 @@ _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schema
 _WHY = {
     "400": "The body is malformed; `errors` name each place.",
     "401": "Neither a known bearer token nor a signature.",
-    "403": "A page in a browser sent it.",
+    "403": "The token is not for this source, or a page in a browser sent it.",
     "405": "Only POST is understood.",
     "408": "The body did not come in time.",
     "413": "The body is larger than 4 MiB or has over 20,000 items, or what it becomes is larger than 16 MiB.",

@@ -123,7 +123,7 @@ async def test_the_door_is_told_whose_problem_what_bodies_and_who(tmp_path: Path
     files = {
         "identity": "name: [alert_name]\n",
         "mapping": "source: mine\nname: n\ntarget: {name: t}\n",
-        "tokens": "tokens: [{name: me, token: a-token-of-this-very-test}]\n",
+        "tokens": "tokens: [{name: me, sources: [mine, alertmanager], token: a-token-of-this-very-test}]\n",
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)

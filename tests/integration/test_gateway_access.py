@@ -6,6 +6,7 @@ import json
 import logging
 
 import pytest
+from cell import events_of
 from doors import alert, opened, webhook
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
@@ -14,8 +15,16 @@ from remediation_orchestrator.gateway.access import Access
 
 PATH = "/v1/alertmanager"
 TOKEN, SECRET = "a-token-of-this-very-test", "a-secret-of-this-very-test"
+TOOLS, TRUSTED = "a-token-of-our-own-tools", "a-token-that-is-trusted-more"
 ACCESS = Access.model_validate(
-    {"tokens": [{"name": "am-2026", "token": TOKEN}], "signers": [{"name": "grafana", "secret": SECRET}]}
+    {
+        "tokens": [
+            {"name": "am-2026", "sources": ["alertmanager"], "token": TOKEN},
+            {"name": "tools", "sources": ["cloudevents"], "token": TOOLS},
+            {"name": "trusted", "sources": ["cloudevents"], "token": TRUSTED, "workflows": True},
+        ],
+        "signers": [{"name": "grafana", "sources": ["alertmanager"], "secret": SECRET}],
+    }
 )
 
 
@@ -77,3 +86,48 @@ async def test_a_page_in_a_browser_sends_nothing(log: JetStreamLog) -> None:
     async with opened(log) as sender:
         reply = await sender.post(PATH, webhook(alert()), headers={"origin": "https://page.example"})
         assert (reply.status, await log.last_sequence()) == (403, 0)
+
+
+EVENT = {"specversion": "1.0", "id": "1", "source": "/me", "type": "SignalReceived.v1", "authid": "somebody"}
+RUN_IT = {"name": "X", "target": {"name": "t"}, "workflow": {"id": "delete-everything"}}
+
+
+async def test_a_token_is_for_the_sources_that_it_names(log: JetStreamLog) -> None:
+    """Alertmanager's cannot post a CloudEvent; what is sent to another source is not even read."""
+    event = json.dumps({**EVENT, "data": RUN_IT}).encode()
+    kind = "application/cloudevents+json"
+    async with opened(log, access=ACCESS) as sender:
+        wrong = await sender.post("/v1/cloudevents", event, kind=kind, headers=bearer(TOKEN))
+        other = await sender.post(PATH, webhook(alert()), headers=bearer(TOOLS))
+    assert (wrong.status, other.status, await log.last_sequence()) == (403, 403, 0)
+    assert wrong.said["detail"] == "'am-2026' is not for 'cloudevents'"
+
+
+async def test_only_a_token_that_says_so_may_name_workflows(log: JetStreamLog) -> None:
+    """What else it sends is taken; what runs is for the analysis to say."""
+    batch = json.dumps([{**EVENT, "data": RUN_IT}, {**EVENT, "data": {**RUN_IT, "workflow": None}}]).encode()
+    kind = "application/cloudevents-batch+json"
+    async with opened(log, access=ACCESS) as sender:
+        tools = await sender.post("/v1/cloudevents", batch, kind=kind, headers=bearer(TOOLS))
+        trusted = await sender.post("/v1/cloudevents", batch + b" ", kind=kind, headers=bearer(TRUSTED))
+    assert tools.said["rejected"] == ["[0]: names a workflow, and 'tools' may name none"]
+    assert "rejected" not in trusted.said
+    named = [getattr(event, "workflow", None) for event in await events_of(log)]
+    assert [workflow and workflow.id for workflow in named] == [None, "delete-everything", None]
+
+
+async def test_the_name_of_a_token_stands_in_what_it_sent(log: JetStreamLog) -> None:
+    """Whatever its sender says of itself; where everybody may send, nobody is named."""
+    event = json.dumps({**EVENT, "data": {"name": "X", "target": {"name": "t"}}}).encode()
+    async with opened(log, access=ACCESS) as sender:
+        await sender.post("/v1/cloudevents", event, kind="application/cloudevents+json", headers=bearer(TOOLS))
+    async with opened(log) as sender:
+        await sender.post(PATH, webhook(alert()))
+    stored = [json.loads(message.payload)[0] async for message in log.read()]
+    assert (stored[0]["authtype"], stored[0]["authid"]) == ("api_key", "tools")
+    assert "authid" not in stored[1]
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header that shows a token."""
+    return {"authorization": f"Bearer {token}"}

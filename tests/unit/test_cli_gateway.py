@@ -82,6 +82,14 @@ def test_two_mappings_of_one_name_are_refused(tmp_path: Path) -> None:
     assert (done.exit_code, "two sources are called 'grafana'" in done.output) == (2, True)
 
 
+def test_a_token_for_a_source_that_is_not_here_is_refused(tmp_path: Path) -> None:
+    """Whoever shows it would never be let in."""
+    file = tmp_path / "tokens.yaml"
+    file.write_text("tokens: [{name: me, sources: [alertmanger], token: a-token-of-this-very-test}]")
+    done = CliRunner().invoke(verb, ["--tokens", str(file)])
+    assert (done.exit_code, "'me' is for 'alertmanger', and there are alertmanager" in done.output) == (2, True)
+
+
 @pytest.mark.parametrize("command", [["signal", "--file"], ["gateway", "explain", "--file"]])
 def test_what_is_handed_over_is_read_no_further_than_its_bound(command: list[str]) -> None:
     """A file that never ends, too."""

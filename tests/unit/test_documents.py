@@ -144,7 +144,8 @@ def test_whatever_the_bytes_there_is_a_value_or_a_line(content: bytes) -> None:
 
 
 TOKENS = (
-    "tokens:\n- {name: old, token: a-token-of-last-year}\ntokens:\n- {name: new, token: a-token-of-this-year}\n"
+    "tokens:\n- {name: old, sources: [alertmanager], token: a-token-of-last-year}\n"
+    "tokens:\n- {name: new, sources: [alertmanager], token: a-token-of-this-year}\n"
 )
 
 

@@ -13,8 +13,11 @@ from remediation_orchestrator.web.problems import Problem
 OLD, NEW, SECRET = "the-token-of-last-year", "the-token-of-this-year", "the-secret-of-grafana"
 ACCESS = Access.model_validate(
     {
-        "tokens": [{"name": "2025", "token": OLD}, {"name": "2026", "token": NEW}],
-        "signers": [{"name": "grafana", "secret": SECRET}],
+        "tokens": [
+            {"name": "2025", "sources": ["a"], "token": OLD},
+            {"name": "2026", "sources": ["a"], "token": NEW},
+        ],
+        "signers": [{"name": "grafana", "sources": ["grafana"], "secret": SECRET}],
     }
 )
 
@@ -27,14 +30,16 @@ def signature(body: bytes, secret: str = SECRET) -> dict[str, str]:
 @pytest.mark.parametrize(("token", "name"), [(OLD, "2025"), (NEW, "2026")])
 def test_several_tokens_are_valid_at_once_so_that_they_can_be_rotated(token: str, name: str) -> None:
     """A sender is known by the name of what it shows."""
-    assert Guard(ACCESS).by_headers({"authorization": f"Bearer {token}"}) == name
+    sender = Guard(ACCESS).by_headers({"authorization": f"Bearer {token}"})
+    assert sender is not None
+    assert (sender.name, sender.authid) == (name, name)
 
 
 def test_a_signature_over_the_body_is_as_good_as_a_token() -> None:
     """Of the bytes as they were sent."""
     guard, headers = Guard(ACCESS), signature(b"{}")
     assert guard.by_headers(headers) is None
-    assert guard.by_signature(headers, b"{}") == "grafana"
+    assert guard.by_signature(headers, b"{}").name == "grafana"
 
 
 @pytest.mark.parametrize(
@@ -82,11 +87,16 @@ def test_a_sender_may_send_twice_its_rate_at_once_and_then_waits() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
+        ("tokens: [{name: a, token: '0123456789abcdef'}]", "tokens[0].sources: field required"),
         ("", "there is neither a token nor a signer in it"),
-        ("tokens: [{name: a, token: short}]", "tokens[0].token: value should have at least 16 items"),
-        ("tokens: [{name: a, tokn: '0123456789abcdef'}]", "tokens[0].tokn: unknown key"),
         (
-            "tokens: [{name: a, token: '0123456789abcdef'}, {name: a, token: 'fedcba9876543210'}]",
+            "tokens: [{name: a, sources: [b], token: short}]",
+            "tokens[0].token: value should have at least 16 items",
+        ),
+        ("tokens: [{name: a, sources: [b], tokn: '0123456789abcdef'}]", "tokens[0].tokn: unknown key"),
+        (
+            "tokens: [{name: a, sources: [b], token: '0123456789abcdef'},"
+            " {name: a, sources: [b], token: 'fedcba9876543210'}]",
             "two of them have one name",
         ),
     ],
