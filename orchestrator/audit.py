@@ -35,9 +35,9 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.events.identity import position, position_key, signal_of
-from remediation_orchestrator.events.subjects import command_id
+from remediation_orchestrator.events.subjects import Family, command_id, parse
 
-from .envelopes import of_frame, writer_of, wrong_around, wrong_in_frame
+from .envelopes import of_frame, wrong_around, wrong_in_frame
 from .examination import Examination, plain
 from .fences import Fences
 from .findings import Drift, Finding, Report
@@ -88,6 +88,7 @@ class Auditor(Observer):
         self._frame: StoredMessage | None = None
         self._records: Sequence[Decoded] = ()
         """All that stands in the frame that is next."""
+        self._head: DecisionFrame | None = None
         self._shadow: ShadowDecided | None = None
         """What has to stand behind the verdict just read."""
         self._turns = Turns(self.fold.view)
@@ -111,8 +112,11 @@ class Auditor(Observer):
             self._find_gap(message.sequence)
         self.report.messages += 1
         self.report.last = message.sequence
-        self._fences.take(message)
-        self._revocations.take(message)
+        family = parse(message.subject).family
+        if family is Family.EXECUTION:
+            self._revocations.take(message)
+        if family is Family.EXECUTION or family is Family.DECISION:
+            self._fences.take(message)
         if self._origin is not None and message.sequence <= self._origin.head.sequence:
             self._leaders.go_on(message)
         self.fold.take(message)
@@ -149,14 +153,15 @@ class Auditor(Observer):
             self._see_run(record, record.event, fits=fits)
 
     def _see_run(self, record: Recorded, fact: RunFact, *, fits: bool) -> None:
-        run, kind, is_open = fact.execution, type(fact).__name__, self._fences.is_open(record.position)
+        run, kind, sequence = fact.execution, type(fact).__name__, position_key(record.position)[0]
+        is_open = self._fences.is_open(sequence)
         if not fits:
             self._find(record.position, Drift.STRAY, f"{kind} of {run} fits no run")
         if isinstance(fact, WorkflowRevoked):
             self._findings += self._revocations.folded(record, fact, fits=fits, is_open=is_open)
-        elif fits and not self._promises.was_sent(run, record.position):
+        elif fits and not self._promises.was_sent(run, sequence):
             self._find(record.position, Drift.EXECUTION, f"{kind} of {run}, and no command for it before")
-            self._promises.keep(Key(Errand.WORKFLOW, run), position_key(record.position)[0])  # Said once.
+            self._promises.keep(Key(Errand.WORKFLOW, run), sequence)  # Said once.
         if fits and isinstance(fact, WorkflowRevoked):
             self._promises.revoked(run)
         elif fits and is_open:
@@ -167,7 +172,7 @@ class Auditor(Observer):
 
     def turn(self, head: DecisionFrame, records: Sequence[Decoded]) -> None:
         """A frame is next, and before it the facts that it is the first to cover: all before is judged by now."""
-        self._records = records
+        self._records, self._head = records, head
         for one in self._turns.begin(head, records):
             self._find_missing(one)
 
@@ -186,13 +191,16 @@ class Auditor(Observer):
             what = f"something from {chain.read + 1} to {head.read} was changed, removed or moved"
             self._find(place, Drift.CHAIN, f"the digest of what came before does not match: {what}")
         self._frame = message
-        if self._fences.is_open(place):
+        if self._fences.is_open(message.sequence):
             self._find(place, Drift.FENCE, "it expects another record before it than stands there")
         if len(self._records) == 1 and not self._may_be_empty():
             self._find(place, Drift.ORDER, "a frame without a decision, and nothing asks for one")
-        around = of_frame(message)
-        self._findings += wrong_in_frame(message, head, self._records, around)
-        self._findings += self._leaders.frame(message, head, self._records, around[0].time if around else None)
+        around, turns = of_frame(message), self._turns
+        time = around[0].time if around else None
+        self._findings += self._leaders.take(message, head, turns.begins, time)
+        self._findings += wrong_in_frame(self._records, around, self._leaders.source_of(head, message))
+        if turns.said not in (None, time):
+            self._find(place, Drift.ENVELOPE, f"its time is {time}, and it was judged at {turns.said}")
 
     def _may_be_empty(self) -> bool:
         """Whether a frame has to stand here although nothing is decided in it."""
@@ -241,7 +249,7 @@ class Auditor(Observer):
     def _look_around(self, place: Position, message: StoredMessage, command: Command, owed: Owed) -> None:
         """Hold what stands around a command against who wrote it, and when it may have been sent."""
         sent, key = attributes_of(message.payload), ".".join(command_id(command))
-        ours = sent is not None and self._leaders.may_have_written(writer_of(message, sent))
+        ours = sent is not None and self._leaders.may_have_written(sent.source)
         by, time = (sent.source if sent and ours else NOT_OURS), sent.time if sent else message.recorded_at
         self._findings += wrong_around(place, command_attributes(command, by, time), sent)
         self._findings += self._leaders.sent(place, message.recorded_at, time, moment_of(owed.decision))
@@ -318,7 +326,11 @@ class Auditor(Observer):
         self._find(position(missing), Drift.GAP, what)
 
     def _look_at_start(self, place: Position, started: OrchestratorStarted) -> None:
-        self._findings += self._leaders.start(place, started)
+        self._findings += self._leaders.start(place, started, self._head)
+
+    def _look_at_head(self, place: Position, head: DecisionFrame) -> None:
+        if head is not self._head:
+            self._find(place, Drift.LEADER, "a head within a frame")
 
     def _find_unreadable(self, record: Undecodable) -> None:
         if record.unknown_type is not None:
@@ -366,6 +378,7 @@ _LOOKS: dict[type, Callable[..., None]] = {
     PolicyRejected: Auditor._look_at,
     LogArchived: Auditor._look_at_archive,
     OrchestratorStarted: Auditor._look_at_start,
+    DecisionFrame: Auditor._look_at_head,
 }
 _RUN_FACTS = (WorkflowStarted, WorkflowCompleted, WorkflowFailed, WorkflowRevoked)
 

@@ -4,46 +4,27 @@ Ids and causes follow from what is said, so only the time is free; and what is s
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import groupby
 
 import msgspec
-from msgspec import Struct
 
 from remediation_orchestrator.events import (
-    DecisionFrame,
     Decoded,
     Position,
     Recorded,
     RoutingDecided,
     StoredMessage,
 )
-from remediation_orchestrator.events.codec import Attributes, source
-from remediation_orchestrator.events.duplicates import DuplicatesDecided
-from remediation_orchestrator.events.subjects import parse
+from remediation_orchestrator.events.codec import Attributes
 
 from .findings import Drift, Finding
 from .frames import decision_attributes, duplicates_attributes
-from .moments import moment_of
 
-GATHERED = f"{DuplicatesDecided.__name__}.v1"
+_items = msgspec.json.Decoder(list[Attributes])
 _UNREAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class Around(Struct, gc=False):
-    """As `Attributes`, with the type: of a row of duplicates it says that it is one."""
-
-    id: str
-    source: str
-    type: str
-    time: datetime
-    subject: str = ""
-    causationid: str = ""
-    correlationid: str = ""
-
-
-_items = msgspec.json.Decoder(list[Around])
-
-
-def of_frame(message: StoredMessage) -> list[Around]:
+def of_frame(message: StoredMessage) -> list[Attributes]:
     """What stands around each record of a frame; nothing where it cannot be read."""
     try:
         return _items.decode(message.payload)
@@ -51,65 +32,46 @@ def of_frame(message: StoredMessage) -> list[Around]:
         return []
 
 
-def wrong_in_frame(
-    message: StoredMessage, head: DecisionFrame, records: Sequence[Decoded], items: Sequence[Around]
+def wrong_in_frame(records: Sequence[Decoded], found: Sequence[Attributes], by: str) -> list[Finding]:
+    """Hold what stands around each record of a frame against what follows from it; `by` is its writer's source."""
+    if not found:
+        return [Finding(records[0].position, Drift.ENVELOPE, "what stands around its records cannot be read")]
+    time = found[0].time
+    if len(found) == len(records):  # As nearly always: no row of duplicates is in it.
+        return [
+            Finding(record.position, Drift.ENVELOPE, told(item, expected))
+            for record, item in zip(records, found, strict=True)
+            if isinstance(record, Recorded) and item != (expected := decision_attributes(record.event, by, time))  # type: ignore[arg-type]
+        ]
+    return list(_wrong_in_rows(records, iter(found), by, time))
+
+
+def _wrong_in_rows(
+    records: Sequence[Decoded], items: Iterator[Attributes], by: str, time: datetime
 ) -> Iterator[Finding]:
-    """Hold what stands around each record of a frame against what follows from it."""
-    if not items:
-        yield Finding(records[0].position, Drift.ENVELOPE, "what stands around its records cannot be read")
-        return
-    time, by = items[0].time, source(parse(message.subject).cell, f"orchestrator/{head.orchestrator}")
-    moment = next((at for at in map(_moment, records) if at is not None), None)
-    if moment not in (None, time):
-        yield Finding(records[0].position, Drift.ENVELOPE, f"its time is {time}, and it was judged at {moment}")
-    following, before = iter(items), ""
-    for record in records:
-        if record.position == before:  # Another of a row of duplicates.
+    """As above, where one record may have said several verdicts."""
+    for place, group in groupby(records, key=lambda record: record.position):
+        item, (record, *more) = next(items), group
+        if not isinstance(record, Recorded):
             continue
-        before = record.position
-        item = next(following)
-        if isinstance(record, Recorded) and not _fits(item, _attributes(item, record, by, time)):
-            yield Finding(record.position, Drift.ENVELOPE, told(item, _attributes(item, record, by, time)))
+        if more and isinstance(record.event, RoutingDecided):
+            expected = duplicates_attributes(record.event.signal, by, time)
+        else:
+            expected = decision_attributes(record.event, by, time)  # type: ignore[arg-type]
+        if item != expected:
+            yield Finding(place, Drift.ENVELOPE, told(item, expected))
 
 
 def wrong_around(place: Position, expected: Attributes, found: Attributes | None) -> Iterator[Finding]:
     """Hold what stands around a single record against what follows from it."""
-    if found is None or not _fits(found, expected):
+    if found != expected:
         yield Finding(place, Drift.ENVELOPE, told(found, expected))
 
 
-def writer_of(message: StoredMessage, found: Attributes | None) -> str:
-    """The name of the orchestrator that says it has written a record."""
-    by = source(parse(message.subject).cell, "orchestrator/")
-    return found.source.removeprefix(by) if found is not None and found.source.startswith(by) else ""
-
-
-def told(found: Around | Attributes | None, expected: Attributes) -> str:
+def told(found: Attributes | None, expected: Attributes) -> str:
     """Name the first attribute that is another than it would be."""
-    for name in ("id", "source", "time", "subject", "causationid", "correlationid"):
+    for name in expected.__struct_fields__:
         said, wanted = getattr(found, name, ""), getattr(expected, name)
         if said != wanted:
             return f"{name} is {said!s:.200}, and would be {wanted!s:.200}"
     return "it cannot be read"
-
-
-def _moment(record: Decoded) -> datetime | None:
-    return moment_of(record.event) if isinstance(record, Recorded) else None
-
-
-def _attributes(item: Around, record: Recorded, by: str, time: datetime) -> Attributes:
-    event = record.event
-    if item.type == GATHERED and isinstance(event, RoutingDecided):
-        return duplicates_attributes(event.signal, by, time)
-    return decision_attributes(event, by, time)  # type: ignore[arg-type]
-
-
-def _fits(found: Around | Attributes, expected: Attributes) -> bool:
-    return (
-        found.id == expected.id
-        and found.source == expected.source
-        and found.time == expected.time
-        and found.subject == expected.subject
-        and found.causationid == expected.causationid
-        and found.correlationid == expected.correlationid
-    )

@@ -3,10 +3,9 @@
 Two records cannot both be stored behind one, so whoever leads cannot be two, and of two ends of a run one is
 stored. The server holds a publisher to it, so in a log that nobody has changed it is so wherever it is said."""
 
-from remediation_orchestrator.events import ExecutionId, Position, StoredMessage
-from remediation_orchestrator.events.identity import position_key
+from remediation_orchestrator.events import ExecutionId, StoredMessage
 from remediation_orchestrator.events.stored import expectation
-from remediation_orchestrator.events.subjects import Family, parse
+from remediation_orchestrator.events.subjects import parse
 
 
 class Fences:
@@ -25,22 +24,20 @@ class Fences:
         self._begins = through
 
     def take(self, message: StoredMessage) -> None:
-        """Read the next record of the log."""
+        """Read the next record on the decision subject, or about a run."""
         subject = parse(message.subject)
-        if subject.family not in (Family.EXECUTION, Family.DECISION):
-            return
         expected, last = expectation(message), self._last.get(subject.rest)
         # Of a run whose beginning is archived nobody knows what stands there.
         if expected is None or (last is not None and expected != last):
             self._open.add(message.sequence)
         self._last[subject.rest] = message.sequence
 
-    def is_open(self, place: Position) -> bool:
-        """Whether the record at a place, which has been folded, was not fenced; said once."""
-        sequence = position_key(place)[0]
-        was_open = sequence in self._open
-        self._open.discard(sequence)
-        return was_open
+    def is_open(self, sequence: int) -> bool:
+        """Whether this record, which has been folded, was not fenced; said once."""
+        if sequence not in self._open:
+            return False
+        self._open.remove(sequence)
+        return True
 
     def junk(self, message: StoredMessage) -> None:
         """This record is no command, where one may come."""

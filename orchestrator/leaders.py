@@ -3,18 +3,18 @@
 A frame is of who started last. Its bound is its writer's own reckoning: it never goes back while one leads, and
 lies near the broker's stamps unless the clocks differ, which a log cannot tell from a lie."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from remediation_orchestrator.events import (
     DecisionFrame,
-    Decoded,
     OrchestratorStarted,
     Position,
-    Recorded,
     StoredMessage,
 )
-from remediation_orchestrator.events.identity import position
+from remediation_orchestrator.events.codec import source
+from remediation_orchestrator.events.identity import position, position_key
+from remediation_orchestrator.events.subjects import parse
 
 from .clocks import CLOCKS_DIFFER_MAX
 from .findings import Drift, Finding
@@ -36,6 +36,9 @@ class Leaders:
         self._may_be_another = False
         """Whether a start may be missing: what follows is taken for who leads."""
         self._led: set[str] = set()
+        """What they say of what they write that they are its source."""
+        self._source = ""
+        """Of who leads."""
         self._not_after: datetime | None = None
         """Of the newest frame of who leads."""
         self._told = False
@@ -53,30 +56,66 @@ class Leaders:
         head = head_of(message)
         self._has_more = True
         if head is not None:
-            self._lead(head, position(message.sequence, 0))
+            self._lead(head, message)
 
-    def may_have_written(self, orchestrator: str) -> bool:
-        """Whether it has led up to here; of what is not here nobody knows who has."""
-        return orchestrator in self._led or (self._has_more and orchestrator != "")
+    def may_have_written(self, by: str) -> bool:
+        """Whether this is the source of one that has led up to here; of what is not here nobody knows who has."""
+        return by in self._led or (self._has_more and by.startswith(self._source.rpartition("/")[0] + "/"))
 
-    def frame(
-        self, message: StoredMessage, head: DecisionFrame, records: Sequence[Decoded], now: datetime | None
+    def source_of(self, head: DecisionFrame, message: StoredMessage) -> str:
+        """The source of what stands in a frame."""
+        return self._source if head.orchestrator == self._leader else _source_of(head, message)
+
+    def take(
+        self, message: StoredMessage, head: DecisionFrame, begins: bool, now: datetime | None
+    ) -> Iterable[Finding]:
+        """A frame is next, and begins with a start or not; `now` is when it was written, if that can be read."""
+        if begins or self._may_be_another:
+            self._lead(head, message)
+        before, self._not_after = self._not_after, head.not_after
+        if (
+            now is not None
+            and head.orchestrator == self._leader
+            and (before is None or before <= head.not_after)
+            and self._view.newest <= now <= head.not_after
+            and now - message.recorded_at <= CLOCKS_DIFFER_MAX
+            and head.not_after - message.recorded_at <= AHEAD_MAX
+        ):
+            return ()
+        return self._wrong(message, head, before, now)
+
+    def _wrong(
+        self, message: StoredMessage, head: DecisionFrame, before: datetime | None, now: datetime | None
     ) -> Iterator[Finding]:
-        """A frame is next, its facts are folded, and it says that it was written at a moment, if it does."""
-        place = position(message.sequence, 0)
-        yield from _wrong_places(records)
-        if self._leads(head, records):
-            if self._not_after is not None and head.not_after < self._not_after:
-                yield Finding(place, Drift.RECORD, f"its not_after goes back from {self._not_after.isoformat()}")
-            self._not_after = head.not_after
-        else:
+        place, stamp, limit, newest = (
+            position(message.sequence, 0),
+            message.recorded_at,
+            head.not_after,
+            self._view.newest,
+        )
+        if head.orchestrator != self._leader:
+            self._not_after = before
             who = "nobody" if self._leader is None else f"{self._leader}, since {self._since},"
             yield Finding(place, Drift.LEADER, f"a frame of {head.orchestrator}, and {who} leads")
-        yield from self._moment(place, head, now)
-        yield from self._clocks(place, message.recorded_at, head.not_after, now)
+        elif before is not None and limit < before:
+            yield Finding(place, Drift.RECORD, f"its not_after goes back from {before.isoformat()}")
+        if now is not None and now < newest:
+            yield Finding(place, Drift.RECORD, f"judged at {now.isoformat()}, before a fact that it knows of")
+        elif now is not None and now > max(newest, limit):
+            yield Finding(place, Drift.RECORD, f"judged at {now.isoformat()}, after {limit.isoformat()}")
+        if limit - stamp > AHEAD_MAX:
+            yield from self._tell(place, f"stored at {stamp.isoformat()}, and bounded by {limit.isoformat()}")
+        elif now is not None and now - stamp > CLOCKS_DIFFER_MAX and now > newest:
+            yield from self._tell(place, f"judged at {now.isoformat()}, and stored at {stamp.isoformat()}")
 
-    def start(self, place: Position, started: OrchestratorStarted) -> Iterator[Finding]:
-        """A start is next: it has to name this log, and the policy in force, or be the first, which adopts it."""
+    def start(
+        self, place: Position, started: OrchestratorStarted, head: DecisionFrame | None
+    ) -> Iterator[Finding]:
+        """A start is next: it has to be its writer's, right behind the head, and name this log and its policy."""
+        if position_key(place)[1] != 1:
+            yield Finding(place, Drift.LEADER, "a start that is not the first in its frame")
+        elif head is not None and started.orchestrator != head.orchestrator:
+            yield Finding(place, Drift.LEADER, f"{started.orchestrator} starts in a frame of {head.orchestrator}")
         if self._identity and started.log != self._identity:
             yield Finding(place, Drift.CHAIN, f"another log's life: {started.log}")
         self._identity = started.log
@@ -99,44 +138,17 @@ class Leaders:
 
     def sent(
         self, place: Position, stamp: datetime, time: datetime, decided: datetime | None
-    ) -> Iterator[Finding]:
+    ) -> Iterable[Finding]:
         """Hold the time of a command against what it was decided at, and against its stamp."""
-        before = decided is not None and time < decided - CLOCKS_DIFFER_MAX
-        if before or time > stamp + CLOCKS_DIFFER_MAX:
-            yield from self._tell(place, f"sent at {time.isoformat()}, decided at {decided}, stored at {stamp}")
+        if time - stamp <= CLOCKS_DIFFER_MAX and (decided is None or decided - time <= CLOCKS_DIFFER_MAX):
+            return ()
+        return self._tell(place, f"sent at {time.isoformat()}, decided at {decided}, stored at {stamp}")
 
-    def _leads(self, head: DecisionFrame, records: Sequence[Decoded]) -> bool:
-        """Whether who wrote this frame leads, or begins to; what a newer version has written may be a start."""
-        starts = any(
-            isinstance(one.event, OrchestratorStarted) if isinstance(one, Recorded) else one.unknown_type
-            for one in records
-        )
-        if starts or self._may_be_another:
-            self._lead(head, position_of(records))
-        return head.orchestrator == self._leader
-
-    def _lead(self, head: DecisionFrame, since: Position) -> None:
-        self._leader, self._since, self._may_be_another = head.orchestrator, since, False
-        self._led.add(head.orchestrator)
+    def _lead(self, head: DecisionFrame, message: StoredMessage) -> None:
+        self._leader, self._since, self._may_be_another = head.orchestrator, position(message.sequence, 0), False
+        self._source = _source_of(head, message)
+        self._led.add(self._source)
         self._not_after, self._told = None, False
-
-    def _moment(self, place: Position, head: DecisionFrame, now: datetime | None) -> Iterator[Finding]:
-        """A verdict is made no earlier than what it knows of, and no later than its frame allows."""
-        newest = self._view.newest
-        if now is None:
-            return
-        if now < newest:
-            yield Finding(place, Drift.RECORD, f"judged at {now.isoformat()}, before a fact that it knows of")
-        elif now > max(newest, head.not_after):
-            yield Finding(place, Drift.RECORD, f"judged at {now.isoformat()}, after {head.not_after.isoformat()}")
-
-    def _clocks(
-        self, place: Position, stamp: datetime, not_after: datetime, now: datetime | None
-    ) -> Iterator[Finding]:
-        if not_after > stamp + AHEAD_MAX:
-            yield from self._tell(place, f"stored at {stamp.isoformat()}, and bounded by {not_after.isoformat()}")
-        elif now is not None and now > max(self._view.newest, stamp + CLOCKS_DIFFER_MAX):
-            yield from self._tell(place, f"judged at {now.isoformat()}, and stored at {stamp.isoformat()}")
 
     def _tell(self, place: Position, what: str) -> Iterator[Finding]:
         """Say once of who leads that its moments are not the broker's: the clocks differed, or it is not so."""
@@ -145,25 +157,5 @@ class Leaders:
             yield Finding(place, Drift.CLOCKS, what)
 
 
-def position_of(records: Sequence[Decoded]) -> Position:
-    """Where a frame stands."""
-    return records[0].position
-
-
-def _wrong_places(records: Sequence[Decoded]) -> Iterator[Finding]:
-    """A frame has one head; a start is its writer's own, and comes right behind it."""
-    head = records[0]
-    assert isinstance(head, Recorded)
-    assert isinstance(head.event, DecisionFrame)
-    for number, record in enumerate(records[1:], 1):
-        match record.event if isinstance(record, Recorded) else None:
-            case DecisionFrame():
-                yield Finding(record.position, Drift.LEADER, "a head within a frame")
-            case OrchestratorStarted() if number > 1:
-                yield Finding(record.position, Drift.LEADER, "a start that is not the first in its frame")
-            case OrchestratorStarted(orchestrator=name) if name != head.event.orchestrator:
-                yield Finding(
-                    record.position, Drift.LEADER, f"{name} starts in a frame of {head.event.orchestrator}"
-                )
-            case _:
-                pass
+def _source_of(head: DecisionFrame, message: StoredMessage) -> str:
+    return source(parse(message.subject).cell, f"orchestrator/{head.orchestrator}")

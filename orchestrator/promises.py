@@ -11,7 +11,6 @@ from remediation_orchestrator.events import (
     Position,
     RoutingDecided,
 )
-from remediation_orchestrator.events.identity import position_key
 
 from .moments import moment_of
 from .routing.outbox import Errand, Key, promises
@@ -52,9 +51,9 @@ class Promises:
         """A run never began: nobody will cancel it."""
         self._owed.pop(Key(Errand.CANCEL, execution), None)
 
-    def was_sent(self, execution: ExecutionId, place: Position) -> bool:
-        """Whether the command of a run stands before this place."""
-        return self._sent.get(execution, position_key(place)[0]) < position_key(place)[0]
+    def was_sent(self, execution: ExecutionId, sequence: int) -> bool:
+        """Whether the command of a run stands before this record."""
+        return self._sent.get(execution, sequence) < sequence
 
     def late(self, wanted: Container[Key], before: datetime) -> Iterator[tuple[Key, Position]]:
         """The commands that are still wanted of decisions before a moment."""

@@ -15,9 +15,8 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes, attributes_of
 from remediation_orchestrator.events.identity import position_key
-from remediation_orchestrator.events.subjects import Family, parse
 
-from .envelopes import writer_of, wrong_around
+from .envelopes import wrong_around
 from .findings import Drift, Finding
 from .frames import revocation_attributes
 from .leaders import Leaders
@@ -34,18 +33,17 @@ class Revocations:
         self._leaders = leaders
         self._until: dict[ExecutionId, datetime | None] = {}
         """None where it is to be ended at once."""
-        self._read: dict[int, tuple[Attributes | None, str]] = {}
-        """What stands around those that are not folded yet, and who says that it has written them."""
+        self._read: dict[int, Attributes | None] = {}
+        """What stands around those that are not folded yet."""
 
     def resume(self, view: Projection) -> None:
         """Begin where a projection stands."""
         self._until = {run.execution: None if run.ending else run.start_before for run in view.runs.values()}
 
     def take(self, message: StoredMessage) -> None:
-        """Read the next record of the log."""
-        if _TYPE in message.payload and parse(message.subject).family is Family.EXECUTION:
-            found = attributes_of(message.payload)
-            self._read[message.sequence] = found, writer_of(message, found)
+        """Read the next record about a run."""
+        if _TYPE in message.payload:
+            self._read[message.sequence] = attributes_of(message.payload)
 
     def decided(self, decision: RoutingDecided | PhaseChanged) -> None:
         """A run was decided, or is to be ended."""
@@ -61,7 +59,7 @@ class Revocations:
     def folded(self, record: Recorded, fact: WorkflowRevoked, *, fits: bool, is_open: bool) -> Iterator[Finding]:
         """One has been folded, at its moment; where it does not fit it has changed nothing."""
         place = record.position
-        found, writer = self._read.pop(position_key(place)[0], (None, ""))
+        found = self._read.pop(position_key(place)[0], None)
         if not fits:
             return
         limit = self._until.pop(fact.execution, None)
@@ -70,6 +68,6 @@ class Revocations:
             yield Finding(place, Drift.CAUSE, f"nothing has asked for the end of {fact.execution}")
         if is_open:
             yield Finding(place, Drift.FENCE, f"the end of {fact.execution} expects another record before it")
-        by = found.source if found is not None and self._leaders.may_have_written(writer) else NOT_OURS
+        by = found.source if found is not None and self._leaders.may_have_written(found.source) else NOT_OURS
         at = record.recorded_at if found is None else found.time
         yield from wrong_around(place, revocation_attributes(fact, by, at), found)

@@ -19,6 +19,7 @@ from remediation_orchestrator.events import (
     RoutingDecided,
     SignalRejected,
     TargetReleased,
+    Undecodable,
 )
 
 from .moments import moment_of
@@ -43,6 +44,10 @@ class Turns:
         """How many decisions the round has, as far as it has come."""
         self.now: datetime | None = None
         """The moment of the round; None where none of its decisions says one."""
+        self.said: datetime | None = None
+        """The moment that the newest frame says."""
+        self.begins = False
+        """Whether the newest frame begins with a start."""
 
     def resume(self, as_of: int) -> None:
         """The log goes on from an archived projection, in which everything is judged."""
@@ -54,9 +59,16 @@ class Turns:
         missing = list(self.missing()) if further and self._judging else []
         decisions = [record.event for record in records if isinstance(record, Recorded)]
         moments = (moment_of(one) for one in decisions)
-        self.now = next((one for one in moments if one is not None), None if further else self.now)
+        self.said = next((one for one in moments if one is not None), None)
+        if further or self.said is not None:
+            self.now = self.said
         self.decided = len(decisions) + (0 if further else self.decided)
-        self._judging = not any(isinstance(one, OrchestratorStarted) for one in decisions)
+        second = records[1] if len(records) > 1 else None
+        if isinstance(second, Undecodable):  # What a newer version has written there may be one.
+            self.begins = second.unknown_type is not None
+        else:
+            self.begins = second is not None and isinstance(second.event, OrchestratorStarted)
+        self._judging = not self.begins
         self._as_of = max(self._as_of, head.as_of)
         return missing
 
