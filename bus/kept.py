@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 from nats.aio.client import Client
 
+from remediation_orchestrator.events.codec import COPIED
+
 from . import api
 from .feed import Feed
 from .headers import parse as parse_headers
@@ -54,4 +56,4 @@ async def _behind_junk(connection: Client, stream: str, subject: str) -> bytes |
 
 
 def _is_kept(headers: Mapping[str, str] | None) -> bool:
-    return headers is not None and KEPT in headers and "Nats-Stream" not in headers  # That is a copy of one.
+    return headers is not None and KEPT in headers and COPIED.isdisjoint(headers)  # That is a copy of one.

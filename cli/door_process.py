@@ -23,6 +23,9 @@ STOP_SECONDS = 15.0
 AGAIN_SECONDS = 1.0
 # To ask once more where the address is taken and nobody answers at it yet.
 ASK_SECONDS = 5.0
+# A door is asked so often whether it answers; one that has not so many times in a row is hung: a busy one does.
+WATCH_SECONDS = 5.0
+SILENT_MAX = 3
 _CHILD = "from remediation_orchestrator.cli.main import main; main()"
 
 
@@ -42,18 +45,20 @@ async def keep_door(
     ends by itself is followed by another. Raises DoorEndedError."""
     while not stopping.is_set():
         door = await _open(url, cell, options, listening)
-        ended = asyncio.create_task(door.wait())
+        ended, hung = asyncio.create_task(door.wait()), False
         try:
             if await _answers(listening, ended, stopping):
                 opened.set()
-                await _first(ended, stopping)
+                hung = await _watch(door, listening, ended, stopping)
             elif not stopping.is_set():
                 raise DoorEndedError(f"the HTTP door ended before it was open: {_how(door.returncode)}")
         finally:
             opened.clear()
             await _close(door, ended)
         if not stopping.is_set():
-            log.error("the HTTP door has ended by itself", extra={"how": _how(door.returncode), "pid": door.pid})
+            if not hung:
+                how = _how(door.returncode)
+                log.error("the HTTP door has ended by itself", extra={"how": how, "pid": door.pid})
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), AGAIN_SECONDS)
 
@@ -111,20 +116,54 @@ async def _answers(listening: socket.socket, ended: "asyncio.Task[int]", stoppin
         await asyncio.wait({asking})
 
 
+async def _watch(
+    door: asyncio.subprocess.Process,
+    listening: socket.socket,
+    ended: "asyncio.Task[int]",
+    stopping: asyncio.Event,
+) -> bool:
+    """Return when it has ended, or is to. One that is there and does not answer is ended here: then True."""
+    silent = asyncio.create_task(_until_silent(listening))
+    try:
+        await _first(silent, ended, stopping)
+        hung = silent.done() and not ended.done() and not stopping.is_set()
+        if hung:
+            log.error("the HTTP door does not answer", extra={"asked": SILENT_MAX, "pid": door.pid})
+            door.kill()
+        return hung
+    finally:
+        silent.cancel()
+        await asyncio.wait({silent})
+
+
+async def _until_silent(listening: socket.socket) -> None:
+    """Ask now and then, until there was no answer so many times in a row."""
+    silent = 0
+    while silent < SILENT_MAX:
+        await asyncio.sleep(WATCH_SECONDS)
+        silent = 0 if await _answer(listening) else silent + 1
+
+
 async def _ask(listening: socket.socket) -> None:
-    """Ask until there is an answer. The address takes connections before anybody is there to serve them."""
-    address = urlsplit(address_of(listening))
+    """Ask until all is well. The address takes connections before anybody is there to serve them."""
     while True:
-        with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(ASK_SECONDS):
-                reader, writer = await asyncio.open_connection(address.hostname, address.port)
-                try:
-                    writer.write(b"GET /livez HTTP/1.1\r\nhost: ro\r\nconnection: close\r\n\r\n")
-                    if (await reader.read()).startswith(b"HTTP/1.1 200"):
-                        return
-                finally:
-                    writer.close()
+        if (await _answer(listening)).startswith(b"HTTP/1.1 200"):
+            return
         await asyncio.sleep(AGAIN_SECONDS)  # Somebody is there, and not yet as it should be.
+
+
+async def _answer(listening: socket.socket) -> bytes:
+    """What is answered to one question; nothing where nobody does, in time."""
+    address = urlsplit(address_of(listening))
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(ASK_SECONDS):
+            reader, writer = await asyncio.open_connection(address.hostname, address.port)
+            try:
+                writer.write(b"GET /livez HTTP/1.1\r\nhost: ro\r\nconnection: close\r\n\r\n")
+                return await reader.read()
+            finally:
+                writer.close()
+    return b""
 
 
 async def _first(*facts: "asyncio.Event | asyncio.Task[int] | asyncio.Task[None]") -> None:
