@@ -1,6 +1,8 @@
 """`ro gateway`, before it opens: what it refuses to begin with, and what it explains."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,20 @@ def test_what_cannot_be_begun_is_one_clear_line(arguments: list[str], line: str)
     done = CliRunner().invoke(verb, arguments, input=b"")
     assert done.exit_code == 2
     assert line in done.output
+
+
+PAGE = (EXAMPLES.parent / "docs" / "gateway.md").read_text()
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_page_works_as_printed(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a clone."""
+    monkeypatch.chdir(EXAMPLES.parent)
+    program, *arguments = shlex.split(command)
+    done = CliRunner().invoke(main, arguments)
+    assert (program, done.exit_code) == ("ro", 0)
+    assert "SignalReceived.v1" in done.output
 
 
 def test_two_mappings_of_one_name_are_refused(tmp_path: Path) -> None:

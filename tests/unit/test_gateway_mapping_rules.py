@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from remediation_orchestrator.gateway.items import Found, Item, LeftOut, Refused, WebhookError
 from remediation_orchestrator.gateway.mapping import Mapping
 from remediation_orchestrator.gateway.rules_file import RulesFileError, load
 
+EXAMPLES = Path(__file__).parents[2] / "examples" / "mappings"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LEAST = {"source": "x", "name": "n", "target": {"name": "t"}}
 
@@ -174,3 +177,32 @@ def test_a_body_is_left_out_by_what_it_says() -> None:
         "left out: it is no alert",
         None,
     ]
+
+
+ATOMS = st.none() | st.booleans() | st.integers(-5, 2**70) | st.floats(allow_nan=False) | st.text(max_size=8)
+VALUES = st.recursive(
+    ATOMS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+)
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda file: file.stem)
+def test_whatever_stands_in_a_place_a_body_is_items_or_refused(file: Path) -> None:
+    """Never a fault of the door: each place of a vendor's body holds anything, in turn."""
+    mapping = load(file, Mapping)
+    body = json.loads((EXAMPLES / "bodies" / f"{file.stem}.json").read_bytes())
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.data())
+    def read(data: st.DataObject) -> None:
+        sent: Any = json.loads(json.dumps(body))
+        at = sent
+        while isinstance(at, dict) and at:
+            key = data.draw(st.sampled_from(sorted(at)))
+            if not isinstance(at[key], dict) or data.draw(st.booleans()):
+                at[key] = data.draw(VALUES)
+                break
+            at = at[key]
+        found = list(mapping.items_of(json.dumps(sent).encode(), NOW))
+        assert all(isinstance(one, Found | Refused | LeftOut) for one in found)
+
+    read()
