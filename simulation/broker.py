@@ -42,6 +42,8 @@ class Broker:
         self._away = 0
         self.payload_max = PAYLOAD_MAX
         """Of how many bytes a message may be."""
+        self.payload_least = PAYLOAD_MAX
+        """And what was least of that."""
         self.lease_there = True
         """Whether the lease's bucket is there."""
 
@@ -79,6 +81,7 @@ class Broker:
 
     def check_size(self, subject: str, payload: bytes) -> None:
         """Raise TooLargeError where it takes no message of this size."""
+        self.payload_least = min(self.payload_least, self.payload_max)
         if len(payload) > self.payload_max:
             raise TooLargeError(f"{subject}: {len(payload):,} bytes are more than the broker takes")
 

@@ -188,10 +188,12 @@ class ProcessClock:
         """The process's own idea of the time, which is nobody's stamp."""
         return self._clock.reckoning()
 
-    def own(self) -> datetime:
-        """What that ought to be: its machine's clock at its start, and what has passed there since."""
+    def own(self, moment: float | None = None) -> datetime:
+        """What that ought to be: its machine's clock at its start, and what has passed there since.
+
+        At a moment of virtual time, or now, when it has computed what it computes."""
         at, since = self._began
-        return at + timedelta(seconds=self._skewed.since_boot() - since)
+        return at + timedelta(seconds=self._skewed.since_boot(moment) - since)
 
     def observe(self, recorded_at: datetime, acknowledged: float) -> None:
         """Set it; `acknowledged` is virtual time, as the loop tells it."""

@@ -3,10 +3,12 @@
 A thousand clean days say nothing about a line that none of them reached. This measures, and judges nothing."""
 
 import ast
+import os
 import sys
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import pairwise, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +37,9 @@ SHELL = [
 EXECUTOR = ["worker", "claim", "lease", "assignment", "place", "analyser"]
 WIDTH = 80
 
+Ways = dict[str, list[tuple[int, int]]]
+"""From which line to which, by file."""
+
 
 @dataclass(frozen=True)
 class Unreached:
@@ -54,22 +59,36 @@ def measured() -> list[Path]:
     return [*routing, *shell, *(ROOT / "executor" / f"{name}.py" for name in EXECUTOR)]
 
 
-def unreached(seeds: Iterable[int], size: Size) -> Iterator[Unreached]:
-    """Live through the days of the seeds, in this process, and tell file by file what was not reached.
+def unreached(seeds: Iterable[int], size: Size, jobs: int = 1) -> Iterator[Unreached]:
+    """Live through the days of the seeds, several at a time, and tell file by file what was not reached.
 
     Only what a day runs counts: not what runs at import, which was done before, nor what a checker calls."""
+    whole = _coverage()
+    with ProcessPoolExecutor(jobs) as pool:
+        for ways in pool.map(reached, seeds, repeat(size)):
+            whole.get_data().add_arcs(ways)
+    for path in measured():
+        yield _of(path, whole)
+
+
+def reached(seed: int, size: Size) -> Ways:
+    """From which line to which a day has gone, by file: it is measured at a fifth of the pace."""
+    day = _coverage()
+    day.start()
+    try:
+        simulate(seed, size)
+    finally:
+        day.stop()
+    data = day.get_data()
+    return {path: data.arcs(path) or [] for path in data.measured_files()}
+
+
+def _coverage() -> "Coverage":
     from coverage import Coverage  # Whoever never asks needs it not.
 
     whole = Coverage(branch=True, data_file=None, include=[str(path) for path in measured()], config_file=False)
     whole.exclude(r"if TYPE_CHECKING:|assert_never|class .*Protocol\):")
-    for seed in seeds:
-        whole.start()
-        try:
-            simulate(seed, size)
-        finally:
-            whole.stop()
-    for path in measured():
-        yield _of(path, whole)
+    return whole
 
 
 def _of(path: Path, whole: "Coverage") -> Unreached:
@@ -116,16 +135,17 @@ def _end(line: int) -> str:
 
 
 @click.command("coverage")
-@click.option("--seeds", type=click.IntRange(min=1), default=20, help="How many days.")
+@click.option("--seeds", type=click.IntRange(min=1), default=40, help="How many days.")
 @click.option("--from", "first", type=click.IntRange(min=0), default=0, help="The first seed.")
-@click.option("--short", is_flag=True, help="Days of three hours, as in the test suite.")
+@click.option("--full", is_flag=True, help="Whole days, which take ten times as long.")
+@click.option("--jobs", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="How many at a time.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")
-def coverage(seeds: int, first: int, short: bool, as_json: bool) -> None:
+def coverage(seeds: int, first: int, full: bool, jobs: int, as_json: bool) -> None:
     """List what no simulated day reaches of routing, the orchestrator and the executor.
 
     A line alone was never run; 12->15 is a way from a line that was run to another."""
     try:
-        found = list(unreached(range(first, first + seeds), SHORT if short else FULL))
+        found = list(unreached(range(first, first + seeds), FULL if full else SHORT, jobs))
     except ModuleNotFoundError as missing:
         if missing.name != "coverage":
             raise

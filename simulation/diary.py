@@ -29,8 +29,8 @@ class Tried:
 
     process: str
     at: float
-    reckoning: datetime
-    """What its machine's own clock showed."""
+    reckoning: tuple[datetime, datetime]
+    """What its machine's own clock showed when it began to compute what led to it, and then."""
     clocks: tuple[datetime, ...]
     """What its clock ought to have shown then, by what it had read back last, or just before that."""
 

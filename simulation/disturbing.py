@@ -11,6 +11,7 @@ from .broker import PAYLOAD_MAX, Broker
 from .faults import Fault
 from .sources import Source
 
+FULL_SECONDS_MAX = 600.0
 YEARS_SECONDS = 5 * 365 * 24 * 3_600.0
 
 
@@ -40,7 +41,9 @@ class Disturbing:
                 await self._limit(1.0)
             if self._faults.strikes(Fault.PAYLOAD_SMALL, 0.3):
                 self._broker.payload_max = self._faults.chance(Fault.PAYLOAD_SMALL).choice((700, 3_000, 20_000))
-                await asyncio.sleep(self._dice.uniform(30.0, 600.0))
+                small = self._dice.uniform(30.0, 600.0)
+                self._broker.diary.trouble("", "small messages only", small)
+                await asyncio.sleep(small)
                 self._broker.payload_max = PAYLOAD_MAX
 
     async def _spoil(self) -> None:
@@ -52,12 +55,15 @@ class Disturbing:
                     self._source.accept(cell.copy(copied, "RO_main"), copied.payload)
         if faults.strikes(Fault.LEASE_GONE, 0.3):
             self._broker.lease_there = False
-            await asyncio.sleep(faults.chance(Fault.LEASE_GONE).choice((3.0, 60.0, 400.0)))
+            gone = faults.chance(Fault.LEASE_GONE).choice((3.0, 60.0, 400.0))
+            self._broker.diary.trouble("", "lease gone", gone)
+            await asyncio.sleep(gone)
             if faults.chance(Fault.LEASE_GONE).random() < 0.7:  # Else it comes back as it was.
                 cell.lose_lease()
             self._broker.lease_there = True
         if faults.strikes(Fault.LEASE_JUNK, 0.4):
             for _ in range(faults.chance(Fault.LEASE_JUNK).choice((1, 3, 20))):
+                self._broker.diary.trouble("", "junk on the lease")
                 cell.hold("", timedelta(0))  # Whatever stands there is nobody's, and has just lapsed.
                 await asyncio.sleep(faults.chance(Fault.LEASE_JUNK).choice((0.5, 20.0)))
 
@@ -77,6 +83,7 @@ class Disturbing:
 
     async def _limit(self, times: float) -> None:
         """Let the log be at its limit until somebody gives it room."""
+        self._broker.diary.trouble("", "full", FULL_SECONDS_MAX)
         self._broker.cell.limit(int(self._broker.cell.size * times) + 1)
-        await asyncio.sleep(self._dice.uniform(30.0, 600.0))
+        await asyncio.sleep(self._dice.uniform(30.0, FULL_SECONDS_MAX))
         self._broker.cell.limit(self._broker.cell.size * 100 + 1_000_000)

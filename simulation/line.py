@@ -128,7 +128,9 @@ class Line(MemoryLog):
         self._deciding = self._deciding or is_decision
         self._send(subject)
         if is_decision and self._clock is not None and payload not in self._broker.diary.tried:
-            tried = Tried(self._process.name, passed(), self._clock.own(), self._clock.right())
+            tried = Tried(
+                self._process.name, passed(), (self._clock.own(passed()), self._clock.own()), self._clock.right()
+            )
             self._broker.diary.tried[payload] = tried
             if self._spoilt is not None:
                 self._broker.diary.led_over.append((self._process.name, self._spoilt, passed()))

@@ -18,7 +18,7 @@ from .faults import Fault, Faults
 from .line import Odds, Process
 
 # Slower than in the world, where a second costs nothing: a day has 86,400 of them.
-PACE = Pace(renew=30.0, look=15.0, fill=60.0, snapshot=60, together=2)
+PACE = Pace(renew=30.0, look=15.0, fill=60.0, snapshot=60, records=200, together=2)
 TTL = timedelta(seconds=120)
 # By what machines are off whose clocks are kept, and by what others are.
 OFF_SECONDS = (-7_200.0, -900.0, -30.0, -3.0, 3.0, 30.0, 900.0, 7_200.0)
@@ -96,7 +96,7 @@ class OrchestratorProcess(Process):
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         why = None if self.dead or task.cancelled() else task.exception()
-        if why is not None and not (isinstance(why, TooLargeError) and self._broker.payload_max < PAYLOAD_MAX):
+        if why is not None and not (isinstance(why, TooLargeError) and self._broker.payload_least < PAYLOAD_MAX):
             self._failed(f"{self.name} died: {why!r}")
         self.dead = True
 

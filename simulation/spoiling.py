@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from remediation_orchestrator.events import DecisionFrame, Recorded, decode, subjects
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.orchestrator.marks import read_mark
+from remediation_orchestrator.orchestrator.watch import LOOK_AGAIN_SECONDS_MAX
 
 from .faults import Fault
 from .line import CELL
@@ -51,6 +52,9 @@ class Spoiling:
             come = await self._come()
             if come <= self._cell.first or not self._damage(kind, come):
                 return
+            self._broker.diary.trouble(
+                "", str(kind), lasts + LOOK_AGAIN_SECONDS_MAX
+            )  # And then it is looked at again.
         await asyncio.sleep(lasts)
         with self._broker.away():
             await asyncio.sleep(RESTART_SECONDS)

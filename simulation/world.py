@@ -85,6 +85,11 @@ class Day:
     """What was seen to be wrong while the day lasted."""
 
     @property
+    def seconds(self) -> float:
+        """For how long there were faults."""
+        return self.size.hours * HOUR
+
+    @property
     def drained(self) -> bool:
         """Whether all came to rest."""
         return self.rested_after is not None

@@ -5,7 +5,7 @@ They read the log and the diary of what really happened, and share no code with 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from . import leading, log, order, runs, situations, stores, table, verdicts
+from . import leading, log, order, rounds, runs, situations, stores, table, verdicts
 
 if TYPE_CHECKING:
     from remediation_orchestrator.simulation.world import Day
@@ -34,6 +34,9 @@ CHECKERS: tuple[Checker, ...] = (
     log.check_audit,
     log.check_audit_sees_damage,
     log.check_growth,
+    rounds.check_a_leader_that_works_keeps_the_lead,
+    rounds.check_a_dead_leader_is_replaced,
+    rounds.check_rounds_are_bounded,
     stores.check_nobody_leads_what_is_not_whole,
     stores.check_nothing_is_lost_by_archiving,
 )

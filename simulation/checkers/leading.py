@@ -36,9 +36,9 @@ def check_now(day: "Day") -> Iterator[str]:
         newest = max(newest, shown.get(head.event.as_of, newest))
         tried = day.diary.tried.get(day.at(head).payload)
         bound = head.event.not_after
-        allowed = tried.reckoning + CLOCKS_DIFFER if tried is not None else bound
-        if head.event.as_of > covered and abs(bound - allowed) > READING:
-            yield f"{head.position} takes facts up to {bound}, and its writer's clock allows {allowed}"
+        before_it, after = tried.reckoning if tried is not None else (bound - CLOCKS_DIFFER, bound - CLOCKS_DIFFER)
+        if head.event.as_of > covered and not before_it - READING <= bound - CLOCKS_DIFFER <= after + READING:
+            yield f"{head.position} takes facts up to {bound}, and its writer's clock shows {before_it} to {after}"
         covered = head.event.as_of
         right = [max(clock, newest) for clock in tried.clocks] if tried is not None else []
         said = next(filter(None, map(_now, frame)), None)

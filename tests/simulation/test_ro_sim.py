@@ -43,7 +43,7 @@ def test_a_run_for_machines_is_an_object_a_day_and_a_sum() -> None:
 
 def test_what_no_day_has_reached_is_listed_file_by_file_within_80_columns() -> None:
     """A day reaches judging, and not every branch of everything."""
-    asked = ["coverage", "--seeds", "1", "--short"]
+    asked = ["coverage", "--seeds", "1"]
     told = CliRunner().invoke(main, asked).stdout
     assert max(map(len, told.splitlines())) <= 80
     objects = CliRunner().invoke(main, [*asked, "--json"]).stdout.splitlines()
@@ -56,7 +56,7 @@ def test_what_no_day_has_reached_is_listed_file_by_file_within_80_columns() -> N
 def test_without_coverage_the_verb_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """One line, and exit code 2."""
     monkeypatch.setitem(sys.modules, "coverage", None)
-    done = CliRunner().invoke(main, ["coverage", "--seeds", "1", "--short"])
+    done = CliRunner().invoke(main, ["coverage", "--seeds", "1"])
     assert done.exit_code == 2
     assert len(done.stderr.splitlines()) == 1
     assert "not installed" in done.stderr
