@@ -29,7 +29,7 @@ class Machine:
     @property
     def busy(self) -> bool:
         """Whether something is being computed that takes long enough to be waited for."""
-        return self.busy_until > passed() + MOMENT
+        return self.busy_until > 0.0 and self.busy_until > passed() + MOMENT
 
     def compute(self, seconds: float) -> None:
         """Work so long, from now on or from where the work before ends."""

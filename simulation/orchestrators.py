@@ -18,7 +18,7 @@ from .faults import Fault, Faults
 from .line import Odds, Process
 
 # Slower than in the world, where a second costs nothing: a day has 86,400 of them.
-PACE = Pace(renew=30.0, look=15.0, fill=60.0, snapshot=60, records=200, together=2)
+PACE = Pace(renew=30.0, look=30.0, fill=60.0, snapshot=60, records=200, together=2)
 TTL = timedelta(seconds=120)
 # By what machines are off whose clocks are kept, and by what others are.
 OFF_SECONDS = (-7_200.0, -900.0, -30.0, -3.0, 3.0, 30.0, 900.0, 7_200.0)

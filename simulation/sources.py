@@ -29,8 +29,8 @@ from .line import CELL, Odds, Process
 # What a refused or unanswered source waits before it tries again.
 AGAIN_SECONDS = 7.0
 # What no executor has is revoked after fifty turns, and decided anew as often as its policy lets it.
-# One problem of eleven asks for it, and that is still much of a day.
-WORKFLOWS = ("restart",) * 10 + ("repair",) * 5 + ("short",) * 5 + ("foreign", "absent")
+# One problem of twenty-one asks for it, and that is still a sixth of a day.
+WORKFLOWS = ("restart",) * 20 + ("repair",) * 10 + ("short",) * 10 + ("foreign", "absent")
 BAD = (
     b"{",
     b"[1,",
