@@ -156,19 +156,13 @@ class Line(MemoryLog):
     async def last(self, subject: str) -> StoredMessage | None:
         """The newest message on a literal subject."""
         found = await super().last(subject)
-        if subject == DECISION:
-            self._deciding = False
-            if found is not None:
-                self._is_stored(found.sequence)
+        self._has_found(subject, found)
         return found
 
     async def next_on(self, subject: str, after: int) -> StoredMessage | None:
         """The first message on a literal subject behind a sequence."""
         found = await super().next_on(subject, after)
-        if subject == DECISION:
-            self._deciding = False
-            if found is not None:
-                self._is_stored(found.sequence)
+        self._has_found(subject, found)
         return found
 
     async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
@@ -193,6 +187,14 @@ class Line(MemoryLog):
         """A command is to be stored: what the clock of its sender shows."""
         if self._clock is not None and subject.startswith(RUN):
             self._broker.diary.sent[subject].append((min(self._clock.right()), passed()))
+
+    def _has_found(self, subject: str, found: StoredMessage | None) -> None:
+        """It has looked for a frame; one of its own that it finds is stored."""
+        if subject == DECISION:
+            self._deciding = False
+            tried = None if found is None else self._broker.diary.tried.get(found.payload)
+            if found is not None and tried is not None and tried.process == self._process.name:
+                self._is_stored(found.sequence)
 
     def _is_stored(self, sequence: int) -> None:
         self._acknowledged.setdefault(sequence, passed())
