@@ -215,7 +215,8 @@ class History:
             *(WorkflowFailed(execution, idempotent=True), WorkflowFailed(execution, idempotent=False)),
             WorkflowFailed(execution, was_execution_failure=False),
             WorkflowFailed(execution, "ExecutorLost", idempotent=pick((True, False))),
-            WorkflowRevoked(execution),
+            # Of what nobody has begun only who leads says it, where something asks for it: it would be a fault.
+            WorkflowRevoked(execution) if self._has_begun(execution) else WorkflowStarted(execution),
         )
         self._tell(pick(facts), subjects.execution(CELL, execution))
 
@@ -249,6 +250,10 @@ class History:
                     self._operate(RemediationCancelled(run.remediation))
             if pick((False, True)):
                 await self._settle()
+
+    def _has_begun(self, execution: ExecutionId) -> bool:
+        run = self._view.runs.get(execution)
+        return run is None or run.started
 
     def _is_commanded(self, execution: ExecutionId) -> bool:
         subject = f"ro.{CELL}.command.workflow.{execution}"
