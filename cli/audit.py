@@ -158,7 +158,7 @@ class Telling:
 
     def _verdict(self) -> str:
         others = self._harmless - self._strays
-        told = [f"{self._strays} stray"] * bool(self._strays) + [f"{others} not fenced or junk"] * bool(others)
+        told = [f"{self._strays} stray"] * bool(self._strays) + [f"{others} of other kinds"] * bool(others)
         strays = f" ({', '.join(told)}: harmless)" if told else ""
         if self._first is None:
             return f"equal: every decision follows from the log{strays}"

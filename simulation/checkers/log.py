@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 # A verdict with its situation and its command have some two kilobytes; an occurrence is judged a few times.
 WRITTEN_FOR_EACH_EVENT_MAX = 6 * 1024
 WRITTEN_ANYWAY_MAX = 1024 * 1024
-UNDER_WAY_SECONDS = 1.0
 
 
 def check_nothing_accepted_is_lost(day: "Day") -> Iterator[str]:
@@ -38,19 +37,9 @@ def check_audit(day: "Day") -> Iterator[str]:
         place = int(finding.position.partition("-")[0])  # 0 where nothing asked for it
         if finding.drift is Drift.JUNK and place in junk:
             found.add(place)
-        elif finding.drift is Drift.LATE and _was_under_way(day, place):
-            continue  # Sent in time by its sender's clock: another checker sees to that.
         elif finding.drift not in HARMLESS:
             yield f"audit at {finding.position}: {finding.drift}: {finding.message}"
     yield from (f"audit does not see the junk at {place}" for place in sorted(junk - found))
-
-
-def _was_under_way(day: "Day", place: int) -> bool:
-    """Whether a command was stored well after it was sent, or stamped by a clock that somebody had set."""
-    sent = day.diary.sent.get(day.messages[place - 1].subject, [])
-    return bool(day.diary.steps) or (
-        len(sent) > 0 and day.diary.stored_at[place] - sent[-1][1] > UNDER_WAY_SECONDS
-    )
 
 
 def check_audit_sees_damage(day: "Day") -> Iterator[str]:
