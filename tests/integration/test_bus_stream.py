@@ -116,12 +116,13 @@ async def test_a_missing_log_is_never_taken_for_an_empty_one(connection: Client,
 
 
 async def test_a_stream_made_again_is_another_log(connection: Client, log: JetStreamLog) -> None:
-    """Its identity differs, and the old handle does not take it for its own."""
+    """Its identity differs, and the old handle says that its own is gone for good."""
     await drop(connection, log.cell)
     again = await JetStreamLog.ensure(connection, log.cell)
     assert again.identity != log.identity
-    with pytest.raises(LogUnreachableError, match="deleted and made again"):
+    with pytest.raises(LogError, match="deleted and made again") as told:
         await log.last_sequence()
+    assert not isinstance(told.value, LogUnreachableError)
 
 
 async def test_a_reader_stops_when_its_stream_is_made_again(connection: Client, log: JetStreamLog) -> None:
