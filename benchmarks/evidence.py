@@ -34,7 +34,7 @@ from remediation_orchestrator.orchestrator.audit import Auditor
 from remediation_orchestrator.orchestrator.findings import HARMLESS, Finding, Report
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 
-AIMS = {"audit": "300,000/s (issue 4)", "export": "100,000/s", "broker replay": "100,000/s"}
+AIMS = {"audit": "300,000/s", "export": "100,000/s", "broker replay": "100,000/s"}
 EVENTS = 200_000
 # What a run with one round takes: only for turning `--seconds` into a count.
 EVENTS_PER_SECOND = 5_000

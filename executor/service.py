@@ -41,7 +41,6 @@ from .worker import Look, Surroundings, Worker, believe
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Handler = Callable[[StreamMessage[Msg]], Awaitable[Any]]
 InContext = Annotated[T, Context(cast=False)]
 
 EXECUTOR = "executor"

@@ -12,7 +12,6 @@ from remediation_orchestrator.events.subjects import Family, parse
 NESTING_MAX = 100
 PARAMETERS_BYTES_MAX = 65_536
 FACT_BYTES_MAX = 262_144
-ARRAY_MAX = 10_000
 # To read each element by itself costs as much as all together: where there are few, it is done.
 ALONE_MAX = 40
 # Which field of an event says what it is about, and so on which subject it counts.

@@ -1,6 +1,6 @@
 """How long what has happened can still change a verdict, and what has to be looked at when that is over.
 
-Nothing here forgets: the projection does. What it has forgotten late is not seen either: a situation is
+Nothing here forgets: the retention does. What it has forgotten late is not seen either: a situation is
 gathered through `remembered`, so that forgetting is a matter of memory alone and of no verdict."""
 
 from collections.abc import Iterator

@@ -119,7 +119,7 @@ def test_facts_that_no_decision_answers_are_judged_as_they_came(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("verb", ["backtest", "replay"])
-def test_a_log_of_a_newer_version_is_exit_two_and_names_the_type(log: Path, verb: str) -> None:
+def test_a_decision_of_an_unknown_type_is_not_left_out_of_what_is_judged_again(log: Path, verb: str) -> None:
     """What it decided would be left out."""
     log.write_bytes(log.read_bytes().replace(b"RoutingDecided.v1", b"Pondered.v2"))
     result = ro(verb, "--log", log)

@@ -92,7 +92,7 @@ def test_every_folder_with_a_module_is_a_package() -> None:
 
 
 def test_depth_never_exceeds_two() -> None:
-    """`orchestrator/routing/decide.py` is as deep as it gets."""
+    """`orchestrator/routing/checks.py` is as deep as it gets."""
     assert [short(path) for path in MODULES if len(path.relative_to(ROOT).parts) > 3] == []
 
 
