@@ -61,11 +61,11 @@ def stopped(target: Target, cases: Sequence[Case]) -> str | None:
 
 
 def fuzz_target(name: str, seed: int, seconds: float, most: float = math.inf) -> Went:
-    """Send cases through one reader until it is stopped, or it is time, or there were so many."""
+    """Send cases through one reader, some at least, until it is stopped, or it is time, or there were so many."""
     reader = READERS[name]
     mutator = Mutator(seed)
     begun, done = time.monotonic(), 0
-    while done < most and time.monotonic() < begun + seconds:
+    while not done or (done < most and time.monotonic() < begun + seconds):
         cases = [reader.case(mutator) for _ in range(reader.together)]
         what = stopped(reader.take, cases)
         if what is not None:
