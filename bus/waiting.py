@@ -6,7 +6,7 @@ who wait on a connection, however many: none of them has a timer, a task or a lo
 import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -46,7 +46,9 @@ class Waiting:
     """Those who wait on one connection: how often it had been lost when they began, and until when they wait."""
 
     def __init__(self, connection: Client) -> None:
-        self._connection = connection
+        self._connection = ref(
+            connection
+        )  # Who waits keeps no connection alive: it is the key under which this stands.
         self._waiting: dict[asyncio.Future[Any], tuple[int, float]] = {}
         self._looking = False
         self._beginning = asyncio.Lock()
@@ -73,14 +75,17 @@ class Waiting:
 
     async def ask(self, subject: str, payload: bytes, seconds: float, headers: dict[str, str] | None) -> Msg:
         """Ask once, and leave nothing behind. Raises LostError, TimeoutError, or nats-py's errors."""
-        lost: int = self._connection.stats["reconnects"]
+        connection = self._connection()
+        if connection is None:
+            raise LostError
+        lost: int = connection.stats["reconnects"]
         if not self._inbox:
-            await self._begin()
+            await self._begin(connection)
         self._asked += 1
         word = str(self._asked)
         coming = self._asking[word] = asyncio.get_running_loop().create_future()
         try:
-            await self._connection.publish(subject, payload, reply=f"{self._inbox}{word}", headers=headers)
+            await connection.publish(subject, payload, reply=f"{self._inbox}{word}", headers=headers)
             answer: Msg = await self.wait(coming, seconds, lost)
         finally:
             del self._asking[word]
@@ -88,12 +93,12 @@ class Waiting:
             raise NoRespondersError
         return answer
 
-    async def _begin(self) -> None:
+    async def _begin(self, connection: Client) -> None:
         """Hear answers, before anybody asks."""
         async with self._beginning:
             if not self._inbox:
-                inbox = f"{self._connection.new_inbox()}."
-                await hear(self._connection, f"{inbox}*", self._on_answer)
+                inbox = f"{connection.new_inbox()}."
+                await hear(connection, f"{inbox}*", self._on_answer)
                 self._inbox = inbox
 
     def _on_answer(self, answer: Msg) -> None:
@@ -102,11 +107,11 @@ class Waiting:
             coming.set_result(answer)
 
     def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        reconnects, connected = self._connection.stats["reconnects"], self._connection.is_connected
+        loop, connection = asyncio.get_running_loop(), self._connection()
+        reconnects = -1 if connection is None or not connection.is_connected else connection.stats["reconnects"]
         for coming, (lost, until) in self._waiting.items():
             if not coming.done():
-                if not connected or reconnects != lost:
+                if reconnects != lost:
                     coming.set_result(LostError())
                 elif loop.time() >= until:
                     coming.set_result(TimeoutError())

@@ -4,13 +4,15 @@ What is stored is taken once a frame covers it, and all that a frame covers is j
 what has no verdict when everything has one came too late."""
 
 import asyncio
+import math
 from contextlib import aclosing
 from typing import Any
 
+import click
 import msgspec
 from msgspec import Struct
 
-from remediation_orchestrator.bus.port import EventLog, LogUnreachableError
+from remediation_orchestrator.bus.port import EventLog, LogError, LogUnreachableError
 from remediation_orchestrator.events import (
     Decision,
     PhaseChanged,
@@ -28,6 +30,22 @@ from .output import RefusedError
 
 # An active orchestrator answers within milliseconds, one that takes over within two seconds.
 ANSWER_SECONDS = 10.0
+# A broker that is there answers within milliseconds; a person waits for the line.
+THERE_SECONDS = 2.0
+
+
+class _Seconds(click.FloatRange):
+    """Seconds within its bounds; what is no number is within none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        return seconds
+
+
+# How long a verb waits for an answer: a day at most.
+SECONDS = _Seconds(min=0.1, max=86_400)
 
 
 class UndecidedError(LogUnreachableError):
@@ -77,14 +95,23 @@ async def answers(log: EventLog, fold: Fold, stored: int, seconds: float, *, ask
                 if fold.chain.covered >= stored and (found or not asks or _is_at_rest(fold)):
                     break
     except TimeoutError as error:
-        late = f"no orchestrator has decided on it within {seconds:g} s: it takes effect as soon as one does"
-        raise UndecidedError(f"{place}: recorded, and {late}") from error
+        raise UndecidedError(f"{place}: recorded, and {await _why_late(log, seconds)}") from error
     for one in found:
         if isinstance(one.decision, PolicyRejected):
             raise RefusedError(f"{place}: refused at {one.position}: {one.decision.message}")
     if asks and not found:
         raise RefusedError(f"{place}: recorded, and it came too late: nothing follows from it")
     return found
+
+
+async def _why_late(log: EventLog, seconds: float) -> str:
+    """Why no decision was seen: where the broker is away, there may be one."""
+    try:
+        async with asyncio.timeout(THERE_SECONDS):
+            await log.last_sequence()
+    except (TimeoutError, LogError):
+        return "the broker does not answer any more: whether it has been decided on is not known"
+    return f"no orchestrator has decided on it within {seconds:g} s: it takes effect as soon as one does"
 
 
 def _is_at_rest(fold: Fold) -> bool:

@@ -17,7 +17,7 @@ from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 from remediation_orchestrator.orchestrator.views import Chronicle, near
 
-from .awaiting import ANSWER_SECONDS, Answer, UndecidedError, answers
+from .awaiting import ANSWER_SECONDS, SECONDS, Answer, UndecidedError, answers
 from .connection import Broker, Verb, broker_options, json_option
 from .output import RefusedError, json_line, line
 from .publishing import event_of, store
@@ -47,7 +47,7 @@ by_option = click.option("--by", default=_user, callback=_filled, help="Who.  [d
 wait_option = click.option(
     "--wait",
     "seconds",
-    type=click.FloatRange(min=0.1),
+    type=SECONDS,
     metavar="SECONDS",
     default=ANSWER_SECONDS,
     show_default=True,

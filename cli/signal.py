@@ -23,6 +23,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.facts import Severity
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 
+from .awaiting import SECONDS
 from .connection import Broker, broker_options, json_option
 from .output import BadInputError, RefusedError, json_line, line, moment
 from .publishing import event_of, messages_of, store
@@ -71,7 +72,7 @@ class Published(Struct, frozen=True):
 @click.option(
     "--from", "sender", type=click.Choice(["alertmanager"]), help="The file is a webhook body of this system."
 )
-@click.option("--wait", "seconds", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Wait for the verdict.")
+@click.option("--wait", "seconds", type=SECONDS, metavar="SECONDS", help="Wait for the verdict.")
 @json_option
 @broker_options
 def verb(

@@ -85,7 +85,7 @@ class Expression:
         """What it says of a value; null where it cannot be asked of it."""
         try:
             found: object = self._compiled.search(value, options=options)
-        except (exceptions.JMESPathError, RecursionError, ValueError, TypeError, KeyError):
+        except (exceptions.JMESPathError, RecursionError, ValueError, TypeError, KeyError, ArithmeticError):
             return None
         return found
 

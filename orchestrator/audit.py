@@ -222,10 +222,12 @@ class Auditor(Observer):
     def command(self, message: StoredMessage, key: tuple[str, str]) -> None:
         """A command is next: it must be owed, and say what its decision says."""
         self.report.commands += 1
+        records = decode(message)
         if self._origin is not None and message.sequence < self._origin.head.sequence:
+            if not all(isinstance(one, Recorded) for one in records):
+                self._fences.junk(message)  # A command behind the archived ones expects it.
             return  # Its decision is archived.
         place = position(message.sequence)
-        records = decode(message)
         newer = next((one for one in records if isinstance(one, Undecodable) and one.unknown_type), None)
         if isinstance(newer, Undecodable):
             self._find_unreadable(newer)

@@ -1,6 +1,8 @@
 """Who asks on a connection hears the answer to it, or that none can come."""
 
 import asyncio
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from nats.errors import NoRespondersError
 
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
-from remediation_orchestrator.bus.waiting import LostError, Waiting, hear, waiting_on
+from remediation_orchestrator.bus.waiting import LOOK_SECONDS, LostError, Waiting, hear, waiting_on
 from remediation_orchestrator.events import CellName
 
 
@@ -132,3 +134,15 @@ async def test_what_is_heard_is_taken_in_its_order_until_it_is_left(connection: 
     await connection.publish(end, b"")
     await heard.wait()
     assert taken == sent
+
+
+async def test_who_waits_on_a_connection_does_not_keep_it(server: EmbeddedServer, cell: CellName) -> None:
+    """A process that opens many, one after the other, lets each go."""
+    async with connected(server.url) as connection:
+        await echoed(connection, f"play.{cell}")
+        assert await ask(connection, f"play.{cell}", b"x") == b"x"
+        gone = weakref.ref(connection)
+    del connection
+    await asyncio.sleep(LOOK_SECONDS * 2)  # Who looks, looks once more.
+    gc.collect()
+    assert gone() is None

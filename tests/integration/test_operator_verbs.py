@@ -11,9 +11,10 @@ from cell import PATIENCE_SECONDS, bare, findings, orchestrator, running, wait_f
 from click.testing import CliRunner, Result
 from nats.aio.client import Client
 
+from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.cli.awaiting import answers
+from remediation_orchestrator.cli.awaiting import UndecidedError, answers
 from remediation_orchestrator.cli.main import main
 from remediation_orchestrator.cli.output import RefusedError
 from remediation_orchestrator.cli.reading import read_log
@@ -37,6 +38,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.orchestrator.routing.fold import Fold
 
 # (the verb, what it says of whom, and what is decided)
 OF_A_REMEDIATION = [
@@ -191,3 +193,21 @@ async def test_a_clear_that_changes_nothing_is_covered_at_once(operated: Operate
         clear = BlockCleared(Fingerprint("f"))
         place = await operated.store(subjects.operator(cell, clear), clear)
         await wait_for(operated.log, lambda one: isinstance(one, DecisionFrame) and one.as_of >= place)
+
+
+async def test_where_the_broker_has_gone_a_verb_does_not_say_that_nobody_has_decided(tmp_path: Path) -> None:
+    """It cannot know: an orchestrator may have, just before."""
+    async with EmbeddedServer(tmp_path / "data") as server, connected(server.url) as connection:
+        log = await JetStreamLog.ensure(connection, CellName("gone"))
+        stored = await log.append(subjects.signal(log.cell, "test"), bare(target="t"))
+        server.stop()
+        with pytest.raises(UndecidedError, match="the broker does not answer any more"):
+            await answers(log, Fold(), stored, 0.2)
+
+
+@pytest.mark.parametrize("said", ["nan", "inf", "0", "1e300"])
+def test_a_verb_waits_for_a_number_of_seconds(said: str) -> None:
+    """And not for what only looks like one."""
+    done = CliRunner().invoke(main, ["retry", "rr-1", "--reason", "x", "--wait", said])
+    assert done.exit_code == 2
+    assert "--wait" in done.stderr

@@ -52,6 +52,7 @@ def label(template: str, sent: object) -> str:
         ("{from_json(text).a[1]}", {"text": '{"a": [1, 2]}'}, "2"),
         ("{from_json(text).a}", {"text": "no JSON"}, ""),
         ("{from_json(n)}{length(n)}{cut(n, 'x')}", {"n": 3}, ""),
+        ("{ceil(to_number(load))}", {"load": "1e999"}, ""),
         ("{a}", {"a": {"b": 1}}, ""),
         ('{"odd key"}', {"odd key": "v"}, "v"),
         ("plain", {}, "plain"),
