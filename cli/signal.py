@@ -23,9 +23,9 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.facts import Severity
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 
-from .awaiting import SECONDS
+from .awaiting import SECONDS, UndecidedError
 from .connection import Broker, broker_options, json_option
-from .output import BadInputError, RefusedError, json_line, line, moment
+from .output import BadInputError, json_line, line, moment
 from .publishing import event_of, messages_of, store
 from .running import run
 from .signal_input import (
@@ -192,7 +192,7 @@ def _say(position: Position, signal: AnySignal, as_json: bool) -> None:
 
 
 async def _wait(log: EventLog, start: int, waiting: set[Position], seconds: float, as_json: bool) -> None:
-    """Follow the log until each signal has its verdict. Raises RefusedError when time is up."""
+    """Follow the log until each signal has its verdict. Raises UndecidedError when time is up."""
     try:
         async with asyncio.timeout(seconds), aclosing(log.read(start, follow=True)) as messages:  # type: ignore[type-var]  # It is a generator.
             async for message in messages:
@@ -204,7 +204,7 @@ async def _wait(log: EventLog, start: int, waiting: set[Position], seconds: floa
                 if not waiting:
                     return
     except TimeoutError as error:
-        raise RefusedError(f"no verdict within {seconds:g} s on {', '.join(sorted(waiting))}") from error
+        raise UndecidedError(f"no verdict within {seconds:g} s on {', '.join(sorted(waiting))}") from error
 
 
 def _say_verdict(decided: RoutingDecided, as_json: bool) -> None:

@@ -295,7 +295,7 @@ def test_whoever_waits_in_vain_is_told_and_may_give_up(up: Up) -> None:
     asyncio.run(_make_cell(up.url, "silent"))
     arguments = ("signal", "--name", "X", "--target", "t", "--nats", up.url, "--cell", "silent")
     done = up.ro(*arguments, "--wait", 0.2)
-    assert (done.returncode, done.stderr) == (1, "ro: no verdict within 0.2 s on 1\n")
+    assert (done.returncode, done.stderr) == (3, "ro: no verdict within 0.2 s on 1\n")
     command = [RO, *arguments, "--wait", "60"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
         assert waiting.stdout is not None
