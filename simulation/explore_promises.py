@@ -25,7 +25,7 @@ from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 
-from .checkers import log, order, situations, table, verdicts
+from .checkers import log, order, sending, situations, table, verdicts
 from .checkers.reading import records
 from .explore_cast import catalog
 
@@ -38,6 +38,7 @@ OF_A_LOG = (
     verdicts.check_one_chain_of_verdicts,
     verdicts.check_nobody_runs_after_refuse,
     verdicts.check_counts,
+    sending.check_cancels_are_covered,
     situations.check_situations,
     table.check_verdicts_follow,
     order.check_the_order_of_judgement,

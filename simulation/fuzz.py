@@ -69,8 +69,8 @@ def fuzz_target(name: str, seed: int, seconds: float, most: float = math.inf) ->
         cases = [reader.case(mutator) for _ in range(reader.together)]
         what = stopped(reader.take, cases)
         if what is not None:
-            least = _least(reader.take, cases, _kind(what))
-            what = stopped(reader.take, least) or what
+            least = cases if _kind(what) == "EndlessError" else _least(reader.take, cases, _kind(what))
+            what = what if least is cases else stopped(reader.take, least) or what
             return Went(name, done, time.monotonic() - begun, Finding(name, least, what, seed, done))
         done += reader.together
     return Went(name, done, time.monotonic() - begun)

@@ -295,7 +295,7 @@ def serve(cases: Sequence[Case]) -> None:
 
 READERS = {
     "decode": Reader(read_one, Mutator.case, 1_000, 4.0),
-    "histories": Reader(decide, Mutator.history, 10, 0.2),
+    "histories": Reader(decide, Mutator.history, 10, 0.3),
     "leads": Reader(take_part, Mutator.short, 10, 0.03),
     "catalogs": Reader(serve, Mutator.short, 10, 0.03),
     "orchestrator": Reader(lead, Mutator.case, 60),

@@ -314,7 +314,10 @@ class History:
     async def trouble(self) -> None:
         """For a while nothing that it stores arrives, or no command does, or nothing is answered."""
         seconds = self._tale.pick((0.1, 1.0, 5.0, 70.0, 100.0))
-        moment, only = self._tale.pick((Moment.STORE, Moment.ANSWER)), self._tale.pick(("", ".command."))
+        moment, only = (
+            self._tale.pick((Moment.STORE, Moment.ANSWER)),
+            self._tale.pick(("", ".command.", ".execution.")),
+        )
         self._process.fail(moment, seconds, only)
 
     async def junk(self) -> None:
