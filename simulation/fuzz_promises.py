@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from remediation_orchestrator.events import Recorded, StoredMessage, Undecodable, WorkflowRef, decode
+from remediation_orchestrator.events.codec import is_copy
 from remediation_orchestrator.events.subjects import Family, parse
 
 NESTING_MAX = 100
@@ -34,7 +35,7 @@ def broken_by_reading(message: StoredMessage, found: list[Recorded | Undecodable
             size = len(msgspec.json.encode(workflow.parameters))
             if size > PARAMETERS_BYTES_MAX:
                 yield f"parameters of {size:,} bytes are taken"
-    if subject.family.is_fact and len(message.payload) <= FACT_BYTES_MAX and not message.headers:
+    if subject.family.is_fact and len(message.payload) <= FACT_BYTES_MAX and not is_copy(message):
         yield from _of_a_fact(message, found, events)
 
 

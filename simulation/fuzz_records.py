@@ -312,7 +312,7 @@ def _beside(dice: random.Random, payload: bytes, more: bytes) -> bytes:
 
 def _behind_a_backslash(dice: random.Random, payload: bytes) -> bytes:
     """Something deep behind a text that ends as a path does."""
-    times = dice.choice((3, 90, 99, 100, 101, 150))
+    times = dice.choice((3, 99, 100, 101, 101, 150, 150))
     opened, closed = dice.choice(((b"[", b"]"), (b'{"a":', b"}")))
     text = dice.choice((b"C:\\\\", b'\\"', b'\\\\\\"', b"plain"))
     return _beside(dice, payload, b'"text":"' + text + b'","deep":' + opened * times + b"1" + closed * times)
@@ -326,5 +326,6 @@ def _parameters(dice: random.Random, payload: bytes) -> bytes:
 
 MUTATIONS: tuple[Callable[[random.Random, bytes], bytes], ...] = (
     *(_change, _change, _change, _change, _change),
-    *(_flip, _delete, _insert, _truncate, _repeat, _nest, _many, _twice, _twice, _behind_a_backslash, _parameters),
+    *(_flip, _delete, _insert, _truncate, _repeat, _nest, _many, _twice, _twice, _parameters),
+    *(_behind_a_backslash,) * 3,
 )
