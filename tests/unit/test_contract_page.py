@@ -164,9 +164,21 @@ def test_every_number_is_the_codes() -> None:
     assert f"{RELEASE_GRACE.total_seconds():.0f} s" in PAGE
 
 
-def test_every_rule_that_we_added_names_a_test_that_exists() -> None:
+def sources() -> str:
+    """All tests, as they are written."""
+    return "\n".join(path.read_text() for path in TESTS.rglob("test_*.py"))
+
+
+@pytest.mark.parametrize("title", ["Audit", "Rules that we added"])
+def test_every_rule_that_we_added_names_a_test_that_exists(title: str) -> None:
     """Else it is a wish."""
-    rules = re.split(r"^- ", section("Rules that we added"), flags=re.MULTILINE)[1:]
+    rules = re.split(r"^- ", section(title), flags=re.MULTILINE)[1:]
     named = [words(rule)[-1] for rule in rules]
-    sources = "\n".join(path.read_text() for path in TESTS.rglob("test_*.py"))
-    assert [name for name in named if f"def {name}(" not in sources] == []
+    tests = sources()
+    assert [name for name in named if f"def {name}(" not in tests] == []
+
+
+def test_every_test_that_the_page_names_exists() -> None:
+    """In whatever section."""
+    tests = sources()
+    assert [name for name in re.findall(r"`(test_\w+)`", PAGE) if f"def {name}(" not in tests] == []
