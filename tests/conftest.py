@@ -1,5 +1,6 @@
 """Fixtures: one real server a session, a fresh cell a test."""
 
+import logging
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
@@ -10,6 +11,15 @@ from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.events import CellName
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """What a verb that is called in this process does to the log's level lasts no longer than its test."""
+    log = logging.getLogger("remediation_orchestrator")
+    level = log.level
+    yield
+    log.setLevel(level)
 
 
 @pytest.fixture(scope="session")
