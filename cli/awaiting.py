@@ -115,7 +115,7 @@ async def _why_late(log: EventLog, seconds: float) -> str:
 
 
 def _is_at_rest(fold: Fold) -> bool:
-    return not fold.view.agenda and not fold.view.unjudged
+    return not fold.view.tasks and not fold.view.unjudged
 
 
 def _answer(record: object, place: Position) -> Answer | None:

@@ -82,7 +82,7 @@ def is_between_rounds(fold: Fold) -> bool:
 
     So the chain covers what stays of the log to the last byte: it begins where the frame's writer had read to."""
     waiting = bool(fold.facts) and fold.facts[0].sequence <= fold.chain.read
-    judged = not fold.view.agenda and not fold.view.unjudged
+    judged = not fold.view.tasks and not fold.view.unjudged
     return judged and not waiting and fold.chain.as_of == fold.chain.covered
 
 

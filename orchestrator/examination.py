@@ -90,14 +90,14 @@ class Examination:
             return isinstance(event, RetryRequested) and event.remediation == remediation.id
         if because.kind is Cause.DUE:
             return remediation.until is not None and remediation.until <= decided.situation.now
-        judging = view.agenda.get((Judge, remediation.id))
-        serving = view.agenda.get((Serve, remediation.target))
+        judging = view.tasks.get((Judge, remediation.id))
+        serving = view.tasks.get((Serve, remediation.target))
         return (isinstance(judging, Judge) and judging.because == because) or (
             isinstance(serving, Serve) and serving.because == because
         )
 
     def _change(self, change: PhaseChanged) -> Iterator[Wrong]:
-        task = self._view.agenda.get((Tell, change.remediation))
+        task = self._view.tasks.get((Tell, change.remediation))
         expected = (
             replace(task.change, now=change.now)
             if isinstance(task, Tell)
@@ -116,12 +116,12 @@ class Examination:
             yield Drift.RECORD, f"{released.execution} holds {run.target}, not {released.target}"
 
     def _answer(self, answer: SignalRejected | PolicyRejected) -> Iterator[Wrong]:
-        task = self._view.agenda.get((Answer, answer.position))
+        task = self._view.tasks.get((Answer, answer.position))
         if not isinstance(task, Answer) or answer_of(task) != answer:
             yield Drift.CAUSE, f"nothing at {answer.position} is to be rejected so"
 
     def _archive(self, archived: LogArchived) -> Iterator[Wrong]:
-        task = self._view.agenda.get((Archive, archived.position))
+        task = self._view.tasks.get((Archive, archived.position))
         if not isinstance(task, Archive) or task.record != archived:
             yield Drift.CAUSE, f"nothing at {archived.position} asks for it"
 

@@ -230,7 +230,7 @@ class Leader:
         fold, loop = self._fold, asyncio.get_running_loop()
         until = loop.time() + ROUND_SECONDS
         for _ in range(ROUND_MESSAGES_MAX):
-            waiting = len(fold.view.unjudged) + len(fold.view.agenda)
+            waiting = len(fold.view.unjudged) + len(fold.view.tasks)
             if not fold.facts or waiting >= self._pace.records:
                 break
             if self._breath.is_due(fold.fold_message(self._not_after)):

@@ -104,7 +104,7 @@ class Turns:
     def _is_open(self, one: Following) -> bool:
         if isinstance(one.about, tuple):
             return self._view.is_timed(one.about[1], one.about[0])
-        return one.key in self._view.agenda or one.key in self._view.unjudged
+        return one.key in self._view.tasks or one.key in self._view.unjudged
 
 
 def _keys(decision: Judged) -> list[Key]:

@@ -230,7 +230,7 @@ def _reason(view: Projection, chronicle: Chronicle, one: Remediation) -> str | N
     run = view.runs.get(one.execution) if one.phase is Phase.EXECUTING and one.execution else None
     if run is not None and not run.started:
         return "not begun"
-    told = view.agenda.get((Tell, one.id))
+    told = view.tasks.get((Tell, one.id))
     change = told.change if isinstance(told, Tell) else chronicle.changes.get(one.id)
     if change is None or change.phase is not one.phase:
         return None

@@ -133,7 +133,7 @@ class History:
             if (
                 self._service.active.is_set()
                 and read
-                and not (fold.view.agenda or fold.view.unjudged or fold.view.owed)
+                and not (fold.view.tasks or fold.view.unjudged or fold.view.owed)
             ):
                 sure = not (self._stepped or self._process.was_troubled)
                 self.wrong += at_rest(self._service, self._now() if sure else None)

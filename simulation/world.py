@@ -326,7 +326,7 @@ class World:
 def is_at_rest(view: Projection) -> bool:
     """Whether nothing waits: no signal, no task, nothing owed, no target held, no remediation at work."""
     at_work = any(not one.phase.ended for one in view.remediations.values())
-    return not (view.unjudged or view.agenda or view.owed or view.runs or view.queues or at_work)
+    return not (view.unjudged or view.tasks or view.owed or view.runs or view.queues or at_work)
 
 
 @contextmanager

@@ -71,10 +71,10 @@ def fold_decision(view: Projection, decision: Decision, at: Position | None) -> 
             view.reach(decision.now)
             return _target_released(view, decision)
         case SignalRejected() | PolicyRejected():
-            view.tasks.drop(Answer, decision.position)
+            view.agenda.drop(Answer, decision.position)
             return True
         case LogArchived():
-            view.tasks.drop(Archive, decision.position)
+            view.agenda.drop(Archive, decision.position)
             return True
         case OrchestratorStarted():
             return _orchestrator_started(view, decision)
@@ -162,7 +162,7 @@ def _take_verdict(
     happening = _happening(verdict, _chosen(remediation, record))
     if not may(remediation, happening):
         return False
-    view.tasks.drop(Judge, remediation.id)
+    view.agenda.drop(Judge, remediation.id)
     if isinstance(verdict, Proceed | Block):  # What ends at once must not displace the one that is at it.
         view.retention.begin(remediation)
     if not (isinstance(verdict, Block) and verdict.reason is Reason.RESOURCE_BUSY):
@@ -249,9 +249,9 @@ def _run_of(
 
 
 def _phase_changed(view: Projection, record: PhaseChanged, at: Position | None) -> bool:
-    told = view.agenda.get((Tell, record.remediation))
+    told = view.tasks.get((Tell, record.remediation))
     if isinstance(told, Tell) and told.change.phase is record.phase:
-        view.tasks.drop(Tell, record.remediation)
+        view.agenda.drop(Tell, record.remediation)
     remediation = view.remediations.get(record.remediation)
     if remediation is None:
         return False

@@ -122,7 +122,7 @@ class Fold:
         in a log in which a newer version was active: that one knew it. Any other is for us to answer."""
         if self.unknown is not None or not newer(self.version, version):
             return self.unknown
-        unanswered = (task for task in self.view.agenda.values() if isinstance(task, Answer))
+        unanswered = (task for task in self.view.tasks.values() if isinstance(task, Answer))
         return next((f"{one.unknown_type} at {one.position}" for one in unanswered if one.unknown_type), None)
 
     def fold_facts(self, through: int | None = None, *, not_after: datetime | None = None) -> None:

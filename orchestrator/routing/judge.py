@@ -104,7 +104,7 @@ def following(view: Projection, now: datetime, passed: Container[Key] = ()) -> F
     """What has to be decided next at this moment, and is to be folded before that is asked again.
 
     An id is of a run to revoke, and is told once; None where nothing waits. What was `passed` over is left out."""
-    task = _first(view.agenda.values(), task_key, passed) if view.agenda else None
+    task = _first(view.tasks.values(), task_key, passed) if view.tasks else None
     if task is not None:
         return Following(task_key(task), task, _do(view, task, now))
     while (due := view.timers.next_due(now)) is not None:
@@ -146,7 +146,7 @@ def _is_open(view: Projection, one: Following) -> bool:
         case tuple():
             return view.timers.next_due() == one.about
         case Judge() | Tell() | Answer() | Archive() as task:
-            return view.agenda.get(task_key(task)) is task
+            return view.tasks.get(task_key(task)) is task
 
 
 def verdict_on_signal(

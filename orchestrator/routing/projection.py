@@ -51,7 +51,7 @@ class Projection:
         self.retention = Retention(self._is_spoken_of, forgotten)
         self.targets = Targets()
         self.occurrences = Occurrences()
-        self.tasks = Agenda()
+        self.agenda = Agenda()
         self.outbox = Outbox()
         self.timers = Timers(self._wanted)
         # The tables of the parts, to be read.
@@ -64,7 +64,7 @@ class Projection:
         self.queues: Mapping[Target, Mapping[RemediationId, None]] = self.targets.queues
         self.half_done: Mapping[tuple[Target, str], HalfDone] = self.targets.half_done
         self.unjudged: Mapping[Position, Unjudged] = self.occurrences.unjudged
-        self.agenda: Mapping[TaskKey, Task] = self.tasks.tasks
+        self.tasks: Mapping[TaskKey, Task] = self.agenda.tasks
         self.owed: Mapping[Key, Owed] = self.outbox.owed
 
     # -- reading ---------------------------------------------------------------------------------------
@@ -159,18 +159,18 @@ class Projection:
     def claim(self, run: Run) -> None:
         """Give a run its target."""
         self.targets.claim(run)
-        self.tasks.drop(Serve, run.target)
+        self.agenda.drop(Serve, run.target)
         self.timers.wake(after(run.start_before), run.order, run.execution)
 
     def release(self, run: Run, position: Position | None) -> None:
         """End a run's hold on its target, and have its line served if anybody waits."""
         if self.targets.release(run):
-            self.tasks.ask(Serve(run.target, Because(Cause.RELEASED, position)))
+            self.agenda.ask(Serve(run.target, Because(Cause.RELEASED, position)))
 
     def dequeue(self, remediation: Remediation) -> None:
         """Let a remediation wait no longer."""
         if self.targets.dequeue(remediation):
-            self.tasks.drop(Serve, remediation.target)
+            self.agenda.drop(Serve, remediation.target)
 
     def reach(self, moment: datetime) -> None:
         """A record of this moment is being folded: let go what is over, moments that nobody waits for among it."""
@@ -215,7 +215,7 @@ class Projection:
         return after(run.deadline if run.started else run.start_before)
 
     def _is_spoken_of(self, remediation: RemediationId) -> bool:
-        return remediation in self.occurrences.asked or (Tell, remediation) in self.agenda
+        return remediation in self.occurrences.asked or (Tell, remediation) in self.tasks
 
     def tables(self) -> dict[str, object]:
         """Every table, to hold one projection against another; timers follow from them."""

@@ -117,7 +117,7 @@ class Image:
 
         `at` is when it is taken, `code` the digest of the sources that fold and judge."""
         view = fold.view
-        if view.agenda or view.unjudged or fold.chain.as_of != fold.chain.covered:
+        if view.tasks or view.unjudged or fold.chain.as_of != fold.chain.covered:
             raise SnapshotError("something waits for its verdict")
         owed = [(*key, one.position, one.decision) for key, one in view.owed.items()]
         workflows, half_done = dict(view.workflows), dict(view.half_done)

@@ -175,7 +175,7 @@ class Account:
 
     def _left(self, view: Projection, accepted: dict[str, Position]) -> list[str]:
         undecided = [name for name, place in accepted.items() if not self._verdicts[place, 1]]
-        waiting = [str(key) for table in (view.unjudged, view.agenda, view.owed, view.runs) for key in table]
+        waiting = [str(key) for table in (view.unjudged, view.tasks, view.owed, view.runs) for key in table]
         return [*undecided, *waiting, *(one.id for one in view.blocked())]
 
     def to_clear(self) -> list[Target]:

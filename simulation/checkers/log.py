@@ -121,4 +121,4 @@ def compare_folds(where: str, live: Fold, fresh: Fold) -> list[str]:
 def _tables(view: Projection) -> dict[str, object]:
     """Every table, and where order is meaning, in its order."""
     queues = {target: list(queue) for target, queue in view.queues.items()}
-    return {**view.tables(), "queues": queues, "agenda": list(view.agenda.items()), "order": list(view.unjudged)}
+    return {**view.tables(), "queues": queues, "tasks": list(view.tasks.items()), "order": list(view.unjudged)}

@@ -279,7 +279,7 @@ class Cell(RuleBasedStateMachine):
     def nothing_is_left_to_say_and_nobody_waits_for_a_free_target(self) -> None:
         """A queue exists only behind a run, and what is blocked or running has a moment to be looked at."""
         view = self.cell.fold.view
-        assert not view.agenda
+        assert not view.tasks
         assert not view.unjudged
         assert set(view.queues) <= set(view.holders)
         wakeup = view.next_wakeup()

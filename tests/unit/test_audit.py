@@ -283,7 +283,7 @@ def test_a_fact_of_an_unknown_type_is_fine_where_it_was_rejected(tmp_path: Path)
     written = WrittenLog()
     written.store(1, "ro.main.operator.ponder", b'{"specversion":"1.0","type":"Pondered.v2","data":{}}')
     written._fold.fold_facts()
-    written._fold.view.agenda.clear()  # As a version does that knows it.
+    written._fold.view.tasks.clear()  # As a version does that knows it.
     written.signal(2)
     result = ro_audit(written.messages, tmp_path)
     assert result.exit_code == 2

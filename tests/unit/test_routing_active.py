@@ -173,7 +173,7 @@ def test_what_a_resolution_ended_is_told_before_a_retry_in_the_same_message_begi
     story.several(1.2, *message)
     assert [one.phase for one in story.changes] == ["Cancelled"]
     assert story.phase("rr-1") == "Cancelled"
-    assert not view.agenda
+    assert not view.tasks
 
 
 def test_facts_folded_together_are_answered_in_their_order() -> None:
