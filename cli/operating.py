@@ -116,15 +116,20 @@ async def tell(
     """Publish an operator's fact; say where it stands and what was decided. Raises UndecidedError."""
     stored, found = await publish(log, fold, fact, operator.seconds, remediation, asks=asks)
     place, decided = position(stored), [] if isinstance(found, UndecidedError) else found
-    if operator.as_json:
-        said = {"position": place, "type": f"{type(fact).__name__}.v1", "data": fact, "follows": follows}
-        json_line({**said, "decided": [one.document() for one in decided]})
+    said = {"position": place, "type": f"{type(fact).__name__}.v1", "data": fact, "follows": follows}
+    document = {**said, "decided": [one.document() for one in decided]}
+    told(found, document, f"{place}: {follows}", *(one.line() for one in decided), as_json=operator.as_json)
+
+
+def told(found: list[Answer] | UndecidedError, document: Mapping[str, object], *lines: str, as_json: bool) -> None:
+    """Tell programs what is stored, and people what is decided. Raises UndecidedError where nothing is yet."""
+    if as_json:
+        json_line(document)
     if isinstance(found, UndecidedError):
         raise found
-    if not operator.as_json:
-        line(f"{place}: {follows}")
-        for one in decided:
-            line(one.line())
+    if not as_json:
+        for one in lines:
+            line(one)
 
 
 async def _operate(broker: Broker, operator: Operator, name: str, fact: Saying, follows: Following) -> None:

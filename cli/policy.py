@@ -13,9 +13,8 @@ from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.orchestrator.policy_file import PolicyFile
 from remediation_orchestrator.orchestrator.routing.policy import Policy, policy_of
 
-from .awaiting import UndecidedError
 from .connection import Broker, Source, json_option, reading_options
-from .operating import Operator, operator_options, publish
+from .operating import Operator, operator_options, publish, told
 from .output import RefusedError, json_line, line, table
 from .policy_changes import Change, changes
 from .reading import read, read_log
@@ -119,10 +118,6 @@ async def _adopt(broker: Broker, operator: Operator, adoption: _Adoption) -> Non
         fact = PolicyAdopted(adoption.policy.document(), adoption.replaces, operator.by, operator.reason)
         stored, found = await publish(log, fold, fact, operator.seconds)
     place, digest = position(stored), adoption.policy.digest
-    if operator.as_json:
-        said = {"position": place, "type": "PolicyAdopted.v1", "digest": digest, "replaces": adoption.replaces}
-        json_line({**said, "changes": adoption.changes})
-    if isinstance(found, UndecidedError):
-        raise found
-    if not operator.as_json:
-        line(f"{place}: adopted, digest {digest}; {adoption.blocked} blocked are judged again")
+    said = {"position": place, "type": "PolicyAdopted.v1", "digest": digest, "replaces": adoption.replaces}
+    text = f"{place}: adopted, digest {digest}; {adoption.blocked} blocked are judged again"
+    told(found, {**said, "changes": adoption.changes}, text, as_json=operator.as_json)

@@ -10,9 +10,8 @@ from remediation_orchestrator.events.identity import DEFAULT_CELL, position
 from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.orchestrator.shadow import Shadow, Shadows
 
-from .awaiting import UndecidedError
 from .connection import Broker, Source, reading_options
-from .operating import by_option, publish, wait_option
+from .operating import by_option, publish, told, wait_option
 from .output import RefusedError, json_line, line, table
 from .reading import read_into, read_log
 from .running import run
@@ -65,12 +64,8 @@ async def _put(broker: Broker, fact: PolicyShadowed, policy: Policy | None, seco
             raise RefusedError(f"this policy is in shadow already, digest {policy.digest}")
         stored, found = await publish(log, fold, fact, seconds)
     place, digest = position(stored), policy.digest if policy else None
-    if as_json:
-        json_line({"position": place, "type": "PolicyShadowed.v1", "digest": digest})
-    if isinstance(found, UndecidedError):
-        raise found
-    if not as_json:
-        line(f"{place}: in shadow, digest {digest}" if digest else f"{place}: no policy is in shadow any more")
+    text = f"{place}: in shadow, digest {digest}" if digest else f"{place}: no policy is in shadow any more"
+    told(found, {"position": place, "type": "PolicyShadowed.v1", "digest": digest}, text, as_json=as_json)
 
 
 async def _report(source: Source, as_json: bool) -> None:
