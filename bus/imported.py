@@ -3,16 +3,16 @@
 Whoever reads a stream that is marked as imported puts them back; nobody heeds them anywhere else."""
 
 import base64
-import re
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
 from msgspec.structs import replace
 
 from remediation_orchestrator.events import CellName, StoredMessage
+from remediation_orchestrator.events.identity import cell_name
 
 CELL = "Ro-Cell"
-_CELL = re.compile(r"[a-z0-9-]{1,32}")
 RECORDED_AT = "Ro-Recorded-At"
 HEADERS = "Ro-Headers"
 
@@ -24,8 +24,8 @@ def wrapped(message: StoredMessage) -> dict[str, str]:
     """The headers under which a record is stored again."""
     # Its own headers may hold a message id, by which the broker would take it for a repetition.
     headers = {RECORDED_AT: message.recorded_at.isoformat()}
-    if _CELL.fullmatch(cell := message.subject.partition(".")[2].partition(".")[0]):
-        headers[CELL] = cell
+    with suppress(ValueError):
+        headers[CELL] = cell_name(message.subject.partition(".")[2].partition(".")[0])
     if message.headers:
         headers[HEADERS] = base64.b64encode(msgspec.json.encode(_raw(message.headers))).decode()
     return headers
