@@ -86,6 +86,16 @@ async def decides(log: JetStreamLog, target: str) -> None:
         await wait_for(log, lambda event: isinstance(event, CreateWorkflow) and event.execution == f"wfe-{at}")
 
 
+async def follows(standby: Orchestrator, log: JetStreamLog) -> None:
+    """Wait until it knows who leads: between two pieces of the log that it reads it looks who has the lease."""
+    for number in range(3):
+        await decides(log, f"read{number}")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            tail = await log.last_sequence()
+            while standby.fold.read < tail:
+                await log.last_sequence()  # Each question is a turn around the broker.
+
+
 async def starts(log: JetStreamLog) -> int:
     """How often somebody became active."""
     return sum(isinstance(event, OrchestratorStarted) for event in await events_of(log))
@@ -265,7 +275,7 @@ async def test_a_bucket_of_leases_that_is_deleted_is_made_again_and_deposes_nobo
     standby = await orchestrator(connection, cell, "o2")
     async with running(await orchestrator(connection, cell)):
         standing_by = asyncio.create_task(standby.run())
-        await decides(log, "before")
+        await follows(standby, log)
         await connection.jetstream().delete_stream(topology.LEASE_STREAM)
         lease = await _there_again(connection, cell)
         async with asyncio.timeout(PATIENCE_SECONDS):
