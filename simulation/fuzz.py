@@ -22,6 +22,8 @@ from .fuzz_targets import READERS, Target
 # Making smaller goes on while it helps, and no longer than this: what is not minimal is a case all the same.
 TRIES_MAX = 400
 SHRINK_SECONDS = 20.0
+# What has no end is not tried again and again to make it smaller.
+ENDLESS = ("EndlessError", "MemoryError")
 SHOWN_BYTES_MAX = 120
 SHOWN_MAX = 5
 
@@ -69,7 +71,7 @@ def fuzz_target(name: str, seed: int, seconds: float, most: float = math.inf) ->
         cases = [reader.case(mutator) for _ in range(reader.together)]
         what = stopped(reader.take, cases)
         if what is not None:
-            least = cases if _kind(what) == "EndlessError" else _least(reader.take, cases, _kind(what))
+            least = cases if _kind(what) in ENDLESS else _least(reader.take, cases, _kind(what))
             what = what if least is cases else stopped(reader.take, least) or what
             return Went(name, done, time.monotonic() - begun, Finding(name, least, what, seed, done))
         done += reader.together

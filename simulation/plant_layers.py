@@ -1,7 +1,7 @@
 """The layers that may notice a planted bug, the simulation first, each run against a copy of the tree.
 
 What a layer may try is counted in days, lives and cases, and in processor time: never in seconds of a clock, which
-on a busy machine say nothing."""
+on a busy machine say nothing. What each of its processes may keep in memory is bounded: a bug may have no end."""
 
 import os
 import re
@@ -27,6 +27,8 @@ KILLED = (-signal.SIGKILL, -signal.SIGXCPU)
 LOOK_SECONDS = 0.1
 # Of a clock, and far beyond what any load makes of a layer: somebody waits for what never comes, or sleeps.
 HUNG_SECONDS = 1_800.0
+# Ten times what any layer needs where nothing is planted, the address space of an embedded server counted.
+MEMORY_BYTES = 2 * 1024**3
 
 
 class Layer(StrEnum):
@@ -90,6 +92,7 @@ def run(layer: Layer, command: list[str], tree: Path, bounds: Bounds) -> Sight:
         )
         with suppress(ProcessLookupError):
             resource.prlimit(process.pid, resource.RLIMIT_CPU, (bounds.processor, bounds.processor + 1))
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         try:
             said, took = _watch(process, output)
         finally:
@@ -102,6 +105,9 @@ def run(layer: Layer, command: list[str], tree: Path, bounds: Bounds) -> Sight:
             return Sight(layer, found=False, processor=took)
         case killed if killed in KILLED:
             return Sight(layer, found=None, processor=took, how="not done in its processor time")
+        case _ if (starved := _STARVED.search(said)) is not None:  # Nothing that it lives through needs so much.
+            how = f"more than {MEMORY_BYTES >> 30} GiB of memory: {starved[0]}"
+            return Sight(layer, found=True, processor=took, how=_line(how))
         case code:  # A mistake that nothing runs with at all is none that anybody could make.
             return Sight(layer, found=None, processor=took, how=_line(f"ends with {code}: {said.strip()[-500:]}"))
 
@@ -139,6 +145,7 @@ _FAILURE = re.compile(
     r"^(?:FAILED .*|ERROR .*|seed \d+ FAILED.*\n.*|world \S+ FAILED.*\n.*|\w+ .*STOPPED, again.*\n.*)\n",
     re.MULTILINE,
 )
+_STARVED = re.compile(r"^(?:MemoryError|.*out of memory|.*[Cc]annot allocate memory).*", re.MULTILINE)
 _TEST = re.compile(r"^(?:FAILED|ERROR) (\S+)")
 
 

@@ -104,3 +104,12 @@ def test_a_layer_that_takes_too_much_processor_time_has_not_come_to_an_end(tmp_p
     assert run(Layer.DAYS, [sys.executable, "-c", ""], tmp_path, bounds).found is False
     failing = [sys.executable, "-c", "print('seed 3 FAILED, again with: x\\n  something')"]
     assert run(Layer.DAYS, failing, tmp_path, bounds).how == "seed 3 FAILED, again with: x something"
+
+
+def test_a_layer_whose_memory_grows_without_an_end_has_noticed(tmp_path: Path) -> None:
+    """It dies of its bound, before the machine is out of memory."""
+    bounds = Bounds(days=1, lives=1, cases=1, processor=20)
+    growing = [sys.executable, "-c", "kept = []\nwhile True: kept.append(bytes(100_000_000))"]
+    sight = run(Layer.DAYS, growing, tmp_path, bounds)
+    assert sight.found
+    assert sight.how == "more than 2 GiB of memory: MemoryError"
