@@ -31,7 +31,7 @@ from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events import CellName, Recorded, RoutingDecided, SignalReceived, decode, subjects
-from remediation_orchestrator.orchestrator.audit import audit
+from remediation_orchestrator.orchestrator.queries.audit import audit
 
 from .broker_cluster import HOST, PATIENCE_SECONDS, Cluster, free_port
 

@@ -30,8 +30,8 @@ from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.events import CellName, StoredMessage, decode
 from remediation_orchestrator.events.stored import export_line
-from remediation_orchestrator.orchestrator.audit import Auditor
-from remediation_orchestrator.orchestrator.findings import HARMLESS, Finding, Report
+from remediation_orchestrator.orchestrator.queries.audit import Auditor
+from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Finding, Report
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 
 AIMS = {"audit": "300,000/s", "export": "100,000/s", "broker replay": "100,000/s"}

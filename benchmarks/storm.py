@@ -22,7 +22,7 @@ from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.events import CellName, StoredMessage, decode
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 from remediation_orchestrator.events.subjects import Family, parse
-from remediation_orchestrator.orchestrator.audit import audit
+from remediation_orchestrator.orchestrator.queries.audit import audit
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 
 # Of these signals each has fewer bytes than this.

@@ -3,7 +3,7 @@
 import click
 
 from remediation_orchestrator.events import ApprovalGranted
-from remediation_orchestrator.orchestrator.history import PLAN_DIGITS
+from remediation_orchestrator.orchestrator.queries.history import PLAN_DIGITS
 from remediation_orchestrator.orchestrator.routing.effects import asked_plan
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation

@@ -10,10 +10,10 @@ from remediation_orchestrator.bus.port import LogError, ReadableLog
 from remediation_orchestrator.bus.snapshots import AFTER_ENDING, FileSnapshots
 from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.identity import position
-from remediation_orchestrator.orchestrator.audit import Auditor
-from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift, Finding, Report
-from remediation_orchestrator.orchestrator.routing.snapshot import SnapshotError
-from remediation_orchestrator.orchestrator.snapshots import Comparison, Origin, from_beginning
+from remediation_orchestrator.orchestrator.queries.audit import Auditor
+from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Drift, Finding, Report
+from remediation_orchestrator.orchestrator.routing.snapshot import Origin, SnapshotError
+from remediation_orchestrator.orchestrator.snapshots import Comparison, from_beginning
 
 from .connection import Source, reading_options
 from .output import BadInputError, fields, json_line, line, reading, table

@@ -8,10 +8,10 @@ import click
 
 from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.events import Block, Verdict
-from remediation_orchestrator.orchestrator.backtest import Backtest, Row
-from remediation_orchestrator.orchestrator.known import Known
+from remediation_orchestrator.orchestrator.queries.backtest import Backtest, Row
+from remediation_orchestrator.orchestrator.queries.known import Known
+from remediation_orchestrator.orchestrator.queries.tally import Difference, Pairs, Tally
 from remediation_orchestrator.orchestrator.routing.policy import Policy
-from remediation_orchestrator.orchestrator.tally import Difference, Pairs, Tally
 
 from .connection import Source, reading_options
 from .moments import Moment, check_known, cut_of, until_option

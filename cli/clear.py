@@ -4,9 +4,9 @@ import click
 from msgspec import Struct
 
 from remediation_orchestrator.events import BlockCleared, Fingerprint, Reason, RemediationId, Target
+from remediation_orchestrator.orchestrator.queries.views import Chronicle
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
-from remediation_orchestrator.orchestrator.views import Chronicle
 
 from .connection import Broker
 from .fingerprint import the_fingerprint

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from remediation_orchestrator.events import Proceed, Recorded, RoutingDecided
-from remediation_orchestrator.orchestrator.explain import Answer, Line
+from remediation_orchestrator.orchestrator.queries.explain import Answer, Line
 
 from .output import STYLES, plain
 

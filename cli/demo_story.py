@@ -23,10 +23,10 @@ from remediation_orchestrator.events import (
     WorkflowFailed,
 )
 from remediation_orchestrator.gateway.alertmanager import signals_of
-from remediation_orchestrator.orchestrator.audit import Auditor
-from remediation_orchestrator.orchestrator.backtest import backtest
-from remediation_orchestrator.orchestrator.explain import Answer, Explainer
-from remediation_orchestrator.orchestrator.findings import HARMLESS, Report
+from remediation_orchestrator.orchestrator.queries.audit import Auditor
+from remediation_orchestrator.orchestrator.queries.backtest import backtest
+from remediation_orchestrator.orchestrator.queries.explain import Answer, Explainer
+from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Report
 from remediation_orchestrator.orchestrator.routing.backoff import backoff
 from remediation_orchestrator.orchestrator.routing.checks import decide
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy

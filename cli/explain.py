@@ -7,8 +7,8 @@ import click
 
 from remediation_orchestrator.events import Position, Target
 from remediation_orchestrator.events.identity import position_key
-from remediation_orchestrator.orchestrator.explain import Answer, Explainer, Explanation, Line, why_not
-from remediation_orchestrator.orchestrator.views import Chronicle, near
+from remediation_orchestrator.orchestrator.queries.explain import Answer, Explainer, Explanation, Line, why_not
+from remediation_orchestrator.orchestrator.queries.views import Chronicle, near
 
 from .connection import Source, reading_options
 from .output import BadInputError, RefusedError, json_line, line, moment, table

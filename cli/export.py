@@ -16,7 +16,7 @@ from remediation_orchestrator.events import RemediationId
 from remediation_orchestrator.events.identity import named_by
 from remediation_orchestrator.events.stored import export_line
 from remediation_orchestrator.orchestrator.archive import Base
-from remediation_orchestrator.orchestrator.case import Excerpt, Links
+from remediation_orchestrator.orchestrator.queries.case import Excerpt, Links
 
 from .connection import Broker, broker_options
 from .output import RefusedError, reading

@@ -3,13 +3,13 @@
 import click
 
 from remediation_orchestrator.events import Fingerprint
-from remediation_orchestrator.orchestrator.routing.projection import Projection
-from remediation_orchestrator.orchestrator.views import (
+from remediation_orchestrator.orchestrator.queries.views import (
     Chronicle,
     FingerprintView,
     fingerprint_view,
     fingerprints_like,
 )
+from remediation_orchestrator.orchestrator.routing.projection import Projection
 
 from .connection import Source, reading_options
 from .output import RefusedError, fields, json_line, line, moment, span, table

@@ -3,7 +3,7 @@
 import click
 
 from remediation_orchestrator.events import Phase
-from remediation_orchestrator.orchestrator.views import Chronicle, RemediationView, remediations
+from remediation_orchestrator.orchestrator.queries.views import Chronicle, RemediationView, remediations
 
 from .connection import Source, reading_options
 from .output import Cell, json_line, line, moment, span, table

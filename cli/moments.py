@@ -6,7 +6,7 @@ from typing import TypeAlias
 import click
 
 from remediation_orchestrator.bus.port import ReadableLog
-from remediation_orchestrator.orchestrator.moments import Cut
+from remediation_orchestrator.orchestrator.queries.moments import Cut
 from remediation_orchestrator.orchestrator.routing.durations import EPOCH
 
 from .output import BadInputError

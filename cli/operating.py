@@ -12,10 +12,10 @@ from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.events import RemediationId, subjects
 from remediation_orchestrator.events.identity import named_by, position
 from remediation_orchestrator.events.subjects import OperatorFact
+from remediation_orchestrator.orchestrator.queries.views import Chronicle, near
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
-from remediation_orchestrator.orchestrator.views import Chronicle, near
 
 from .awaiting import ANSWER_SECONDS, SECONDS, Answer, UndecidedError, answers
 from .connection import Broker, Verb, broker_options, json_option

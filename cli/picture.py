@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from remediation_orchestrator.events import SignalReceived, SignalResolved
-from remediation_orchestrator.orchestrator.timeline import Bar, Lasting, Step
+from remediation_orchestrator.orchestrator.queries.timeline import Bar, Lasting, Step
 
 from .output import BadInputError, plain, span
 

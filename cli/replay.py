@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from remediation_orchestrator.bus.port import ReadableLog
-from remediation_orchestrator.orchestrator.replay import (
+from remediation_orchestrator.orchestrator.queries.replay import (
     Change,
     FingerprintRow,
     PolicyRow,
@@ -18,10 +18,10 @@ from remediation_orchestrator.orchestrator.replay import (
     changes,
     state,
 )
+from remediation_orchestrator.orchestrator.queries.views import Chronicle
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.snapshot import Head
 from remediation_orchestrator.orchestrator.snapshots import from_beginning
-from remediation_orchestrator.orchestrator.views import Chronicle
 
 from .connection import Source, reading_options
 from .moments import Moment, MomentType, check_known, cut_of, until_option

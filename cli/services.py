@@ -24,10 +24,10 @@ from remediation_orchestrator.bus.port import EventLog, LogError, LogUnreachable
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.orchestrator import policy_file
 from remediation_orchestrator.orchestrator.lead import PACE, Pace
+from remediation_orchestrator.orchestrator.queries.witness import witness_of
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, policy_of
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 from remediation_orchestrator.orchestrator.whole import why_not_whole
-from remediation_orchestrator.orchestrator.witness import witness_of
 
 from .log_options import AS_IT_IS, LogShape
 from .output import BadInputError

@@ -7,8 +7,8 @@ import msgspec
 
 from remediation_orchestrator.events import PolicyShadowed
 from remediation_orchestrator.events.identity import DEFAULT_CELL, position
+from remediation_orchestrator.orchestrator.queries.shadow import Shadow, Shadows
 from remediation_orchestrator.orchestrator.routing.policy import Policy
-from remediation_orchestrator.orchestrator.shadow import Shadow, Shadows
 
 from .connection import Broker, Source, reading_options
 from .operating import by_option, publish, told, wait_option

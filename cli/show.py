@@ -4,8 +4,8 @@ import click
 
 from remediation_orchestrator.events import RemediationId
 from remediation_orchestrator.events.identity import named_by
-from remediation_orchestrator.orchestrator.history import Entry, History, Locator, RunView, run_views
-from remediation_orchestrator.orchestrator.views import RemediationView, near, remediation_view
+from remediation_orchestrator.orchestrator.queries.history import Entry, History, Locator, RunView, run_views
+from remediation_orchestrator.orchestrator.queries.views import RemediationView, near, remediation_view
 
 from .connection import Source, reading_options
 from .output import RefusedError, fields, json_line, line, moment, span, table

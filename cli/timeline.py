@@ -7,11 +7,11 @@ import click
 
 from remediation_orchestrator.events import RemediationId
 from remediation_orchestrator.events.identity import named_by, position_key
-from remediation_orchestrator.orchestrator.history import Locator
+from remediation_orchestrator.orchestrator.queries.history import Locator
+from remediation_orchestrator.orchestrator.queries.timeline import Bar, Step, Timeline, bars
+from remediation_orchestrator.orchestrator.queries.views import Chronicle, fingerprints_like, near
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
-from remediation_orchestrator.orchestrator.timeline import Bar, Step, Timeline, bars
-from remediation_orchestrator.orchestrator.views import Chronicle, fingerprints_like, near
 
 from .connection import Source, reading_options
 from .fingerprint import the_fingerprint

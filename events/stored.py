@@ -1,7 +1,7 @@
 """What the log holds: one stored message, as the broker gives it and as an exported log writes it."""
 
 import base64
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import msgspec
@@ -13,6 +13,9 @@ MESSAGE_BYTES_MAX = 256 * 1024
 RECORD_BYTES_MAX = 1024 * 1024
 """What the orchestrator writes stays below this, which is what a broker takes where nobody says otherwise."""
 
+CLOCKS_DIFFER_MAX = timedelta(seconds=5)
+"""Clocks that agree within this are called one: whoever keeps them keeps them closer, and nobody waits longer for
+nothing. Beyond, the broker's or the writer's was set wrong, or has stepped."""
 
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 """The header by which the server holds a publisher to what it expects to be the last record on the subject."""

@@ -5,7 +5,7 @@ The files that the file itself names are not read here: a program is what stands
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from remediation_orchestrator.events import (
     CreateWorkflow,
@@ -16,14 +16,13 @@ from remediation_orchestrator.events import (
     decode,
 )
 from remediation_orchestrator.events.codec import Attributes, attributes_of
+from remediation_orchestrator.events.stored import CLOCKS_DIFFER_MAX
 
 from .binding import ENGINE, Bound, RefusedError, bind
 from .catalog import Catalog, Workflow
 from .claim import execution_of
 from .script import Failed
 
-# Clocks that agree within this are called one clock. Beyond, the broker's was set wrong, or has stepped.
-CLOCKS_DIFFER_MAX = timedelta(seconds=5)
 # What writing a command's values may raise: a number in it is too large to be written.
 _UNWRITABLE = (RecursionError, ValueError, OverflowError)
 

@@ -9,11 +9,10 @@ import math
 from datetime import datetime, timedelta
 
 from remediation_orchestrator.bus.port import Clock, Holding, Standing
+from remediation_orchestrator.events.stored import CLOCKS_DIFFER_MAX
 
 log = logging.getLogger(__name__)
 
-# Beyond what machines whose clocks are kept differ by, and within what nobody waits for in vain.
-CLOCKS_DIFFER_MAX = timedelta(seconds=5)
 # Every frame has a stamp, and a clock that is wrong stays so until somebody comes.
 TELL_SECONDS = 60.0
 

@@ -30,9 +30,9 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import join_frame, source
+from remediation_orchestrator.events.stored import CLOCKS_DIFFER_MAX
 
 from .breath import Breath
-from .clocks import CLOCKS_DIFFER_MAX
 from .dispatch import Dispatcher
 from .frames import STORED_MAX, batches, decision_attributes, head_of
 from .guard import Guard

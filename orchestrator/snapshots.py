@@ -11,7 +11,6 @@ from functools import cache
 from importlib import resources
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from remediation_orchestrator.bus.port import LogError, NotWholeError, ReadableLog, SnapshotStore
@@ -19,7 +18,7 @@ from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.subjects import Family, parse
 
 from .routing.fold import Fold
-from .routing.snapshot import Head, Image, SnapshotError, restore
+from .routing.snapshot import Head, Image, Origin, SnapshotError, restore
 
 log = logging.getLogger(__name__)
 
@@ -78,14 +77,6 @@ async def resume(log_: ReadableLog) -> Fold | None:
     _check_reached(head, await log_.first_sequence())
     await _restore(fold, log_, head, newest[1])
     return fold
-
-
-class Origin(Struct, frozen=True):
-    """The projection from which a log goes on whose beginning was archived."""
-
-    head: Head
-    digest: str
-    """SHA-256, in hex, of its head as it is kept: what the log's own record of the archive says."""
 
 
 async def from_beginning(fold: Fold, log_: ReadableLog, *, strict: bool = False) -> Origin | None:

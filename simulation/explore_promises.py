@@ -20,8 +20,8 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.events.identity import position_key
-from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift
+from remediation_orchestrator.orchestrator.queries.audit import audit
+from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Drift
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 

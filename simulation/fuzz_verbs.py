@@ -1,18 +1,23 @@
 """Every question that a verb asks of a log, asked of one: by the functions behind the verbs, without a process."""
 
 from remediation_orchestrator.events import Position, RemediationId, StoredMessage, decode
-from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.backtest import Backtest
-from remediation_orchestrator.orchestrator.case import Links
-from remediation_orchestrator.orchestrator.explain import explanations, why_not
-from remediation_orchestrator.orchestrator.history import History, Locator, run_views
-from remediation_orchestrator.orchestrator.known import Known
-from remediation_orchestrator.orchestrator.replay import state
+from remediation_orchestrator.orchestrator.queries.audit import audit
+from remediation_orchestrator.orchestrator.queries.backtest import Backtest
+from remediation_orchestrator.orchestrator.queries.case import Links
+from remediation_orchestrator.orchestrator.queries.explain import explanations, why_not
+from remediation_orchestrator.orchestrator.queries.history import History, Locator, run_views
+from remediation_orchestrator.orchestrator.queries.known import Known
+from remediation_orchestrator.orchestrator.queries.replay import state
+from remediation_orchestrator.orchestrator.queries.shadow import Shadows
+from remediation_orchestrator.orchestrator.queries.tally import Tally
+from remediation_orchestrator.orchestrator.queries.timeline import Timeline, bars
+from remediation_orchestrator.orchestrator.queries.views import (
+    Chronicle,
+    fingerprint_view,
+    fingerprints,
+    remediations,
+)
 from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
-from remediation_orchestrator.orchestrator.shadow import Shadows
-from remediation_orchestrator.orchestrator.tally import Tally
-from remediation_orchestrator.orchestrator.timeline import Timeline, bars
-from remediation_orchestrator.orchestrator.views import Chronicle, fingerprint_view, fingerprints, remediations
 
 
 def read_by_every_verb(messages: list[StoredMessage]) -> None:

@@ -17,8 +17,8 @@ from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.events.identity import position_key, signal_of
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.orchestrator.archive import Segment, where_to_cut
-from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.findings import HARMLESS
+from remediation_orchestrator.orchestrator.queries.audit import audit
+from remediation_orchestrator.orchestrator.queries.findings import HARMLESS
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.service import Orchestrator

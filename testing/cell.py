@@ -30,8 +30,8 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.events.codec import source as event_source
-from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.findings import Finding
+from remediation_orchestrator.orchestrator.queries.audit import audit
+from remediation_orchestrator.orchestrator.queries.findings import Finding
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 

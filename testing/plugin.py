@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from _pytest._code.code import TerminalRepr, TracebackStyle
 
     from remediation_orchestrator.bus.embedded import EmbeddedServer
-    from remediation_orchestrator.orchestrator.case import Case
+    from remediation_orchestrator.orchestrator.queries.case import Case
     from remediation_orchestrator.orchestrator.routing.policy import Policy
 
     from .cell import Cell
@@ -134,7 +134,7 @@ def _read(path: Path) -> "Case":
     __tracebackhide__ = True
     from remediation_orchestrator.bus.file import messages
     from remediation_orchestrator.bus.packing import UnreadableLogError
-    from remediation_orchestrator.orchestrator.case import read_case
+    from remediation_orchestrator.orchestrator.queries.case import read_case
 
     try:
         return read_case(messages(path))

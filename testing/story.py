@@ -30,7 +30,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
-from remediation_orchestrator.orchestrator.rehearsal import Rehearsal
+from remediation_orchestrator.orchestrator.queries.rehearsal import Rehearsal
 from remediation_orchestrator.orchestrator.routing.effects import asked_plan
 from remediation_orchestrator.orchestrator.routing.judge import judge
 from remediation_orchestrator.orchestrator.routing.policy import Policy, policy_of

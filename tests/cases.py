@@ -2,7 +2,7 @@
 
 from remediation_orchestrator.events import RemediationId, StoredMessage
 from remediation_orchestrator.events.stored import export_line, import_line
-from remediation_orchestrator.orchestrator.case import Case, Links, read_case
+from remediation_orchestrator.orchestrator.queries.case import Case, Links, read_case
 
 
 def cut(log: list[StoredMessage], remediation: str) -> Case:

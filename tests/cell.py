@@ -10,8 +10,8 @@ from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import EventLog
 from remediation_orchestrator.events import Event, ExecutionId, Fact, Recorded, decode, encode, subjects
 from remediation_orchestrator.events.codec import Attributes
-from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.findings import Finding
+from remediation_orchestrator.orchestrator.queries.audit import audit
+from remediation_orchestrator.orchestrator.queries.findings import Finding
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.testing.cell import PATIENCE_SECONDS, orchestrator, running
 

@@ -15,7 +15,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.events.stored import EXPECTED
-from remediation_orchestrator.orchestrator.rehearsal import Rehearsal
+from remediation_orchestrator.orchestrator.queries.rehearsal import Rehearsal
 from remediation_orchestrator.orchestrator.routing.judge import judge
 from remediation_orchestrator.orchestrator.routing.policy import Policy
 

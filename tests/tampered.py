@@ -9,8 +9,8 @@ from story import CELL
 from written import WrittenLog
 
 from remediation_orchestrator.events import StoredMessage, subjects
-from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.findings import Drift, Finding
+from remediation_orchestrator.orchestrator.queries.audit import audit
+from remediation_orchestrator.orchestrator.queries.findings import Drift, Finding
 from remediation_orchestrator.orchestrator.routing.chain import Chain
 
 Items = list[dict[str, Any]]

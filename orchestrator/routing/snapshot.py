@@ -83,6 +83,14 @@ class Head(Struct, frozen=True):
     """SHA-256, in hex, over all its parts."""
 
 
+class Origin(Struct, frozen=True):
+    """The projection from which a log goes on whose beginning was archived."""
+
+    head: Head
+    digest: str
+    """SHA-256, in hex, of its head as it is kept: what the log's own record of the archive says."""
+
+
 class Part(Struct, frozen=True):
     """Some rows of one table."""
 

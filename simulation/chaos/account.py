@@ -26,11 +26,11 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 from remediation_orchestrator.events.stored import export_line
-from remediation_orchestrator.orchestrator.audit import Auditor
-from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift, Report
+from remediation_orchestrator.orchestrator.queries.audit import Auditor
+from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Drift, Report
+from remediation_orchestrator.orchestrator.queries.witness import Testimony, witness_of
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
-from remediation_orchestrator.orchestrator.witness import Testimony, witness_of
 
 from .bursts import is_thrown
 from .catalog import Line, read_diary

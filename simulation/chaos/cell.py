@@ -23,7 +23,7 @@ from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.bus.topology import LEASE_STREAM, stream_name
 from remediation_orchestrator.events.identity import DEFAULT_CELL
-from remediation_orchestrator.orchestrator.witness import Testimony
+from remediation_orchestrator.orchestrator.queries.witness import Testimony
 
 from .catalog import POLICY, write_catalog
 from .faults import ACK_WAIT, LEASE, Planned, Strike

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from remediation_orchestrator.events import DecisionFrame, StoredMessage
 from remediation_orchestrator.events.subjects import Family, parse
-from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift
+from remediation_orchestrator.orchestrator.queries.audit import audit
+from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Drift
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 

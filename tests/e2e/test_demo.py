@@ -16,9 +16,9 @@ from remediation_orchestrator.bus.file import messages
 from remediation_orchestrator.cli.demo_story import FACTOR, shortened
 from remediation_orchestrator.events import Block, Reason, Recorded, SignalReceived, WorkflowFailed, decode
 from remediation_orchestrator.events.identity import remediation_of
-from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.backtest import backtest
-from remediation_orchestrator.orchestrator.findings import HARMLESS
+from remediation_orchestrator.orchestrator.queries.audit import audit
+from remediation_orchestrator.orchestrator.queries.backtest import backtest
+from remediation_orchestrator.orchestrator.queries.findings import HARMLESS
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
 
 ROOT = Path(__file__).parents[2]

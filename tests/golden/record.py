@@ -17,7 +17,7 @@ from themes import THEMES
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.events.stored import export_line
-from remediation_orchestrator.orchestrator.audit import audit
+from remediation_orchestrator.orchestrator.queries.audit import audit
 from remediation_orchestrator.testing.cell import opened
 
 HERE = Path(__file__).parent

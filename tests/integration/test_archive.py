@@ -30,7 +30,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.orchestrator import archiving
 from remediation_orchestrator.orchestrator.archive import Base
 from remediation_orchestrator.orchestrator.archiving import segment_of
-from remediation_orchestrator.orchestrator.case import read_case
+from remediation_orchestrator.orchestrator.queries.case import read_case
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 
 BRIEF = policy_of(

@@ -46,7 +46,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.orchestrator.archiving import Archived, Archiver, NotArchivedError, segment_of
-from remediation_orchestrator.orchestrator.audit import audit
+from remediation_orchestrator.orchestrator.queries.audit import audit
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 

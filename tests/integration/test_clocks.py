@@ -20,9 +20,9 @@ from remediation_orchestrator.events import (
     decode,
     subjects,
 )
-from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.findings import HARMLESS
 from remediation_orchestrator.orchestrator.lead import PACE
+from remediation_orchestrator.orchestrator.queries.audit import audit
+from remediation_orchestrator.orchestrator.queries.findings import HARMLESS
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 from remediation_orchestrator.orchestrator.succession import STUCK
 

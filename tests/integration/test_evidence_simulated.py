@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from remediation_orchestrator.events import Recorded, RoutingDecided, StoredMessage, decode
-from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.backtest import backtest
-from remediation_orchestrator.orchestrator.findings import HARMLESS
 from remediation_orchestrator.orchestrator.policy_file import DEFAULTS
+from remediation_orchestrator.orchestrator.queries.audit import audit
+from remediation_orchestrator.orchestrator.queries.backtest import backtest
+from remediation_orchestrator.orchestrator.queries.findings import HARMLESS
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 from remediation_orchestrator.simulation.world import SHORT, simulate
 

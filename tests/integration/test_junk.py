@@ -31,7 +31,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
-from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift
+from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Drift
 from remediation_orchestrator.orchestrator.service import Orchestrator
 
 PATIENCE_SECONDS = 20

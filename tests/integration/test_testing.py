@@ -20,7 +20,7 @@ from remediation_orchestrator.events import (
     WorkflowFailed,
     WorkflowStarted,
 )
-from remediation_orchestrator.orchestrator.case import Case
+from remediation_orchestrator.orchestrator.queries.case import Case
 from remediation_orchestrator.testing.cell import Cell
 
 

@@ -19,8 +19,8 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.subjects import parse
-from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.findings import Drift
+from remediation_orchestrator.orchestrator.queries.audit import audit
+from remediation_orchestrator.orchestrator.queries.findings import Drift
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 
 LONGEST = 5_000

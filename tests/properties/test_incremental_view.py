@@ -44,7 +44,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.subjects import Family, parse
-from remediation_orchestrator.orchestrator.rehearsal import Rehearsal
+from remediation_orchestrator.orchestrator.queries.rehearsal import Rehearsal
 from remediation_orchestrator.orchestrator.routing.checks import decide
 from remediation_orchestrator.orchestrator.routing.effects import asked_plan
 from remediation_orchestrator.orchestrator.routing.fold import Fold

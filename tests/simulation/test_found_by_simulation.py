@@ -19,7 +19,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
-from remediation_orchestrator.orchestrator.audit import audit
+from remediation_orchestrator.orchestrator.queries.audit import audit
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator

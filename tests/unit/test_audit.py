@@ -12,8 +12,8 @@ from written import WrittenLog
 from remediation_orchestrator.cli.main import main
 from remediation_orchestrator.events import StoredMessage, subjects
 from remediation_orchestrator.events.stored import export_line
-from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.findings import Drift, Finding
+from remediation_orchestrator.orchestrator.queries.audit import audit
+from remediation_orchestrator.orchestrator.queries.findings import Drift, Finding
 from remediation_orchestrator.orchestrator.routing.chain import Chain
 
 

@@ -9,12 +9,12 @@ from written import SOURCE, WrittenLog
 from remediation_orchestrator.events import Decision, StoredMessage, encode, subjects
 from remediation_orchestrator.events.codec import join_frame
 from remediation_orchestrator.orchestrator.archive import base_of
-from remediation_orchestrator.orchestrator.audit import Auditor
-from remediation_orchestrator.orchestrator.findings import HARMLESS, Finding, Report
 from remediation_orchestrator.orchestrator.frames import decision_attributes
+from remediation_orchestrator.orchestrator.queries.audit import Auditor
+from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Finding, Report
 from remediation_orchestrator.orchestrator.routing.fold import Fold
-from remediation_orchestrator.orchestrator.routing.snapshot import restore
-from remediation_orchestrator.orchestrator.snapshots import Origin, read_head
+from remediation_orchestrator.orchestrator.routing.snapshot import Origin, restore
+from remediation_orchestrator.orchestrator.snapshots import read_head
 
 COPIED = {"Nats-Stream": "OTHER", "Nats-Sequence": "1"}
 

@@ -21,8 +21,8 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.about import about
 from remediation_orchestrator.events.stored import export_line, import_line
-from remediation_orchestrator.orchestrator.case import Links, read_case
-from remediation_orchestrator.orchestrator.findings import Drift
+from remediation_orchestrator.orchestrator.queries.case import Links, read_case
+from remediation_orchestrator.orchestrator.queries.findings import Drift
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LOGS = sorted(GOLDEN.glob("*.jsonl*"))

@@ -10,8 +10,8 @@ from story import minute
 from written import WrittenLog
 
 from remediation_orchestrator.events import StoredMessage
-from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.findings import Drift
+from remediation_orchestrator.orchestrator.queries.audit import audit
+from remediation_orchestrator.orchestrator.queries.findings import Drift
 from remediation_orchestrator.orchestrator.routing.chain import Chain, record_digest
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 

@@ -19,8 +19,8 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import Attributes, join_frame
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 from remediation_orchestrator.events.stored import EXPECTED
+from remediation_orchestrator.orchestrator.queries.witness import witness_of
 from remediation_orchestrator.orchestrator.routing.fold import Fold
-from remediation_orchestrator.orchestrator.witness import witness_of
 from remediation_orchestrator.simulation.chaos.account import Account, Bad, Tally, overlapping
 from remediation_orchestrator.simulation.chaos.archives import differs, path
 from remediation_orchestrator.simulation.chaos.bursts import PIECES, is_thrown

@@ -8,8 +8,8 @@ from written import WrittenLog
 from remediation_orchestrator.bus.file import segment_digest
 from remediation_orchestrator.cli.audit import segment_findings
 from remediation_orchestrator.events import LogArchived, Position
-from remediation_orchestrator.orchestrator.audit import Auditor
-from remediation_orchestrator.orchestrator.findings import Report
+from remediation_orchestrator.orchestrator.queries.audit import Auditor
+from remediation_orchestrator.orchestrator.queries.findings import Report
 
 OTHER = "e" * 64
 

@@ -17,7 +17,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
-from remediation_orchestrator.orchestrator.backtest import backtest
+from remediation_orchestrator.orchestrator.queries.backtest import backtest
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 
 ROOT = Path(__file__).parents[2]

@@ -35,13 +35,13 @@ from remediation_orchestrator.events.duplicates import (
     Problem,
 )
 from remediation_orchestrator.events.stored import EXPECTED
-from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.backtest import backtest
-from remediation_orchestrator.orchestrator.explain import explanations
-from remediation_orchestrator.orchestrator.findings import Drift, Report
 from remediation_orchestrator.orchestrator.frames import FRAME_BYTES_MAX, Batch, batches, decision_attributes
+from remediation_orchestrator.orchestrator.queries.audit import audit
+from remediation_orchestrator.orchestrator.queries.backtest import backtest
+from remediation_orchestrator.orchestrator.queries.explain import explanations
+from remediation_orchestrator.orchestrator.queries.findings import Drift, Report
+from remediation_orchestrator.orchestrator.queries.witness import witness_of
 from remediation_orchestrator.orchestrator.routing.fold import Fold
-from remediation_orchestrator.orchestrator.witness import witness_of
 
 AROUND = Attributes(id="1", source="/test", time=minute(0))
 CART = Target("cart", "eu-1", "shop", "Deployment")

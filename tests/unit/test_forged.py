@@ -21,8 +21,8 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.stored import EXPECTED
-from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift
 from remediation_orchestrator.orchestrator.frames import decision_attributes, revocation_attributes
+from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Drift
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 
 DIGEST = policy_of(STEADY).digest

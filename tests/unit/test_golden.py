@@ -8,9 +8,9 @@ from golden.printed import printed
 from remediation_orchestrator.bus.file import messages
 from remediation_orchestrator.events import RoutingDecided
 from remediation_orchestrator.events.codec import Recorded, decode
-from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.backtest import backtest
-from remediation_orchestrator.orchestrator.findings import HARMLESS, Report
+from remediation_orchestrator.orchestrator.queries.audit import audit
+from remediation_orchestrator.orchestrator.queries.backtest import backtest
+from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Report
 
 FOLDER = Path(__file__).parents[1] / "golden"
 LOGS = {path.name.partition(".")[0]: path for path in sorted(FOLDER.glob("*.jsonl*"))}

@@ -8,7 +8,7 @@ from story import CELL, minute
 from written import WrittenLog
 
 from remediation_orchestrator.events import Recorded, StoredMessage, Undecodable, decode, subjects
-from remediation_orchestrator.orchestrator.moments import Cut, Moments
+from remediation_orchestrator.orchestrator.queries.moments import Cut, Moments
 from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
 
 SIGNAL = b'{"name":"x","target":{"name":"t"},"workflow":{"id":"w"}}'

@@ -20,7 +20,7 @@ from remediation_orchestrator.events import (
     Target,
     Verdict,
 )
-from remediation_orchestrator.orchestrator.explain import Answer, Line, explain
+from remediation_orchestrator.orchestrator.queries.explain import Answer, Line, explain
 from remediation_orchestrator.orchestrator.routing import checks
 from remediation_orchestrator.orchestrator.routing.checks import decide
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, RoutingPolicy

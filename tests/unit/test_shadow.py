@@ -25,9 +25,9 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import join_frame
-from remediation_orchestrator.orchestrator.audit import audit
-from remediation_orchestrator.orchestrator.findings import Drift
 from remediation_orchestrator.orchestrator.frames import FRAME_BYTES_MAX, batches
+from remediation_orchestrator.orchestrator.queries.audit import audit
+from remediation_orchestrator.orchestrator.queries.findings import Drift
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 
 ROUTING: dict[str, object] = STEADY["routing"]  # type: ignore[assignment]

@@ -18,7 +18,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.stored import EXPECTED
-from remediation_orchestrator.orchestrator.findings import HARMLESS, Drift
+from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Drift
 
 
 def test_a_log_that_is_rewritten_as_it_was_is_equal() -> None:

@@ -13,8 +13,8 @@ from written import WrittenLog
 from remediation_orchestrator.bus.file import messages
 from remediation_orchestrator.cli.main import main
 from remediation_orchestrator.events import Target
+from remediation_orchestrator.orchestrator.queries.timeline import Timeline, bars
 from remediation_orchestrator.orchestrator.routing.fold import Fold
-from remediation_orchestrator.orchestrator.timeline import Timeline, bars
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

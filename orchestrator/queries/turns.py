@@ -21,11 +21,11 @@ from remediation_orchestrator.events import (
     TargetReleased,
     Undecodable,
 )
+from remediation_orchestrator.orchestrator.routing.judge import Following, Judged, Key, following
+from remediation_orchestrator.orchestrator.routing.projection import Projection
+from remediation_orchestrator.orchestrator.routing.state import Answer, Archive, Judge, Serve, Tell
 
 from .moments import moment_of
-from .routing.judge import Following, Judged, Key, following
-from .routing.projection import Projection
-from .routing.state import Answer, Archive, Judge, Serve, Tell
 
 
 class Turns:

@@ -15,12 +15,12 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes, attributes_of
 from remediation_orchestrator.events.identity import position_key
+from remediation_orchestrator.orchestrator.frames import revocation_attributes
+from remediation_orchestrator.orchestrator.routing.projection import Projection
 
 from .envelopes import wrong_around
 from .findings import Drift, Finding
-from .frames import revocation_attributes
 from .leaders import Leaders
-from .routing.projection import Projection
 
 NOT_OURS = "of who has led"
 _TYPE = f'"{WorkflowRevoked.__name__}.v1"'.encode()

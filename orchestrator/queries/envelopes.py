@@ -16,9 +16,9 @@ from remediation_orchestrator.events import (
     StoredMessage,
 )
 from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.orchestrator.frames import decision_attributes, duplicates_attributes
 
 from .findings import Drift, Finding
-from .frames import decision_attributes, duplicates_attributes
 
 _items = msgspec.json.Decoder(list[Attributes])
 _UNREAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

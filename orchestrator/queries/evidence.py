@@ -23,8 +23,7 @@ from remediation_orchestrator.events import (
     WorkflowFailed,
 )
 from remediation_orchestrator.events.identity import remediation_id
-
-from .routing.projection import Projection
+from remediation_orchestrator.orchestrator.routing.projection import Projection
 
 Sources = dict[str, list[Position]]
 """The records behind a situation, by the names of its values."""

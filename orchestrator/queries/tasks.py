@@ -1,9 +1,8 @@
 """What nobody has answered, as an audit names it: the place in the log that asks for it, and the words."""
 
 from remediation_orchestrator.events import Position
-
-from .routing.judge import Following
-from .routing.state import Answer, Archive, Judge, Serve, Task, Tell, Unjudged
+from remediation_orchestrator.orchestrator.routing.judge import Following
+from remediation_orchestrator.orchestrator.routing.state import Answer, Archive, Judge, Serve, Task, Tell, Unjudged
 
 
 def place_of(task: Task) -> Position:

@@ -20,13 +20,19 @@ from remediation_orchestrator.events import (
     TargetReleased,
 )
 from remediation_orchestrator.events.identity import remediation_id
+from remediation_orchestrator.orchestrator.routing.checks import decide
+from remediation_orchestrator.orchestrator.routing.judge import (
+    Judged,
+    answer_of,
+    expected_end,
+    verdict_again,
+    verdict_on_signal,
+)
+from remediation_orchestrator.orchestrator.routing.policy import Policy
+from remediation_orchestrator.orchestrator.routing.projection import Projection
+from remediation_orchestrator.orchestrator.routing.state import Answer, Archive, Judge, Serve, Tell
 
 from .findings import Drift
-from .routing.checks import decide
-from .routing.judge import Judged, answer_of, expected_end, verdict_again, verdict_on_signal
-from .routing.policy import Policy
-from .routing.projection import Projection
-from .routing.state import Answer, Archive, Judge, Serve, Tell
 
 Wrong = tuple[Drift, str]
 

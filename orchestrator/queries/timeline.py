@@ -34,10 +34,10 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.about import about
 from remediation_orchestrator.events.identity import position_key, remediation_id
+from remediation_orchestrator.orchestrator.routing.fold import Observer
+from remediation_orchestrator.orchestrator.routing.state import Remediation
 
 from .history import says
-from .routing.fold import Observer
-from .routing.state import Remediation
 
 
 class Step(Struct, frozen=True, tag="step", tag_field="kind"):

@@ -8,9 +8,9 @@ from datetime import datetime
 from msgspec import Struct
 
 from remediation_orchestrator.events import ExecutionId, Fingerprint, Phase, RemediationId, Target
+from remediation_orchestrator.orchestrator.routing.backoff import counted
+from remediation_orchestrator.orchestrator.routing.projection import Projection
 
-from .routing.backoff import counted
-from .routing.projection import Projection
 from .views import Chronicle, RemediationView, allowed_at, remediations
 
 

@@ -30,13 +30,12 @@ from remediation_orchestrator.events import (
     Verdict,
 )
 from remediation_orchestrator.events.identity import position_key, signal_of
-
-from .routing.backoff import counted
-from .routing.checks import decide
-from .routing.decisions import open_remediation
-from .routing.fold import Observer
-from .routing.projection import Projection
-from .routing.state import Remediation, Tell
+from remediation_orchestrator.orchestrator.routing.backoff import counted
+from remediation_orchestrator.orchestrator.routing.checks import decide
+from remediation_orchestrator.orchestrator.routing.decisions import open_remediation
+from remediation_orchestrator.orchestrator.routing.fold import Observer
+from remediation_orchestrator.orchestrator.routing.projection import Projection
+from remediation_orchestrator.orchestrator.routing.state import Remediation, Tell
 
 NEAR_MAX = 3
 

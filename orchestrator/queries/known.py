@@ -24,9 +24,9 @@ from remediation_orchestrator.events import (
     decode,
 )
 from remediation_orchestrator.events.subjects import Family, parse
+from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, PolicyError, policy_of
 
 from .moments import Cut, Moments
-from .routing.policy import DEFAULT, Policy, PolicyError, policy_of
 
 
 class Was(Struct, frozen=True, gc=False):

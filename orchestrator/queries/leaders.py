@@ -14,13 +14,13 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import source
 from remediation_orchestrator.events.identity import position, position_key
+from remediation_orchestrator.events.stored import CLOCKS_DIFFER_MAX
 from remediation_orchestrator.events.subjects import parse
+from remediation_orchestrator.orchestrator.frames import head_of
+from remediation_orchestrator.orchestrator.routing.policy import PolicyError, policy_of
+from remediation_orchestrator.orchestrator.routing.projection import Projection
 
-from .clocks import CLOCKS_DIFFER_MAX
 from .findings import Drift, Finding
-from .frames import head_of
-from .routing.policy import PolicyError, policy_of
-from .routing.projection import Projection
 
 # A bound is five seconds beyond its writer's reckoning, and clocks that differ by no more are not told to differ.
 AHEAD_MAX = 2 * CLOCKS_DIFFER_MAX

@@ -21,8 +21,7 @@ from remediation_orchestrator.events import (
     decode,
 )
 from remediation_orchestrator.events.subjects import Family, parse
-
-from .routing.durations import EPOCH
+from remediation_orchestrator.orchestrator.routing.durations import EPOCH
 
 
 class Moments:

@@ -34,16 +34,16 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.identity import remediation_id
 from remediation_orchestrator.events.subjects import Family, parse
+from remediation_orchestrator.orchestrator.routing.decisions import fold_decision
+from remediation_orchestrator.orchestrator.routing.effects import end_untold
+from remediation_orchestrator.orchestrator.routing.facts import fold_fact
+from remediation_orchestrator.orchestrator.routing.outbox import Errand
+from remediation_orchestrator.orchestrator.routing.policy import Policy
+from remediation_orchestrator.orchestrator.routing.state import after
 
 from .known import Known, Was
 from .moments import Cut
 from .rehearsal import Rehearsal
-from .routing.decisions import fold_decision
-from .routing.effects import end_untold
-from .routing.facts import fold_fact
-from .routing.outbox import Errand
-from .routing.policy import Policy
-from .routing.state import after
 
 
 class Row(Struct, frozen=True):

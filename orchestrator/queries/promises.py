@@ -11,11 +11,11 @@ from remediation_orchestrator.events import (
     Position,
     RoutingDecided,
 )
+from remediation_orchestrator.orchestrator.routing.outbox import Errand, Key, promises
+from remediation_orchestrator.orchestrator.routing.projection import Projection
+from remediation_orchestrator.orchestrator.routing.state import Owed
 
 from .moments import moment_of
-from .routing.outbox import Errand, Key, promises
-from .routing.projection import Projection
-from .routing.state import Owed
 
 
 class Promises:

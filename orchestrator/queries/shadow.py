@@ -12,8 +12,7 @@ from remediation_orchestrator.events import (
     Undecodable,
     Verdict,
 )
-
-from .routing.fold import Fold, Observer
+from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
 
 
 class Difference(Struct):

@@ -38,10 +38,10 @@ from remediation_orchestrator.events.about import about
 from remediation_orchestrator.events.codec import join_frame
 from remediation_orchestrator.events.identity import position_key
 from remediation_orchestrator.events.subjects import Family, parse
+from remediation_orchestrator.orchestrator.frames import decision_attributes, head_of
 
 from .audit import audit
 from .findings import Drift, Finding
-from .frames import decision_attributes, head_of
 from .moments import Moments
 
 HEADER = "Ro-Case"

@@ -36,23 +36,23 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.events.identity import position, position_key, signal_of
 from remediation_orchestrator.events.subjects import Family, command_id, parse
+from remediation_orchestrator.orchestrator.frames import FRAME_BYTES_MAX, STORED_MAX, command_attributes
+from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
+from remediation_orchestrator.orchestrator.routing.judge import Following, Judged
+from remediation_orchestrator.orchestrator.routing.outbox import Errand, Key
+from remediation_orchestrator.orchestrator.routing.owed import command_of
+from remediation_orchestrator.orchestrator.routing.shadow import shadow_verdict
+from remediation_orchestrator.orchestrator.routing.snapshot import Origin
+from remediation_orchestrator.orchestrator.routing.state import Answer, Owed, Task, Unjudged
 
 from .envelopes import of_frame, wrong_around, wrong_in_frame
 from .examination import Examination, plain
 from .fences import Fences
 from .findings import Drift, Finding, Report
-from .frames import FRAME_BYTES_MAX, STORED_MAX, command_attributes
 from .leaders import Leaders
 from .moments import moment_of
 from .promises import Promises
 from .revocations import NOT_OURS, Revocations
-from .routing.fold import Fold, Observer
-from .routing.judge import Following, Judged
-from .routing.outbox import Errand, Key
-from .routing.owed import command_of
-from .routing.shadow import shadow_verdict
-from .routing.state import Answer, Owed, Task, Unjudged
-from .snapshots import Origin
 from .tasks import asked, describe, place_of
 from .turns import Turns
 

@@ -54,9 +54,9 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.about import about
 from remediation_orchestrator.events.identity import position_key, signal_of
+from remediation_orchestrator.orchestrator.routing.fold import Observer
+from remediation_orchestrator.orchestrator.routing.state import Remediation
 
-from .routing.fold import Observer
-from .routing.state import Remediation
 from .views import Chronicle
 
 

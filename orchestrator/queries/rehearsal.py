@@ -13,12 +13,11 @@ from remediation_orchestrator.events import (
     StoredMessage,
     WorkflowRevoked,
 )
-
-from .routing.facts import fold_fact
-from .routing.fold import Fold
-from .routing.judge import judge
-from .routing.policy import Policy
-from .routing.projection import Projection
+from remediation_orchestrator.orchestrator.routing.facts import fold_fact
+from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.routing.judge import judge
+from remediation_orchestrator.orchestrator.routing.policy import Policy
+from remediation_orchestrator.orchestrator.routing.projection import Projection
 
 
 class Rehearsal:

@@ -18,13 +18,13 @@ from remediation_orchestrator.events import (
     Undecodable,
     Verdict,
 )
+from remediation_orchestrator.orchestrator.routing import checks
+from remediation_orchestrator.orchestrator.routing.durations import written
+from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
+from remediation_orchestrator.orchestrator.routing.policy import Policy
+from remediation_orchestrator.orchestrator.routing.state import Remediation
 
 from .evidence import Evidence, Sources
-from .routing import checks
-from .routing.durations import written
-from .routing.fold import Fold, Observer
-from .routing.policy import Policy
-from .routing.state import Remediation
 
 
 class Answer(StrEnum):

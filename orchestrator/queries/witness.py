@@ -7,7 +7,7 @@ import hashlib
 
 from msgspec import Struct
 
-from .routing.fold import Fold
+from remediation_orchestrator.orchestrator.routing.fold import Fold
 
 
 class Testimony(Struct, frozen=True):
