@@ -1,4 +1,4 @@
-"""Rules that docs/contract.md adds and no other test names."""
+"""Rules of routing that docs/contract.md says in a line, each held by the test that it names."""
 
 from story import Story, minute
 
