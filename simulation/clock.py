@@ -203,9 +203,11 @@ class ProcessClock:
         """Its process has been handed what it is to be set by, whether it sets it or not."""
         self._told = [*self._told[-1:], (recorded_at, acknowledged)]
 
-    def right(self) -> tuple[datetime, ...]:
-        """What it may show now: by what it was told last, or before that, and never later than its own allows."""
-        latest, now = self.own() + CLOCKS_DIFFER, self._skewed.since_boot()
+    def right(self, moment: float | None = None) -> tuple[datetime, ...]:
+        """What it may show: by what it was told last, or before that, and never later than its own allows.
+
+        At a moment of virtual time, or now, when it has computed what it computes."""
+        latest, now = self.own(moment) + CLOCKS_DIFFER, self._skewed.since_boot(moment)
         return tuple(
             min(latest, at + timedelta(seconds=now - self._skewed.since_boot(then))) for at, then in self._told
         )

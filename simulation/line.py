@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from remediation_orchestrator.bus.memory import MemoryLog, Moment
 from remediation_orchestrator.bus.port import LogError, UnknownOutcomeError
 from remediation_orchestrator.events import CellName, StoredMessage, subjects
+from remediation_orchestrator.events.codec import is_copy
 
 from .clock import MACHINE, Machine, ProcessClock, passed
 from .diary import Tried
@@ -128,10 +129,7 @@ class Line(MemoryLog):
         self._deciding = self._deciding or is_decision
         self._send(subject)
         if is_decision and self._clock is not None and payload not in self._broker.diary.tried:
-            tried = Tried(
-                self._process.name, passed(), (self._clock.own(passed()), self._clock.own()), self._clock.right()
-            )
-            self._broker.diary.tried[payload] = tried
+            self._broker.diary.tried[payload] = self._tried(self._clock)
             if self._spoilt is not None:
                 self._broker.diary.led_over.append((self._process.name, self._spoilt, passed()))
             self._process.compute(len(payload) * JUDGE_SECONDS_A_BYTE)
@@ -183,6 +181,12 @@ class Line(MemoryLog):
         await self.strike(Moment.ASK, "")
         self._broker.purge(below)
 
+    def _tried(self, clock: ProcessClock) -> Tried:
+        """A frame that is to be stored now: whatever is being computed may have led to it."""
+        began = passed()
+        clocks = tuple(zip(clock.right(began), clock.right(), strict=True))
+        return Tried(self._process.name, began, (clock.own(began), clock.own()), clocks)
+
     def _send(self, subject: str) -> None:
         """A command is to be stored: what the clock of its sender shows."""
         if self._clock is not None and subject.startswith(RUN):
@@ -192,8 +196,10 @@ class Line(MemoryLog):
         """It has looked for a frame; one of its own that it finds is stored."""
         if subject == DECISION:
             self._deciding = False
-            tried = None if found is None else self._broker.diary.tried.get(found.payload)
-            if found is not None and tried is not None and tried.process == self._process.name:
+            if found is None or is_copy(found):  # A copy has the bytes of the frame, and is none.
+                return
+            tried = self._broker.diary.tried.get(found.payload)
+            if tried is not None and tried.process == self._process.name:
                 self._is_stored(found.sequence)
 
     def _is_stored(self, sequence: int) -> None:

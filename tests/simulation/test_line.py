@@ -1,0 +1,72 @@
+"""What the world writes down of a process's line: the checkers hold the process against it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+from remediation_orchestrator.events import StoredMessage
+from remediation_orchestrator.simulation.broker import Broker
+from remediation_orchestrator.simulation.clock import CLOCKS_DIFFER, ProcessClock, SkewedClock, run
+from remediation_orchestrator.simulation.faults import Faults
+from remediation_orchestrator.simulation.line import DECISION, FOLD_SECONDS, RECORD_BYTES, Line, Odds, Process
+
+HOUR = 3_600.0
+Story = Callable[[Broker, Process, Line, ProcessClock], Coroutine[object, object, None]]
+
+
+def tell(story: Story, folder: Path, slow: float = 1.0) -> None:
+    """Tell a story of one process on a machine so slow, whose line and broker never fail."""
+
+    async def told() -> None:
+        faults = Faults(0)
+        faults.over = True
+        broker, process = Broker(faults, folder), Process("o1", slow)
+        clock = ProcessClock(SkewedClock(), looked_at=process.fold)
+        line = broker.log(process, Odds(0.0), clock)
+        await process.begin(story(broker, process, line, clock))
+
+    run(told())
+
+
+async def read_all(line: Line) -> list[StoredMessage]:
+    """What the log has, as its reader is handed it."""
+    return [message async for message in line.read()]
+
+
+def test_a_copy_of_ones_own_frame_is_not_the_frame(tmp_path: Path) -> None:
+    """Found by short seed 115: the copy's stamp became what the process's clock was held against."""
+
+    async def story(broker: Broker, _process: Process, line: Line, clock: ProcessClock) -> None:
+        await line.append(DECISION, b"[]", expect=0)
+        await read_all(line)
+        right = clock.right()
+        broker.set_clock(-HOUR)
+        broker.cell.copy(broker.cell.messages[0], "RO_another")
+        found = await line.last(DECISION)
+        assert found is not None
+        assert found.sequence == 2
+        assert [message.sequence for message in await read_all(line)] == [1, 2]
+        assert clock.right() == right
+
+    tell(story, tmp_path)
+
+
+def test_a_clock_may_have_been_read_at_any_moment_of_what_was_computed(tmp_path: Path) -> None:
+    """Found by full seed 49: what its own clock allows was read, and then a slow machine folded for a second."""
+
+    async def story(broker: Broker, process: Process, line: Line, clock: ProcessClock) -> None:
+        broker.set_clock(HOUR)
+        await line.append(DECISION, b"[]", expect=0)
+        await read_all(line)
+        clock.now()  # Nothing is left to be folded.
+        await asyncio.sleep(10)
+        allowed = clock.reckoning() + CLOCKS_DIFFER
+        records = round(1.0 / FOLD_SECONDS / process.slow)
+        process.handed(StoredMessage(2, clock.now(), DECISION, b"." * (records - 1) * RECORD_BYTES))
+        clock.now()  # It folds first.
+        folded = clock.reckoning() + CLOCKS_DIFFER
+        await line.append(DECISION, b"[1]", expect=1)
+        begun, end = broker.diary.tried[b"[1]"].clocks[-1]
+        assert begun == allowed < folded == end
+
+    tell(story, tmp_path, slow=30.0)
