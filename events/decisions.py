@@ -53,6 +53,7 @@ class Outcome(StrEnum):
 
     REMEDIATED = "Remediated"
     NO_ACTION_REQUIRED = "NoActionRequired"
+    NO_WORKFLOW = "NoWorkflow"
     MANUAL_REVIEW_REQUIRED = "ManualReviewRequired"
 
 

@@ -71,6 +71,8 @@ class AnalysisCompleted(Struct, frozen=True, gc=False):
     workflow: WorkflowRef | None = None
     confidence: float | None = None
     approval_required: bool = False
+    no_action: bool = False
+    """Where it names no workflow: nothing has to be done."""
 
 
 class AnalysisFailed(Struct, frozen=True, gc=False):

@@ -269,7 +269,7 @@ class History:
         chosen = pick(WORKFLOWS)
         workflow = WorkflowRef(chosen) if chosen is not None else None
         moved, asks = pick((None, None, *TARGETS)), pick((False, False, True))
-        said: Fact = AnalysisCompleted(name, moved, workflow, approval_required=asks)
+        said: Fact = AnalysisCompleted(name, moved, workflow, approval_required=asks, no_action=asks)
         if pick((False, False, True)):
             said = AnalysisFailed(name)
         self._tell(said, subjects.analysis(CELL, name))

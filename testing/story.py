@@ -212,11 +212,12 @@ class Story:
         workflow: str | None = "restart",
         target: Target | None = None,
         approval: bool = False,
+        no_action: bool = False,
     ) -> Position:
         """An analyser answers."""
         chosen = None if workflow is None else WorkflowRef(workflow)
         known = RemediationId(remediation)
-        fact = AnalysisCompleted(known, target, chosen, approval_required=approval)
+        fact = AnalysisCompleted(known, target, chosen, approval_required=approval, no_action=no_action)
         return self.fact(at, fact, subjects.analysis(CELL, known))
 
     def granted(self, at: float | datetime, remediation: str) -> Position:

@@ -61,7 +61,7 @@ from .effects import (
 from .lifecycle import Happening, enter, may
 from .policy import PolicyError, policy_of
 from .projection import Projection
-from .state import Answer, Archive, Judge, Tell, Unjudged, after, shared_target, shared_workflow
+from .state import Answer, Archive, Judge, Remediation, Tell, Unjudged, after, shared_target, shared_workflow
 
 
 def fold_fact(view: Projection, record: Recorded | Undecodable) -> bool:
@@ -148,9 +148,7 @@ def _analysis_completed(view: Projection, fact: AnalysisCompleted, position: Pos
         return False
     because = Because(Cause.ANALYSED, position)
     if fact.workflow is None:
-        critical = remediation.kind.severity == Severity.CRITICAL
-        outcome = Outcome.MANUAL_REVIEW_REQUIRED if critical else Outcome.NO_ACTION_REQUIRED
-        end_and_tell(view, remediation, Happening.NONE_FITS, because, at, outcome=outcome)
+        end_and_tell(view, remediation, Happening.NONE_FITS, because, at, outcome=_without(remediation, fact))
         return True
     known = replace(
         remediation,
@@ -166,6 +164,13 @@ def _analysis_completed(view: Projection, fact: AnalysisCompleted, position: Pos
     else:
         judge_again(view, known, Happening.WORKFLOW_CHOSEN, because)
     return True
+
+
+def _without(remediation: Remediation, fact: AnalysisCompleted) -> Outcome:
+    """What an analysis comes to that names no workflow: what is critical is looked at, whatever it says."""
+    if remediation.kind.severity == Severity.CRITICAL:
+        return Outcome.MANUAL_REVIEW_REQUIRED
+    return Outcome.NO_ACTION_REQUIRED if fact.no_action else Outcome.NO_WORKFLOW
 
 
 def _analysis_failed(view: Projection, fact: AnalysisFailed, position: Position, at: datetime) -> bool:

@@ -193,19 +193,27 @@ async def lost(cell: Cell, url: str) -> None:
 
 
 async def analysis(cell: Cell, url: str) -> None:
-    """Signals that name no workflow: one is found, none fits, the analyser fails, and it takes too long."""
+    """Signals that name no workflow: one is found, none fits or is needed, an analyser fails or takes too long."""
     async with cell.orchestrated(POLICY):
         signals = [
             await cell.signal(target=name, workflow=None, severity=severity)
-            for name, severity in (("a", "high"), ("b", "high"), ("c", "critical"), ("d", "high"), ("e", "high"))
+            for name, severity in (
+                ("a", "high"),
+                ("b", "high"),
+                ("c", "critical"),
+                ("d", "high"),
+                ("e", "high"),
+                ("f", "high"),
+            )
         ]
-        found, unfit, critical, failed, slow = signals
+        found, unfit, critical, failed, slow, needless = signals
         for signal in signals:
             await appears(cell, AnalyzeSignal, remediation_id(signal))
         await cell.tell(
             AnalysisCompleted(remediation_id(found), Target("a2"), WorkflowRef("restart", {"grace": 5}), 0.9)
         )
         await cell.tell(AnalysisCompleted(remediation_id(unfit)))
+        await cell.tell(AnalysisCompleted(remediation_id(needless), no_action=True))
         await cell.tell(AnalysisCompleted(remediation_id(critical)))
         await cell.tell(AnalysisFailed(remediation_id(failed), reason="Unknown", message="no answer"))
         await proceeds(cell, found, 2)

@@ -111,7 +111,7 @@ def test_a_cancelled_remediation_does_not_count_whenever_it_is_cancelled() -> No
     assert story.history().failures == 0
 
 
-def test_no_action_required_does_not_count() -> None:
+def test_an_analysis_that_names_no_workflow_does_not_count() -> None:
     """Nor is it a completed run: no cooldown begins."""
     story = Story()
     story.signal(0, workflow=None)

@@ -140,13 +140,20 @@ def test_an_analysis_may_find_its_target_busy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("severity", "outcome", "owed"),
-    [("critical", "ManualReviewRequired", [("notify", "rr-1-0-1")]), ("warning", "NoActionRequired", [])],
+    ("severity", "no_action", "outcome", "owed"),
+    [
+        ("critical", False, "ManualReviewRequired", [("notify", "rr-1-0-1")]),
+        ("critical", True, "ManualReviewRequired", [("notify", "rr-1-0-1")]),
+        ("warning", False, "NoWorkflow", []),
+        ("warning", True, "NoActionRequired", []),
+    ],
 )
-def test_an_analysis_without_a_workflow_completes(severity: str, outcome: str, owed: list[object]) -> None:
-    """A critical one needs a person."""
+def test_an_analysis_without_a_workflow_completes(
+    severity: str, no_action: bool, outcome: str, owed: list[object]
+) -> None:
+    """A critical one needs a person, whatever it says. That nothing fits is not that nothing has to be done."""
     story = analysing(severity)
-    story.together(1, lambda: story.analysed(1, ONE, workflow=None))
+    story.together(1, lambda: story.analysed(1, ONE, workflow=None, no_action=no_action))
     assert (story.phase(ONE), story.changes[-1].outcome) == ("Completed", outcome)
     assert [key for key in story.cell.fold.view.owed if key[0] == "notify"] == owed
 
