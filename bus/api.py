@@ -132,10 +132,12 @@ async def request(
         raise LogUnreachableError(f"the broker cannot be reached: {error}") from error
 
 
-async def call(connection: Client, verb: str, body: object, kind: type[T]) -> T:
+async def call(
+    connection: Client, verb: str, body: object, kind: type[T], *, seconds: float = ANSWER_SECONDS
+) -> T:
     """Call a verb of the API, such as `STREAM.INFO.RO_main`. Raises ApiError or LogUnreachableError."""
     try:
-        answer = await request(connection, f"{API}.{verb}", msgspec.json.encode(body))
+        answer = await request(connection, f"{API}.{verb}", msgspec.json.encode(body), seconds=seconds)
     except NobodyThereError as error:
         raise LogUnreachableError("the broker has no JetStream, or it is not ready") from error
     refusal = _answer.decode(answer.data).error

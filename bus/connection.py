@@ -16,6 +16,9 @@ from .port import LogUnreachableError
 
 log = logging.getLogger(__name__)
 
+Connection = Client
+"""A connection to the broker, as whoever knows no NATS hands it on."""
+
 CONNECT_SECONDS = 5.0
 # A restarted server is back within a second; a waiting client costs one refused connect each time.
 RECONNECT_SECONDS = 0.25

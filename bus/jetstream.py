@@ -153,6 +153,14 @@ class JetStreamLog:
                 if end is not None and (feed.next_sequence > end or feed.drained):
                     return
 
+    async def follow(self, subject: str) -> AsyncIterator[StoredMessage]:
+        """Yield what is stored on a subject, which may be a pattern, from now on, through every break."""
+        start = await self.last_sequence() + 1
+        feed = Feed(self._connection, self._stream, self._created, start=start, subject=subject)
+        async for batch in feed.batches():
+            for message in batch:
+                yield message
+
     async def last(self, subject: str) -> StoredMessage | None:
         """The newest message on a literal subject, asked of the stream's leader."""
         return self._found(await api.last_message(self._connection, self._stream, subject))

@@ -1,4 +1,5 @@
-"""The event log, as everything above sees it. Two implementations are held to one contract suite.
+"""The event log, and what stands beside it, as everything above sees it. Two implementations of the log are held
+to one contract suite.
 
 A log promises: what `append` returned is on disk; messages are read in the order of their sequences,
 each once; an expectation is judged by whoever stores, never by the reader's idea of the log."""
@@ -245,6 +246,31 @@ class Lease(Protocol):
 
     async def changed(self) -> None:
         """Return when the holder may have changed since the last call here; early is allowed, late is not."""
+
+
+class DeliveryError(Exception):
+    """The broker did not answer about a delivery. The message is one line."""
+
+
+class Delivery(Protocol):
+    """One delivery of a command by the broker."""
+
+    @property
+    def command(self) -> StoredMessage:
+        """The command as it is stored. Its subject names its execution; its payload may be anything."""
+
+    @property
+    def number(self) -> int:
+        """The count of deliveries of this message so far, this one too."""
+
+    async def confirm(self) -> None:
+        """Tell the broker that it is being worked on, and wait for its answer. Raises DeliveryError."""
+
+    async def acknowledge(self) -> None:
+        """Tell the broker that it is answered, and wait for its answer. Raises DeliveryError."""
+
+    async def pass_on(self, seconds: float) -> None:
+        """Have it delivered again, to whoever asks, after so long. Raises DeliveryError."""
 
 
 class Clock(Protocol):

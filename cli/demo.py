@@ -13,7 +13,6 @@ from rich.console import Console
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events.identity import DEFAULT_CELL
-from remediation_orchestrator.executor.watchdog import ConsumerGoneError
 
 from .demo_screen import Screen
 from .demo_stage import stage
@@ -47,7 +46,7 @@ def verb(keep: str | None) -> None:
     wrong = ""
     try:
         run(_play(screen, keep))
-    except* (StoryError, LogError, ConsumerGoneError) as failed:
+    except* (StoryError, LogError) as failed:
         wrong = str(_first(failed))
     except* asyncio.CancelledError:
         wrong = "ended from outside"

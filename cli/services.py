@@ -20,7 +20,7 @@ from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.lease import TTL, JetStreamLease
-from remediation_orchestrator.bus.port import EventLog, LogError, LogUnreachableError
+from remediation_orchestrator.bus.port import EventLog, LogError
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.orchestrator import policy_file
 from remediation_orchestrator.orchestrator.lead import PACE, Pace
@@ -131,16 +131,12 @@ async def run_executor(
     """Be an executor of a cell until `stopping`. Raises LogError when it cannot go on."""
     # Only here: it brings FastStream, which no other verb should wait for.
     from remediation_orchestrator.executor import service
-    from remediation_orchestrator.executor.watchdog import ConsumerGoneError
 
     settings = service.Settings(
         work.workflows, slots=work.slots, analyses=work.analyses, ack_wait=work.ack_wait or service.ACK_WAIT
     )
-    try:
-        ask = None if health is None else partial(health.ask, "executor")
-        await service.run_executor(url, cell, settings, stopping, ask, why_not_whole)
-    except ConsumerGoneError as error:
-        raise LogUnreachableError(str(error)) from error
+    ask = None if health is None else partial(health.ask, "executor")
+    await service.run_executor(url, cell, settings, stopping, ask, why_not_whole)
 
 
 def take_address(host: str, port: int) -> socket.socket:

@@ -14,7 +14,7 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from remediation_orchestrator.bus.port import EventLog, LogError, StaleWriteError
+from remediation_orchestrator.bus.port import Delivery, DeliveryError, EventLog, LogError, StaleWriteError
 from remediation_orchestrator.events import (
     AnalysisCompleted,
     AnalysisFailed,
@@ -33,7 +33,6 @@ from remediation_orchestrator.events.codec import attributes_of as read_attribut
 from remediation_orchestrator.events.identity import position
 
 from .catalog import Catalog, MatchRule, Workflow
-from .lease import Delivery, DeliveryError
 from .worker import as_it_is
 
 log = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+from remediation_orchestrator.bus.port import Delivery
 from remediation_orchestrator.events import (
     ExecutionId,
     Recorded,
@@ -19,8 +20,6 @@ from remediation_orchestrator.events import (
     decode,
 )
 from remediation_orchestrator.events.codec import attributes_of
-
-from .lease import Delivery
 
 _CLAIM = re.compile(r"claim-([0-9]{1,19})-([0-9]{1,9})")
 # So many deliveries after the one that was claimed prove that nobody confirms the run. The broker makes one when

@@ -11,41 +11,14 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
-from remediation_orchestrator.bus.port import LogError
-from remediation_orchestrator.events import StoredMessage
+from remediation_orchestrator.bus.port import Delivery, DeliveryError, LogError
 
 log = logging.getLogger(__name__)
 
 # A turn costs its executor and the broker about a millisecond each, so a thousand such commands take a core.
 PASS_ON_SECONDS = 1.0
 PASS_ON_SECONDS_MAX = 10.0
-
-
-class DeliveryError(Exception):
-    """The broker did not answer about a delivery. The message is one line."""
-
-
-class Delivery(Protocol):
-    """One delivery of a command by the broker."""
-
-    @property
-    def command(self) -> StoredMessage:
-        """The command as it is stored. Its subject names its execution; its payload may be anything."""
-
-    @property
-    def number(self) -> int:
-        """The how-manieth delivery of this message it is, from 1."""
-
-    async def confirm(self) -> None:
-        """Tell the broker that it is being worked on, and wait for its answer. Raises DeliveryError."""
-
-    async def acknowledge(self) -> None:
-        """Tell the broker that it is answered, and wait for its answer. Raises DeliveryError."""
-
-    async def pass_on(self, seconds: float) -> None:
-        """Have it delivered again, to whoever asks, after so long. Raises DeliveryError."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from remediation_orchestrator.bus.port import EventLog, LogError, StaleWriteError
+from remediation_orchestrator.bus.port import Delivery, DeliveryError, EventLog, LogError, StaleWriteError
 from remediation_orchestrator.events import (
     ExecutionId,
     Fact,
@@ -26,7 +26,7 @@ from remediation_orchestrator.events.identity import position
 from .assignment import Assignment, Junk, NotServed, assign
 from .catalog import Catalog
 from .claim import Ended, Free, Started, claim_id, execution_of, is_duplicate, is_lost
-from .lease import Delivery, DeliveryError, Lease
+from .lease import Lease
 from .place import Place
 from .script import Failed, Job, Outcome, Stop, Succeeded
 

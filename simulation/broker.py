@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from remediation_orchestrator.bus.port import LogUnreachableError, TooLargeError
+from remediation_orchestrator.bus.port import DeliveryError, LogUnreachableError, TooLargeError
 from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.subjects import Family, parse
-from remediation_orchestrator.executor.lease import DeliveryError
 
 from .clock import ProcessClock, WallClock, passed
 from .diary import Diary

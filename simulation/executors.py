@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from remediation_orchestrator.bus.memory import Moment
-from remediation_orchestrator.bus.port import LogError
+from remediation_orchestrator.bus.port import DeliveryError, LogError
 from remediation_orchestrator.events import (
     AnalysisCompleted,
     AnalyzeSignal,
@@ -27,7 +27,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.executor.analyser import Analyser
 from remediation_orchestrator.executor.catalog import Catalog, MatchRule, Script, Workflow, WorkflowFile
-from remediation_orchestrator.executor.lease import DeliveryError, Lease, Pace, confirming
+from remediation_orchestrator.executor.lease import Lease, Pace, confirming
 from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop, Succeeded
 from remediation_orchestrator.executor.worker import Surroundings, Worker
 

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from remediation_orchestrator.bus.memory import MemoryCell, MemoryLease, MemoryLog, Moment
-from remediation_orchestrator.bus.port import LogError, UnknownOutcomeError
+from remediation_orchestrator.bus.port import DeliveryError, LogError, UnknownOutcomeError
 from remediation_orchestrator.events import StoredMessage
-from remediation_orchestrator.executor.lease import DeliveryError
 
 from .explore_gate import Actor, Gate, How, Kind
 

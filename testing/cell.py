@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 import msgspec
-from nats.aio.client import Client
 
 from remediation_orchestrator.bus.clock import BrokerClock
-from remediation_orchestrator.bus.connection import connected
+from remediation_orchestrator.bus.connection import Connection, connected
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.lease import JetStreamLease
 from remediation_orchestrator.events import (
@@ -43,7 +42,7 @@ PATIENCE_SECONDS = 20
 class Cell:
     """A cell's log, open for a test to publish to and to wait at."""
 
-    def __init__(self, connection: Client, log: JetStreamLog) -> None:
+    def __init__(self, connection: Connection, log: JetStreamLog) -> None:
         self.connection = connection
         self.log = log
 
@@ -128,7 +127,7 @@ async def orchestrated(cell: AbstractAsyncContextManager[Cell], policy: Policy) 
 
 
 async def orchestrator(
-    connection: Client, cell: CellName, name: str = "o1", policy: Policy = DEFAULT
+    connection: Connection, cell: CellName, name: str = "o1", policy: Policy = DEFAULT
 ) -> Orchestrator:
     """An orchestrator of a cell, not running yet."""
     log = await JetStreamLog.ensure(connection, cell)

@@ -7,9 +7,9 @@ import random
 from collections.abc import Iterator
 
 import msgspec
-from nats.aio.client import Client
 from nats.errors import Error
 
+from remediation_orchestrator.bus.connection import Connection
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.bus.topology import lease_subject, stream_name
@@ -57,7 +57,7 @@ def is_thrown(message: StoredMessage) -> bool:
 class Bursts:
     """Throws things, on a connection that is anybody's. What is lost on its way is lost."""
 
-    def __init__(self, connection: Client, log: JetStreamLog, seed: int) -> None:
+    def __init__(self, connection: Connection, log: JetStreamLog, seed: int) -> None:
         self._connection = connection
         self._log = log
         self._chance = random.Random(f"bursts {seed}")

@@ -14,10 +14,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
-from nats.aio.client import Client
 
 from remediation_orchestrator.bus import api
-from remediation_orchestrator.bus.connection import connected
+from remediation_orchestrator.bus.connection import Connection, connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer, dies_with_parent
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import LogError
@@ -298,7 +297,7 @@ class ChaosCell:
 
 
 @asynccontextmanager
-async def chaos_cell(home: Path) -> AsyncIterator[tuple[ChaosCell, Client]]:
+async def chaos_cell(home: Path) -> AsyncIterator[tuple[ChaosCell, Connection]]:
     """A cell in an empty folder, and a connection to it. Everything has ended when the context has."""
     cell = ChaosCell(home)
     try:

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from msgspec import Struct
-from nats.aio.client import Client
 
 from remediation_orchestrator.bus import api
-from remediation_orchestrator.bus.connection import connected
+from remediation_orchestrator.bus.connection import Connection, connected
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.bus.topology import stream_name
@@ -189,7 +188,7 @@ class Spoiling:
                 return await self._bait(connection, await JetStreamLog.open(connection, DEFAULT_CELL), planned)
         return []
 
-    async def _bait(self, connection: Client, log: JetStreamLog, planned: Planned) -> list[StoredMessage]:
+    async def _bait(self, connection: Connection, log: JetStreamLog, planned: Planned) -> list[StoredMessage]:
         if planned.strike is Strike.LOG_HOLED:
             await _make_hole(connection, log, planned.which)
         for number in range(3):
@@ -225,7 +224,7 @@ def broken_on(lived: Lived, bad: Bad) -> dict[str, str]:
     }
 
 
-async def _make_hole(connection: Client, log: JetStreamLog, which: int) -> None:
+async def _make_hole(connection: Connection, log: JetStreamLog, which: int) -> None:
     """Delete the newest frame, the newest record or one of the last hundred."""
     last = await log.last_sequence()
     frame = await log.last(subjects.decision(DEFAULT_CELL))

@@ -13,7 +13,10 @@ from executors import create, facts, publish, script
 from nats.aio.client import Client
 
 from remediation_orchestrator.bus import api
+from remediation_orchestrator.bus.consumers import ensure_consumer
+from remediation_orchestrator.bus.deliveries import NatsDelivery
 from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.pulling import Pull, Pulled
 from remediation_orchestrator.bus.topology import stream_name
 from remediation_orchestrator.events import (
     ExecutionId,
@@ -26,10 +29,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.executor.catalog import load_catalog
-from remediation_orchestrator.executor.consumers import ensure_consumer
-from remediation_orchestrator.executor.delivery import NatsDelivery
 from remediation_orchestrator.executor.lease import Lease, Pace, confirming
-from remediation_orchestrator.executor.patience import Asked, PatientPull
 from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop, Succeeded
 from remediation_orchestrator.executor.service import EXECUTOR
 from remediation_orchestrator.executor.supervisor import instant
@@ -72,21 +72,21 @@ class Slot:
             return Failed(FailureReason.TASK_FAILED, stop.reason, ran=True)
         return Succeeded("")
 
-    async def take(self) -> Asked:
+    async def take(self) -> Pulled:
         """Wait for a delivery, and leave it where it is."""
-        pull = PatientPull(self._connection, self._stream, EXECUTOR, instant)
+        pull = Pull(self._connection, self._stream, EXECUTOR, instant)
         async with asyncio.timeout(PATIENCE):
             while True:
                 with suppress(nats.errors.TimeoutError):
                     (message,) = await pull.fetch(1, PACE.pull)
-                    assert isinstance(message, Asked)
+                    assert isinstance(message, Pulled)
                     return message
 
-    def delivery(self, message: Asked) -> NatsDelivery:
+    def delivery(self, message: Pulled) -> NatsDelivery:
         """What the broker is told about it."""
         return NatsDelivery(message, self._connection, PACE.answer_wait)
 
-    async def handle(self, message: Asked) -> None:
+    async def handle(self, message: Pulled) -> None:
         """Answer it, however late."""
         delivery = self.delivery(message)
         async with confirming(delivery, PACE, instant, message.asked_at) as lease:

@@ -13,6 +13,7 @@ from processes import Word, gone, is_alive
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.pulling import PullBroker
 from remediation_orchestrator.events import (
     CellName,
     ExecutionId,
@@ -24,7 +25,6 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
-from remediation_orchestrator.executor.patience import PatientBroker
 from remediation_orchestrator.executor.service import Settings, run_executor
 
 COUNTED = 'echo "$RO_EXECUTION" >> "$(dirname "$0")/ran"'
@@ -95,13 +95,13 @@ async def test_a_slow_start_makes_no_first_delivery_late(
 ) -> None:
     """Its lease counts from its question; it is begun at once, and not by the second delivery."""
     settings = Settings(tmp_path, slots=1, ack_wait=2.0, grace=0.5)
-    start = PatientBroker.start
+    start = PullBroker.start
 
-    async def slowly(broker: PatientBroker) -> None:
+    async def slowly(broker: PullBroker) -> None:
         await asyncio.sleep(settings.ack_wait)  # All of a lease, and more.
         await start(broker)
 
-    monkeypatch.setattr(PatientBroker, "start", slowly)
+    monkeypatch.setattr(PullBroker, "start", slowly)
     script(tmp_path, "w", "true")
     command = await publish(log, create(1, "w"))
     stop = asyncio.Event()

@@ -18,8 +18,10 @@ from nats.aio.client import Client
 from processes import Word, gone
 
 from remediation_orchestrator.bus.connection import connected
+from remediation_orchestrator.bus.consumers import ensure_consumer
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.pulling import LOOK_SECONDS, REST_SECONDS, Pull
 from remediation_orchestrator.events import (
     CellName,
     Event,
@@ -28,8 +30,6 @@ from remediation_orchestrator.events import (
     WorkflowFailed,
     subjects,
 )
-from remediation_orchestrator.executor.consumers import ensure_consumer
-from remediation_orchestrator.executor.patience import LOOK_SECONDS, REST_SECONDS, PatientPull
 from remediation_orchestrator.executor.service import EXECUTOR
 from remediation_orchestrator.executor.supervisor import instant
 
@@ -228,15 +228,15 @@ async def poison(log: JetStreamLog, number: int, workflow: dict[str, object]) ->
 
 
 @asynccontextmanager
-async def pulling(url: str, cell: CellName) -> AsyncIterator[tuple[Client, PatientPull]]:
+async def pulling(url: str, cell: CellName) -> AsyncIterator[tuple[Client, Pull]]:
     """A slot's subscription as FastStream has it, and its connection."""
     async with connected(url) as client:
         await JetStreamLog.ensure(client, cell)
         await ensure_consumer(client, cell, EXECUTOR, subjects.commands(cell, "workflow"), 30)
-        yield client, PatientPull(client, f"RO_{cell}", EXECUTOR, instant)
+        yield client, Pull(client, f"RO_{cell}", EXECUTOR, instant)
 
 
-async def tries_in(seconds: float, pull: PatientPull) -> int:
+async def tries_in(seconds: float, pull: Pull) -> int:
     """How often FastStream would ask in so many seconds: again at once, whenever it fails."""
     tries = 0
     with suppress(TimeoutError):

@@ -10,12 +10,12 @@ from nats.aio.client import Client
 
 from remediation_orchestrator.bus import api
 from remediation_orchestrator.bus.connection import connected
+from remediation_orchestrator.bus.consumers import Probe, why_no_work
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.topology import stream_name
 from remediation_orchestrator.events import CellName, subjects
 from remediation_orchestrator.executor.service import Settings, run_executor
-from remediation_orchestrator.executor.watchdog import Probe, why_no_work
 
 
 async def says(probe: Probe, wanted: str | None) -> None:
@@ -61,7 +61,7 @@ async def test_without_a_broker_nobody_is_ready(cell: CellName, tmp_path: Path) 
             port = server.port
             async with running(await orchestrator(connection, cell)) as service:
                 await says(service.why_not_ready, None)
-                ask = partial(why_no_work, connection, stream_name(cell), ())
+                ask = partial(why_no_work, connection, cell, ())
                 await says(ask, None)
                 server.stop()
                 await says(service.why_not_ready, "the broker cannot be reached")
@@ -95,4 +95,4 @@ async def test_a_consumer_that_was_never_made_is_missed(
     connection: Client, log: JetStreamLog, durables: tuple[str, ...]
 ) -> None:
     """Each of them is asked for."""
-    assert await why_no_work(connection, stream_name(log.cell), durables) is not None
+    assert await why_no_work(connection, log.cell, durables) is not None

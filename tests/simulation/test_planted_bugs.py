@@ -11,11 +11,11 @@ import pytest
 from msgspec import structs
 
 from remediation_orchestrator.bus.memory import MemoryLog
-from remediation_orchestrator.bus.port import LogError, Room
+from remediation_orchestrator.bus.port import Delivery, LogError, Room
 from remediation_orchestrator.events import Position, StoredMessage, encode
 from remediation_orchestrator.executor import worker
 from remediation_orchestrator.executor.claim import Started, execution_of
-from remediation_orchestrator.executor.lease import Delivery, Lease, Pace
+from remediation_orchestrator.executor.lease import Lease, Pace
 from remediation_orchestrator.executor.worker import Worker
 from remediation_orchestrator.orchestrator import dispatch, lead
 from remediation_orchestrator.orchestrator.routing import checks, decisions, effects, facts

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from faulty import Delivered
 
-from remediation_orchestrator.bus.port import LogUnreachableError
-from remediation_orchestrator.executor.lease import Delivery, DeliveryError, Lease, Pace, confirming
+from remediation_orchestrator.bus.port import Delivery, DeliveryError, LogUnreachableError
+from remediation_orchestrator.executor.lease import Lease, Pace, confirming
 
 PACE = Pace(ack_wait=0.3)
 

@@ -1,11 +1,12 @@
-"""Ask for work only where somebody can answer, and know since when each delivery can have been made.
+"""FastStream's broker, pulling as we need it: slowly where nobody can answer, and knowing when each question went.
 
 FastStream asks again at once, and for ever, when a pull fails at once: while the broker is away that took a core
-and a log line for each try. A pull under this patience fails as slowly as one that finds nothing. Each question
-has an inbox of its own, so what arrives there was delivered after it was asked, however late it is looked at. And
-whatever anybody has published, the connection goes on reading."""
+and a log line for each try. A pull of ours fails as slowly as one that finds nothing. Each question has an inbox
+of its own, so what arrives there was delivered after it was asked, however late it is looked at. And whatever
+anybody has published, the connection goes on reading."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 import msgspec
@@ -15,11 +16,11 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
-from remediation_orchestrator.bus.api import API
-from remediation_orchestrator.bus.headers import TolerantClient
-from remediation_orchestrator.bus.topology import NANOSECONDS
+from .api import API
+from .headers import TolerantClient
+from .topology import NANOSECONDS
 
-from .supervisor import instant
+log = logging.getLogger(__name__)
 
 # A lost connection is only seen by looking. A broker that is back waits no longer than this for its executor.
 LOOK_SECONDS = 0.1
@@ -31,35 +32,57 @@ _STATUS = "Status"
 _NOTHING_CAME = "408"
 
 
-class Asked(Msg):
+class Pulled(Msg):
     """A message, and an instant before the broker delivered it."""
 
     asked_at: float
 
 
-class PatientBroker(NatsBroker):
-    """FastStream's broker on a connection of ours, for it has no way to be given one."""
+class PullBroker(NatsBroker):
+    """FastStream's broker on a connection of ours, for it has no way to be given one. It reconnects for ever, and
+    buffers nothing meanwhile."""
+
+    def __init__(
+        self, servers: list[str], *, name: str, monotonic: Callable[[], float], graceful_seconds: float
+    ) -> None:
+        """`monotonic` tells the instants of questions. Handlers have `graceful_seconds` to end when it stops."""
+        super().__init__(
+            servers,
+            name=name,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            pending_size=0,
+            graceful_timeout=graceful_seconds,
+            logger=log,
+            log_level=logging.DEBUG,
+        )
+        self._monotonic = monotonic
 
     async def _connect(self) -> Client:
-        connection = _PatientClient()
+        connection = _PullClient(self._monotonic)
         await connection.connect(**self._connection_kwargs)
         self.config.connect(connection)
         return connection
 
 
-class _PatientClient(TolerantClient):
+class _PullClient(TolerantClient):
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        super().__init__()
+        self.monotonic = monotonic
+
     def jetstream(self, **options: object) -> JetStreamContext:
-        return _PatientContext(self, **options)  # type: ignore[arg-type]  # As FastStream hands them on.
+        return _PullContext(self, **options)  # type: ignore[arg-type]  # As FastStream hands them on.
 
 
-class _PatientContext(JetStreamContext):
+class _PullContext(JetStreamContext):
     async def pull_subscribe(  # type: ignore[override]  # Of consumers that are there, as FastStream asks for it.
         self, subject: str, durable: str, stream: str, **_options: object
-    ) -> "PatientPull":
-        return PatientPull(self._nc, stream, durable, instant)
+    ) -> "Pull":
+        assert isinstance(self._nc, _PullClient)
+        return Pull(self._nc, stream, durable, self._nc.monotonic)
 
 
-class PatientPull:
+class Pull:
     """A pull subscription, as FastStream uses one."""
 
     def __init__(self, connection: Client, stream: str, durable: str, monotonic: Callable[[], float]) -> None:
@@ -100,12 +123,12 @@ class PatientPull:
             raise nats.errors.TimeoutError
         if status is not None:
             raise nats.errors.Error(f"the broker refuses to deliver: {status}")
-        return _asked(message, asked_at)
+        return _pulled(message, asked_at)
 
 
-def _asked(message: Msg, asked_at: float) -> Asked:
-    asked = Asked(
+def _pulled(message: Msg, asked_at: float) -> Pulled:
+    pulled = Pulled(
         message._client, message.subject, message.reply, message.data, message.headers, _sid=message._sid
     )
-    asked.asked_at = asked_at
-    return asked
+    pulled.asked_at = asked_at
+    return pulled
