@@ -27,7 +27,7 @@ from remediation_orchestrator.bus import api, topology
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.cli.services import run_orchestrator
+from remediation_orchestrator.cli.support.services import run_orchestrator
 from remediation_orchestrator.events import Cause, CellName, Recorded, RoutingDecided, decode, subjects
 from remediation_orchestrator.events.identity import cell_name
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT

@@ -11,10 +11,10 @@ from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.orchestrator.marks import Mark, read_mark
 from remediation_orchestrator.orchestrator.whole import why_not_whole
 
-from .connection import Broker, broker_options, json_option
-from .operating import by_option, reason_option
-from .output import RefusedError, json_line, line, moment
-from .publishing import event_of, store
+from .support.connection import Broker, broker_options, json_option
+from .support.operating import by_option, reason_option
+from .support.output import RefusedError, json_line, line, moment
+from .support.publishing import event_of, store
 
 
 @click.command("accept")

@@ -8,9 +8,9 @@ from remediation_orchestrator.orchestrator.routing.effects import asked_plan
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 
-from .connection import Broker
-from .operating import Operator, operate, operator_options
-from .output import RefusedError
+from .support.connection import Broker
+from .support.operating import Operator, operate, operator_options
+from .support.output import RefusedError
 
 
 @click.command("approve")

@@ -21,12 +21,12 @@ from remediation_orchestrator.orchestrator.archiving import (
 from remediation_orchestrator.orchestrator.routing.snapshot import SnapshotError
 from remediation_orchestrator.orchestrator.snapshots import check_origin, read_head
 
-from .awaiting import UndecidedError
-from .connection import Broker, broker_options, json_option
-from .operating import by_option
-from .output import BadInputError, RefusedError, json_line, line, reading
-from .publishing import event_of, store
-from .running import run
+from .support.awaiting import UndecidedError
+from .support.connection import Broker, broker_options, json_option
+from .support.operating import by_option
+from .support.output import BadInputError, RefusedError, json_line, line, reading
+from .support.publishing import event_of, store
+from .support.running import run
 
 
 @click.command("archive")

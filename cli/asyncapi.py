@@ -12,8 +12,8 @@ from remediation_orchestrator.events.codec import CONTENT_TYPE, SPECVERSION, TYP
 from remediation_orchestrator.events.duplicates import StoredDecision
 from remediation_orchestrator.events.subjects import FACTS, Family
 
-from .connection import json_option
-from .output import json_line
+from .support.connection import json_option
+from .support.output import json_line
 
 ADDRESSES = {
     Family.SIGNAL: ("ro.{cell}.signal.{source}", "Signals, from anyone; bare JSON signals too, one or an array."),

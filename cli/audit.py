@@ -15,9 +15,9 @@ from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Dri
 from remediation_orchestrator.orchestrator.routing.snapshot import Origin, SnapshotError
 from remediation_orchestrator.orchestrator.snapshots import Comparison, from_beginning
 
-from .connection import Source, reading_options
-from .output import BadInputError, fields, json_line, line, reading, table
-from .running import run
+from .support.connection import Source, reading_options
+from .support.output import BadInputError, fields, json_line, line, reading, table
+from .support.running import run
 
 NO = 1
 # More is for programs: whoever reads a table begins with its first line.

@@ -13,13 +13,13 @@ from remediation_orchestrator.orchestrator.queries.known import Known
 from remediation_orchestrator.orchestrator.queries.tally import Difference, Pairs, Tally
 from remediation_orchestrator.orchestrator.routing.policy import Policy
 
-from .connection import Source, reading_options
-from .moments import Moment, check_known, cut_of, until_option
-from .output import BadInputError, Cell, json_line, line, moment, plain, reading, table
-from .reading import check_whole
-from .running import run
-from .services import load_policy
-from .sweep import Sweep, SweepType
+from .support.connection import Source, reading_options
+from .support.moments import Moment, check_known, cut_of, until_option
+from .support.output import BadInputError, Cell, json_line, line, moment, plain, reading, table
+from .support.reading import check_whole
+from .support.running import run
+from .support.services import load_policy
+from .support.sweep import Sweep, SweepType
 
 SHOWN_MAX = 50
 

@@ -17,9 +17,9 @@ from remediation_orchestrator.simulation.chaos.account import PROMISES, Tally
 from remediation_orchestrator.simulation.chaos.faults import Family, Strike
 from remediation_orchestrator.simulation.chaos.rounds import Round, rounds
 
-from .connection import json_option
-from .output import RefusedError, json_line, line
-from .running import run
+from .support.connection import json_option
+from .support.output import RefusedError, json_line, line
+from .support.running import run
 
 
 @click.command("chaos")

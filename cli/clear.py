@@ -8,13 +8,13 @@ from remediation_orchestrator.orchestrator.queries.views import Chronicle
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 
-from .connection import Broker
-from .fingerprint import the_fingerprint
-from .operating import Operator, operator_options, tell, the_remediation
-from .output import RefusedError
-from .reading import read_log
-from .running import run
-from .signal_input import parse_target
+from .support.connection import Broker
+from .support.naming import the_fingerprint, the_remediation
+from .support.operating import Operator, operator_options, tell
+from .support.output import RefusedError
+from .support.reading import read_log
+from .support.running import run
+from .support.signal_input import parse_target
 
 OF_THE_FINGERPRINT = {Reason.EXHAUSTED_RETRIES, Reason.CONSECUTIVE_FAILURES, Reason.EXPONENTIAL_BACKOFF}
 

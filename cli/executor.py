@@ -6,20 +6,11 @@ import click
 
 from remediation_orchestrator.web.health import Health
 
-from .connection import Broker, broker_options
-from .health import answering, health_option
-from .running import run
-from .services import EXECUTOR_SECONDS, Work, begin, run_executor, until_stopped
-
-WORKFLOWS = click.Path(exists=True, file_okay=False, path_type=Path)
-SLOTS_DEFAULT = 4
-slots_option = click.option(
-    "--slots",
-    type=click.IntRange(min=1, max=1_000),
-    default=SLOTS_DEFAULT,
-    show_default=True,
-    help="How many workflows may run at once.",
-)
+from .support.connection import Broker, broker_options
+from .support.executor_options import WORKFLOWS, slots_option
+from .support.health import answering, health_option
+from .support.running import run
+from .support.services import EXECUTOR_SECONDS, Work, begin, run_executor, until_stopped
 
 
 @click.command("executor")

@@ -10,10 +10,10 @@ from remediation_orchestrator.events.identity import position_key
 from remediation_orchestrator.orchestrator.queries.explain import Answer, Explainer, Explanation, Line, why_not
 from remediation_orchestrator.orchestrator.queries.views import Chronicle, near
 
-from .connection import Source, reading_options
-from .output import BadInputError, RefusedError, json_line, line, moment, table
-from .reading import read_into, read_log
-from .running import run
+from .support.connection import Source, reading_options
+from .support.output import BadInputError, RefusedError, json_line, line, moment, table
+from .support.reading import read_into, read_log
+from .support.running import run
 
 MARKS = {Answer.OBJECTS: "objects", Answer.PASSES: "passes", Answer.SILENT: "-", Answer.NOT_REACHED: "not reached"}
 

@@ -1,15 +1,10 @@
 """`ro export`: the log as JSON Lines, one stored message a line, for `--log` and for safe keeping."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.packing import write_packed
 from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.bus.snapshots import BEFORE_ENDING, SNAPSHOT_ENDING, FileSnapshots
 from remediation_orchestrator.events import RemediationId
@@ -18,10 +13,11 @@ from remediation_orchestrator.events.stored import export_line
 from remediation_orchestrator.orchestrator.archive import Base
 from remediation_orchestrator.orchestrator.queries.case import Excerpt, Links
 
-from .connection import Broker, broker_options
-from .output import RefusedError, reading
-from .reading import check_whole
-from .running import run
+from .support.connection import Broker, broker_options
+from .support.exporting import opened, write_log
+from .support.output import RefusedError, reading
+from .support.reading import check_whole
+from .support.running import run
 
 
 @click.command("export")
@@ -38,16 +34,9 @@ def verb(broker: Broker, path: str, since: int, case: str | None) -> None:
 
 async def _export(broker: Broker, path: str, since: int) -> None:
     async with broker.reading() as log:
-        await write(log, path, since)
+        await write_log(log, path, since)
         if path != "-" and since <= await log.first_sequence():
             await copy_beside(log, Path(path))
-
-
-async def write(log: ReadableLog, path: str, since: int = 1) -> None:
-    """Write an open log to a file, or to standard output."""
-    with _opened(path) as file, reading(f"exporting the log of {log.cell}"):
-        async for message in log.read(since):
-            file.write(export_line(message) + b"\n")
 
 
 async def copy_beside(log: JetStreamLog, path: Path) -> None:
@@ -69,7 +58,7 @@ async def _export_case(broker: Broker, path: str, name: str) -> None:
         await check_whole(log, "a test case is cut out of a log")
         with reading(f"looking for {remediation} in the log of {log.cell}"):
             excerpt = await _excerpt(log, remediation)
-            with _opened(path) as file:
+            with opened(path) as file:
                 async for message in log.read():
                     part = excerpt.part(message)
                     if part is not None:
@@ -84,19 +73,3 @@ async def _excerpt(log: ReadableLog, remediation: RemediationId) -> Excerpt:
     if excerpt is None:
         raise RefusedError(f"{remediation}: the log has no verdict on it")
     return excerpt
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
-    """The file to write; one that is only half written never stands in its place."""
-    if path == "-":
-        yield sys.stdout.buffer
-        return
-    whole = Path(path)
-    part = whole.with_name(f".{whole.name}.part")
-    try:
-        with write_packed(part, whole.suffix) as file:
-            yield file
-        part.replace(whole)
-    finally:
-        part.unlink(missing_ok=True)

@@ -2,18 +2,12 @@
 
 import click
 
-from remediation_orchestrator.events import Fingerprint
-from remediation_orchestrator.orchestrator.queries.views import (
-    Chronicle,
-    FingerprintView,
-    fingerprint_view,
-    fingerprints_like,
-)
-from remediation_orchestrator.orchestrator.routing.projection import Projection
+from remediation_orchestrator.orchestrator.queries.views import Chronicle, FingerprintView, fingerprint_view
 
-from .connection import Source, reading_options
-from .output import RefusedError, fields, json_line, line, moment, span, table
-from .reading import Read, read
+from .support.connection import Source, reading_options
+from .support.naming import the_fingerprint
+from .support.output import fields, json_line, line, moment, span, table
+from .support.reading import Read, read
 
 
 @click.command("fingerprint")
@@ -30,17 +24,6 @@ def verb(source: Source, text: str, as_json: bool) -> None:
         json_line(shown)
     else:
         _print(shown, found)
-
-
-def the_fingerprint(view: Projection, chronicle: Chronicle, text: str) -> Fingerprint:
-    """The one fingerprint that begins so. Raises RefusedError where there is none, or several."""
-    like = fingerprints_like(view, text, chronicle) if text else []
-    if not like:
-        raise RefusedError(f"{text}: no such fingerprint")
-    if len(like) > 1:
-        some = ", ".join(one[: len(text) + 8] for one in like[:3])
-        raise RefusedError(f"{text}: {len(like)} fingerprints begin so: {some}{', ...' if len(like) > 3 else ''}")
-    return like[0]
 
 
 def _print(shown: FingerprintView, found: Read) -> None:

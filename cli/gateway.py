@@ -17,13 +17,13 @@ from remediation_orchestrator.gateway.items import Found, Item, LeftOut, Refused
 from remediation_orchestrator.gateway.sources import Received, Rules, Source, items_for
 from remediation_orchestrator.web.server import address_of
 
-from .connection import Broker, broker_options, json_option
-from .door_options import read_access, rules_options, tokens_option
-from .door_process import until_abandoned
-from .output import BadInputError, RefusedError, fields, json_line, line
-from .running import run
-from .services import begin, run_gateway, take_address
-from .signal_input import read_input
+from .support.connection import Broker, broker_options, json_option
+from .support.door_options import read_access, rules_options, tokens_option
+from .support.door_process import until_abandoned
+from .support.output import BadInputError, RefusedError, fields, json_line, line
+from .support.running import run
+from .support.services import begin, run_gateway, take_address
+from .support.signal_input import read_input
 
 PORT = 9095
 

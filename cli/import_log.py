@@ -9,9 +9,9 @@ from remediation_orchestrator.bus.file import messages
 from remediation_orchestrator.bus.importing import bring_in
 from remediation_orchestrator.bus.packing import UnreadableLogError
 
-from .connection import Broker, broker_options, json_option
-from .output import json_line, line, reading
-from .running import run
+from .support.connection import Broker, broker_options, json_option
+from .support.output import json_line, line, reading
+from .support.running import run
 
 
 @click.command("import")

@@ -5,9 +5,9 @@ import click
 from remediation_orchestrator.events import Phase
 from remediation_orchestrator.orchestrator.queries.views import Chronicle, RemediationView, remediations
 
-from .connection import Source, reading_options
-from .output import Cell, json_line, line, moment, span, table
-from .reading import Read, read
+from .support.connection import Source, reading_options
+from .support.output import Cell, json_line, line, moment, span, table
+from .support.reading import Read, read
 
 COLUMNS = ("ID", "NAME", "TARGET", "PHASE", "REASON", "UNTIL", "ATTEMPTS", "AGE")
 

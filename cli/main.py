@@ -15,10 +15,10 @@ from remediation_orchestrator.bus.embedded import StoreInUseError
 from remediation_orchestrator.bus.packing import UnreadableLogError
 from remediation_orchestrator.bus.port import ImportedLogError, LogError, LogFullError, OccupiedError
 
-from .output import BadInputError, plain
+from .support.output import BadInputError, plain
 
 VERBS = {
-    "demo": "remediation_orchestrator.cli.demo",
+    "demo": "remediation_orchestrator.cli.demo.verb",
     "up": "remediation_orchestrator.cli.up",
     "orchestrator": "remediation_orchestrator.cli.orchestrator",
     "executor": "remediation_orchestrator.cli.executor",

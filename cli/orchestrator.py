@@ -7,11 +7,11 @@ import click
 
 from remediation_orchestrator.web.health import Health
 
-from .connection import Broker, broker_options
-from .health import answering, health_option
-from .log_options import LogShape, log_options
-from .running import run
-from .services import ORCHESTRATOR_SECONDS, begin, load_policy, run_orchestrator, until_stopped
+from .support.connection import Broker, broker_options
+from .support.health import answering, health_option
+from .support.log_options import LogShape, log_options
+from .support.running import run
+from .support.services import ORCHESTRATOR_SECONDS, begin, load_policy, run_orchestrator, until_stopped
 
 
 @click.command("orchestrator")

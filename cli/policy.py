@@ -13,14 +13,14 @@ from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.orchestrator.policy_file import PolicyFile
 from remediation_orchestrator.orchestrator.routing.policy import Policy, policy_of
 
-from .connection import Broker, Source, json_option, reading_options
-from .operating import Operator, operator_options, publish, told
-from .output import RefusedError, json_line, line, table
-from .policy_changes import Change, changes
-from .reading import read, read_log
-from .running import run
-from .services import load_policy, read_policy
 from .shadow import verb as shadow_verb
+from .support.connection import Broker, Source, json_option, reading_options
+from .support.operating import Operator, operator_options, publish, told
+from .support.output import RefusedError, json_line, line, table
+from .support.policy_changes import Change, changes
+from .support.reading import read, read_log
+from .support.running import run
+from .support.services import load_policy, read_policy
 
 FILE = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 

@@ -6,9 +6,9 @@ import click
 import msgspec
 from msgspec import Struct
 
-from .connection import json_option
-from .health import LOCAL, health_option
-from .output import BadInputError, RefusedError, json_line, line
+from .support.connection import json_option
+from .support.health import LOCAL, health_option
+from .support.output import BadInputError, RefusedError, json_line, line
 
 # Longer than a service takes to ask its broker.
 ASKING_SECONDS = 6.0

@@ -23,10 +23,10 @@ from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.snapshot import Head
 from remediation_orchestrator.orchestrator.snapshots import from_beginning
 
-from .connection import Source, reading_options
-from .moments import Moment, MomentType, check_known, cut_of, until_option
-from .output import BadInputError, Cell, json_line, line, moment, reading, table
-from .running import run
+from .support.connection import Source, reading_options
+from .support.moments import Moment, MomentType, check_known, cut_of, until_option
+from .support.output import BadInputError, Cell, json_line, line, moment, reading, table
+from .support.running import run
 
 
 @click.command("replay")

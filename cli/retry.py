@@ -6,8 +6,8 @@ from remediation_orchestrator.events import Phase, RetryRequested
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 
-from .connection import Broker
-from .operating import Operator, operate, operator_options
+from .support.connection import Broker
+from .support.operating import Operator, operate, operator_options
 
 
 @click.command("retry")

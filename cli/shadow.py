@@ -10,12 +10,12 @@ from remediation_orchestrator.events.identity import DEFAULT_CELL, position
 from remediation_orchestrator.orchestrator.queries.shadow import Shadow, Shadows
 from remediation_orchestrator.orchestrator.routing.policy import Policy
 
-from .connection import Broker, Source, reading_options
-from .operating import by_option, publish, told, wait_option
-from .output import RefusedError, json_line, line, table
-from .reading import read_into, read_log
-from .running import run
-from .services import load_policy
+from .support.connection import Broker, Source, reading_options
+from .support.operating import by_option, publish, told, wait_option
+from .support.output import RefusedError, json_line, line, table
+from .support.reading import read_into, read_log
+from .support.running import run
+from .support.services import load_policy
 
 
 @click.command("shadow")

@@ -7,9 +7,9 @@ from remediation_orchestrator.events.identity import named_by
 from remediation_orchestrator.orchestrator.queries.history import Entry, History, Locator, RunView, run_views
 from remediation_orchestrator.orchestrator.queries.views import RemediationView, near, remediation_view
 
-from .connection import Source, reading_options
-from .output import RefusedError, fields, json_line, line, moment, span, table
-from .reading import Read, read
+from .support.connection import Source, reading_options
+from .support.output import RefusedError, fields, json_line, line, moment, span, table
+from .support.reading import Read, read
 
 
 @click.command("show")

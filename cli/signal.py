@@ -23,12 +23,12 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.facts import Severity
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 
-from .awaiting import SECONDS, UndecidedError
-from .connection import Broker, broker_options, json_option
-from .output import BadInputError, json_line, line, moment
-from .publishing import event_of, messages_of, store
-from .running import run
-from .signal_input import (
+from .support.awaiting import SECONDS, UndecidedError
+from .support.connection import Broker, broker_options, json_option
+from .support.output import BadInputError, json_line, line, moment
+from .support.publishing import event_of, messages_of, store
+from .support.running import run
+from .support.signal_input import (
     AnySignal,
     parse_pair,
     parse_target,

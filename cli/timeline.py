@@ -13,11 +13,11 @@ from remediation_orchestrator.orchestrator.queries.views import Chronicle, finge
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 
-from .connection import Source, reading_options
-from .fingerprint import the_fingerprint
-from .output import RefusedError, json_line, line, moment, table
-from .picture import check_drawable, draw, lasted
-from .reading import read
+from .support.connection import Source, reading_options
+from .support.naming import the_fingerprint
+from .support.output import RefusedError, json_line, line, moment, table
+from .support.picture import check_drawable, draw, lasted
+from .support.reading import read
 
 AXIS_WIDTH = 40
 

@@ -20,16 +20,16 @@ from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.web.health import Health
 from remediation_orchestrator.web.server import address_of
 
-from .connection import DATA_DIR, CellType
-from .door_options import check_files, identity_option, mapping_option, tokens_option
-from .door_process import keep_door
-from .executor import WORKFLOWS, slots_option
-from .health import answering, health_option
-from .log_options import LogShape, limit_option
-from .output import line
-from .records import log_to_stderr
-from .running import run
-from .services import (
+from .support.connection import DATA_DIR, CellType
+from .support.door_options import check_files, identity_option, mapping_option, tokens_option
+from .support.door_process import keep_door
+from .support.executor_options import WORKFLOWS, slots_option
+from .support.health import answering, health_option
+from .support.log_options import LogShape, limit_option
+from .support.output import line
+from .support.records import log_to_stderr
+from .support.running import run
+from .support.services import (
     EXECUTOR_SECONDS,
     Work,
     load_policy,

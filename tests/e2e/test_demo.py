@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from processes import PATIENCE, gone, is_alive
 
 from remediation_orchestrator.bus.file import messages
-from remediation_orchestrator.cli.demo_story import FACTOR, shortened
+from remediation_orchestrator.cli.demo.story import FACTOR, shortened
 from remediation_orchestrator.events import Block, Reason, Recorded, SignalReceived, WorkflowFailed, decode
 from remediation_orchestrator.events.identity import remediation_of
 from remediation_orchestrator.orchestrator.queries.audit import audit

@@ -19,7 +19,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from remediation_orchestrator.cli.services import EXECUTOR_SECONDS
+from remediation_orchestrator.cli.support.services import EXECUTOR_SECONDS
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: Any = yaml.safe_load((ROOT / "compose.yaml").read_text())

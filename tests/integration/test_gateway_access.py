@@ -10,7 +10,7 @@ from cell import events_of
 from doors import alert, opened, webhook
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.cli.records import JsonLines
+from remediation_orchestrator.cli.support.records import JsonLines
 from remediation_orchestrator.gateway.access import Access
 
 PATH = "/v1/alertmanager"

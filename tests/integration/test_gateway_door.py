@@ -11,7 +11,7 @@ from doors import PATIENCE, Reply, alert, head, opened, read_reply, webhook
 from nats.aio.client import Client
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.cli.records import JsonLines
+from remediation_orchestrator.cli.support.records import JsonLines
 from remediation_orchestrator.events import CellName, Recorded, SignalReceived, SignalResolved, Undecodable, decode
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 from remediation_orchestrator.gateway import delivery

@@ -14,10 +14,10 @@ from nats.aio.client import Client
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.cli.awaiting import UndecidedError, answers
 from remediation_orchestrator.cli.main import main
-from remediation_orchestrator.cli.output import RefusedError
-from remediation_orchestrator.cli.reading import read_log
+from remediation_orchestrator.cli.support.awaiting import UndecidedError, answers
+from remediation_orchestrator.cli.support.output import RefusedError
+from remediation_orchestrator.cli.support.reading import read_log
 from remediation_orchestrator.events import (
     AnalysisCompleted,
     ApprovalGranted,

@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import binary
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.cli.services import run_orchestrator
+from remediation_orchestrator.cli.support.services import run_orchestrator
 from remediation_orchestrator.events import (
     Recorded,
     RemediationCancelled,

@@ -10,8 +10,8 @@ from doors import PATIENCE, Sender
 
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.cli import door_process
-from remediation_orchestrator.cli.door_process import keep_door
+from remediation_orchestrator.cli.support import door_process
+from remediation_orchestrator.cli.support.door_process import keep_door
 from remediation_orchestrator.web.server import listen
 
 

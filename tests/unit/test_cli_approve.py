@@ -4,7 +4,7 @@ import pytest
 from story import Story
 
 from remediation_orchestrator.cli.approve import _follows
-from remediation_orchestrator.cli.output import RefusedError
+from remediation_orchestrator.cli.support.output import RefusedError
 from remediation_orchestrator.events import RemediationId
 
 

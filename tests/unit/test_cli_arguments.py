@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from remediation_orchestrator.cli.main import VERBS, main
-from remediation_orchestrator.cli.signal_input import parse_pair, parse_target, parse_value
+from remediation_orchestrator.cli.support.signal_input import parse_pair, parse_target, parse_value
 from remediation_orchestrator.events import Target
 
 # Nobody listens there: whoever gets as far as connecting ends with 3.

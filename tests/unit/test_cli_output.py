@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from remediation_orchestrator.cli.output import moment, plain, span
-from remediation_orchestrator.cli.records import JsonLines
+from remediation_orchestrator.cli.support.output import moment, plain, span
+from remediation_orchestrator.cli.support.records import JsonLines
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from remediation_orchestrator.cli.running import run
+from remediation_orchestrator.cli.support.running import run
 
 
 def test_a_verb_gives_what_it_came_to() -> None:

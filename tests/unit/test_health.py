@@ -8,9 +8,9 @@ import pytest
 from click import BadParameter
 from click.testing import CliRunner
 
-from remediation_orchestrator.cli.health import LOCAL, AddressType, answering
 from remediation_orchestrator.cli.main import main
-from remediation_orchestrator.cli.output import BadInputError
+from remediation_orchestrator.cli.support.health import LOCAL, AddressType, answering
+from remediation_orchestrator.cli.support.output import BadInputError
 from remediation_orchestrator.web.health import Health
 
 PATIENCE = 10

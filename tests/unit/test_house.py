@@ -116,6 +116,23 @@ def test_nothing_is_imported_by_its_bare_name() -> None:
     assert bare == []
 
 
+def test_the_command_line_shows_verbs_alone() -> None:
+    """Beside `main`. What they share stands in `support/`, and none imports another, but a group its own."""
+    verbs = [path for path in (ROOT / "cli").glob("*.py") if path.name not in ("__init__.py", "main.py")]
+    assert [short(path) for path in verbs if "verb" not in _defined(path)] == []
+    names = {dotted(path) for path in verbs}
+    asking = [path for path in (ROOT / "cli").rglob("*.py") if path != MAIN]
+    found = {(short(path), name) for path in asking for name in imports(path) if name in names}
+    assert found == {("cli/policy.py", f"{PACKAGE}.cli.shadow")}  # `ro policy shadow`.
+
+
+def _defined(path: Path) -> set[str]:
+    body = ast.parse(path.read_text()).body
+    functions = {one.name for one in body if isinstance(one, ast.FunctionDef)}
+    assigned = (one.targets for one in body if isinstance(one, ast.Assign))
+    return functions | {one.id for targets in assigned for one in targets if isinstance(one, ast.Name)}
+
+
 def test_the_published_language_needs_msgspec_alone() -> None:
     """And the standard library, so whoever publishes a signal can import it without NATS."""
     allowed = {"msgspec", PACKAGE, *sys.stdlib_module_names}

@@ -12,15 +12,15 @@ from rich.console import Console
 
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.port import LogError
+from remediation_orchestrator.cli.support.exporting import write_log
+from remediation_orchestrator.cli.support.output import BadInputError, RefusedError
+from remediation_orchestrator.cli.support.running import run
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 
-from .demo_screen import Screen
-from .demo_stage import stage
-from .demo_story import Story
-from .demo_tape import StoryError, Tape
-from .export import write
-from .output import BadInputError, RefusedError
-from .running import run
+from .screen import Screen
+from .stage import stage
+from .story import Story
+from .tape import StoryError, Tape
 
 INTRODUCTION = """\
 An alert, a workflow that fails, the ladder, the block, the probe and the repair, on a real log.
@@ -67,7 +67,7 @@ async def _play(screen: Screen, keep: str | None) -> None:
             try:
                 await Story(set_up, tape, screen).tell()
                 if keep is not None:
-                    await write(set_up.log, keep)
+                    await write_log(set_up.log, keep)
             finally:
                 following.cancel()
 

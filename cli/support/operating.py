@@ -9,16 +9,17 @@ import click
 from msgspec import Struct
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.events import RemediationId, subjects
-from remediation_orchestrator.events.identity import named_by, position
+from remediation_orchestrator.events import subjects
+from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.events.subjects import OperatorFact
-from remediation_orchestrator.orchestrator.queries.views import Chronicle, near
+from remediation_orchestrator.orchestrator.queries.views import Chronicle
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 
 from .awaiting import ANSWER_SECONDS, SECONDS, Answer, UndecidedError, answers
 from .connection import Broker, Verb, broker_options, json_option
+from .naming import the_remediation
 from .output import RefusedError, json_line, line
 from .publishing import event_of, store
 from .reading import read_log
@@ -77,16 +78,6 @@ def operator_options(verb: Verb) -> Verb:
 def operate(broker: Broker, operator: Operator, name: str, *, fact: Saying, follows: Following) -> None:
     """Say something of one remediation, if it is there and `follows` does not refuse; tell what came of it."""
     run(_operate(broker, operator, name, fact, follows))
-
-
-def the_remediation(known: Mapping[RemediationId, Remediation], name: str) -> Remediation:
-    """The remediation that is named. Raises RefusedError where there is none."""
-    wanted = named_by(name)
-    found = known.get(wanted) if wanted else None
-    if found is None:
-        close = ", ".join(near(known, name))
-        raise RefusedError(f"{name}: no such remediation{f'; near it: {close}' if close else ''}")
-    return found
 
 
 async def publish(

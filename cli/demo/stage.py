@@ -17,11 +17,10 @@ import msgspec
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import HOST
 from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.cli.support.services import run_orchestrator
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.executor.service import Settings, run_executor
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
-
-from .services import run_orchestrator
 
 # It answers within milliseconds, on a busy machine within this.
 ANSWER_SECONDS = 1.0

@@ -31,9 +31,9 @@ from remediation_orchestrator.orchestrator.routing.backoff import backoff
 from remediation_orchestrator.orchestrator.routing.checks import decide
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 
-from .demo_screen import Screen
-from .demo_stage import Stage
-from .demo_tape import PATIENCE_SECONDS, StoryError, Tape
+from .screen import Screen
+from .stage import Stage
+from .tape import PATIENCE_SECONDS, StoryError, Tape
 
 # An hour in a sixth of a minute: the longest wait of the story is the block, twice; the shortest is a backoff.
 FACTOR = 360

@@ -6,10 +6,9 @@ from datetime import datetime
 from rich.console import Console
 from rich.text import Text
 
+from remediation_orchestrator.cli.support.output import STYLES, plain
 from remediation_orchestrator.events import Proceed, Recorded, RoutingDecided
 from remediation_orchestrator.orchestrator.queries.explain import Answer, Line
-
-from .output import STYLES, plain
 
 
 class Screen:
