@@ -32,8 +32,9 @@ from remediation_orchestrator.events.codec import Attributes, source
 from remediation_orchestrator.events.codec import attributes_of as read_attributes
 from remediation_orchestrator.events.identity import position
 
-from .catalog import Catalog, MatchRule, Workflow
-from .worker import as_it_is
+from .catalog import Catalog
+from .ports import as_it_is
+from .workflow_file import MatchRule, Workflow
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class Analyser:
             remediation = _named(delivery)
             message = f"{type(error).__name__}: {error}"[:1000]
             return remediation, AnalysisFailed(remediation or RemediationId(""), "ConfigurationError", message)
-        workflow = WorkflowRef(chosen.says.id) if chosen else None
+        workflow = WorkflowRef(chosen.spec.id) if chosen else None
         return command.remediation, AnalysisCompleted(command.remediation, command.target, workflow)
 
     async def _tell(self, remediation: RemediationId, fact: Fact, delivery: Delivery) -> None:
@@ -145,7 +146,7 @@ class Analyser:
 
 def choose(workflows: Iterable[Workflow], command: AnalyzeSignal) -> Workflow | None:
     """Return the first workflow of which a rule fits, or None."""
-    return next((one for one in workflows if any(matches(rule, command) for rule in one.says.match)), None)
+    return next((one for one in workflows if any(matches(rule, command) for rule in one.spec.match)), None)
 
 
 def matches(rule: MatchRule, command: AnalyzeSignal) -> bool:

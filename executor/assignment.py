@@ -18,10 +18,13 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import Attributes, attributes_of
 from remediation_orchestrator.events.stored import CLOCKS_DIFFER_MAX
 
-from .binding import ENGINE, Bound, RefusedError, bind
-from .catalog import Catalog, Workflow
-from .claim import execution_of
-from .script import Failed
+from .binding import RefusedError
+from .catalog import Catalog
+from .claim import Started, execution_of
+from .engine import Failed, Run
+from .engines import ENGINES
+from .lease import Lease
+from .workflow_file import Workflow
 
 # What writing a command's values may raise: a number in it is too large to be written.
 _UNWRITABLE = (RecursionError, ValueError, OverflowError)
@@ -44,11 +47,12 @@ class NotServed:
 
 @dataclass(frozen=True)
 class Assignment:
-    """A command, the workflow as its file was when the command was read, and what would be run, or why nothing."""
+    """A command, the workflow as its file was when the command was read, and what its engine would run of the two,
+    or why nothing."""
 
     command: CreateWorkflow
     workflow: Workflow
-    plan: Bound | Failed
+    plan: object
     attributes: Attributes | None
     recorded_at: datetime
 
@@ -61,6 +65,21 @@ class Assignment:
         differ = self.recorded_at - self.attributes.time
         moment = recorded_at - differ if abs(differ) > CLOCKS_DIFFER_MAX else recorded_at
         return max(moment, self.attributes.time)  # What follows from a command is never before it.
+
+    def may_repeat(self, start: Started) -> bool:
+        """Whether a run that another has begun may be repeated: known only if it was claimed under this file."""
+        return self.workflow.digest == start.digest and self.workflow.spec.idempotent
+
+    def run(self, start: Started, asked_at: float, now: float, lease: Lease) -> Run:
+        """The run behind its claim, which was asked for at `asked_at` of this machine's clock, as is `now`.
+
+        The claim was stored after that, so the broker's clock is never ahead of this reading of it."""
+        claimed = self.moment(start.recorded_at)
+        start_by = asked_at + (self.command.start_before - claimed).total_seconds()
+        deadline = asked_at + (self.command.deadline - claimed).total_seconds()
+        if self.workflow.spec.timeout is not None:
+            deadline = min(deadline, now + self.workflow.spec.timeout.total_seconds())
+        return Run(self.command, self.workflow, start, self.plan, start_by, deadline, lease)
 
 
 def assign(
@@ -83,17 +102,17 @@ def assign(
         return NotServed(event.workflow.id, f"the catalog cannot be read: {catalog.unread}")
     if workflow is None:
         return NotServed(event.workflow.id, "the catalog has no such workflow, or none that is whole")
-    if workflow.says.engine != ENGINE:
-        return NotServed(event.workflow.id, f"there is no engine {workflow.says.engine!r} here")
+    if workflow.spec.engine not in ENGINES:
+        return NotServed(event.workflow.id, f"there is no engine {workflow.spec.engine!r} here")
     plan = _plan(workflow, event, environment)
     if isinstance(plan, Failed) and not workflow.path.exists():  # Its program has gone with it.
         return NotServed(event.workflow.id, "its file has gone")
     return Assignment(event, workflow, plan, attributes, command.recorded_at)
 
 
-def _plan(workflow: Workflow, command: CreateWorkflow, environment: Mapping[str, str]) -> Bound | Failed:
+def _plan(workflow: Workflow, command: CreateWorkflow, environment: Mapping[str, str]) -> object:
     try:
-        return bind(workflow, command, environment)
+        return ENGINES[workflow.spec.engine].bind(workflow, command, environment)
     except RefusedError as refused:
         return Failed(refused.reason, str(refused), ran=False)
     except _UNWRITABLE as error:

@@ -47,13 +47,13 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Ended:
+class Closed:
     """The run has ended, or was revoked before it began: there is nothing left to do."""
 
     sequence: int
 
 
-Standing = Free | Started | Ended
+Standing = Free | Started | Closed
 
 
 def claim_id(delivery: Delivery) -> str:
@@ -64,10 +64,10 @@ def claim_id(delivery: Delivery) -> str:
 def standing_after(standing: Standing, message: StoredMessage) -> Standing:
     """What stands on an execution's subject behind its next record. Of two starts the first counts."""
     events = [one.event for one in decode(message) if isinstance(one, Recorded)]
-    if isinstance(standing, Ended):
+    if isinstance(standing, Closed):
         return standing
     if any(isinstance(one, WorkflowCompleted | WorkflowFailed | WorkflowRevoked) for one in events):
-        return Ended(message.sequence)
+        return Closed(message.sequence)
     started = next((one for one in events if isinstance(one, WorkflowStarted)), None)
     if started is None or isinstance(standing, Started):
         return standing

@@ -7,7 +7,8 @@ import logging
 from pathlib import Path
 from typing import TypeAlias
 
-from .catalog import Catalog, Problem, Workflow, catalog_of, files_of, load_workflow
+from .catalog import Catalog, Problem, catalog_of, files_of, load_workflow
+from .workflow_file import Workflow
 
 log = logging.getLogger(__name__)
 

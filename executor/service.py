@@ -20,11 +20,12 @@ from remediation_orchestrator.bus.port import Delivery, ReadableLog
 from remediation_orchestrator.events import CancelWorkflow, CellName, Recorded, StoredMessage, decode, subjects
 
 from .analyser import Analyser
+from .engines import ENGINES
 from .folder import CatalogFolder
 from .lease import Pace, confirming
-from .script import run_script
+from .ports import Look, Ports, believe
 from .supervisor import instant
-from .worker import Look, Surroundings, Worker, believe
+from .worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ async def run_executor(
     catalog = CatalogFolder(settings.workflows)
     await catalog.refresh()  # What is wrong with it is said now, and not when the first command comes.
     look = believe if why_not_whole is None else partial(why_not_whole, event_log)
-    worker = Worker(executor_id(), surroundings(event_log, catalog, look))
+    worker = Worker(executor_id(), ports(event_log, catalog, look))
     _serve_workflows(deliveries, cell, worker, settings.slots, pace)
     if settings.analyses:
         analyser = Analyser(executor_id(), event_log, catalog, utc, refresh=catalog.refresh)
@@ -107,12 +108,12 @@ def utc() -> datetime:
     return datetime.now(UTC)
 
 
-def surroundings(event_log: JetStreamLog, catalog: CatalogFolder, look: Look) -> Surroundings:
-    """A worker's surroundings as they are in the world."""
-    return Surroundings(
+def ports(event_log: JetStreamLog, catalog: CatalogFolder, look: Look) -> Ports:
+    """What a worker takes from outside, as it is in the world."""
+    return Ports(
         log=event_log,
         catalog=catalog,
-        engine=run_script,
+        engines={name: engine.make() for name, engine in ENGINES.items()},
         monotonic=instant,
         now=utc,
         environment=dict(os.environ),

@@ -69,7 +69,7 @@ def _change(folder: Path, tale: Tale) -> None:
 
 
 def _says(catalog: Catalog) -> dict[str, str]:
-    return {name: f"{one.digest[:8]} {one.says.timeout}" for name, one in sorted(catalog.workflows.items())}
+    return {name: f"{one.digest[:8]} {one.spec.timeout}" for name, one in sorted(catalog.workflows.items())}
 
 
 def _choose(folder: Path, catalog: Catalog, tale: Tale) -> Iterator[str]:
@@ -87,7 +87,7 @@ def _choose(folder: Path, catalog: Catalog, tale: Tale) -> Iterator[str]:
     )
     chosen = choose(catalog.workflows.values(), named)
     expected = next((path.stem for path in sorted(folder.glob("*.yaml")) if _fits(path, named)), None)
-    found = chosen.says.id if chosen is not None else None
+    found = chosen.spec.id if chosen is not None else None
     if found != expected:
         yield f"{found} is chosen for {named.name} on {target}, and {expected} is the first that fits"
 

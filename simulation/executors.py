@@ -26,10 +26,15 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.executor.analyser import Analyser
-from remediation_orchestrator.executor.catalog import Catalog, MatchRule, Script, Workflow, WorkflowFile
+from remediation_orchestrator.executor.catalog import Catalog
+from remediation_orchestrator.executor.engine import Failed, Outcome, Run, Stop, Succeeded
+from remediation_orchestrator.executor.engines.script import Script
 from remediation_orchestrator.executor.lease import Lease, Pace, confirming
-from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop, Succeeded
-from remediation_orchestrator.executor.worker import Surroundings, Worker
+from remediation_orchestrator.executor.local import LocalEngine
+from remediation_orchestrator.executor.ports import Ports
+from remediation_orchestrator.executor.program import Bound
+from remediation_orchestrator.executor.worker import Worker
+from remediation_orchestrator.executor.workflow_file import MatchRule, Workflow, WorkflowFile
 
 from .broker import ACK_WAIT, Broker, Delivery
 from .clock import SkewedClock, broker_now, passed
@@ -51,15 +56,17 @@ LACKING = ("absent", "foreign")
 def catalog(*without: str) -> Catalog:
     """The workflows of an executor: all of them, without these."""
     files = [
-        WorkflowFile(id="restart", script=_script(), idempotent=True, match=[_rule("restart")]),
-        WorkflowFile(id="repair", script=_script(), match=[_rule("repair")]),
-        WorkflowFile.model_validate({"id": "short", "script": _script(), "idempotent": True, "timeout": "60s"}),
-        WorkflowFile(id="absent", script=_script()),
-        WorkflowFile(id="foreign", script=_script(), idempotent=True),
+        WorkflowFile(id="restart", idempotent=True, match=[_rule("restart")]),
+        WorkflowFile(id="repair", match=[_rule("repair")]),
+        WorkflowFile.model_validate({"id": "short", "idempotent": True, "timeout": "60s"}),
+        WorkflowFile(id="absent"),
+        WorkflowFile(id="foreign", idempotent=True),
     ]
     whole = [one for one in files if one.id not in without]
     whole += [WorkflowFile(id="foreign", engine="ansible")] if "foreign" in without else []
-    return Catalog({one.id: Workflow(one, Path("/catalog") / f"{one.id}.yaml", one.id) for one in whole})
+    return Catalog(
+        {one.id: Workflow(one, _script(), Path("/catalog") / f"{one.id}.yaml", one.id) for one in whole}
+    )
 
 
 def _rule(name: str) -> MatchRule:
@@ -84,8 +91,8 @@ class Executor(Process):
         self.served = served
         self._under: dict[Lease, Delivery] = {}
         """Under which delivery each lease is held."""
-        around = Surroundings(log, lambda: self.served, self._script, clock.read, broker_now, {})
-        self._worker = Worker(name, around)
+        engines = {"script": LocalEngine(self._script)}
+        self._worker = Worker(name, Ports(log, lambda: self.served, engines, clock.read, broker_now, {}))
         whole = catalog()  # Whoever analyses knows all; what an executor lacks is another's.
         self._analyser = Analyser(name, log, lambda: whole, broker_now)
         self.tasks = [self.begin(self._work()) for _ in range(SLOTS)]
@@ -146,7 +153,7 @@ class Executor(Process):
             if isinstance(record, Recorded) and isinstance(record.event, CancelWorkflow):
                 self._worker.cancel(record.event.execution, record.event.reason)
 
-    async def _script(self, job: Job, lease: Lease, stop: Stop) -> Outcome:
+    async def _script(self, run: Run, stop: Stop) -> Outcome:
         """Touch the target for a while, and say how it went."""
         if self._faults.strikes(Fault.RUN_REFUSED, 0.05):
             return Failed(FailureReason.CONFIGURATION_ERROR, "the program cannot be started", ran=False)
@@ -154,13 +161,13 @@ class Executor(Process):
         if self._faults.strikes(Fault.RUN_SLOW, 0.15):
             seconds = self._faults.chance(Fault.RUN_SLOW).uniform(90.0, 4_000.0)
         failing = self._faults.strikes(Fault.RUN_FAILED, 0.35)
-        touch = self._begin(job, self._under[lease])
+        touch = self._begin(run, self._under[run.lease])
         try:
-            why = await self._touch(self._clock.read() + seconds, job, lease, stop)
+            why = await self._touch(self._clock.read() + seconds, run, stop)
             touch.ended = passed()
         finally:
             if touch.ended is None:  # Its executor died: the supervisor sees the pipe close, and ends it.
-                touch.ended = passed() + lease.pace.kill_grace
+                touch.ended = passed() + run.lease.pace.kill_grace
         await self.runs()
         if why is not None:
             return Failed(why, "killed", ran=True)
@@ -168,9 +175,10 @@ class Executor(Process):
             return Failed(FailureReason.TASK_FAILED, "exit code 1", ran=True, exit_code=1)
         return Succeeded("")
 
-    def _begin(self, job: Job, delivery: Delivery) -> Touch:
+    def _begin(self, run: Run, delivery: Delivery) -> Touch:
         """A script begins: the world writes down at what."""
-        about = job.bound.environment
+        assert isinstance(run.plan, Bound)
+        about = run.plan.environment
         target = Target(
             name=about["RO_TARGET_NAME"],
             cluster=about["RO_TARGET_CLUSTER"],
@@ -182,11 +190,12 @@ class Executor(Process):
         self._broker.diary.touches.append(touch)
         return touch
 
-    async def _touch(self, until: float, job: Job, lease: Lease, stop: Stop) -> FailureReason | None:
+    async def _touch(self, until: float, run: Run, stop: Stop) -> FailureReason | None:
         """Wait as long as the script runs; return why it was killed, if it was."""
+        lease = run.lease
         while True:
             lapse = lease.confirmed_at + lease.pace.lease
-            nearest = min(until, job.deadline, lapse)
+            nearest = min(until, run.deadline, lapse)
             left = nearest - self._clock.read()
             if left > 0 and not stop.wished.is_set():
                 try:
@@ -201,4 +210,4 @@ class Executor(Process):
             await asyncio.sleep(self._dice.uniform(0.0, lease.pace.kill_grace))
             if stop.wished.is_set():
                 return FailureReason.TASK_FAILED
-            return FailureReason.DEADLINE_EXCEEDED if nearest == job.deadline else FailureReason.EXECUTOR_LOST
+            return FailureReason.DEADLINE_EXCEEDED if nearest == run.deadline else FailureReason.EXECUTOR_LOST

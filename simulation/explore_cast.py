@@ -13,17 +13,21 @@ import msgspec
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events import CancelWorkflow, FailureReason, Recorded, StoredMessage, decode
 from remediation_orchestrator.executor.analyser import Analyser
-from remediation_orchestrator.executor.catalog import Catalog, MatchRule, Script, Workflow, WorkflowFile
+from remediation_orchestrator.executor.catalog import Catalog
 from remediation_orchestrator.executor.claim import DELIVERIES_OF_A_LOST_RUN
+from remediation_orchestrator.executor.engine import Failed, Outcome, Run, Stop, Succeeded
+from remediation_orchestrator.executor.engines.script import Script
 from remediation_orchestrator.executor.lease import Lease, Pace, confirming
-from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop, Succeeded
-from remediation_orchestrator.executor.worker import Surroundings, Worker
+from remediation_orchestrator.executor.local import LocalEngine
+from remediation_orchestrator.executor.ports import Ports
+from remediation_orchestrator.executor.worker import Worker
+from remediation_orchestrator.executor.workflow_file import MatchRule, Workflow, WorkflowFile
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Timeouts
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
 from .clock import ProcessClock, SkewedClock
 from .explore_gate import Kind
-from .explore_handed import handed_over
+from .explore_handed import environment_of, handed_over
 from .explore_ports import ACK_WAIT, Delivery, GatedLease, GatedLog
 from .orchestrators import PACE, TTL
 
@@ -40,12 +44,13 @@ def catalog(*, others: bool = False) -> Catalog:
     """Workflows that may be repeated, and one that may not; of others' files of the same names all may."""
     program = Script(command=[sys.executable, "{target.name}"])  # Surely there, and never begun.
     files = [
-        WorkflowFile(id="restart", script=program, idempotent=True, match=[MatchRule(name="Slow")]),
-        WorkflowFile(id="repair", script=program, idempotent=others),
-        WorkflowFile(id="reload", script=program, idempotent=True),
+        WorkflowFile(id="restart", idempotent=True, match=[MatchRule(name="Slow")]),
+        WorkflowFile(id="repair", idempotent=others),
+        WorkflowFile(id="reload", idempotent=True),
     ]
+    folder = Path("/catalog")
     return Catalog(
-        {one.id: Workflow(one, Path("/catalog") / f"{one.id}.yaml", f"{one.id}{others}") for one in files}
+        {one.id: Workflow(one, program, folder / f"{one.id}.yaml", f"{one.id}{others}") for one in files}
     )
 
 
@@ -98,8 +103,8 @@ class ExecutorRole:
         """Under which delivery each lease is held."""
         log = GatedLog(stage.cell, stage.gate, self.actor)
         served = stage.catalog_of(name)
-        around = Surroundings(log, lambda: served, self._script, self._clock.read, stage.now, {})
-        self._worker = Worker(name, around)
+        engines = {"script": LocalEngine(self._script)}
+        self._worker = Worker(name, Ports(log, lambda: served, engines, self._clock.read, stage.now, {}))
         self._analyser = Analyser(name, log, lambda: served, stage.now)
         works = [self._work() for _ in range(SLOTS)]
         self._tasks = [stage.spawn(self.actor, one) for one in (*works, self._analyse(), self._hear())]
@@ -142,26 +147,28 @@ class ExecutorRole:
             if isinstance(record, Recorded) and isinstance(record.event, CancelWorkflow):
                 self._worker.cancel(record.event.execution, record.event.reason)
 
-    async def _script(self, job: Job, lease: Lease, stop: Stop) -> Outcome:
+    async def _script(self, run: Run, stop: Stop) -> Outcome:
         """Touch the target for a while, as long as the supervisor would let it."""
-        self._stage.life.wrong += handed_over(self._stage, job, stop, self._under[lease])
+        lease, environment = run.lease, environment_of(run)
+        self._stage.life.wrong += handed_over(self._stage, run, stop, self._under[lease])
         await self._stage.gate.call(self.actor, Kind.BEGIN)
-        if lease.lost or self._clock.read() > job.start_by:
+        if lease.lost or self._clock.read() > run.start_by:
             return Failed(FailureReason.EXECUTOR_LOST, "too late to begin", ran=False)
-        with self._stage.touching(job.bound.environment, lease.pace.kill_grace):
-            why = await self._touch(self._clock.read() + self._stage.world.run_seconds, job, lease, stop)
+        with self._stage.touching(environment, lease.pace.kill_grace):
+            why = await self._touch(self._clock.read() + self._stage.world.run_seconds, run, stop)
         await self.actor.runs()
         if why is not None:
             return Failed(why, "killed", ran=True)
-        if self._stage.fails(job.bound.environment["RO_EXECUTION"]):
+        if self._stage.fails(environment["RO_EXECUTION"]):
             return Failed(FailureReason.TASK_FAILED, "exit code 1", ran=True, exit_code=1)
         return Succeeded("")
 
-    async def _touch(self, until: float, job: Job, lease: Lease, stop: Stop) -> FailureReason | None:
+    async def _touch(self, until: float, run: Run, stop: Stop) -> FailureReason | None:
         """Wait as long as the script runs; return why it was killed, if it was."""
+        lease = run.lease
         while True:
             lapse = lease.confirmed_at + lease.pace.lease
-            nearest = min(until, job.deadline, lapse)
+            nearest = min(until, run.deadline, lapse)
             left = nearest - self._clock.read()
             if left > 0 and not stop.wished.is_set():
                 try:
@@ -173,7 +180,7 @@ class ExecutorRole:
                 return FailureReason.TASK_FAILED
             if nearest == until:
                 return None
-            if nearest == job.deadline:
+            if nearest == run.deadline:
                 return FailureReason.DEADLINE_EXCEEDED
             if lapse >= lease.confirmed_at + lease.pace.lease:
                 return FailureReason.EXECUTOR_LOST

@@ -2,13 +2,14 @@
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from remediation_orchestrator.events import Recorded, RoutingDecided, StoredMessage, decode
 from remediation_orchestrator.events.codec import attributes_of
-from remediation_orchestrator.executor.script import Job, Stop
+from remediation_orchestrator.executor.engine import Run, Stop
+from remediation_orchestrator.executor.program import Bound
 
 from .clock import MIDNIGHT
 from .explore_ports import ACK_WAIT, Delivery
@@ -22,17 +23,23 @@ FRAME_SECONDS = 6.0
 EXACTLY = 1e-3
 
 
-def handed_over(stage: "Stage", job: Job, stop: Stop, delivery: Delivery) -> Iterator[str]:
+def environment_of(run: Run) -> Mapping[str, str]:
+    """What a script is told of its run."""
+    assert isinstance(run.plan, Bound)
+    return run.plan.environment
+
+
+def handed_over(stage: "Stage", run: Run, stop: Stop, delivery: Delivery) -> Iterator[str]:
     """A run is begun only while it may be, with no later limits than its command says, and not when cancelled."""
-    execution, now = job.bound.environment["RO_EXECUTION"], asyncio.get_running_loop().time()
+    execution, now = environment_of(run)["RO_EXECUTION"], asyncio.get_running_loop().time()
     if now > _lapses(delivery) + EXACTLY:
         yield f"{execution} begins at {now}, and its claim has lapsed at {_lapses(delivery)}"
     if stop.wished.is_set():
         yield f"{execution} was cancelled before it began, and begins"
-    if now > job.start_by:
-        yield f"{execution} begins at {now}, and was to begin before {job.start_by}"
+    if now > run.start_by:
+        yield f"{execution} begins at {now}, and was to begin before {run.start_by}"
     allowed = _limits(stage, execution)
-    for name, limit, most in zip(("start_by", "deadline"), (job.start_by, job.deadline), allowed, strict=True):
+    for name, limit, most in zip(("start_by", "deadline"), (run.start_by, run.deadline), allowed, strict=True):
         if limit > most:
             yield f"{execution} is given until {limit} for its {name}, and has until {most}"
 

@@ -148,7 +148,7 @@ def _is_lost(fact: WorkflowFailed) -> bool:
 
 def _may_be_repeated(digest: str) -> bool:
     files = [file for others in (False, True) for file in catalog(others=others).workflows.values()]
-    return any(file.digest == digest and file.says.idempotent for file in files)
+    return any(file.digest == digest and file.spec.idempotent for file in files)
 
 
 def _analysed(stage: "Stage") -> Iterator[str]:

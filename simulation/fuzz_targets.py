@@ -20,10 +20,14 @@ from remediation_orchestrator.events import CellName, Position, Recorded, Routin
 from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.events.stored import EXPECTED, export_line, import_line
 from remediation_orchestrator.executor.analyser import Analyser
-from remediation_orchestrator.executor.catalog import Catalog, Script, Workflow, WorkflowFile
+from remediation_orchestrator.executor.catalog import Catalog
+from remediation_orchestrator.executor.engine import Outcome, Run, Stop, Succeeded
+from remediation_orchestrator.executor.engines.script import Script
 from remediation_orchestrator.executor.lease import Lease, Pace
-from remediation_orchestrator.executor.script import Job, Outcome, Stop, Succeeded
-from remediation_orchestrator.executor.worker import Surroundings, Worker
+from remediation_orchestrator.executor.local import LocalEngine
+from remediation_orchestrator.executor.ports import Ports
+from remediation_orchestrator.executor.worker import Worker
+from remediation_orchestrator.executor.workflow_file import Workflow, WorkflowFile
 from remediation_orchestrator.gateway.access import OPEN, Guard
 from remediation_orchestrator.gateway.door import Door
 from remediation_orchestrator.gateway.sources import Rules, built_in
@@ -150,11 +154,11 @@ class _Given:
 
 
 def _catalog() -> Catalog:
-    file = WorkflowFile(id="a", script=Script(command=[sys.executable]))
-    return Catalog({"a": Workflow(file, Path("/catalog/a.yaml"), "a")})
+    program = Script(command=[sys.executable])
+    return Catalog({"a": Workflow(WorkflowFile(id="a"), program, Path("/catalog/a.yaml"), "a")})
 
 
-async def _succeed(_job: Job, _lease: Lease, _stop: Stop) -> Outcome:
+async def _succeed(_run: Run, _stop: Stop) -> Outcome:
     return Succeeded("")
 
 
@@ -167,7 +171,8 @@ def execute(cases: Sequence[Case]) -> None:
 async def _execute(case: Case) -> None:
     cell, served = MemoryCell(CELL, clock.broker_now), _catalog()
     now = asyncio.get_running_loop().time
-    worker = Worker("e1", Surroundings(cell.log(), lambda: served, _succeed, now, clock.broker_now, {}))
+    engines = {"script": LocalEngine(_succeed)}
+    worker = Worker("e1", Ports(cell.log(), lambda: served, engines, now, clock.broker_now, {}))
     analyser = Analyser("e1", cell.log(), lambda: served, clock.broker_now)
     _store(cell, Case("ro.main.execution.wfe-3", case.payload))
     _store(cell, Case("ro.main.analysis.rr-3", case.payload))

@@ -21,9 +21,11 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.executor.catalog import load_catalog
+from remediation_orchestrator.executor.engine import Engine, Outcome, Run, Stop, Succeeded
 from remediation_orchestrator.executor.lease import Lease, Pace
-from remediation_orchestrator.executor.script import Job, Outcome, Stop, Succeeded
-from remediation_orchestrator.executor.worker import Engine, Surroundings, Worker
+from remediation_orchestrator.executor.local import LocalEngine, Perform
+from remediation_orchestrator.executor.ports import Ports
+from remediation_orchestrator.executor.worker import Worker
 
 IDEMPOTENT = 'id: w\nidempotent: true\nscript: {command: [sh, "{target.name}"]}\n'
 
@@ -33,31 +35,32 @@ class Bench:
 
     def __init__(self, folder: Path, log: FaultyLog, name: str = "e1") -> None:
         self.log = log
-        self.ran: list[Job] = []
+        self.ran: list[Run] = []
         self.outcome: Outcome = Succeeded("done")
         self.during: Callable[[], Awaitable[None]] | None = None
-        self.engine: Engine = self._count
+        self.perform: Perform = self._count
+        self.engines: dict[str, Engine] = {"script": LocalEngine(lambda run, stop: self.perform(run, stop))}
         self.clock = 1000.0
         self.folder = folder
         self.write("w", IDEMPOTENT)
-        around = Surroundings(
+        ports = Ports(
             log=log,
             catalog=lambda: self.catalog,
-            engine=lambda job, lease, stop: self.engine(job, lease, stop),
+            engines=self.engines,
             monotonic=lambda: self.clock,
             now=lambda: NOW,
             environment={"PATH": "/usr/bin:/bin"},
             retry_after=0.001,
         )
-        self.worker = Worker(name, around)
+        self.worker = Worker(name, ports)
 
     def write(self, name: str, text: str) -> None:
         """Write a file of the catalog, as a person would, and have it read again."""
         (self.folder / f"{name}.yaml").write_text(text)
         self.catalog = load_catalog(self.folder)
 
-    async def _count(self, job: Job, lease: Lease, stop: Stop) -> Outcome:
-        self.ran.append(job)
+    async def _count(self, run: Run, stop: Stop) -> Outcome:
+        self.ran.append(run)
         if self.during:
             await self.during()
         return self.outcome

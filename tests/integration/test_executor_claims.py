@@ -29,11 +29,13 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.executor.catalog import load_catalog
-from remediation_orchestrator.executor.lease import Lease, Pace, confirming
-from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop, Succeeded
+from remediation_orchestrator.executor.engine import Failed, Outcome, Run, Stop, Succeeded
+from remediation_orchestrator.executor.lease import Pace, confirming
+from remediation_orchestrator.executor.local import LocalEngine
+from remediation_orchestrator.executor.ports import Ports
 from remediation_orchestrator.executor.service import EXECUTOR
 from remediation_orchestrator.executor.supervisor import instant
-from remediation_orchestrator.executor.worker import Surroundings, Worker
+from remediation_orchestrator.executor.worker import Worker
 from remediation_orchestrator.orchestrator.whole import why_not_whole
 
 PACE = Pace(ack_wait=2.0)
@@ -50,18 +52,18 @@ class Slot:
         self.may_end = asyncio.Event()
         self.ran = 0
         catalog = load_catalog(workflows)
-        around = Surroundings(
+        ports = Ports(
             log=log,
             catalog=lambda: catalog,
-            engine=self._engine,
+            engines={"script": LocalEngine(self._perform)},
             monotonic=instant,
             now=lambda: datetime.now(UTC),
             environment=dict(os.environ),
             why_not_whole=partial(why_not_whole, log),
         )
-        self.worker = Worker(name, around)
+        self.worker = Worker(name, ports)
 
-    async def _engine(self, job: Job, lease: Lease, stop: Stop) -> Outcome:
+    async def _perform(self, run: Run, stop: Stop) -> Outcome:
         self.ran += 1
         self.begun.set()
         ends = [asyncio.create_task(one.wait()) for one in (self.may_end, stop.wished)]

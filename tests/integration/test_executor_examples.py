@@ -46,7 +46,7 @@ def test_every_example_workflow_is_whole() -> None:
         )
         chosen = choose(catalog.workflows.values(), command)
         assert chosen is not None
-        assert chosen.says.id == "restart-deployment"
+        assert chosen.spec.id == "restart-deployment"
 
 
 async def test_the_example_workflows_run_without_a_cluster(

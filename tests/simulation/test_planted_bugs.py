@@ -11,12 +11,12 @@ import pytest
 from msgspec import structs
 
 from remediation_orchestrator.bus.memory import MemoryLog
-from remediation_orchestrator.bus.port import Delivery, LogError, Room
+from remediation_orchestrator.bus.port import LogError, Room
 from remediation_orchestrator.events import Position, StoredMessage, encode
-from remediation_orchestrator.executor import worker
-from remediation_orchestrator.executor.claim import Started, execution_of
+from remediation_orchestrator.executor import attempt
+from remediation_orchestrator.executor.attempt import Attempt
+from remediation_orchestrator.executor.claim import Started
 from remediation_orchestrator.executor.lease import Lease, Pace
-from remediation_orchestrator.executor.worker import Worker
 from remediation_orchestrator.orchestrator import dispatch, lead
 from remediation_orchestrator.orchestrator.routing import checks, decisions, effects, facts
 from remediation_orchestrator.orchestrator.routing.fold import Fold
@@ -100,14 +100,14 @@ def count_a_duplicate(patch: pytest.MonkeyPatch) -> None:
 def run_again_on_redelivery(patch: pytest.MonkeyPatch) -> None:
     """Whoever meets somebody else's lost run takes it over."""
 
-    async def take_over(self: Worker, held: Any, start: Started, delivery: Delivery) -> bool:
-        lease = Lease(Pace(ACK_WAIT), self._around.monotonic, self._around.monotonic())
-        if held.assignment is None:
+    async def take_over(self: Attempt, start: Started) -> bool:
+        self._lease = Lease(Pace(ACK_WAIT), self._ports.monotonic, self._ports.monotonic())
+        if self._hand.assignment is None:
             return False
-        start = replace(start, delivery=delivery.number)
-        return await self._run(held, held.assignment, start, delivery, lease)
+        await self._run(self._hand.assignment, replace(start, delivery=self._delivery.number))
+        return True
 
-    patch.setattr(Worker, "_meet", take_over)
+    patch.setattr(Attempt, "_meet", take_over)
 
 
 def claim_without_expectation(patch: pytest.MonkeyPatch) -> None:
@@ -199,15 +199,14 @@ def ignore_who_holds_the_target(patch: pytest.MonkeyPatch) -> None:
 def give_up_the_report(patch: pytest.MonkeyPatch) -> None:
     """The end of a run is told once, and if that is not answered, never."""
 
-    async def report(self: Worker, held: Any, run: Any, start: Any, outcome: Any, delivery: Delivery) -> None:
-        idempotent = run is not None and run.workflow.says.idempotent
-        fact = worker._fact(execution_of(delivery.command.subject), outcome, idempotent=idempotent)
+    async def report(self: Attempt, start: Started, outcome: Any, *, idempotent: bool) -> None:
+        fact = attempt._fact(self._execution, outcome, idempotent=idempotent)
         try:
-            await held.place.append(encode(fact, self._attributes(f"end-{start.sequence}", delivery)))
+            await self._place.append(encode(fact, self._attributes(f"end-{start.sequence}")))
         except LogError:
             return
 
-    patch.setattr(Worker, "_report", report)
+    patch.setattr(Attempt, "_report", report)
 
 
 def believe_that_signals_are_taken(patch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from remediation_orchestrator.executor.attempt import Attempt
 from remediation_orchestrator.executor.lease import Lease
-from remediation_orchestrator.executor.worker import Worker
 from remediation_orchestrator.simulation.explore_search import (
     Bound,
     Search,
@@ -69,14 +69,14 @@ def test_all_of_a_world_is_seen_where_the_bound_is_small() -> None:
 
 def test_a_bug_is_found_with_the_fewest_departures_and_can_be_seen_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of a run is told once, and if that is not answered, never."""
-    report = Worker._report
+    report = Attempt._report
 
-    async def once(self: Worker, *told: Any) -> None:
+    async def once(self: Attempt, *told: Any, **how: Any) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(0.1):
-                await report(self, *told)
+                await report(self, *told, **how)
 
-    monkeypatch.setattr(Worker, "_report", once)
+    monkeypatch.setattr(Attempt, "_report", once)
     found = Search(BY_NAME["executors"], Bound()).run(time.monotonic() + 30)
     assert found.counterexample is not None
     assert len(found.counterexample) == 1

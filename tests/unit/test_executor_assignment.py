@@ -14,7 +14,8 @@ from remediation_orchestrator.events import (
     WorkflowFailed,
     WorkflowStarted,
 )
-from remediation_orchestrator.executor.script import Failed
+from remediation_orchestrator.executor.engine import Failed
+from remediation_orchestrator.executor.program import Bound
 
 
 async def test_a_failure_says_what_the_catalog_says_of_its_workflow(bench: Bench) -> None:
@@ -49,8 +50,9 @@ async def test_a_file_that_is_edited_between_claim_and_start_changes_nothing_abo
     await asyncio.sleep(0)
     bench.write("w", IDEMPOTENT.replace("sh,", "env,"))
     await running
-    (job,) = bench.ran
-    assert (job.bound.arguments[0].rpartition("/")[2], job.deadline) == ("sh", bench.clock + 7)
+    (run,) = bench.ran
+    assert isinstance(run.plan, Bound)
+    assert (run.plan.arguments[0].rpartition("/")[2], run.deadline) == ("sh", bench.clock + 7)
 
 
 async def test_a_file_that_is_gone_when_its_run_ends_changes_nothing_about_it(bench: Bench) -> None:
@@ -92,8 +94,8 @@ async def test_nothing_begins_after_start_before(bench: Bench) -> None:
 async def test_the_job_ends_at_the_earlier_of_its_limits(bench: Bench) -> None:
     """In the machine's clock, counted from before the claim."""
     await bench.handle(Delivered(command()))
-    (job,) = bench.ran
-    assert (job.start_by, job.deadline) == (1060.0, 1600.0)
+    (run,) = bench.ran
+    assert (run.start_by, run.deadline) == (1060.0, 1600.0)
 
 
 @pytest.mark.parametrize("hours", [-8, -1, 1, 8])
@@ -103,21 +105,21 @@ async def test_a_brokers_clock_that_is_wrong_neither_shortens_nor_lengthens_a_ru
     """The command says what its sender's clock showed: by that its limits were reckoned."""
     sender = NOW - timedelta(hours=hours)
     await bench.handle(Delivered(command(sent=sender)))
-    (job,) = bench.ran
-    assert (job.start_by, job.deadline) == (1060.0, 1600.0)
+    (run,) = bench.ran
+    assert (run.start_by, run.deadline) == (1060.0, 1600.0)
 
 
 @pytest.mark.parametrize("seconds", [-5, 5])
 async def test_clocks_that_nearly_agree_are_taken_as_one(bench: Bench, seconds: int) -> None:
     """A command that took its time to be stored has less time to begin; never more than its sender gave it."""
     await bench.handle(Delivered(command(sent=NOW - timedelta(seconds=seconds))))
-    (job,) = bench.ran
-    assert (job.start_by, job.deadline) == (1060.0 - max(seconds, 0), 1600.0 - max(seconds, 0))
+    (run,) = bench.ran
+    assert (run.start_by, run.deadline) == (1060.0 - max(seconds, 0), 1600.0 - max(seconds, 0))
 
 
 async def test_a_brokers_clock_that_steps_back_behind_a_command_gives_it_no_more_time(bench: Bench) -> None:
     """Its claim is stamped before it was sent; it was not."""
     sender = NOW + timedelta(hours=1)
     await bench.handle(Delivered(command(sent=sender), recorded_at=sender))
-    (job,) = bench.ran
-    assert (job.start_by, job.deadline) == (1060.0, 1600.0)
+    (run,) = bench.ran
+    assert (run.start_by, run.deadline) == (1060.0, 1600.0)

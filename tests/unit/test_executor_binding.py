@@ -15,8 +15,11 @@ from remediation_orchestrator.events import (
     Target,
     WorkflowRef,
 )
-from remediation_orchestrator.executor.binding import Bound, RefusedError, bind
-from remediation_orchestrator.executor.catalog import Workflow, load_catalog
+from remediation_orchestrator.executor.binding import RefusedError
+from remediation_orchestrator.executor.catalog import load_catalog
+from remediation_orchestrator.executor.engines.script import bind
+from remediation_orchestrator.executor.program import Bound
+from remediation_orchestrator.executor.workflow_file import Workflow
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 AROUND = {"PATH": "/usr/bin:/bin", "HOME": "/root", "LANG": "C", "SECRET": "s3", "KUBECONFIG": "/k"}

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from remediation_orchestrator.executor import folder
-from remediation_orchestrator.executor.catalog import Catalog, Problem, Workflow, load_catalog, load_workflow
+from remediation_orchestrator.executor.catalog import Catalog, Problem, load_catalog, load_workflow
+from remediation_orchestrator.executor.workflow_file import Workflow
 
 GOOD = """
 id: {id}
@@ -50,10 +51,10 @@ match:
   - {name: Stuck, target: {kind: Deployment}}
 """,
     )
-    says = load_catalog(tmp_path).workflows["bounce"].says
-    assert says.timeout == timedelta(minutes=5)
-    assert says.idempotent
-    assert says.match[0].target.kind == "Deployment"
+    spec = load_catalog(tmp_path).workflows["bounce"].spec
+    assert spec.timeout == timedelta(minutes=5)
+    assert spec.idempotent
+    assert spec.match[0].target.kind == "Deployment"
 
 
 def test_a_broken_file_is_named_with_its_line_and_the_others_work(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_the_digest_is_of_the_files_bytes(tmp_path: Path) -> None:
 def test_another_engine_keeps_its_section(tmp_path: Path) -> None:
     """The file is whole; that nobody here can run it is said when a command asks."""
     write(tmp_path, "a.yaml", "id: one\nengine: job\njob: {image: x}\n")
-    assert load_catalog(tmp_path).workflows["one"].says.engine == "job"
+    assert load_catalog(tmp_path).workflows["one"].spec.engine == "job"
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ import pytest
 from processes import Word, gone, is_alive
 
 from remediation_orchestrator.events import FailureReason
-from remediation_orchestrator.executor import script, supervisor
-from remediation_orchestrator.executor.binding import Bound
+from remediation_orchestrator.executor import program, supervisor
+from remediation_orchestrator.executor.engine import Failed, Outcome, Stop, Succeeded
 from remediation_orchestrator.executor.family import MARK, end_marked
 from remediation_orchestrator.executor.lease import Lease, Pace
-from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop, Succeeded, run_script
+from remediation_orchestrator.executor.program import Bound, Job, run_program
 from remediation_orchestrator.executor.supervisor import instant
 
 NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups"
@@ -56,7 +56,7 @@ class Impatient(Pace):
 
 def start(job: Job, stop: Stop | None = None) -> asyncio.Task[Outcome]:
     """Run it with a claim that was just confirmed."""
-    return asyncio.create_task(run_script(job, Lease(Impatient(30), instant, instant()), stop or Stop()))
+    return asyncio.create_task(run_program(job, Lease(Impatient(30), instant, instant()), stop or Stop()))
 
 
 def parent_of(process: int) -> int:
@@ -143,12 +143,12 @@ async def test_a_supervisor_and_a_guard_that_are_stopped_are_told_to_go_on_by_th
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the limit has passed and nobody has acted."""
-    monkeypatch.setattr(script, "OVERDUE_SECONDS", 0.0)
+    monkeypatch.setattr(program, "OVERDUE_SECONDS", 0.0)
     pid = Word(tmp_path / "pid")
     pace = Pace(1.2)
     lease = Lease(pace, instant, instant())
     running = asyncio.create_task(
-        run_script(job(tmp_path, f"echo $PPID > {tmp_path}/pid; sleep 60"), lease, Stop())
+        run_program(job(tmp_path, f"echo $PPID > {tmp_path}/pid; sleep 60"), lease, Stop())
     )
     os.killpg(parent_of(int(await pid.said())), signal.SIGSTOP)
     await lost(running)
@@ -158,7 +158,7 @@ async def test_a_supervisor_and_a_guard_that_are_stopped_are_told_to_go_on_by_th
 def may_not_kill(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """A supervisor that may not kill another user's processes, as for anybody but root. Those are ended here."""
     without = ("setpriv", "--inh-caps=-kill", "--bounding-set=-kill")
-    monkeypatch.setattr(script, "SUPERVISOR", (*without, *script.SUPERVISOR))
+    monkeypatch.setattr(program, "SUPERVISOR", (*without, *program.SUPERVISOR))
     left: list[int] = []
     yield left
     for process in left:

@@ -11,17 +11,9 @@ import pytest
 from processes import Word, gone
 
 from remediation_orchestrator.events import FailureReason
-from remediation_orchestrator.executor.binding import Bound
+from remediation_orchestrator.executor.engine import Failed, Outcome, Stop, Succeeded
 from remediation_orchestrator.executor.lease import Lease, Pace
-from remediation_orchestrator.executor.script import (
-    OUTPUT_BYTES_MAX,
-    Failed,
-    Job,
-    Outcome,
-    Stop,
-    Succeeded,
-    run_script,
-)
+from remediation_orchestrator.executor.program import OUTPUT_BYTES_MAX, Bound, Job, run_program
 from remediation_orchestrator.executor.supervisor import instant
 
 # Long enough for a busy machine, short enough for a test.
@@ -40,7 +32,7 @@ def shell(folder: Path, text: str, *, limit: float = 20, start_by: float = 20) -
 async def run(job: Job, pace: Pace = PACE) -> Outcome:
     """Run it with a claim that was just confirmed."""
     async with asyncio.timeout(20):
-        return await run_script(job, Lease(pace, instant, instant()), Stop())
+        return await run_program(job, Lease(pace, instant, instant()), Stop())
 
 
 async def test_exit_code_zero_is_success_with_its_output(tmp_path: Path) -> None:
@@ -107,7 +99,7 @@ async def test_a_wish_to_stop_ends_it(tmp_path: Path) -> None:
     pid = Word(tmp_path / "pid")
     stop = Stop()
     running = asyncio.create_task(
-        run_script(shell(tmp_path, "echo $$ > $FOLDER/pid; sleep 60"), Lease(PACE, instant, instant()), stop)
+        run_program(shell(tmp_path, "echo $$ > $FOLDER/pid; sleep 60"), Lease(PACE, instant, instant()), stop)
     )
     process = int(await pid.said())
     stop.wish("resolved")
@@ -145,7 +137,7 @@ async def test_an_unconfirmed_claim_kills_it(tmp_path: Path) -> None:
 async def test_a_confirmed_claim_goes_on(tmp_path: Path) -> None:
     """Longer than the lease, because it is confirmed meanwhile."""
     lease = Lease(Pace(ack_wait=2), instant, instant())
-    running = asyncio.create_task(run_script(shell(tmp_path, "sleep 2; echo done"), lease, Stop()))
+    running = asyncio.create_task(run_program(shell(tmp_path, "sleep 2; echo done"), lease, Stop()))
     while not running.done():
         lease.confirm(instant())
         await asyncio.wait({running}, timeout=0.2)
@@ -164,7 +156,7 @@ async def test_a_lapsed_lease_never_comes_back(tmp_path: Path) -> None:
 async def test_a_late_confirmation_does_not_bring_a_script_back(tmp_path: Path) -> None:
     """Nor does one that comes while it is being ended: its command is another's by now."""
     lease = Lease(Pace(ack_wait=1.5), instant, instant())
-    running = asyncio.create_task(run_script(shell(tmp_path, "trap '' TERM; sleep 60; sleep 60"), lease, Stop()))
+    running = asyncio.create_task(run_program(shell(tmp_path, "trap '' TERM; sleep 60; sleep 60"), lease, Stop()))
     while not running.done():
         if lease.lost:
             lease.confirmed_at = instant()
@@ -186,7 +178,7 @@ async def test_nothing_begins_too_late(tmp_path: Path) -> None:
 async def test_nothing_begins_under_a_claim_that_lapsed(tmp_path: Path) -> None:
     """An executor frozen between its claim and the start may not begin when it wakes."""
     lease = Lease(PACE, lambda: instant() - 100, instant() - 100)
-    outcome = await run_script(shell(tmp_path, "echo ran > $FOLDER/ran"), lease, Stop())
+    outcome = await run_program(shell(tmp_path, "echo ran > $FOLDER/ran"), lease, Stop())
     assert isinstance(outcome, Failed)
     assert (outcome.reason, outcome.ran) == (FailureReason.EXECUTOR_LOST, False)
     assert not (tmp_path / "ran").exists()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from remediation_orchestrator.executor.script import SUPERVISOR
+from remediation_orchestrator.executor.program import SUPERVISOR
 from remediation_orchestrator.executor.supervisor import instant
 
 LEASE = 15.0

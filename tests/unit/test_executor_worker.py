@@ -17,8 +17,8 @@ from remediation_orchestrator.events import (
     WorkflowRevoked,
     WorkflowStarted,
 )
+from remediation_orchestrator.executor.engine import Failed, Outcome, Run, Stop
 from remediation_orchestrator.executor.lease import Lease, Pace
-from remediation_orchestrator.executor.script import Failed, Job, Outcome, Stop
 
 
 async def test_a_command_is_claimed_run_and_answered(bench: Bench) -> None:
@@ -205,16 +205,17 @@ async def test_a_run_whose_end_another_has_told_is_ended(bench: Bench) -> None:
     """However it came about: seen at the next confirmation, and nothing is told behind it."""
     seen: list[str] = []
 
-    async def engine(job: Job, lease: Lease, stop: Stop) -> Outcome:
-        assert lease.prove is not None
-        await lease.prove()
+    async def perform(run: Run, stop: Stop) -> Outcome:
+        assert run.lease.prove is not None
+        await run.lease.prove()
         assert not stop.wished.is_set()
         tell(bench.log, WorkflowFailed(ExecutionId("wfe-1"), "ExecutorLost"))
-        await lease.prove()
+        await run.lease.prove()
+        await asyncio.wait_for(stop.wished.wait(), 1)
         seen.append(stop.reason)
         return Failed(FailureReason.TASK_FAILED, "cancelled", ran=True)
 
-    bench.engine = engine
+    bench.perform = perform
     delivery = Delivered(command())
     await bench.handle(delivery)
     assert seen == ["another has told its end"]
@@ -225,14 +226,14 @@ async def test_a_cancelled_run_is_told_to_stop(bench: Bench) -> None:
     """Only the one that is meant."""
     seen: list[str] = []
 
-    async def engine(job: Job, lease: Lease, stop: Stop) -> Outcome:
+    async def perform(run: Run, stop: Stop) -> Outcome:
         bench.worker.cancel(ExecutionId("wfe-2"), "another")
         bench.worker.cancel(ExecutionId("wfe-1"), "resolved")
         await asyncio.wait_for(stop.wished.wait(), 1)
         seen.append(stop.reason)
         return Failed(FailureReason.TASK_FAILED, "cancelled", ran=True)
 
-    bench.engine = engine
+    bench.perform = perform
     await bench.handle(Delivered(command()))
     assert seen == ["resolved"]
 
@@ -248,11 +249,11 @@ async def test_the_facts_name_their_cause(bench: Bench) -> None:
 async def test_an_engine_that_breaks_its_promise_is_reported_lost_and_not_asked_again(bench: Bench) -> None:
     """Nobody knows what it did: the next delivery says so, in the same process too."""
 
-    async def engine(job: Job, lease: Lease, stop: Stop) -> Outcome:
-        bench.ran.append(job)
+    async def perform(run: Run, stop: Stop) -> Outcome:
+        bench.ran.append(run)
         raise RuntimeError("a bug")
 
-    bench.engine = engine
+    bench.perform = perform
     with pytest.raises(RuntimeError, match="a bug"):
         await bench.handle(Delivered(command()))
     again = Delivered(command(), number=2)

@@ -1,4 +1,4 @@
-"""The engine `script`: run one program under a supervisor and say how it ended. Never through a shell."""
+"""Run one program under a supervisor, and say how it ended."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ import secrets
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from remediation_orchestrator.events import FailureReason
 
-from .binding import Bound
+from .engine import Failed, Outcome, Stop, Succeeded
 from .family import MARK, end_marked
 from .lease import Lease
 from .supervisor import instant
@@ -36,46 +36,21 @@ REPORT_BYTES_MAX = 8 * OUTPUT_BYTES_MAX
 
 
 @dataclass(frozen=True)
+class Bound:
+    """What is run: a program and its arguments, its whole environment, and the folder it starts in."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    folder: Path
+
+
+@dataclass(frozen=True)
 class Job:
-    """One run: what is run, and between which instants of the machine's clock."""
+    """What is run, and between which instants of the machine's clock."""
 
     bound: Bound
     start_by: float
     deadline: float
-
-
-@dataclass(frozen=True)
-class Succeeded:
-    """It ended well; the end of what it printed."""
-
-    output: str
-
-
-@dataclass(frozen=True)
-class Failed:
-    """It ended badly. `ran`: something may have happened to the target."""
-
-    reason: FailureReason
-    message: str
-    ran: bool
-    exit_code: int | None = None
-
-
-Outcome = Succeeded | Failed
-
-
-class Stop:
-    """A wish that a run may end early, and why."""
-
-    def __init__(self) -> None:
-        self.reason = ""
-        self.wished = asyncio.Event()
-
-    def wish(self, reason: str) -> None:
-        """Let it end. The first reason stands."""
-        if not self.wished.is_set():
-            self.reason = reason
-            self.wished.set()
 
 
 class _Report(Struct):
@@ -89,7 +64,7 @@ class _Report(Struct):
     left: tuple[str, ...] = ()
 
 
-async def run_script(job: Job, lease: Lease, stop: Stop) -> Outcome:
+async def run_program(job: Job, lease: Lease, stop: Stop) -> Outcome:
     """Run a program to its end, or until it may not go on. Returns when nothing is left that may be killed."""
     mark = secrets.token_hex(8)
     try:
