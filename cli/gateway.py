@@ -126,7 +126,7 @@ def _show_signal(item: Found, as_json: bool) -> None:
         for part, value in values.items()
         if value
     }
-    rows |= {"runner-up": item.by.get("runner-up", ""), "fingerprint": fingerprint}
+    rows |= {"runner-up": item.by.get("runner-up", ""), "fingerprint": fingerprint, "alert": signal.alert}
     fields((f"  {part}", value) for part, value in rows.items())
 
 

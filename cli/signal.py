@@ -60,11 +60,12 @@ class Published(Struct, frozen=True):
 @click.option("--severity", help=f"One of {', '.join(Severity)}, or a word of your own.")
 @click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="May be given again.")
 @click.option("--resolves", is_flag=True, help="This source will tell when the problem is over.")
-@click.option("--resolved", is_flag=True, help="The problem is over.")
+@click.option("--resolved", is_flag=True, help="The problem is over, or, with --alert, that alert of it.")
 @click.option("--workflow", help="Run this workflow, without an analysis.")
 @click.option("--parameter", "parameters", metavar="KEY=VALUE", multiple=True, help="For it; may be given again.")
 @click.option("--starts-at", metavar="TIME", help="When it began, such as 2026-11-21T10:00:00Z.")
 @click.option("--fingerprint", help="Which problem it is; else derived from target and name.")
+@click.option("--alert", help="The source's own id of what fires: a problem is over when all of them are.")
 @click.option("--source", default="cli", show_default=True, help="Who says so: one word.")
 @click.option(
     "--file", "path", metavar="FILE", help="A JSON object, a JSON array or JSON Lines; - for standard input."
@@ -120,7 +121,9 @@ def _signals(
 def _described(said: dict[str, object]) -> dict[str, object]:
     """The bare signal that the options describe."""
     signal: dict[str, object] = {
-        key: said[key] for key in ("name", "severity", "fingerprint", "starts_at", "resolves") if said[key]
+        key: said[key]
+        for key in ("name", "severity", "fingerprint", "alert", "starts_at", "resolves")
+        if said[key]
     }
     if not said["name"]:
         raise click.UsageError("--name is missing (or --file)")

@@ -39,7 +39,8 @@ class FailureReason(StrEnum):
 class Signal(Struct, frozen=True, omit_defaults=True, gc=False):
     """What a signal says, on the wire and in the bare form that anyone can publish.
 
-    An empty `fingerprint` is derived from the target and the name when the signal is decoded."""
+    An empty `fingerprint` is derived from the target and the name when the signal is decoded. `alert` is its
+    source's own id of what fires: several may fire for one problem, which is over when all have resolved."""
 
     name: Name
     target: Target
@@ -53,6 +54,7 @@ class Signal(Struct, frozen=True, omit_defaults=True, gc=False):
     workflow: WorkflowRef | None = None
     environment: Part = ""
     priority: Part = ""
+    alert: Part = ""
 
 
 class SignalReceived(Signal, frozen=True, omit_defaults=True, gc=False):
@@ -60,7 +62,7 @@ class SignalReceived(Signal, frozen=True, omit_defaults=True, gc=False):
 
 
 class SignalResolved(Signal, frozen=True, omit_defaults=True, gc=False):
-    """A problem is over, says its source."""
+    """An alert, or where none is named the whole problem, is over, says its source."""
 
 
 class AnalysisCompleted(Struct, frozen=True, gc=False):

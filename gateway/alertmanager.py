@@ -1,8 +1,8 @@
 """Webhook bodies of Alertmanager (version 4) and of Grafana's alerting (version 1), into signals.
 
 Pure: bytes in, items or clear lines out. An alert's target is the workload where its labels tell of one, so the
-alerts of its pods are one problem. The sender's own fingerprint hashes every label, the pod's name too, and is
-not taken over: the signals go without one, and the log derives it from the target and the name."""
+alerts of its pods are one problem. The sender's own fingerprint hashes every label, the pod's name too: it tells
+the alerts of a problem apart, and is the signal's `alert`. The signal's own is derived from target and name."""
 
 from datetime import datetime
 from typing import Literal
@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from remediation_orchestrator.events import Severity, SignalReceived, SignalResolved
+from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
 
 from .identity import DEFAULT, Identity
 from .items import (
@@ -42,6 +43,7 @@ class _Alert(BaseModel):
     labels: Labels
     annotations: Labels = {}
     starts_at: object = Field(default=None, alias="startsAt")
+    fingerprint: str | None = Field(default=None, max_length=NAME_LENGTH_MAX)
 
 
 class _Body(BaseModel):
@@ -101,5 +103,6 @@ def _item(where: str, item: object, now: datetime, identity: Identity) -> Item:
         annotations=alert.annotations,
         starts_at=starts_at,
         resolves=True,
+        alert=alert.fingerprint or "",
     )
     return Found(where, signal, found.by, remarks=remarks)

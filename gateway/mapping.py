@@ -92,7 +92,9 @@ class Moment(_Input):
 
 
 class Mapping(_Input):
-    """One vendor's bodies. `items` is the place of the list of its alerts, where it sends several at once."""
+    """One vendor's bodies. `items` is the place of the list of its alerts, where it sends several at once.
+
+    `alert` is the vendor's id of what fires, the same when that is over: a problem is over when all are."""
 
     source: str
     media_types: list[str] = Field(default=["application/json"], min_length=1)
@@ -100,6 +102,7 @@ class Mapping(_Input):
     items: Asked | None = None
     name: Filled
     target: TargetMapping
+    alert: Filled = NOTHING
     state: State | None = None
     severity: Filled = NOTHING
     severities: dict[str, str] = {}
@@ -145,7 +148,8 @@ class Mapping(_Input):
         if over is None:
             return LeftOut(where, f"left out: {word[:100]!r} says neither that it fires nor that it is over")
         name, target = self.name.fill(body, item), self.target.fill(body, item)
-        wrong = self._wrong(where, name, target)
+        alert = self.alert.fill(body, item)
+        wrong = self._wrong(where, name, target, alert)
         if wrong:
             return refused(where, wrong, item)
         at = self.starts_at
@@ -166,13 +170,14 @@ class Mapping(_Input):
             annotations=_filled(self.annotations, body, item),
             starts_at=starts_at,
             resolves=self.state is not None,
+            alert=alert,
         )
         return Found(where, signal, {"name": self.name.text, "target": self.target.name.text}, remarks=remarks)
 
-    def _wrong(self, where: str, name: str, target: Target) -> list[str]:
+    def _wrong(self, where: str, name: str, target: Target, alert: str) -> list[str]:
         """What is missing of an identity, and what of it is too long."""
         parts = {"name": name, "target": target.name, "cluster": target.cluster}
-        parts |= {"namespace": target.namespace, "kind": target.kind}
+        parts |= {"namespace": target.namespace, "kind": target.kind, "alert": alert}
         templates = {"name": self.name, "target": self.target.name}
         wrong = [
             f"{where}: no {one}: {said.text} holds nothing" for one, said in templates.items() if not parts[one]

@@ -30,13 +30,23 @@ def _policies() -> list[dict[str, object]]:
         "signal_cooldown": "1m",
         "workflow_cooldown": "90s",
         "signal_max_age": "3m",
+        "alert_memory": "5m",
     }
     timeouts = {"starting": "1m", "executing": "3m", "analyzing": "2m", "approval": "2m", "verifying": "1m"}
-    forgetful = {**routing, "failure_memory": "2m", "retry_limit": 2, "signal_cooldown": "0s"}
+    forgetful = {
+        **routing,
+        "failure_memory": "2m",
+        "retry_limit": 2,
+        "signal_cooldown": "0s",
+        "alert_memory": "1m",
+    }
     return [
         {"routing": routing, "timeouts": timeouts},
         {"routing": forgetful, "timeouts": timeouts},
-        {"routing": {"failure_memory": "1h", "retry_limit": 2}, "timeouts": {**timeouts, "executing": "10m"}},
+        {
+            "routing": {"failure_memory": "1h", "retry_limit": 2, "alert_memory": "2m"},
+            "timeouts": {**timeouts, "executing": "10m"},
+        },
         {
             "routing": {**routing, "signal_max_age": "1m"},
             "timeouts": timeouts,

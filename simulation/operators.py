@@ -46,9 +46,14 @@ def policies(*, brief: bool) -> list[dict[str, object]]:
     routing = DEFAULT.document()["routing"]
     assert isinstance(routing, dict)
     if brief:
-        routing = {**routing, "failure_memory": "25m", "consecutive_failure_cooldown": "20m"}
+        routing = {
+            **routing,
+            "failure_memory": "25m",
+            "consecutive_failure_cooldown": "20m",
+            "alert_memory": "25m",
+        }
     brisk = {**routing, "consecutive_failure_cooldown": "10m", "backoff_base": "10s", "signal_cooldown": "1m"}
-    few = {"retry_limit": 3, "failure_memory": "25m"} if brief else {"retry_limit": 3}
+    few = {"retry_limit": 3, "alert_memory": "10m", **({"failure_memory": "25m"} if brief else {})}
     scope = {"exclude": [{"name": "t1"}]}
     return [{"routing": routing}, {"routing": brisk}, {"routing": few}, {"routing": routing, "scope": scope}]
 

@@ -42,7 +42,7 @@ from remediation_orchestrator.events import (
     decode,
 )
 from remediation_orchestrator.events.subjects import Family, parse
-from remediation_orchestrator.orchestrator.routing.policy import Policy, PolicyError, policy_of
+from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, PolicyError, policy_of
 
 # How long after its deadline a run whose end nobody has told may still be at its target.
 GRACE = timedelta(seconds=30)
@@ -91,7 +91,7 @@ class Recount:
     """Numbers kept by hand."""
 
     def __init__(self) -> None:
-        self.policy = Policy()
+        self.policy = DEFAULT
         self.shadow: Policy | None = None
         self.failures: dict[str, int] = defaultdict(int)
         self.last_failure: dict[str, datetime] = {}

@@ -52,6 +52,7 @@ STEADY: dict[str, object] = {
         "signal_cooldown": "5m",
         "workflow_cooldown": "5m",
         "signal_max_age": "15m",
+        "alert_memory": "24h",
     }
 }
 """The default policy without jitter, so that a story's times are round."""
@@ -100,9 +101,10 @@ class Story:
         workflow: str | None = "restart",
         resolves: bool = True,
         status: str = "firing",
+        alert: str = "",
     ) -> Position:
         """Publish a bare signal."""
-        body = self.body(name, target=target, workflow=workflow, resolves=resolves, status=status)
+        body = self.body(name, target=target, workflow=workflow, resolves=resolves, status=status, alert=alert)
         return self.publish(at, subjects.signal(CELL, "test"), msgspec.json.encode(body))
 
     def body(
@@ -113,18 +115,21 @@ class Story:
         workflow: str | None = "restart",
         resolves: bool = True,
         status: str = "firing",
+        alert: str = "",
     ) -> dict[str, object]:
         """What a bare signal says."""
         body: dict[str, object] = {"name": name, "target": target, "status": status, "resolves": resolves}
+        if alert:
+            body["alert"] = alert
         return body if workflow is None else {**body, "workflow": {"id": workflow}}
 
     def several(self, at: float | datetime, *bodies: object) -> Position:
         """Publish an array of bare signals as one message."""
         return self.publish(at, subjects.signal(CELL, "test"), msgspec.json.encode(bodies))
 
-    def resolved(self, at: float | datetime, name: str = "KubePodCrashLooping") -> Position:
-        """The source says that a problem is over."""
-        return self.signal(at, name, status="resolved")
+    def resolved(self, at: float | datetime, name: str = "KubePodCrashLooping", *, alert: str = "") -> Position:
+        """The source says that an alert of a problem is over, or the whole problem."""
+        return self.signal(at, name, status="resolved", alert=alert)
 
     def fact(self, at: float | datetime, fact: Fact, subject: str) -> Position:
         """Publish a fact as a CloudEvent."""

@@ -10,11 +10,15 @@ from remediation_orchestrator.events import (
     Block,
     BlockCleared,
     Duplicate,
-    Event,
     PhaseChanged,
+    PolicyAdopted,
+    Position,
     Proceed,
+    Recorded,
     Refuse,
     RoutingDecided,
+    SignalReceived,
+    SignalResolved,
     Skip,
     TargetReleased,
     WorkflowCompleted,
@@ -23,6 +27,7 @@ from remediation_orchestrator.events import (
     WorkflowStarted,
 )
 from remediation_orchestrator.events.identity import Target
+from remediation_orchestrator.orchestrator.routing.policy import PolicyError, policy_of
 
 ENDED = ("Completed", "Failed", "TimedOut", "Skipped", "Cancelled")
 GRACE = timedelta(seconds=30)
@@ -47,6 +52,7 @@ class Recount:
     """What a log comes to."""
 
     memory: timedelta
+    alert_memory: timedelta
     phases: dict[str, str] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     executing: dict[str, str] = field(default_factory=dict)
@@ -57,10 +63,25 @@ class Recount:
     worked: dict[tuple[Target, str], tuple[datetime, str]] = field(default_factory=dict)
     half_done: dict[tuple[Target, str], str] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
+    heard: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    """When each alert of each fingerprint last fired that has not resolved."""
+    over: set[Position] = field(default_factory=set)
+    """The resolutions with which a problem was over."""
+    to_end: set[str] = field(default_factory=set)
+    """What such a one ends, and nobody has told of yet."""
 
-    def read(self, event: Event, at: datetime) -> None:
+    def read(self, record: Recorded) -> None:
         """Take one record more."""
+        event, at = record.event, record.recorded_at
         match event:
+            case SignalReceived(alert=alert):
+                known = self.firing(event.fingerprint, at)
+                if alert and (alert in known or len(known) < 256):
+                    self.heard[event.fingerprint, alert] = at
+            case SignalResolved():
+                self._resolved(event, record.position, at)
+            case PolicyAdopted():
+                self._adopted(event, at)
             case RoutingDecided():
                 self._decided(event)
             case PhaseChanged():
@@ -78,6 +99,11 @@ class Recount:
                 self._cleared(event, at)
             case _:
                 pass  # Signals, answers, approvals and the like change nothing but by their records.
+
+    def firing(self, fingerprint: str, at: datetime) -> set[str]:
+        """The alerts of a fingerprint that are known to fire at this moment."""
+        heard = self.heard.items()
+        return {alert for (of, alert), last in heard if of == fingerprint and at - last <= self.alert_memory}
 
     def holders(self) -> dict[Target, str]:
         """Which run holds each target: at most one."""
@@ -97,6 +123,28 @@ class Recount:
                 assert fingerprint not in found, f"{found[fingerprint]} and {remediation} are at {fingerprint}"
                 found[fingerprint] = remediation
         return found
+
+    def _resolved(self, event: SignalResolved, position: Position, at: datetime) -> None:
+        for of, alert in list(self.heard):
+            if of == event.fingerprint and event.alert in ("", alert):
+                del self.heard[of, alert]
+        if self.firing(event.fingerprint, at):
+            return
+        self.over.add(position)
+        name = self.active().get(event.fingerprint)
+        run = self.runs.get(self.executing.get(name or "", ""))
+        begun = run is not None and run.started and self.phases[run.remediation] == "Executing"
+        if name is not None and not begun:
+            self.to_end.add(name)
+
+    def _adopted(self, event: PolicyAdopted, at: datetime) -> None:
+        """What the old policy has forgotten the new one does not bring back."""
+        try:
+            memory = policy_of(event.policy).routing.alert_memory
+        except PolicyError:
+            return
+        self.heard = {key: last for key, last in self.heard.items() if at - last <= self.alert_memory}
+        self.alert_memory = memory
 
     def _decided(self, record: RoutingDecided) -> None:
         name, verdict, target = record.remediation, record.verdict, record.situation.target
@@ -151,6 +199,8 @@ class Recount:
                 run = self.runs[self.executing[record.remediation]]
                 self.half_done[run.target, run.workflow] = run.remediation
         self.phases[record.remediation] = record.phase
+        self.to_end.discard(record.remediation)
+        assert record.because.kind != "resolved" or record.because.position in self.over
         if record.phase in ENDED:
             self._leaves(record.remediation)
 

@@ -127,12 +127,16 @@ def _signal_received(view: Projection, signal: SignalReceived, position: Positio
     at_it = view.active(fingerprint)
     if at_it is not None and at_it.resolved:
         view.retention.know(replace(at_it, resolved=False))
+    if signal.alert:
+        view.retention.fire(fingerprint, signal.alert, at)
     view.occurrences.wait(Unjudged(position, at, fingerprint, signal))
     return True
 
 
 def _signal_resolved(view: Projection, signal: SignalResolved, position: Position, at: datetime) -> bool:
     fingerprint = Fingerprint(signal.fingerprint)
+    if not view.retention.resolve(fingerprint, signal.alert, at):
+        return True  # Another alert fires for the problem still.
     if fingerprint in view.occurrences.waiting:  # It comes after signals without a verdict: it waits for its turn.
         view.occurrences.wait(Unjudged(position, at, fingerprint, signal))
         return True

@@ -28,8 +28,10 @@ class PolicyError(ValueError):
     """A policy that cannot be adopted: what is wrong, and where."""
 
 
-class RoutingPolicy(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The numbers of the checks; a key that is absent silences its check."""
+class RoutingPolicy(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """The numbers of the checks; a key that is absent silences its check.
+
+    `alert_memory` is read by the fold, and is never absent: an alert never forgotten might hold for ever."""
 
     consecutive_failure_threshold: Count | None = None
     consecutive_failure_cooldown: timedelta | None = None
@@ -41,6 +43,7 @@ class RoutingPolicy(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     signal_cooldown: timedelta | None = None
     workflow_cooldown: timedelta | None = None
     signal_max_age: timedelta | None = None
+    alert_memory: timedelta
 
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,7 +83,7 @@ class Scope(Struct, frozen=True, forbid_unknown_fields=True):
 class Policy(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """A whole policy, as the contract writes it."""
 
-    routing: RoutingPolicy = RoutingPolicy()
+    routing: RoutingPolicy
     timeouts: Timeouts = Timeouts()
     scope: Scope = Scope()
 
@@ -200,5 +203,6 @@ DEFAULT = Policy(
         signal_cooldown=timedelta(minutes=5),
         workflow_cooldown=timedelta(minutes=5),
         signal_max_age=timedelta(minutes=15),
+        alert_memory=timedelta(hours=24),
     )
 )

@@ -1,9 +1,10 @@
 """The projection: everything that routing knows, folded from the log and from nothing else.
 
-It has its parts, each with tables of its own: the retention (what has been, and for how long that is known), the
-targets (who holds them, who waits in line), the occurrences without a verdict, the agenda, the outbox and the
-timers. The tables belong to the fold (`facts`, `decisions`), and each is changed by its part alone; the values in
-them are frozen, and others only read. Nothing here judges: `situation` only gathers what the checks will read."""
+It has its parts, each with tables of its own: the retention (what has been, what fires, and for how long that
+is known), the targets (who holds them, who waits in line), the occurrences without a verdict, the agenda, the
+outbox and the timers. The tables belong to the fold (`facts`, `decisions`), and each is changed by its part alone;
+the values in them are frozen, and others only read. Nothing here judges: `situation` only gathers what the checks
+will read."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -58,6 +59,7 @@ class Projection:
         self.remediations: Mapping[RemediationId, Remediation] = self.retention.remediations
         self.histories: Mapping[Fingerprint, FingerprintHistory] = self.retention.histories
         self.workflows: Mapping[tuple[Target, str], WorkflowHistory] = self.retention.workflows
+        self.firing: Mapping[Fingerprint, Mapping[str, datetime]] = self.retention.alerts.firing
         self.spoilt: Mapping[RemediationId, set[ExecutionId]] = self.retention.spoilt
         self.runs: Mapping[ExecutionId, Run] = self.targets.runs
         self.holders: Mapping[Target, ExecutionId] = self.targets.holders
@@ -181,6 +183,7 @@ class Projection:
         """The tables have been filled from a snapshot: set the clocks that follow from them."""
         self.retention.newest = newest
         self.retention.plan_forgetting()
+        self.retention.alerts.sort()
         runs = ((run.order, run.execution) for run in self.runs.values())
         self.timers.begin([*runs, *((one.order, one.id) for one in self.remediations.values())])
 

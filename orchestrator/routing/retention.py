@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from remediation_orchestrator.events import ExecutionId, Fingerprint, RemediationId, Target
 
+from .alerts import Alerts
 from .durations import EPOCH, ZERO
 from .forgetting import Diary, Key, Windows
 from .policy import DEFAULT, Policy
@@ -41,6 +42,7 @@ class Retention:
         """All that have not ended, and of each fingerprint the last that has."""
         self.spoilt: dict[RemediationId, set[ExecutionId]] = {}
         """Runs that were spoken of before there was such a run: nobody could ever claim them."""
+        self.alerts = Alerts()
         self._windows = Windows.of(self.policy, None)
         self._diary = Diary()
         self._spoken_of = spoken_of
@@ -100,10 +102,19 @@ class Retention:
             self.newest = moment
         if self._diary.next_at is not None and self._diary.next_at <= self.newest:
             self._look_up(LOOKS)
+        self.alerts.let_go(self.newest, self.policy.routing.alert_memory, LOOKS)
 
     def know(self, remediation: Remediation) -> None:
         """Know this of a remediation from now on."""
         self.remediations[remediation.id] = remediation
+
+    def fire(self, fingerprint: Fingerprint, alert: str, at: datetime) -> None:
+        """An alert fires for a problem."""
+        self.alerts.fire(fingerprint, alert, at, self.policy.routing.alert_memory)
+
+    def resolve(self, fingerprint: Fingerprint, alert: str, at: datetime) -> bool:
+        """An alert has resolved, or "" all of them; whether its problem is over."""
+        return self.alerts.resolve(fingerprint, alert, at, self.policy.routing.alert_memory)
 
     def begin(self, remediation: Remediation) -> None:
         """A remediation is at its problem from now on."""
@@ -157,6 +168,7 @@ class Retention:
 
     def forget(self) -> None:
         """Let go all that can change no verdict any more, to the last."""
+        self.alerts.forget(self.newest, self.policy.routing.alert_memory)
         self._look_up(None)
         keys: list[Key] = [*self.workflows, *self.histories, *self.remediations]
         for key in keys:

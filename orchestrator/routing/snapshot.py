@@ -25,6 +25,7 @@ from remediation_orchestrator.events import (
     Target,
 )
 
+from .alerts import Row
 from .fold import Fold
 from .outbox import Errand, Key
 from .policy import PolicyError, policy_of
@@ -42,7 +43,7 @@ from .state import (
     shared_workflow,
 )
 
-SCHEMA = 3
+SCHEMA = 4
 """Of the parts and the head; a snapshot of another schema is not read."""
 # A part is written in one go, while nobody decides.
 ROWS = 100
@@ -106,6 +107,7 @@ _ROWS: dict[str, msgspec.json.Decoder[Any]] = {
         "runs": Run,
         "holders": ExecutionId,
         "queues": tuple[Target, list[RemediationId]],
+        "firing": Row,
         "workflows": tuple[Target, str, WorkflowHistory],
         "half_done": tuple[Target, str, HalfDone],
         "spoilt": tuple[RemediationId, list[ExecutionId]],
@@ -135,6 +137,7 @@ class Image:
             "runs": iter(dict(view.runs).values()),
             "holders": iter(dict(view.holders).values()),
             "queues": iter([(target, list(queue)) for target, queue in view.queues.items()]),
+            "firing": iter(view.retention.alerts.rows()),
             "workflows": ((*key, done) for key, done in workflows.items()),
             "half_done": ((*key, left) for key, left in half_done.items()),
             "spoilt": iter([(of, sorted(names)) for of, names in view.spoilt.items()]),
@@ -256,6 +259,9 @@ class _Reader:
     def _queues(self, rows: list[tuple[Target, list[RemediationId]]]) -> None:
         for target, queue in rows:
             self._view.targets.queues[target] = dict.fromkeys(queue)
+
+    def _firing(self, rows: list[Row]) -> None:
+        self._view.retention.alerts.know((self._fingerprints.get(of, of), alert, at) for of, alert, at in rows)
 
     def _workflows(self, rows: list[tuple[Target, str, WorkflowHistory]]) -> None:
         for target, workflow, done in rows:

@@ -27,6 +27,7 @@ routing:
   signal_cooldown: 200ms
   workflow_cooldown: 100ms
   signal_max_age: 15s
+  alert_memory: 10s
 timeouts:
   starting: 3s
   analyzing: 10s

@@ -119,7 +119,8 @@ async def executor(cell: Cell, url: str) -> None:
         analysed = await cell.signal("KubePodCrashLooping", target="cart", workflow=None)
         await reaches(cell, good, Phase.COMPLETED)
         await reaches(cell, bad, Phase.FAILED)
-        await reaches(cell, unknown, Phase.FAILED)
+        await appears(cell, WorkflowRevoked, execution_id(unknown, 1))
+        await cell.verdict(unknown, attempt=2)
         await reaches(cell, analysed, Phase.COMPLETED)
         await cell.verdict(await cell.signal("break", target="break", workflow="break"))
 

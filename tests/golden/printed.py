@@ -35,6 +35,9 @@ def _lines(view: Projection) -> Iterator[str]:
             f" completed {_moment(history.completed_at)} by {history.completed_by or '-'}"
             f" active {history.active or '-'}"
         )
+    for fingerprint, known in sorted(view.firing.items()):
+        for alert, at in sorted(known.items()):
+            yield f"fires {alert} for {fingerprint} heard of {_moment(at)}"
     for target, execution in sorted(view.holders.items()):
         run = view.runs[execution]
         state = "lost" if run.lost else "started" if run.started else "waiting"

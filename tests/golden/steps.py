@@ -30,6 +30,7 @@ SHORT: dict[str, dict[str, object]] = {
         "signal_cooldown": "500ms",
         "workflow_cooldown": "1s",
         "signal_max_age": "15m",
+        "alert_memory": "24h",
     },
     "timeouts": {"starting": "2s", "analyzing": "1s", "executing": "3s", "approval": "1s", "verifying": "30m"},
 }

@@ -125,6 +125,33 @@ async def duplicates(cell: Cell, url: str) -> None:
         await reaches(cell, second, Phase.FAILED)
 
 
+async def alerts(cell: Cell, url: str) -> None:
+    """Two alerts of one problem: it is over when both have resolved, and what has not begun is cancelled."""
+    async with cell.orchestrated(POLICY):
+        for status in ("firing", "resolved"):
+            first = await cell.signal(resolves=True, alert="a")
+            await proceeds(cell, first)
+            again = await cell.signal(resolves=True, alert="b")
+            await objects(cell, again, 1, Duplicate, Reason.DUPLICATE_IN_PROGRESS)
+            await cell.signal(status="resolved", workflow=None, alert="a")
+            if status == "resolved":  # A run that has begun goes on, and is not tried again when nothing fires.
+                await starts(cell, first)
+            await cell.signal(status="resolved", workflow=None, alert="b")
+            if status == "resolved":
+                await cell.tell(WorkflowFailed(execution_id(first, 1), reason="TaskFailed", idempotent=True))
+            await reaches(cell, first, Phase.FAILED if status == "resolved" else Phase.CANCELLED)
+        held = await cell.signal(target="cart", resolves=True, alert="a")
+        await proceeds(cell, held)
+        await cell.signal(target="cart", resolves=True, alert="b")
+        await cell.signal(target="cart", status="resolved", workflow=None, alert="a")
+        await cell.signal(target="cart", status="resolved", workflow=None)
+        await reaches(cell, held, Phase.CANCELLED)
+        open_ = await cell.signal(target="search", resolves=True, alert="a")
+        await proceeds(cell, open_)
+        await fails(cell, open_)
+        await objects(cell, open_, 2, Block, Reason.EXPONENTIAL_BACKOFF)
+
+
 async def storm(cell: Cell, url: str) -> None:
     """Problems repeat themselves in an array, mixed; in their midst one waits for its target, another proceeds."""
     async with cell.orchestrated(POLICY):
@@ -327,6 +354,7 @@ THEMES: dict[str, Theme] = {
     "queue": queue,
     "cooldowns": cooldowns,
     "duplicates": duplicates,
+    "alerts": alerts,
     "storm": storm,
     "revoked": revoked,
     "executor-lost": lost,

@@ -38,6 +38,7 @@ BRIEF = policy_of(
         "routing": {
             "retry_limit": 5,
             "failure_memory": "1s",
+            "alert_memory": "1s",
             "backoff_base": "100ms",
             "backoff_cap": "1s",
             "signal_cooldown": "1s",
@@ -140,7 +141,7 @@ async def test_what_is_at_work_stays_in_the_log_however_old_it_is(
     connection: Client, log: JetStreamLog, cell: CellName, there: list[str], tmp_path: Path
 ) -> None:
     """Its first record is where the cut ends."""
-    slow = policy_of({"routing": {"failure_memory": "1s"}, "timeouts": {"executing": "2s"}})
+    slow = policy_of({"routing": {"failure_memory": "1s", "alert_memory": "1s"}, "timeouts": {"executing": "2s"}})
     async with running(await orchestrator(connection, cell, policy=slow)):
         await failed_half_way(log, "t0")
         place = await log.append(subjects.signal(cell, "test"), bare(target="long"))

@@ -55,7 +55,9 @@ PATIENCE = 20.0
 ANSWER_SECONDS = 5.0
 BRIEF = policy_of(
     {
-        "routing": {"signal_cooldown": "50ms", "workflow_cooldown": "50ms", "failure_memory": "50ms"},
+        "routing": dict.fromkeys(
+            ("signal_cooldown", "workflow_cooldown", "failure_memory", "alert_memory"), "50ms"
+        ),
         "timeouts": dict.fromkeys(("starting", "analyzing", "executing", "approval", "verifying"), "50ms"),
     }
 )

@@ -53,6 +53,7 @@ from remediation_orchestrator.orchestrator.routing.snapshot import Head, Image, 
 
 MEMORY = timedelta(hours=3)
 COOLDOWN = timedelta(minutes=5)
+ALERT_MEMORY = timedelta(minutes=40)
 JUDGES = (PolicyAdopted, PolicyShadowed)
 ROUTING: dict[str, object] = {
     "consecutive_failure_threshold": 3,
@@ -65,10 +66,11 @@ ROUTING: dict[str, object] = {
     "signal_cooldown": "5m",
     "workflow_cooldown": "5m",
     "signal_max_age": "15m",
+    "alert_memory": "40m",
 }
 POLICIES: list[dict[str, object]] = [
     {"routing": ROUTING},
-    {"routing": {"failure_memory": "3h", "retry_limit": 9}},
+    {"routing": {"failure_memory": "3h", "retry_limit": 9, "alert_memory": "8m"}},
     {"routing": {**ROUTING, "retry_limit": 2, "signal_max_age": "2m"}, "scope": {"exclude": [{"name": "b"}]}},
     {"routing": {**ROUTING, "backoff_base": "0s"}},
 ]
@@ -77,6 +79,7 @@ POLICIES: list[dict[str, object]] = [
 targets = st.sampled_from([Target("a", "eu-1"), Target("b", "eu-1")])
 names = st.sampled_from(["N", "M"])
 fingerprints = st.sampled_from(["", "", "", "shared"])
+alerts = st.sampled_from(["", "a", "a", "b"])
 workflows = st.sampled_from(["w", "v", None])
 minutes = st.sampled_from([0.0, 0.0, 0.25, 1.0, 3.0, 6.0, 11.0, 31.0, 61.0])
 picks = st.integers(min_value=0, max_value=5)
@@ -135,9 +138,16 @@ class Cell(RuleBasedStateMachine):
         self.now -= timedelta(minutes=back)
 
     @rule(name=names, place=targets, fingerprint=fingerprints, workflow=workflows, resolves=st.booleans(),
-          twice=st.sampled_from([False, False, True]))  # fmt: skip
+          twice=st.sampled_from([False, False, True]), alert=alerts)  # fmt: skip
     def signal(
-        self, name: str, place: Target, fingerprint: str, workflow: str | None, resolves: bool, twice: bool
+        self,
+        name: str,
+        place: Target,
+        fingerprint: str,
+        workflow: str | None,
+        resolves: bool,
+        twice: bool,
+        alert: str,
     ) -> None:
         """A source fires, perhaps twice in one message."""
         signal = SignalReceived(
@@ -146,15 +156,16 @@ class Cell(RuleBasedStateMachine):
             severity="critical" if name == "M" else "info",
             fingerprint=fingerprint,
             resolves=resolves,
+            alert=alert,
             workflow=WorkflowRef(workflow) if workflow else None,
         )
         body = signal if not twice else [signal, replace(signal, name="N")]
         self.publish(subjects.signal(MAIN, "t"), msgspec.json.encode(body))
 
-    @rule(name=names, place=targets, fingerprint=fingerprints)
-    def resolve(self, name: str, place: Target, fingerprint: str) -> None:
-        """A source says that it is over."""
-        self.fact(SignalResolved(name, place, fingerprint=fingerprint), subjects.signal(MAIN, "t"))
+    @rule(name=names, place=targets, fingerprint=fingerprints, alert=alerts)
+    def resolve(self, name: str, place: Target, fingerprint: str, alert: str) -> None:
+        """A source says that it is over, or that one alert of it is."""
+        self.fact(SignalResolved(name, place, fingerprint=fingerprint, alert=alert), subjects.signal(MAIN, "t"))
 
     @rule(back=picks)
     def start(self, back: int) -> None:
@@ -233,10 +244,15 @@ class Cell(RuleBasedStateMachine):
     @invariant()
     def the_view_is_what_the_log_counts_to(self) -> None:
         """Counts, active ones, holders, queues, stamps, half-done runs and phases."""
-        naive = Recount(MEMORY)
+        naive = Recount(MEMORY, ALERT_MEMORY)
         for record in self.records():
-            naive.read(record.event, record.recorded_at)
+            naive.read(record)
+        assert not naive.to_end
         view = self.cell.fold.view
+        known = {(of, alert): at for of, alerts in view.firing.items() for alert, at in alerts.items()}
+        assert {one for one in known.items() if view.newest - one[1] <= view.policy.routing.alert_memory} == {
+            one for one in naive.heard.items() if view.newest - one[1] <= naive.alert_memory
+        }
         histories = view.histories.items()
         failed = {key: (one.failures, one.last_failure_at) for key, one in histories if one.failures}
         assert failed.items() <= naive.failures.items()

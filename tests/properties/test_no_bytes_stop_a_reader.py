@@ -54,7 +54,7 @@ EVENTS: list[Event] = [
     WorkflowRevoked(RUN),
     BlockCleared(fingerprint=Fingerprint("f")),
     RetryRequested(OF),
-    PolicyAdopted({"routing": {"retry_limit": None}}),
+    PolicyAdopted({"routing": {"retry_limit": None, "alert_memory": "24h"}}),
 ]
 COMMAND: Command = CreateWorkflow(RUN, OF, Fingerprint("f"), TARGET, RESTART, NOW, NOW, decided_at="1")  # type: ignore[arg-type]
 BARE = b'{"name":"Crash","target":{"name":"checkout"},"severity":null}'

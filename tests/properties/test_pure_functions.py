@@ -68,6 +68,7 @@ routings = st.builds(
     signal_cooldown=maybe(durations),
     workflow_cooldown=maybe(durations),
     signal_max_age=maybe(lengths),
+    alert_memory=lengths,
 )
 parts = maybe(texts.map(lambda text: text.translate({ord("*"): None, ord("?"): None})))
 patterns = st.builds(Pattern, parts, parts, parts, parts).filter(lambda p: p != Pattern())

@@ -61,6 +61,7 @@ def test_a_firing_alert_becomes_a_signal_whose_source_resolves() -> None:
         annotations={"summary": "The disk of the ledger is filling"},
         starts_at=datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC),
         resolves=True,
+        alert="0123456789abcdef",
     )
 
 
@@ -73,11 +74,22 @@ def test_a_resolved_alert_becomes_a_resolved_signal() -> None:
 
 
 def test_two_pods_of_one_deployment_are_one_problem() -> None:
-    """Defect 24: Alertmanager's fingerprint differs with the pod, so the identity is derived, not taken over."""
-    pods = [alert(deployment="ledger", pod=pod) for pod in ("ledger-1", "ledger-2")]
+    """Defect 24: Alertmanager's fingerprint differs with the pod: it is the alert, and the identity is derived."""
+    pods = [{**alert(deployment="ledger", pod=f"ledger-{one}"), "fingerprint": one} for one in ("a", "b")]
     one, two = found(body(*pods))
+    assert (one.alert, two.alert) == ("a", "b")
     assert (one.target, one.fingerprint) == (two.target, two.fingerprint)
     assert one.fingerprint == ""
+
+
+def test_an_alert_without_a_fingerprint_names_no_alert() -> None:
+    """As one whose fingerprint is null; one that is no text, or longer than a name, is refused by its place."""
+    without = alert(pod="a")
+    del without["fingerprint"]
+    (signal,) = found(body(without))
+    assert signal.alert == found(body({**without, "fingerprint": None}))[0].alert == ""
+    for strange in (7, "x" * 1_025):
+        assert wrong(body({**without, "fingerprint": strange}))[0].startswith("alerts[0].fingerprint: ")
 
 
 WORKLOADS = {

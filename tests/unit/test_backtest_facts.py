@@ -248,6 +248,7 @@ def test_a_policy_that_is_adopted_judges_all_that_is_blocked(tmp_path: Path) -> 
     facts.signal("10:00:00", resolves=True)
     facts.failed("10:00:30", "wfe-1")
     routing = {"backoff_base": "10s", "backoff_cap": "10s", "jitter": 0.0, "consecutive_failure_threshold": 3}
+    routing["alert_memory"] = "24h"
     facts.event("10:00:35", "operator.adopt", "PolicyAdopted", policy={"routing": routing}, by="ann")
     facts.signal("10:00:50", resolves=True)
     rows = told(run_without_policy(facts, tmp_path))

@@ -139,7 +139,7 @@ def test_the_policy_in_shadow_remembers_too() -> None:
 
 def test_failures_that_never_fade_are_never_forgotten() -> None:
     """Without `failure_memory` a count stands until it is cleared."""
-    story = Story(policy_of({"routing": {"retry_limit": 1}}))
+    story = Story(policy_of({"routing": {"retry_limit": 1, "alert_memory": "24h"}}))
     story.signal(0, resolves=False)
     story.failed(1, "wfe-1")
     much_later(story, 400 * DAY)

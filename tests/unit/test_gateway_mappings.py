@@ -28,6 +28,19 @@ SIGNALS = {
     "sentry": ("ReferenceError: cart is not defined", "Project/front-end", "high", BEGAN),
     "zabbix": ("High CPU utilization", "fra/Host/db-2", "warning", BEGAN),
 }
+ALERTS = {
+    "azure-monitor": "/subscriptions/1/alerts/2",
+    "cloudwatch": "arn:aws:cloudwatch:eu-central-1:1:alarm:rds-cpu-high",
+    "datadog": "env:prod,host:web-1",
+    "dynatrace": "P-2611",
+    "google-cloud": "0.lk8",
+    "newrelic": "f3a1",
+    "opsgenie": "52a2",
+    "pagerduty": "PGR0VU2",
+    "sentry": "1170820242",
+    "zabbix": "88213",
+}
+"""What each vendor calls what fires."""
 FIRES, OVER, OUT = SignalReceived, SignalResolved, LeftOut
 # What is another in a body than when it fires, by its place, and what that becomes.
 SENT: dict[str, list[tuple[str, dict[str, Any], type]]] = {
@@ -159,13 +172,15 @@ def test_a_vendors_body_becomes_its_signal(vendor: str) -> None:
     assert isinstance(signal, SignalReceived)
     assert (signal.name, str(signal.target), signal.severity, signal.starts_at) == SIGNALS[vendor]
     assert (signal.resolves, found.remarks) == (True, [])
+    assert signal.alert == ALERTS[vendor]
 
 
 @pytest.mark.parametrize(("vendor", "what", "changes", "becomes"), CASES)
 def test_what_a_vendor_sends_fires_is_over_or_is_left_out(
     vendor: str, what: str, changes: dict[str, Any], becomes: type
 ) -> None:
-    """Of the same name and target whatever the state, so that it is one problem; what people do is no alert."""
+    """Of the same name and target whatever the state, so that it is one problem, and of the same id when that is
+    over; what people do is no alert."""
     before, after = item(vendor), item(vendor, changes)
     assert isinstance(before, Found)
     if becomes is LeftOut:
@@ -175,6 +190,7 @@ def test_what_a_vendor_sends_fires_is_over_or_is_left_out(
     assert isinstance(after, Found), what
     assert type(after.signal) is becomes
     assert (after.signal.name, after.signal.target) == (before.signal.name, before.signal.target)
+    assert becomes is SignalReceived or after.signal.alert == before.signal.alert
 
 
 def test_whoever_must_confirm_a_subscription_is_told_where() -> None:

@@ -137,6 +137,16 @@ def test_cloudevents_keep_what_their_sender_said_of_them() -> None:
     assert isinstance(signal(three), SignalResolved)
 
 
+def test_an_alert_is_named_by_those_who_can_say_that_it_is_over() -> None:
+    """A CloudEvent's signal as it says itself; an event of Kubernetes never says it, and would hold for a day."""
+    (event,) = convert("cloudevents", {**EVENT, "data": {**DATA, "alert": "a-1"}}, STRUCTURED)
+    assert signal(event).alert == "a-1"
+    (kubernetes,) = convert("kubernetes", {**BACK_OFF, "metadata": {"uid": "u-1", "name": "x"}})
+    assert signal(kubernetes).alert == ""
+    (grafana,) = convert("grafana", {"version": "1", "alerts": [alert(fingerprint="c6eadffa33fcdf37")]})
+    assert signal(grafana).alert == "c6eadffa33fcdf37"
+
+
 def test_what_is_no_cloudevent_is_refused_by_name() -> None:
     """What is missing, of which event; and what no signal may be."""
     assert lines("cloudevents", EVENT | {"id": ""}, STRUCTURED) == ["event.id: missing"]

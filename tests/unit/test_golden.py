@@ -15,6 +15,7 @@ from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Rep
 FOLDER = Path(__file__).parents[1] / "golden"
 LOGS = {path.name.partition(".")[0]: path for path in sorted(FOLDER.glob("*.jsonl*"))}
 THEMES = {
+    "alerts",
     "analysis",
     "approvals",
     "bad-records",

@@ -38,6 +38,7 @@ def test_nothing_said_is_the_contract_s_defaults() -> None:
             "signal_cooldown": "5m",
             "workflow_cooldown": "5m",
             "signal_max_age": "15m",
+            "alert_memory": "24h",
         },
         "timeouts": {
             "starting": "5m",

@@ -41,8 +41,8 @@ CLEAN = Situation(
     occurred_at=NOW,
 )
 """Nothing objects."""
-SILENT = Policy(RoutingPolicy())
-"""A policy without a single key."""
+SILENT = Policy(RoutingPolicy(alert_memory=HOUR))
+"""A policy without a key that a check reads."""
 
 
 def verdict(policy: Policy = DEFAULT, **known: object) -> Verdict:
@@ -112,15 +112,22 @@ def test_nothing_objects_to_a_clean_situation() -> None:
 @pytest.mark.parametrize("part", ["cluster", "namespace", "kind", "name"])
 def test_an_excluded_target_is_skipped_by_any_of_its_parts(part: str) -> None:
     """Compared exactly."""
-    policy = policy_of({"scope": {"exclude": [{part: getattr(SHOP, part)}]}})
+    policy = policy_of({"routing": {"alert_memory": "24h"}, "scope": {"exclude": [{part: getattr(SHOP, part)}]}})
     assert verdict(policy) == Skip(Reason.UNMANAGED_RESOURCE)
-    other = policy_of({"scope": {"exclude": [{part: getattr(SHOP, part).upper()}]}})
+    other = policy_of(
+        {"routing": {"alert_memory": "24h"}, "scope": {"exclude": [{part: getattr(SHOP, part).upper()}]}}
+    )
     assert verdict(other) == Proceed()
 
 
 def test_a_pattern_excludes_only_what_fits_it_whole() -> None:
     """Parts are joined by and, patterns by or."""
-    both = policy_of({"scope": {"exclude": [{"namespace": "shop", "kind": "StatefulSet"}, {"name": "x"}]}})
+    both = policy_of(
+        {
+            "routing": {"alert_memory": "24h"},
+            "scope": {"exclude": [{"namespace": "shop", "kind": "StatefulSet"}, {"name": "x"}]},
+        }
+    )
     assert verdict(both) == Proceed()
     assert verdict(both, target=replace(SHOP, kind="StatefulSet")) == Skip(Reason.UNMANAGED_RESOURCE)
     assert verdict(both, target=Target("x")) == Skip(Reason.UNMANAGED_RESOURCE)
@@ -128,7 +135,7 @@ def test_a_pattern_excludes_only_what_fits_it_whole() -> None:
 
 def test_a_pattern_of_an_empty_part_excludes_what_has_none() -> None:
     """Absent parts of a target are empty ones."""
-    policy = policy_of({"scope": {"exclude": [{"cluster": ""}]}})
+    policy = policy_of({"routing": {"alert_memory": "24h"}, "scope": {"exclude": [{"cluster": ""}]}})
     assert verdict(policy) == Proceed()
     assert verdict(policy, target=Target("x")) == Skip(Reason.UNMANAGED_RESOURCE)
 

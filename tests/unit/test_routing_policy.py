@@ -8,7 +8,13 @@ import msgspec
 import pytest
 
 from remediation_orchestrator.events import Target
-from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, PolicyError, policy_of
+from remediation_orchestrator.orchestrator.routing.policy import (
+    DEFAULT,
+    Policy,
+    PolicyError,
+    RoutingPolicy,
+    policy_of,
+)
 
 CONTRACT = {
     "routing": {
@@ -22,11 +28,14 @@ CONTRACT = {
         "signal_cooldown": "5m",
         "workflow_cooldown": "5m",
         "signal_max_age": "15m",
+        "alert_memory": "24h",
     },
     "timeouts": {"starting": "5m", "analyzing": "10m", "executing": "30m", "approval": "15m", "verifying": "30m"},
     "scope": {"exclude": []},
 }
 """The page of the contract, without its example of a scope."""
+SILENT = {"alert_memory": "24h"}
+"""The numbers of a policy without any that a check reads."""
 
 
 def test_the_defaults_are_the_contracts() -> None:
@@ -39,22 +48,28 @@ def test_the_digest_is_of_the_document_and_stays_what_it_is() -> None:
     """SHA-256 of the compact JSON with sorted keys; a literal, because records name policies by it."""
     written = json.dumps(CONTRACT, sort_keys=True, separators=(",", ":")).encode()
     assert DEFAULT.digest == hashlib.sha256(written).hexdigest()
-    assert DEFAULT.digest == "86c2d08b41178677a9cb880124a771a9f8feb5a7d3a5dd3a9d834cc74c73ddf3"
+    assert DEFAULT.digest == "a18a6a3a9012615d7b5e532c7980f779702673ec56aa0c37c235432a1169108e"
 
 
 def test_the_digest_names_the_meaning_and_not_the_writing() -> None:
     """Other units, another order, a default said aloud: the same policy."""
-    routing = {"backoff_cap": "600s", "backoff_base": "60000ms", "jitter": 0}
-    same = {"routing": {"jitter": 0.0, "backoff_base": "1m", "backoff_cap": "10m"}, "timeouts": {"starting": "5m"}}
+    routing = {"backoff_cap": "600s", "backoff_base": "60000ms", "jitter": 0, "alert_memory": "1440m"}
+    written = {"jitter": 0.0, "backoff_base": "1m", "backoff_cap": "10m", **SILENT}
+    same = {"routing": written, "timeouts": {"starting": "5m"}}
     assert policy_of({"routing": routing}).digest == policy_of(same).digest
     assert policy_of({"routing": {**routing, "jitter": 0.1}}).digest != policy_of(same).digest
 
 
 @pytest.mark.parametrize(
     "document",
-    [{}, CONTRACT, {"scope": {"exclude": [{"namespace": "kube-system"}, {"name": "a", "kind": "Pod"}]}},
-     {"routing": {"signal_cooldown": "0s"}}, {"timeouts": {"approval": "1us"}}],
-)  # fmt: skip
+    [
+        {"routing": SILENT},
+        CONTRACT,
+        {"routing": SILENT, "scope": {"exclude": [{"namespace": "kube-system"}, {"name": "a", "kind": "Pod"}]}},
+        {"routing": {**SILENT, "signal_cooldown": "0s"}},
+        {"routing": SILENT, "timeouts": {"approval": "1us"}},
+    ],
+)
 def test_a_document_is_read_back_the_same(document: dict[str, object]) -> None:
     """Through JSON, too: that is how the log keeps it."""
     policy = policy_of(document)
@@ -65,12 +80,12 @@ def test_a_document_is_read_back_the_same(document: dict[str, object]) -> None:
 
 def test_an_absent_key_of_a_check_is_absent_and_not_its_default() -> None:
     """It silences its check; time limits always are."""
-    policy = policy_of({})
-    assert policy == Policy()
+    policy = policy_of({"routing": SILENT})
+    assert policy == Policy(RoutingPolicy(alert_memory=timedelta(hours=24)))
     assert policy.routing.retry_limit is None
     assert policy.timeouts.executing == timedelta(minutes=30)
     assert not policy.excludes(Target("x"))
-    assert policy_of({"routing": {"retry_limit": None}, "timeouts": {"approval": None}}) == policy
+    assert policy_of({"routing": {**SILENT, "retry_limit": None}, "timeouts": {"approval": None}}) == policy
 
 
 @pytest.mark.parametrize(
@@ -89,7 +104,10 @@ def test_an_absent_key_of_a_check_is_absent_and_not_its_default() -> None:
         ({"scope": {"exclude": {}}}, "at `scope.exclude`"),
         ({"scope": {"exclude": [None]}}, "at `scope.exclude[0]`"),
         ({"scope": {"exclude": [{"name": 5}]}}, "at `scope.exclude[0].name`"),
-        ({"scope": {"exclude": [{}]}}, "would exclude everything"),
+        ({"routing": SILENT, "scope": {"exclude": [{}]}}, "would exclude everything"),
+        ({}, "missing required field `routing`"),
+        ({"routing": {}}, "missing required field `alert_memory` - at `routing`"),
+        ({"routing": {"alert_memory": None}}, "missing required field `alert_memory` - at `routing`"),
         ({"routing": {"retry_limit": 0}}, ">= 1 - at `routing.retry_limit`"),
         ({"routing": {"retry_limit": -1}}, ">= 1 - at `routing.retry_limit`"),
         ({"routing": {"retry_limit": 1_000_001}}, "<= 1000000 - at `routing.retry_limit`"),
@@ -104,11 +122,11 @@ def test_an_absent_key_of_a_check_is_absent_and_not_its_default() -> None:
         ({"routing": {"backoff_base": 60}}, "routing.backoff_base: a duration is written as"),
         ({"routing": {"backoff_base": "1 minute"}}, "routing.backoff_base: a duration is written as"),
         ({"routing": {"backoff_base": "-1m"}}, "routing.backoff_base: a duration is written as"),
-        ({"routing": {"backoff_base": "0s"}}, "routing.backoff_base: must be longer than 0"),
-        ({"routing": {"backoff_cap": "0s"}}, "routing.backoff_cap: must be longer than 0"),
-        ({"routing": {"failure_memory": "0s"}}, "routing.failure_memory: must be longer than 0"),
+        ({"routing": {**SILENT, "backoff_base": "0s"}}, "routing.backoff_base: must be longer than 0"),
+        ({"routing": {**SILENT, "backoff_cap": "0s"}}, "routing.backoff_cap: must be longer than 0"),
+        ({"routing": {**SILENT, "failure_memory": "0s"}}, "routing.failure_memory: must be longer than 0"),
         ({"routing": {"backoff_cap": "999999999999d"}}, "routing.backoff_cap: 999999999999d is longer than"),
-        ({"timeouts": {"starting": "0s"}}, "timeouts.starting: must be longer than 0"),
+        ({"routing": SILENT, "timeouts": {"starting": "0s"}}, "timeouts.starting: must be longer than 0"),
         ({"timeouts": {"approval": 5}}, "timeouts.approval: a duration is written as"),
         ({"timeouts": {"approval": ["5m"]}}, "timeouts.approval: a duration is written as"),
     ],
@@ -128,7 +146,7 @@ def test_no_duration_of_0_disarms_a_check(section: str) -> None:
     durations = [key for key, value in keys.items() if isinstance(value, str)]
     assert len(durations) > 4
     for key in durations:
-        document = {section: {key: "0s"}}
+        document = {"routing": SILENT, section: {**CONTRACT[section], key: "0s"}}
         if key in ("signal_cooldown", "workflow_cooldown"):
             assert policy_of(document)
             continue

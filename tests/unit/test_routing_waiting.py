@@ -16,6 +16,8 @@ from remediation_orchestrator.events import (
     Target,
 )
 
+SILENT = {"alert_memory": "24h"}
+"""A policy's numbers without any that a check reads."""
 RR = RemediationId("rr-1")
 NAME = "KubePodCrashLooping"
 
@@ -128,7 +130,7 @@ def test_a_newcomer_does_not_overtake_who_waits() -> None:
 
 def test_a_failed_remediation_is_judged_before_the_queue_of_its_target_and_goes_behind_it() -> None:
     """Nobody is overtaken by a retry, either."""
-    eager = {**STEADY, "routing": {"retry_limit": 5}}
+    eager = {**STEADY, "routing": {"retry_limit": 5, "alert_memory": "24h"}}
     story = Story()
     story.operator(0, PolicyAdopted(eager))
     story.signal(0)
@@ -202,7 +204,7 @@ def test_a_policy_judges_all_blocked_again_oldest_first() -> None:
     story.signal(3.1, target=Target("elsewhere"))
     story.failed(3.2, "wfe-6")
     count = len(story.decisions)
-    adopted = story.operator(3.3, PolicyAdopted({**STEADY, "routing": {}}))
+    adopted = story.operator(3.3, PolicyAdopted({**STEADY, "routing": {"alert_memory": "24h"}}))
     assert since(story, count) == [
         ("rr-3", "policy", "Block"),
         ("rr-4", "policy", "Block"),
@@ -218,7 +220,7 @@ def test_a_policy_moves_an_until() -> None:
     story = Story()
     story.signal(0)
     story.failed(1, "wfe-1")
-    slower = {**STEADY, "routing": {"backoff_base": "5m", "backoff_cap": "10m"}}
+    slower = {**STEADY, "routing": {"backoff_base": "5m", "backoff_cap": "10m", "alert_memory": "24h"}}
     story.operator(1.1, PolicyAdopted(slower))
     assert story.verdict == Block(Reason.EXPONENTIAL_BACKOFF, until=minute(6))
     story.wait(5.9)
@@ -231,12 +233,15 @@ def test_a_policy_moves_an_until() -> None:
     ("document", "key"),
     [
         ({"routing": {"backoff_cap": "999999999999d"}}, "routing.backoff_cap"),
-        ({"routing": {"consecutive_failure_cooldown": "0s"}}, "routing.consecutive_failure_cooldown"),
-        ({"routing": {"signal_max_age": "0ms"}}, "routing.signal_max_age"),
-        ({"timeouts": {"approval": "0s"}}, "timeouts.approval"),
-        ({"scope": {"exclude": [{"namespace": "*"}]}}, "scope.exclude[0].namespace"),
-        ({"scope": {"exclude": [{"kind": "Pod"}, {"name": "db-?"}]}}, "scope.exclude[1].name"),
-        ({"scope": {"exclude": [{"cluster": "eu"}, {}]}}, "scope.exclude[1]"),
+        ({"routing": {**SILENT, "consecutive_failure_cooldown": "0s"}}, "routing.consecutive_failure_cooldown"),
+        ({"routing": {**SILENT, "signal_max_age": "0ms"}}, "routing.signal_max_age"),
+        ({"routing": SILENT, "timeouts": {"approval": "0s"}}, "timeouts.approval"),
+        ({"routing": SILENT, "scope": {"exclude": [{"namespace": "*"}]}}, "scope.exclude[0].namespace"),
+        ({"routing": SILENT, "scope": {"exclude": [{"kind": "Pod"}, {"name": "db-?"}]}}, "scope.exclude[1].name"),
+        ({"routing": SILENT, "scope": {"exclude": [{"cluster": "eu"}, {}]}}, "scope.exclude[1]"),
+        ({"timeouts": {"approval": "1h"}}, "routing"),
+        ({"routing": {"retry_limit": 5}}, "alert_memory"),
+        ({"routing": {"retry_limit": 5, "alert_memory": None}}, "alert_memory"),
     ],
 )
 def test_an_invalid_policy_is_answered_and_ignored(document: dict[str, object], key: str) -> None:
@@ -257,7 +262,7 @@ def test_a_record_names_the_policy_that_judged_it() -> None:
     first = story.cell.fold.view.policy.digest
     story.signal(0)
     assert story.last.situation.policy == first
-    story.operator(1, PolicyAdopted({}))
+    story.operator(1, PolicyAdopted({"routing": SILENT}))
     story.signal(2, target=Target("x"))
     assert story.last.situation.policy == story.cell.fold.view.policy.digest != first
 

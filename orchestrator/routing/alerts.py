@@ -1,0 +1,88 @@
+"""What is known to fire for each problem: alerts by their sources' own ids, and when each was last heard of.
+
+A problem is over when every alert that is known to fire for it has resolved. What is asked here is answered as if
+each were forgotten to the microsecond; when it really goes is a matter of room alone, and ends nothing."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from remediation_orchestrator.events import Fingerprint
+
+# The pods of one Deployment, the disks of one node: far more than one problem has. Each has an id of up to 1 KiB.
+ALERTS_MAX = 256
+
+Row = tuple[Fingerprint, str, datetime]
+
+
+class Alerts:
+    """One short table for each problem that somebody fires for by an id."""
+
+    def __init__(self) -> None:
+        self.firing: OrderedDict[Fingerprint, dict[str, datetime]] = OrderedDict()
+        """The problem that was last heard of longest ago stands first, and so does the alert of each. The short
+        tables are never changed, but replaced: so a copy of this one is a copy of all."""
+
+    def fire(self, fingerprint: Fingerprint, alert: str, at: datetime, memory: timedelta) -> None:
+        """An alert fires for a problem; one beyond the bound is not told apart, and ends and holds nothing."""
+        known = dict(self.firing.get(fingerprint, {}))
+        if known.pop(alert, None) is None and len(known) >= ALERTS_MAX:
+            known = _remembered(known, at, memory)
+        if len(known) < ALERTS_MAX:
+            self.firing[fingerprint] = {**known, alert: at}
+            self.firing.move_to_end(fingerprint)
+
+    def resolve(self, fingerprint: Fingerprint, alert: str, at: datetime, memory: timedelta) -> bool:
+        """An alert has resolved, or "" all of them; whether none is known any more to fire for the problem."""
+        known = dict(self.firing.get(fingerprint, {}))
+        known.pop(alert, None)
+        fires = bool(alert and known) and at - _last(known) <= memory
+        if fires:
+            self.firing[fingerprint] = known
+        else:
+            self.firing.pop(fingerprint, None)
+        return not fires
+
+    def let_go(self, now: datetime, memory: timedelta, most: int) -> None:
+        """Forget problems of which nothing was heard for so long, so many at most."""
+        for _ in range(most):
+            first = next(iter(self.firing), None)
+            if first is None or now - _last(self.firing[first]) <= memory:
+                return
+            del self.firing[first]
+
+    def forget(self, now: datetime, memory: timedelta) -> None:
+        """Forget every alert of which nothing was heard for so long, to the last."""
+        for fingerprint, known in list(self.firing.items()):
+            left = _remembered(known, now, memory)
+            if not left:
+                del self.firing[fingerprint]
+            elif len(left) < len(known):
+                self.firing[fingerprint] = left
+
+    def rows(self) -> Iterable[Row]:
+        """All of it as it is now, whatever is changed before it is read."""
+        tables = list(self.firing.items())
+        return ((fingerprint, alert, at) for fingerprint, known in tables for alert, at in known.items())
+
+    def know(self, rows: Iterable[Row]) -> None:
+        """Know some of what was written down, in whatever order it comes."""
+        for fingerprint, alert, at in rows:
+            self.firing.setdefault(fingerprint, {})[alert] = at
+
+    def sort(self) -> None:
+        """All that was written down is known: put it into the order in which it was heard of."""
+        heard = {
+            fingerprint: dict(sorted(known.items(), key=lambda one: one[1]))
+            for fingerprint, known in self.firing.items()
+        }
+        self.firing.clear()
+        self.firing.update(sorted(heard.items(), key=lambda one: _last(one[1])))
+
+
+def _last(known: dict[str, datetime]) -> datetime:
+    return next(reversed(known.values()))
+
+
+def _remembered(known: dict[str, datetime], now: datetime, memory: timedelta) -> dict[str, datetime]:
+    return {alert: at for alert, at in known.items() if now - at <= memory}
