@@ -12,9 +12,10 @@ import msgspec
 from remediation_orchestrator.bus.port import EventLog
 from remediation_orchestrator.events.identity import fingerprint_of
 from remediation_orchestrator.gateway.access import OPEN, Guard
+from remediation_orchestrator.gateway.bodies import Received, Source
 from remediation_orchestrator.gateway.door import Door
 from remediation_orchestrator.gateway.items import Found, Item, LeftOut, Refused, WebhookError
-from remediation_orchestrator.gateway.sources import Received, Rules, Source, items_for
+from remediation_orchestrator.gateway.sources import Rules, items_for
 from remediation_orchestrator.web.server import address_of
 
 from .support.connection import Broker, broker_options, json_option

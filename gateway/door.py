@@ -25,6 +25,7 @@ from remediation_orchestrator.web.problems import Problem
 
 from . import metrics as metrics_page
 from .access import Guard, Rate, Sender
+from .bodies import Received, Source
 from .delivery import DisconnectedError, Held, Incoming, Receive, check_encoding
 from .frames import Body, body_of, digest_of
 from .intake import BusyError, Intake, Stored
@@ -33,7 +34,7 @@ from .leisure import Leisure
 from .metrics import Metrics
 from .openapi import document
 from .said import lines_of, tell
-from .sources import Received, Rules, Source, check_some_good, each_item
+from .sources import Rules, check_some_good, each_item
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]

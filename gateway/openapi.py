@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from remediation_orchestrator.web.health import PATHS
 
-from .sources import Source
+from .bodies import Source
 
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _WHY = {

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -12,12 +13,23 @@ from msgspec import Struct
 from remediation_orchestrator.bus.port import EventLog
 from remediation_orchestrator.gateway.access import OPEN, Access, Guard
 from remediation_orchestrator.gateway.door import Door
-from remediation_orchestrator.gateway.mapping import Mapping
+from remediation_orchestrator.gateway.formats import alertmanager
+from remediation_orchestrator.gateway.formats.mapping import Mapping
+from remediation_orchestrator.gateway.items import AnySignal, Found, Refused, WebhookError
 from remediation_orchestrator.gateway.server import serve
 from remediation_orchestrator.gateway.sources import Rules, built_in
 from remediation_orchestrator.web.server import listen
 
 PATIENCE = 20.0
+
+
+def signals_of(body: bytes, now: datetime) -> list[AnySignal]:
+    """Return one signal an alert, in their order. WebhookError names everything that is wrong."""
+    items = list(alertmanager.items_of(body, now))
+    wrong = [line for item in items if isinstance(item, Refused) for line in item.lines]
+    if wrong:
+        raise WebhookError(wrong)
+    return [item.signal for item in items if isinstance(item, Found)]
 
 
 class Reply(Struct):

@@ -22,7 +22,8 @@ from remediation_orchestrator.events import (
     WorkflowCompleted,
     WorkflowFailed,
 )
-from remediation_orchestrator.gateway.alertmanager import signals_of
+from remediation_orchestrator.gateway.formats.alertmanager import items_of
+from remediation_orchestrator.gateway.items import Found
 from remediation_orchestrator.orchestrator.queries.audit import Auditor
 from remediation_orchestrator.orchestrator.queries.backtest import backtest
 from remediation_orchestrator.orchestrator.queries.explain import Answer, Explainer
@@ -262,9 +263,10 @@ class Story:
     # -- what several acts do --------------------------------------------------------------------------
 
     async def _fire(self, name: str, deployment: str, severity: str, status: str = "firing") -> Position:
-        (signal,) = signals_of(alertmanager_body(name, deployment, severity, status), datetime.now(UTC))
-        place = await self._tape.publish(signal)
-        self._screen.say(f"signal at {place}: {name} {status}, {signal.target}")
+        (item,) = items_of(alertmanager_body(name, deployment, severity, status), datetime.now(UTC))
+        assert isinstance(item, Found)
+        place = await self._tape.publish(item.signal)
+        self._screen.say(f"signal at {place}: {name} {status}, {item.signal.target}")
         return place
 
     async def _proceeds(self, signal: Position, attempt: int) -> Recorded:

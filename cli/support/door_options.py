@@ -10,11 +10,12 @@ from pydantic import BaseModel
 
 from remediation_orchestrator.gateway import identity, processing
 from remediation_orchestrator.gateway.access import Access, check_sources
+from remediation_orchestrator.gateway.bodies import Source
+from remediation_orchestrator.gateway.formats.mapping import Mapping
 from remediation_orchestrator.gateway.identity import Identity
-from remediation_orchestrator.gateway.mapping import Mapping
 from remediation_orchestrator.gateway.processing import Processing
 from remediation_orchestrator.gateway.rules_file import RulesFileError, load
-from remediation_orchestrator.gateway.sources import Rules, Source, built_in
+from remediation_orchestrator.gateway.sources import Rules, built_in
 
 from .output import BadInputError
 

@@ -18,7 +18,7 @@ from remediation_orchestrator.events import (
     decode,
 )
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
-from remediation_orchestrator.gateway.alertmanager import items_of
+from remediation_orchestrator.gateway.formats.alertmanager import items_of
 from remediation_orchestrator.gateway.items import Found, WebhookError
 from remediation_orchestrator.gateway.said import lines_of
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from doors import signals_of as read_signals
 
 from remediation_orchestrator.events import Severity, SignalReceived, SignalResolved, Target
-from remediation_orchestrator.gateway.alertmanager import signals_of as read_signals
 from remediation_orchestrator.gateway.items import WebhookError
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

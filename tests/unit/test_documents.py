@@ -18,8 +18,8 @@ from remediation_orchestrator.documents.reader import (
 )
 from remediation_orchestrator.executor.catalog import Problem, load_workflow
 from remediation_orchestrator.gateway.access import Access
+from remediation_orchestrator.gateway.formats.mapping import Mapping
 from remediation_orchestrator.gateway.identity import Identity
-from remediation_orchestrator.gateway.mapping import Mapping
 from remediation_orchestrator.gateway.processing import Processing
 from remediation_orchestrator.gateway.rules_file import RulesFileError, load
 

@@ -15,7 +15,9 @@ from doors import alert, webhook
 
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.gateway import delivery
-from remediation_orchestrator.gateway.cloudevents import BATCH
+from remediation_orchestrator.gateway.bodies import Received, Source
+from remediation_orchestrator.gateway.formats.cloudevents import BATCH
+from remediation_orchestrator.gateway.formats.mapping import Mapping
 from remediation_orchestrator.gateway.frames import Body, body_of, digest_of
 from remediation_orchestrator.gateway.identity import Identity
 from remediation_orchestrator.gateway.items import (
@@ -31,8 +33,7 @@ from remediation_orchestrator.gateway.items import (
     TooLargeError,
     WebhookError,
 )
-from remediation_orchestrator.gateway.mapping import Mapping
-from remediation_orchestrator.gateway.sources import Received, Rules, Source, built_in, check_some_good, each_item
+from remediation_orchestrator.gateway.sources import Rules, built_in, check_some_good, each_item
 from remediation_orchestrator.web.problems import Problem
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

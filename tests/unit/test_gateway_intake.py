@@ -11,7 +11,7 @@ from doors import alert, webhook
 from remediation_orchestrator.bus.memory import MemoryCell, Moment
 from remediation_orchestrator.bus.port import LogFullError, LogUnreachableError, UnknownOutcomeError
 from remediation_orchestrator.events import CellName, Recorded, decode
-from remediation_orchestrator.gateway import alertmanager
+from remediation_orchestrator.gateway.formats import alertmanager
 from remediation_orchestrator.gateway.frames import Body, body_of, digest_of
 from remediation_orchestrator.gateway.intake import BusyError, Intake, Stored
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from remediation_orchestrator.gateway.formats.mapping import Mapping
 from remediation_orchestrator.gateway.items import Found, Item, LeftOut, Refused, WebhookError
-from remediation_orchestrator.gateway.mapping import Mapping
 from remediation_orchestrator.gateway.rules_file import RulesFileError, load
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "mappings"

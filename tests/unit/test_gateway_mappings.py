@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from remediation_orchestrator.events import SignalReceived, SignalResolved
+from remediation_orchestrator.gateway.formats.mapping import Mapping
 from remediation_orchestrator.gateway.items import Found, Item, LeftOut
-from remediation_orchestrator.gateway.mapping import Mapping
 from remediation_orchestrator.gateway.rules_file import load
 
 FOLDER = Path(__file__).parents[2] / "examples" / "mappings"

@@ -7,11 +7,12 @@ import pytest
 from doors import alert, webhook
 
 from remediation_orchestrator.events import SignalReceived, Target
+from remediation_orchestrator.gateway.bodies import Received
 from remediation_orchestrator.gateway.identity import Identified, Identity
 from remediation_orchestrator.gateway.items import Found, Item
 from remediation_orchestrator.gateway.processing import Processing
 from remediation_orchestrator.gateway.rules_file import RulesFileError, load
-from remediation_orchestrator.gateway.sources import Received, Rules, built_in, items_for
+from remediation_orchestrator.gateway.sources import Rules, built_in, items_for
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -8,10 +8,11 @@ import pytest
 from doors import alert
 
 from remediation_orchestrator.events import SignalReceived, SignalResolved
-from remediation_orchestrator.gateway.cloudevents import BATCH, BINARY, STRUCTURED
+from remediation_orchestrator.gateway.bodies import Received
+from remediation_orchestrator.gateway.formats.cloudevents import BATCH, BINARY, STRUCTURED
 from remediation_orchestrator.gateway.identity import Identity
 from remediation_orchestrator.gateway.items import Found, Item, LeftOut, Refused, WebhookError
-from remediation_orchestrator.gateway.sources import Received, Rules, built_in, items_for
+from remediation_orchestrator.gateway.sources import Rules, built_in, items_for
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 BACK_OFF: dict[str, Any] = {

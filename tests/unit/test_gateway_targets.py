@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
-from doors import webhook
+from doors import signals_of, webhook
 
 from remediation_orchestrator.events import SignalReceived
-from remediation_orchestrator.gateway.alertmanager import items_of, signals_of
+from remediation_orchestrator.gateway.formats.alertmanager import items_of
 from remediation_orchestrator.gateway.identity import DEFAULT, Identified, Identity
 from remediation_orchestrator.gateway.items import LeftOut
 from remediation_orchestrator.gateway.targets import LEAVE_OUT, TARGET

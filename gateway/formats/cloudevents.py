@@ -15,8 +15,9 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.events.identity import DEFAULT_CELL
-
-from .items import Found, Item, Items, WebhookError, counted, read_json, refused
+from remediation_orchestrator.gateway.bodies import Received, Source
+from remediation_orchestrator.gateway.identity import Identity
+from remediation_orchestrator.gateway.items import Found, Item, Items, WebhookError, counted, read_json, refused
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
@@ -69,3 +70,12 @@ def _item(where: str, item: object, now: datetime) -> Item:
     remarks = [] if said is None else [f"{where}.data.starts_at: {said!a:.100} is no time that can be: left out"]
     by = {"name": "data.name", "target": "data.target"}
     return Found(where, signal, by, attributes, remarks)
+
+
+def _convert(received: Received, identity: Identity, now: datetime) -> Items:
+    return items_of(received.media_type, received.headers, received.body, now)
+
+
+SOURCES = (
+    Source("cloudevents", "CloudEvents 1.0: structured, binary and batch", _convert, media_types=MEDIA_TYPES),
+)

@@ -9,9 +9,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from remediation_orchestrator.events import Severity, SignalReceived, Target
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
-
-from .identity import DEFAULT, Identity
-from .items import Found, Item, Items, Labels, LeftOut, WebhookError, began, counted, line_of, read_json, refused
+from remediation_orchestrator.gateway.bodies import Received, Source, normalised
+from remediation_orchestrator.gateway.identity import DEFAULT, Identity
+from remediation_orchestrator.gateway.items import (
+    Found,
+    Item,
+    Items,
+    Labels,
+    LeftOut,
+    WebhookError,
+    began,
+    counted,
+    line_of,
+    read_json,
+    refused,
+)
 
 # What Kubernetes calls all that is not a `Warning`: that an image was pulled, that a pod was started.
 NORMAL = "Normal"
@@ -102,3 +114,10 @@ def _target(about: _Object, namespace: str, identity: Identity, by: dict[str, st
         return target
     by["target"] = f"{by['target']}, {way.by}"
     return Target(way.name, target.cluster, target.namespace if way.rule.namespaced else "", way.kind)
+
+
+def _convert(received: Received, identity: Identity, now: datetime) -> Items:
+    return normalised(items_of(received.body, now, identity), identity)
+
+
+SOURCES = (Source("kubernetes", "Kubernetes events, one or a list", _convert),)

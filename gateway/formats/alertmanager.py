@@ -5,22 +5,21 @@ alerts of its pods are one problem. The sender's own fingerprint hashes every la
 the alerts of a problem apart, and is the signal's `alert`. The signal's own is derived from target and name."""
 
 from datetime import datetime
+from http import HTTPStatus
 from typing import Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from remediation_orchestrator.events import Severity, SignalReceived, SignalResolved
+from remediation_orchestrator.events import SignalReceived, SignalResolved
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
-
-from .identity import DEFAULT, Identity
-from .items import (
-    AnySignal,
+from remediation_orchestrator.gateway.bodies import Received, Source
+from remediation_orchestrator.gateway.identity import DEFAULT, Identity
+from remediation_orchestrator.gateway.items import (
     Found,
     Item,
     Items,
     Labels,
     LeftOut,
-    Refused,
     WebhookError,
     began,
     counted,
@@ -28,14 +27,7 @@ from .items import (
     read_json,
     refused,
 )
-
-# What alerting rules say, in the words of the field; any other word, and none, is `unknown`.
-SEVERITIES = {
-    **dict.fromkeys(("critical", "page", "fatal", "emergency", "disaster"), Severity.CRITICAL),
-    **dict.fromkeys(("high", "error", "major"), Severity.HIGH),
-    **dict.fromkeys(("warning", "warn", "medium", "minor"), Severity.WARNING),
-    **dict.fromkeys(("info", "information", "informational", "notice", "low", "none"), Severity.INFO),
-}
+from remediation_orchestrator.gateway.severities import severity_of
 
 
 class _Alert(BaseModel):
@@ -56,15 +48,6 @@ class _GrafanaBody(BaseModel):
     alerts: list[object]
 
 
-def signals_of(body: bytes, now: datetime) -> list[AnySignal]:
-    """Return one signal an alert, in their order. WebhookError names everything that is wrong."""
-    items = list(items_of(body, now))
-    wrong = [line for item in items if isinstance(item, Refused) for line in item.lines]
-    if wrong:
-        raise WebhookError(wrong)
-    return [item.signal for item in items if isinstance(item, Found)]
-
-
 def items_of(body: bytes, now: datetime, identity: Identity = DEFAULT, *, grafana: bool = False) -> Items:
     """Yield one item an alert, in their order."""
     try:
@@ -73,11 +56,6 @@ def items_of(body: bytes, now: datetime, identity: Identity = DEFAULT, *, grafan
         raise WebhookError([line_of(one["loc"], one["msg"]) for one in error.errors(include_url=False)]) from error
     for index, alert in enumerate(counted(alerts)):
         yield _item(f"alerts[{index}]", alert, now, identity)
-
-
-def severity_of(word: str) -> Severity:
-    """A source's word for how bad it is, in the words of the field."""
-    return SEVERITIES.get(word.strip().lower(), Severity.UNKNOWN)
 
 
 def _item(where: str, item: object, now: datetime, identity: Identity) -> Item:
@@ -106,3 +84,23 @@ def _item(where: str, item: object, now: datetime, identity: Identity) -> Item:
         alert=alert.fingerprint or "",
     )
     return Found(where, signal, found.by, remarks=remarks)
+
+
+def _alertmanager(received: Received, identity: Identity, now: datetime) -> Items:
+    return items_of(received.body, now, identity)
+
+
+def _grafana(received: Received, identity: Identity, now: datetime) -> Items:
+    return items_of(received.body, now, identity, grafana=True)
+
+
+SOURCES = (
+    # Its webhooks take 429 for final, and try again only after a 5xx.
+    Source(
+        "alertmanager",
+        "Alertmanager's webhook, version 4",
+        _alertmanager,
+        too_often=HTTPStatus.SERVICE_UNAVAILABLE,
+    ),
+    Source("grafana", "Grafana alerting's webhook", _grafana),
+)

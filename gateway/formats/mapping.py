@@ -11,10 +11,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from remediation_orchestrator.events import SignalReceived, SignalResolved, Target
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
 from remediation_orchestrator.events.subjects import TOKEN
-
-from .alertmanager import severity_of
-from .expressions import Asked, Body, Filled, Template
-from .items import (
+from remediation_orchestrator.gateway.bodies import Received, Source, normalised
+from remediation_orchestrator.gateway.expressions import Asked, Body, Filled, Template
+from remediation_orchestrator.gateway.identity import Identity
+from remediation_orchestrator.gateway.items import (
     STORED_BYTES_MAX,
     TOO_MUCH,
     Found,
@@ -29,6 +29,7 @@ from .items import (
     read_json,
     refused,
 )
+from remediation_orchestrator.gateway.severities import severity_of
 
 NOTHING = Template("")
 
@@ -196,3 +197,13 @@ def _length(item: Item) -> int:
         return len(item.raw) if isinstance(item, Refused) else 0
     texts = (*item.signal.labels.values(), *item.signal.annotations.values())
     return sum(map(len, texts))
+
+
+def source_of(mapping: Mapping) -> Source:
+    """A user's mapping as a source of its own."""
+
+    def convert(received: Received, identity: Identity, now: datetime) -> Items:
+        return normalised(mapping.items_of(received.body, now), identity)
+
+    media_types = frozenset(mapping.media_types)
+    return Source(mapping.source, f"{mapping.source}, by a mapping", convert, media_types=media_types)
