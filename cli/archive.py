@@ -57,7 +57,8 @@ async def _archive(broker: Broker, path: Path, said: tuple[str, str] | None, as_
 
         async def ask(wanted: ArchiveRequested) -> Position:
             asked = ArchiveRequested(wanted.through, wanted.segment, wanted.projection, *said)
-            place = await store(log, subjects.operator(log.cell, asked), event_of(log.cell, "operator/cli", asked))
+            event = event_of(log.cell, "operator/cli", asked)
+            place = await store(log, subjects.operator(log.cell, asked), event)
             return await answered(log, place)
 
         try:

@@ -173,8 +173,10 @@ async def _publish(
         waiting: set[Position] = set()
         left = iter(signals)
         start = await log.last_sequence() + 1
+        last = 0
         for message in messages_of(events):
-            for position in message.positions(await store(log, subject, message.payload)):
+            last = await store(log, subject, message.payload, last)
+            for position in message.positions(last):
                 signal = next(left)
                 _say(position, signal, as_json)
                 if isinstance(signal, SignalReceived):

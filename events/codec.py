@@ -36,7 +36,7 @@ PARAMETERS_BYTES_MAX = 64 * 1024
 # The server puts these on what it copies, and a copy says nothing new: it may be of a record of another subject.
 COPIED = frozenset({"Nats-Stream", "Nats-Sequence"})
 
-# Whoever leads expects each of its records: so two cannot both be stored, and the server refuses what is repeated.
+# Whoever leads, and an operator, expects each record: two cannot both be stored, and none is stored a second time.
 UNFENCED = "it expects no record before it on its subject, and counts for nothing there"
 
 
@@ -191,7 +191,7 @@ def _decode(message: StoredMessage) -> list[Decoded]:
     if len(payload) > most:
         what = "a fact" if subject.family.is_fact else "a record"
         return [_rejected(message, "TooLarge", f"{len(payload):,} bytes, and {what} has at most {most:,}")]
-    if not subject.family.is_fact and expectation(message) is None:
+    if subject.family.is_fenced and expectation(message) is None:
         return [_rejected(message, "Forged", UNFENCED)]
     if subject.family.is_fact and nesting(payload) > NESTING_MAX:
         return [_undecodable(message, None, RefusedError(f"nested deeper than {NESTING_MAX}"))]

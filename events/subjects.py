@@ -70,6 +70,11 @@ class Family(StrEnum):
         """Whether records of this family come from outside the decision chain."""
         return self not in (Family.DECISION, Family.COMMAND)
 
+    @cached_property
+    def is_fenced(self) -> bool:
+        """Whether a record of this family counts only where it expects what stood before it on its subject."""
+        return self in (Family.DECISION, Family.COMMAND, Family.OPERATOR, Family.ANALYSIS)
+
 
 _FAMILIES = {family.value: family for family in Family}
 

@@ -159,7 +159,9 @@ def matches(rule: MatchRule, command: AnalyzeSignal) -> bool:
 
 
 def _answers(last: StoredMessage, delivery: Delivery) -> bool:
-    """Whether a stored answer is to this very command, or to a later one of the remediation."""
+    """Whether a stored answer is to this very command, or to a later one of the remediation, and counts."""
+    if not any(isinstance(one, Recorded) for one in decode(last)):
+        return False
     try:
         attributes = read_attributes(last.payload)
     except RecursionError:  # Nested without end: no answer of ours.

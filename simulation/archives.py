@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from remediation_orchestrator.bus.behind import append_behind
 from remediation_orchestrator.bus.memory import Moment
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.bus.snapshots import MemorySnapshots
@@ -87,7 +88,8 @@ class _Archive:
     async def _ask(self, wanted: ArchiveRequested) -> Position:
         asked = ArchiveRequested(wanted.through, wanted.segment, wanted.projection, "op", "full")
         payload = encode(asked, Attributes(id=self._process.name, source="/operator", time=broker_now()))
-        place = await self._line.append(subjects.operator(CELL, asked), payload, message_id=self._process.name)
+        subject = subjects.operator(CELL, asked)
+        place = await append_behind(self._line, subject, payload, message_id=self._process.name)
         self._source.accept(place, payload)
         return await answered(self._line, place)
 

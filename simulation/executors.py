@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from remediation_orchestrator.bus.behind import append_behind
 from remediation_orchestrator.bus.memory import Moment
 from remediation_orchestrator.bus.port import DeliveryError, LogError
 from remediation_orchestrator.events import (
@@ -140,8 +141,9 @@ class Executor(Process):
                 asked = record.event
                 fact = AnalysisCompleted(asked.remediation, asked.target, WorkflowRef("restart"), 0.7, True)
                 attributes = Attributes(id=f"{asked.analysis}.unsure", source="/unsure", time=broker_now())
+                subject, payload = subjects.analysis(CELL, asked.remediation), encode(fact, attributes)
                 with suppress(LogError, DeliveryError):
-                    await self._log.append(subjects.analysis(CELL, asked.remediation), encode(fact, attributes))
+                    await append_behind(self._log, subject, payload, message_id=attributes.id)
                     await delivery.acknowledge()
 
     def _cancel(self, message: StoredMessage) -> None:

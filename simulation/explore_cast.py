@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from remediation_orchestrator.bus.behind import append_behind
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events import CancelWorkflow, FailureReason, Recorded, StoredMessage, decode
+from remediation_orchestrator.events.subjects import parse
 from remediation_orchestrator.executor.analyser import Analyser
 from remediation_orchestrator.executor.catalog import Catalog
 from remediation_orchestrator.executor.claim import DELIVERIES_OF_A_LOST_RUN
@@ -204,11 +206,15 @@ class Teller:
         self.acting = False
 
     async def publish(self, subject: str, payload: bytes) -> int:
-        """Publish until it is acknowledged, under one message id."""
+        """Publish until it is acknowledged, under one message id, and as an operator behind what stood there."""
         number = f"{self.actor.name}-{subject}-{len(payload)}"
+        fenced = parse(subject).family.is_fenced
         while True:
             try:
-                sequence = await self.log.append(subject, payload, message_id=number)
+                if fenced:
+                    sequence = await append_behind(self.log, subject, payload, message_id=number)
+                else:
+                    sequence = await self.log.append(subject, payload, message_id=number)
             except LogError:
                 await asyncio.sleep(RESTART_SECONDS)
             else:

@@ -165,7 +165,9 @@ class History:
         return self._service.fold.view
 
     def _store(self, subject: str, payload: bytes) -> None:
-        self.cell.store(subject, payload, None, None)
+        newest = self.cell.newest(subject)
+        behind = (newest.sequence if newest else 0) if subjects.parse(subject).family.is_fenced else None
+        self.cell.store(subject, payload, behind, None)
 
     def _tell(self, fact: Fact, subject: str) -> None:
         self._facts += 1

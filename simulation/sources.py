@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from remediation_orchestrator.bus.behind import append_behind
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events import (
     ExecutionId,
@@ -19,6 +20,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.events.subjects import parse
 
 from .broker import Broker
 from .clock import MIDNIGHT
@@ -181,9 +183,13 @@ class Source(Process):
 
     async def insist(self, subject: str, payload: bytes, message_id: str) -> None:
         """Publish until the log has answered."""
+        fenced = parse(subject).family.is_fenced
         while True:
             try:
-                sequence = await self._log.append(subject, payload, message_id=message_id)
+                if fenced:
+                    sequence = await append_behind(self._log, subject, payload, message_id=message_id)
+                else:
+                    sequence = await self._log.append(subject, payload, message_id=message_id)
             except LogError:
                 await asyncio.sleep(AGAIN_SECONDS)
             else:

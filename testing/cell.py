@@ -3,6 +3,7 @@
 It waits for facts, never for a while, and gives up after PATIENCE_SECONDS."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from importlib.metadata import version
 
 import msgspec
 
+from remediation_orchestrator.bus.behind import append_behind
 from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.connection import Connection, connected
 from remediation_orchestrator.bus.jetstream import JetStreamLog
@@ -21,6 +23,8 @@ from remediation_orchestrator.events import (
     Position,
     Recorded,
     RoutingDecided,
+    SignalReceived,
+    SignalResolved,
     StoredMessage,
     Target,
     decode,
@@ -29,6 +33,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.events.codec import source as event_source
+from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.orchestrator.queries.audit import audit
 from remediation_orchestrator.orchestrator.queries.findings import Finding
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
@@ -69,7 +74,10 @@ class Cell:
         """Publish a fact where it belongs, as an executor, an analyser or an operator would."""
         now = datetime.now(UTC)
         attributes = Attributes(id=f"{now.timestamp():f}", source=event_source(self.name, SOURCE), time=now)
-        return await self.publish(subject_of(self.name, fact), encode(fact, attributes))
+        subject, payload = subject_of(self.name, fact), encode(fact, attributes)
+        if isinstance(fact, SignalReceived | SignalResolved):
+            return await self.publish(subject, payload)
+        return position(await append_behind(self.log, subject, payload, message_id=uuid.uuid4().hex))
 
     async def publish(self, subject: str, payload: bytes) -> Position:
         """Store bytes on a subject of the cell, whatever they are."""

@@ -30,6 +30,8 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.events.stored import EXPECTED
+from remediation_orchestrator.events.subjects import parse
 from remediation_orchestrator.orchestrator.queries.rehearsal import Rehearsal
 from remediation_orchestrator.orchestrator.routing.effects import asked_plan
 from remediation_orchestrator.orchestrator.routing.judge import judge
@@ -71,12 +73,16 @@ class Story:
         self.decisions: list[Decision] = []
         self.sequence = 0
         self._asleep = False
+        self._last: dict[str, int] = {}
+        """The newest record of each subject."""
 
     def publish(self, at: float | datetime, subject: str, payload: bytes) -> Position:
         """Store bytes on a subject at a minute, and let the cell decide."""
         self.sequence += 1
         moment = at if isinstance(at, datetime) else minute(at)
-        message = StoredMessage(self.sequence, moment, subject, payload)
+        headers = {EXPECTED: str(self._last.get(subject, 0))} if parse(subject).family.is_fenced else None
+        message = StoredMessage(self.sequence, moment, subject, payload, headers)
+        self._last[subject] = self.sequence
         if self._asleep:
             self.cell.fold.take(message)
         else:

@@ -7,6 +7,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from remediation_orchestrator.cli.main import main
+from remediation_orchestrator.events.stored import EXPECTED
 
 STEADY = "routing:\n  jitter: 0.0\n"
 """The defaults without jitter, so that a file's times are round."""
@@ -22,15 +23,21 @@ class Facts:
 
     def __init__(self) -> None:
         self._lines: list[str] = []
+        self._newest: dict[str, int] = {}
+        """Where the last record of each subject stands."""
 
     def line(self, time: str, subject: str, message: object) -> None:
         """One stored message."""
+        sequence = len(self._lines) + 1
         record = {
-            "sequence": len(self._lines) + 1,
+            "sequence": sequence,
             "recorded_at": at(time),
             "subject": f"ro.main.{subject}",
             "message": message,
         }
+        if subject.startswith(("operator.", "analysis.")):
+            record["headers"] = {EXPECTED: str(self._newest.get(subject, 0))}
+        self._newest[subject] = sequence
         self._lines.append(json.dumps(record))
 
     def signal(self, time: str, name: str = "Crash", **more: object) -> None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
+from remediation_orchestrator.bus.behind import append_behind
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.events import (
     ExecutionId,
@@ -100,7 +101,8 @@ class Tape:
     async def adopt(self, fact: PolicyAdopted, now: datetime) -> Position:
         """Let an operator adopt a policy."""
         attributes = Attributes(id="adopt", source=source(self._log.cell, "operator/demo"), time=now)
-        return position(await self._log.append(subjects.operator(self._log.cell, fact), encode(fact, attributes)))
+        subject = subjects.operator(self._log.cell, fact)
+        return position(await append_behind(self._log, subject, encode(fact, attributes), message_id="adopt"))
 
     async def _wait(self, asked_for: Callable[[object], T | None], what: str) -> tuple[Recorded, T]:
         seen = 0

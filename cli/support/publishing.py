@@ -6,14 +6,12 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from remediation_orchestrator.bus.port import EventLog, UnknownOutcomeError
+from remediation_orchestrator.bus.behind import append_behind
+from remediation_orchestrator.bus.port import EventLog
 from remediation_orchestrator.events import CellName, Fact, Fingerprint, Position, encode
 from remediation_orchestrator.events.codec import Attributes, fingerprint_in, join_frame, source
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
-
-# Each try waits for seconds, and the server knows the id for minutes.
-TRIES = 3
 
 
 class Message(Struct, frozen=True):
@@ -55,15 +53,9 @@ def messages_of(events: Sequence[bytes]) -> Iterator[Message]:
         yield _message(batch)
 
 
-async def store(log: EventLog, subject: str, payload: bytes) -> int:
-    """Store one message, once, and return its sequence. Raises LogError."""
-    message_id = uuid.uuid4().hex
-    for _ in range(TRIES - 1):
-        try:
-            return await log.append(subject, payload, message_id=message_id)
-        except UnknownOutcomeError:
-            continue  # The id lets the server answer with the first, if that was stored.
-    return await log.append(subject, payload, message_id=message_id)
+async def store(log: EventLog, subject: str, payload: bytes, last: int = 0) -> int:
+    """Store one message, once, and return its sequence; `last` was seen there last. Raises LogError."""
+    return await append_behind(log, subject, payload, message_id=uuid.uuid4().hex, last=last)
 
 
 def _message(batch: Sequence[bytes]) -> Message:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from remediation_orchestrator.bus.behind import append_behind
 from remediation_orchestrator.bus.port import EventLog, LogError
 from remediation_orchestrator.events import (
     BlockCleared,
@@ -22,6 +23,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes, source
 from remediation_orchestrator.events.identity import position
+from remediation_orchestrator.events.subjects import parse
 
 from .catalog import ANALYSED, ONCE, TIMEOUT_SECONDS, WORK
 
@@ -109,6 +111,8 @@ class Driver:
             await self._open.wait()
             self._under_way += 1
             try:
+                if parse(subject).family.is_fenced:
+                    return await append_behind(self._log, subject, payload, message_id=name)
                 return await self._log.append(subject, payload, message_id=name)
             except LogError:
                 self.repeated += 1

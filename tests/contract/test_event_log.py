@@ -8,6 +8,7 @@ from datetime import UTC
 import pytest
 
 from remediation_orchestrator.bus import api
+from remediation_orchestrator.bus.behind import append_behind
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.memory import MemoryLog
 from remediation_orchestrator.bus.port import (
@@ -20,6 +21,7 @@ from remediation_orchestrator.bus.port import (
     StaleWriteError,
 )
 from remediation_orchestrator.events import StoredMessage
+from remediation_orchestrator.events.stored import expectation
 
 PATIENCE = 10
 MakeLog = Callable[..., Awaitable[EventLog]]
@@ -228,6 +230,15 @@ async def test_a_repeated_message_id_is_answered_with_the_first(log: EventLog) -
     assert await log.append(on(log), b"2", message_id="a") == 1
     assert await log.append(on(log), b"3", message_id="b") == 2
     assert [m.payload for m in await all_of(log)] == [b"1", b"3"]
+
+
+async def test_what_expects_what_stood_before_it_is_stored_once_and_nothing_is_read(log: EventLog) -> None:
+    """Behind whatever others have stored there, and where the same is said again, the first is found."""
+    subject = on(log, "operator.clear")
+    assert await append_behind(log, subject, b"1", message_id="a") == 1
+    assert await append_behind(log, subject, b"2", message_id="b") == 2
+    assert await append_behind(log, subject, b"1", message_id="a") == 1
+    assert [(m.payload, expectation(m)) for m in await all_of(log)] == [(b"1", 0), (b"2", 1)]
 
 
 async def test_the_last_is_the_newest_of_its_subject_as_it_is_read(log: EventLog) -> None:

@@ -19,6 +19,7 @@ from typing import Any, cast
 import pytest
 from cell import bare, running, wait_for
 
+from remediation_orchestrator.bus.behind import append_behind
 from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
@@ -126,7 +127,8 @@ class Place:
             wanted = RemediationId(f"rr-{signal}")
             fact = RemediationCancelled(wanted)
             attributes = Attributes(id=f"c{signal}", source="/test", time=datetime.now(UTC))
-            await self.log.append(subjects.operator(self.log.cell, fact), encode(fact, attributes))
+            subject = subjects.operator(self.log.cell, fact)
+            await append_behind(self.log, subject, encode(fact, attributes), message_id=attributes.id)
             await wait_for(
                 self.log, lambda one, wanted=wanted: isinstance(one, PhaseChanged) and one.remediation == wanted
             )
@@ -138,7 +140,8 @@ class Place:
 
         async def ask(asked: ArchiveRequested) -> Position:
             attributes = Attributes(id=f"a{next(self.names)}", source="/test", time=datetime.now(UTC))
-            place = await log.append(subjects.operator(log.cell, asked), encode(asked, attributes))
+            subject = subjects.operator(log.cell, asked)
+            place = await append_behind(log, subject, encode(asked, attributes), message_id=attributes.id)
             answer = wait_for(
                 self.log, lambda one: isinstance(one, LogArchived) and one.position == position(place), place
             )

@@ -153,6 +153,16 @@ async def test_junk_in_the_place_of_an_answer_keeps_nobody_from_answering(
         id="x", source="/x", time=datetime.now(UTC), causationid=Position("\N{SUPERSCRIPT TWO}")
     )
     junk = encode(AnalysisFailed(RR), attributes)
-    await log.append(subjects.analysis(log.cell, RR), junk)
+    await log.append(subjects.analysis(log.cell, RR), junk, expect=0)
     await analyser.handle(delivered(encoded(analyze()), 8))
     assert (await answers(log))[1:] == [AnalysisCompleted(RR, TARGET, WorkflowRef("restart"))]
+
+
+async def test_what_does_not_count_in_the_place_of_an_answer_keeps_nobody_from_answering(
+    analyser: Analyser, log: JetStreamLog
+) -> None:
+    """It names the command as its cause, and expects nothing."""
+    forged = encode(AnalysisFailed(RR), Attributes("x", "/x", datetime.now(UTC), causationid=Position("8")))
+    await log.append(subjects.analysis(log.cell, RR), forged)
+    await analyser.handle(delivered(encoded(analyze()), 8))
+    assert await answers(log) == [AnalysisCompleted(RR, TARGET, WorkflowRef("restart"))]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from cell import PATIENCE_SECONDS, bare, findings, orchestrator, running, wait_f
 from click.testing import CliRunner, Result
 from nats.aio.client import Client
 
+from remediation_orchestrator.bus.behind import append_behind
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
@@ -86,9 +88,8 @@ class Operated:
 
     async def store(self, subject: str, fact: Fact) -> int:
         """Store a fact as others do."""
-        return await self.log.append(
-            subject, encode(fact, Attributes(id="x", source="/test", time=datetime.now(UTC)))
-        )
+        payload = encode(fact, Attributes(id="x", source="/test", time=datetime.now(UTC)))
+        return await append_behind(self.log, subject, payload, message_id=uuid.uuid4().hex)
 
     async def signal(self, target: str, *, workflow: bool) -> RemediationId:
         """Open a remediation."""

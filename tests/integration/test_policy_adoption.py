@@ -12,6 +12,7 @@ from cell import events_of, orchestrator, running
 from click.testing import CliRunner, Result
 from nats.aio.client import Client
 
+from remediation_orchestrator.bus.behind import append_behind
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.cli import policy
@@ -111,7 +112,7 @@ async def test_what_was_shown_is_what_is_replaced_or_nothing_is_adopted(
     written = encode(other, Attributes("1", "/test", datetime.now(UTC)))
 
     def meanwhile(*_: object, **__: object) -> bool:
-        appending = log.append(subjects.operator(log.cell, other), written)
+        appending = append_behind(log, subjects.operator(log.cell, other), written, message_id="other")
         asyncio.run_coroutine_threadsafe(appending, loop).result()
         return True
 

@@ -17,6 +17,7 @@ from remediation_orchestrator.events import (
     encode,
 )
 from remediation_orchestrator.events.codec import NESTING_MAX, Attributes, join_frame
+from remediation_orchestrator.events.stored import EXPECTED
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 SIGNAL = SignalReceived(name="Crash", target=Target("checkout"))
@@ -89,7 +90,7 @@ pieces = st.sampled_from([b'"', b"\\", b"[", b"]", b"{", b"}", b"n", b"_", b'"a"
 def test_nesting_is_counted_in_what_is_no_json_too(rubbish: bytes, more: int) -> None:
     """It decides of what a record is accused, so it may never change."""
     payload = b"[" * more + b"[]" * NESTING_MAX + rubbish
-    (read,) = decode(StoredMessage(1, NOW, "ro.main.operator.clear", payload))
+    (read,) = decode(StoredMessage(1, NOW, "ro.main.operator.clear", payload, {EXPECTED: "0"}))
     assert isinstance(read, Undecodable)
     assert (read.message == f"nested deeper than {NESTING_MAX}") is (deepest(payload) > NESTING_MAX)
 

@@ -63,7 +63,9 @@ class Stage:
 
     def store(self, subject: str, payload: bytes) -> str:
         """Somebody publishes."""
-        return str(self.cell.store(subject, payload, None, None))
+        newest = self.cell.newest(subject)
+        behind = (newest.sequence if newest else 0) if subjects.parse(subject).family.is_fenced else None
+        return str(self.cell.store(subject, payload, behind, None))
 
     def cancel(self, remediation: str) -> None:
         """An operator cancels."""

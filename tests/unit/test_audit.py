@@ -11,7 +11,7 @@ from written import WrittenLog
 
 from remediation_orchestrator.cli.main import main
 from remediation_orchestrator.events import StoredMessage, subjects
-from remediation_orchestrator.events.stored import export_line
+from remediation_orchestrator.events.stored import EXPECTED, export_line
 from remediation_orchestrator.orchestrator.queries.audit import audit
 from remediation_orchestrator.orchestrator.queries.findings import Drift, Finding
 from remediation_orchestrator.orchestrator.routing.chain import Chain
@@ -276,12 +276,13 @@ def test_a_log_of_a_newer_version_is_exit_two_and_names_the_type(
 
 def test_a_fact_of_an_unknown_type_is_fine_where_it_was_rejected(tmp_path: Path) -> None:
     """And needs a newer version where it was not."""
+    pondered = b'{"specversion":"1.0","type":"Pondered.v2","data":{}}'
     written = WrittenLog()
-    written.store(1, "ro.main.operator.ponder", b'{"specversion":"1.0","type":"Pondered.v2","data":{}}')
+    written.store(1, "ro.main.operator.ponder", pondered, {EXPECTED: "0"})
     written.decide(1)
     assert ro_audit(written.messages, tmp_path).exit_code == 0
     written = WrittenLog()
-    written.store(1, "ro.main.operator.ponder", b'{"specversion":"1.0","type":"Pondered.v2","data":{}}')
+    written.store(1, "ro.main.operator.ponder", pondered, {EXPECTED: "0"})
     written._fold.fold_facts()
     written._fold.view.tasks.clear()  # As a version does that knows it.
     written.signal(2)

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from remediation_orchestrator.events import (
+    AnalysisCompleted,
     CancelWorkflow,
     DecisionFrame,
     Decoded,
@@ -13,6 +14,7 @@ from remediation_orchestrator.events import (
     PolicyAdopted,
     Position,
     Recorded,
+    RemediationCancelled,
     RemediationId,
     StoredMessage,
     Undecodable,
@@ -94,6 +96,20 @@ def test_what_whoever_leads_writes_counts_only_where_it_expects_what_stood_befor
         assert isinstance(record, Undecodable)
         assert (record.position, record.reason) == ("41", "Forged")
     assert isinstance(decode(StoredMessage(41, NOW, SIGNALS, SMALLEST, headers))[0], Recorded)
+
+
+@pytest.mark.parametrize("headers", UNFENCED.values(), ids=UNFENCED)
+def test_what_operators_and_analysers_say_counts_only_where_it_expects_what_stood_before_it(
+    headers: dict[str, str] | None,
+) -> None:
+    """So the server stores none of it again for whoever may read."""
+    cancelled = encode(RemediationCancelled(RemediationId("rr-1")), AROUND)
+    answer = encode(AnalysisCompleted(RemediationId("rr-1")), AROUND)
+    for subject, payload in (("ro.main.operator.cancel", cancelled), ("ro.main.analysis.rr-1", answer)):
+        assert isinstance(one(payload, subject), RemediationCancelled | AnalysisCompleted)
+        (record,) = decode(StoredMessage(41, NOW, subject, payload, headers))
+        assert isinstance(record, Undecodable)
+        assert (record.position, record.reason) == ("41", "Forged")
 
 
 def test_an_operators_event_counts_on_its_own_verb_alone() -> None:
