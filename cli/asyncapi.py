@@ -18,7 +18,7 @@ from .support.output import json_line
 ADDRESSES = {
     Family.SIGNAL: ("ro.{cell}.signal.{source}", "Signals, from anyone; bare JSON signals too, one or an array."),
     Family.ANALYSIS: ("ro.{cell}.analysis.{remediation}", "What analysers found."),
-    Family.EXECUTION: ("ro.{cell}.execution.{execution}", "Runs; the first record decides who may begin."),
+    Family.EXECUTION: ("ro.{cell}.execution.{execution}", "Runs; the first that counts decides who may begin."),
     Family.OPERATOR: ("ro.{cell}.operator.{verb}", "What operators say."),
     Family.DECISION: ("ro.{cell}.decision", "Frames of decisions, by the active orchestrator alone."),
     Family.COMMAND: ("ro.{cell}.command.{kind}.{id}", "One command a message, by the active orchestrator alone."),

@@ -1,6 +1,6 @@
 """The `ro` command: a verb's module is imported when the verb is called, and every failure is one line.
 
-Exit codes: 0; 1 for "no"; 2 for a bad argument or an unreadable file; 3 where no broker can be reached."""
+What it ends with is in the table of exit codes of docs/operating.md."""
 
 import importlib
 import logging

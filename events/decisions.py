@@ -11,7 +11,7 @@ from .identity import ExecutionId, Fingerprint, Position, RemediationId, Target,
 
 
 class Reason(StrEnum):
-    """The check that objected, by the field's own words."""
+    """Why a check objected, in the field's own words. Both cooldowns object as RECENTLY_REMEDIATED."""
 
     UNMANAGED_RESOURCE = "UnmanagedResource"
     DUPLICATE_IN_PROGRESS = "DuplicateInProgress"
@@ -130,7 +130,7 @@ class Refuse(Struct, frozen=True, omit_defaults=True, tag="Refuse", tag_field="k
 
 
 class Duplicate(Struct, frozen=True, tag="Duplicate", tag_field="kind", gc=False):
-    """The same problem again: counted on the remediation that is at it."""
+    """The same problem again: the newest occurrence of the remediation that is at it."""
 
     of: RemediationId
     reason: Reason = Reason.DUPLICATE_IN_PROGRESS

@@ -22,7 +22,7 @@ class Severity(StrEnum):
 
 
 class FailureReason(StrEnum):
-    """Why a run ended badly. A fact may say another word; these are the ones that we write."""
+    """Why a run ended badly, in the words that are known. A fact may say another, which is taken as it is."""
 
     OOM_KILLED = "OOMKilled"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
@@ -86,7 +86,7 @@ class AnalysisFailed(Struct, frozen=True, gc=False):
 
 
 class WorkflowStarted(Struct, frozen=True, gc=False):
-    """The first record of an execution: this executor alone may run it. `digest` is of the workflow's file."""
+    """The first that counts of a run: this executor alone may run it. `digest` is of the workflow's file."""
 
     execution: ExecutionId
     executor: str = ""

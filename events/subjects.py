@@ -128,7 +128,7 @@ def analysis(cell: CellName, remediation: RemediationId) -> str:
 
 
 def execution(cell: CellName, execution: ExecutionId) -> str:
-    """Where everything about one run goes; the first record there decides who may begin."""
+    """Where everything about one run goes; the first that counts there decides who may begin."""
     return f"{ROOT}.{cell}.execution.{execution}"
 
 

@@ -1,4 +1,4 @@
-"""Timers: what is to be looked at, and when. They are not kept anywhere: they follow from the projection.
+"""Timers: what is to be looked at, and when. No record and no snapshot has them: they follow from the projection.
 
 A moment is put down whenever one may have come about, and counts when its time has come only if something still
 waits for exactly that moment: so nothing ever has to be found and taken out."""

@@ -3,6 +3,7 @@
 The whole suite is `ro-sim plant`; here is a sample of it."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from remediation_orchestrator.simulation.plant_layers import Bounds, Layer, Sigh
 from remediation_orchestrator.simulation.plant_results import digest_of, keep_result, read_results, seen
 
 PLANTS = Path(__file__).parents[1] / "plants"
+PAGE = ROOT / "docs" / "reliability.md"
 SAMPLE = ("report-given-up", "lock-not-asked")
 
 
@@ -35,6 +37,14 @@ def test_every_plant_fits_the_tree() -> None:
     """One that is stale would be found, and prove nothing."""
     for one in read_plants([PLANTS]):
         planted(one, ROOT)
+
+
+def test_the_plant_that_the_page_shows_is_one_of_them() -> None:
+    """Word for word."""
+    shown = re.findall(r"^```toml\n(\[\[plant]]\n.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(shown) == 1
+    everything = "".join(path.read_text() for path in PLANTS.glob("*.toml"))
+    assert shown[0] in everything
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def table() -> str:
 
 def diagram() -> str:
     """The diagram as docs/architecture.md has it: whatever may be judged comes to one place."""
-    arrows: dict[tuple[str, str], list[str]] = {("[*]", Phase.PENDING): ["a signal opens it"]}
+    arrows: dict[tuple[str, str], list[str]] = {("[*]", "Judged"): ["a signal opens it"]}
     for before in JUDGED:
         arrows["Ended" if before in ENDED else before, "Judged"] = ["retried"] if before in ENDED else []
     for row in ROWS:

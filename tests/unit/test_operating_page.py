@@ -39,7 +39,7 @@ def test_the_exit_codes_are_those_of_the_command() -> None:
     """Each has its row."""
     section = PAGE.partition("## Exit codes")[2].partition("\n## ")[0]
     said = {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)}
-    assert said == {0, cli.NO, cli.BAD, cli.UNREACHABLE, cli.FAULT, cli.INTERRUPTED}
+    assert said == {0, cli.NO, cli.BAD, cli.UNREACHABLE, cli.FAULT, cli.INTERRUPTED, cli.PIPE_CLOSED}
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,19 @@ def test_a_clear_never_releases_a_target_from_a_run_that_goes_on() -> None:
     assert story.holder() == "wfe-1"
 
 
+def test_a_clear_releases_a_target_from_a_run_that_nobody_reports_thirty_seconds_after_its_deadline() -> None:
+    """Its remediation is over, by its time limit: before that the run may go on yet."""
+    story = Story()
+    story.signal(0)
+    story.started(0.1, "wfe-1")
+    story.wait(30.1)
+    assert story.phase("rr-1") == "TimedOut"
+    story.operator(30.49, BlockCleared(target=CHECKOUT))
+    assert story.holder() == "wfe-1"
+    story.operator(30.5, BlockCleared(target=CHECKOUT))
+    assert story.holder() is None
+
+
 def test_a_clear_that_comes_before_an_overdue_run_is_judged_does_not_strand_its_remediation() -> None:
     """Nobody was awake at the deadline: the run is still timed out, counted and cancelled."""
     story = Story()
