@@ -49,6 +49,7 @@ from .checkers.log import compare_folds
 from .histories_process import Process, written_by_others
 from .histories_rest import at_rest, broken, fresh
 from .histories_tale import (
+    ALERTS,
     DECADES,
     JUNK,
     NAMES,
@@ -191,9 +192,8 @@ class History:
         name, workflow = pick(NAMES), pick(WORKFLOWS)
         chosen = WorkflowRef(workflow) if workflow is not None else None
         severity = "critical" if name == "M" else "info"
-        return SignalReceived(
-            name, pick(TARGETS), severity=severity, resolves=pick((True, False)), workflow=chosen
-        )
+        target, resolves, alert = pick(TARGETS), pick((True, False)), pick(ALERTS)
+        return SignalReceived(name, target, severity=severity, resolves=resolves, workflow=chosen, alert=alert)
 
     async def fire(self) -> None:
         """A source fires, perhaps several times in one message."""
@@ -204,7 +204,7 @@ class History:
 
     async def resolve(self) -> None:
         """A source says that it is over."""
-        over = SignalResolved(self._tale.pick(NAMES), self._tale.pick(TARGETS))
+        over = SignalResolved(self._tale.pick(NAMES), self._tale.pick(TARGETS), alert=self._tale.pick(ALERTS))
         self._tell(over, subjects.signal(CELL, "told"))
 
     async def run(self) -> None:
@@ -224,13 +224,12 @@ class History:
 
     async def together(self) -> None:
         """Whatever may be said of one run and of its problem, all of it at once."""
-        pick, runs = (
-            self._tale.pick,
-            [one for one in self._view.runs.values() if self._is_commanded(one.execution)],
-        )
+        pick = self._tale.pick
+        runs = [one for one in self._view.runs.values() if self._is_commanded(one.execution)]
         if not runs:
             return
         run = pick(runs)
+        told = subjects.signal(CELL, "told")
         name = next((name for name in NAMES if fingerprint_of(run.target, name) == run.fingerprint), "N")
         of, place = run.execution, subjects.execution(CELL, run.execution)
         signal = SignalReceived(name, run.target, resolves=True, workflow=WorkflowRef(run.workflow))
@@ -239,9 +238,10 @@ class History:
         for _ in range(pick((2, 3, 4))):
             match pick(("fires", "fires", "over", "over", "fails", "fails", "cancel", "starts", "completes")):
                 case "fires":
-                    self._store(subjects.signal(CELL, "told"), msgspec.json.encode(signal))
+                    fires = msgspec.structs.replace(signal, alert=pick(ALERTS))
+                    self._store(told, msgspec.json.encode(fires))
                 case "over":
-                    self._tell(SignalResolved(name, run.target), subjects.signal(CELL, "told"))
+                    self._tell(SignalResolved(name, run.target, alert=pick(ALERTS)), told)
                 case "fails":
                     self._tell(WorkflowFailed(of, idempotent=pick((True, False))), place)
                 case "starts":

@@ -10,6 +10,7 @@ T = TypeVar("T")
 TARGETS = (Target("a", "eu-1"), Target("b", "eu-1"))
 NAMES = ("N", "M", "N")
 WORKFLOWS = ("w", "w", "v", None)
+ALERTS = ("", "", "a", "a", "b")
 # Seconds: at once, within a round's moment, and around every duration of the policies below.
 WAITS = (0.0, 0.0, 0.0, 0.003, 0.01, 1.0, 20.0, 59.0, 61.0, 90.0, 125.0, 200.0, 305.0, 660.0)
 # Just longer than the shortest memory for failures: what it has forgotten is not brought back.

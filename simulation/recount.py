@@ -44,6 +44,8 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, PolicyError, policy_of
 
+from .firing import Firing
+
 # How long after its deadline a run whose end nobody has told may still be at its target.
 GRACE = timedelta(seconds=30)
 
@@ -100,6 +102,7 @@ class Recount:
         self.answered: set[Position] = set()
         """Retries that have a verdict: others are of remediations that nobody knows any more."""
         self.wrong: list[str] = []
+        self._firing = Firing()
         self._of: dict[str, str] = {}
         """The fingerprint of each remediation."""
         self._open: dict[str, RoutingDecided] = {}
@@ -112,7 +115,7 @@ class Recount:
 
     def take(self, record: Recorded) -> None:
         """Count one event."""
-        event, at = record.event, record.recorded_at
+        event, at, over = record.event, record.recorded_at, self._firing.take(record)
         match event:
             case RoutingDecided():
                 self._verdict(event, record.position)
@@ -123,7 +126,7 @@ class Recount:
                     self._run(event, self._open[event.execution], at)
             case SignalReceived():
                 self._lines[event.fingerprint].append((record.position, False))
-            case SignalResolved():
+            case SignalResolved() if over:
                 self._resolved(event.fingerprint, record.position)
             case BlockCleared():
                 self._clear(event, at)

@@ -17,6 +17,7 @@ from remediation_orchestrator.events import (
     WorkflowCompleted,
     WorkflowRef,
     encode,
+    fingerprint_of,
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
@@ -86,11 +87,17 @@ class Planner:
         self._faults = faults
         self._seconds = seconds
         self._problems: list[SignalReceived] = []
+        self._alerts: dict[str, tuple[str, ...]] = {}
+        """What fires for each problem, by its fingerprint, where its source names it."""
+        self._naming = random.Random(f"{seed}:alerts")
         self.plan: list[Publication] = []
 
     def make(self, facts: int) -> list[Publication]:
         """Plan so many signals at least, in the order of their publication."""
         self._problems = [self._problem(number) for number in range(max(4, facts // 12))]
+        for problem in self._problems:
+            alerts = self._naming.choice(((), (), ("a",), ("a", "b"), ("a", "b", "c")))
+            self._alerts.setdefault(_fingerprint(problem), alerts if problem.resolves else ())
         planned = 0
         while planned < facts:
             before = len(self.plan)
@@ -120,11 +127,11 @@ class Planner:
                 self._fire(at + gap * (repetition + 1), problem)
         if problem.resolves:
             over = at + self._dice.expovariate(1 / 1_500)
-            self._publish(over, _signal(problem, "resolved"))
+            self._resolve(over, problem)
             if self._faults.strikes(Fault.SIGNAL_FLAPPED, 0.3):
                 for flap in range(self._dice.randint(1, 3)):
                     self._fire(over + 2.0 * flap + 1.0, problem)
-                    self._publish(over + 2.0 * flap + 2.0, _signal(problem, "resolved"))
+                    self._resolve(over + 2.0 * flap + 2.0, problem)
         if self._faults.strikes(Fault.RECORD_BAD, 0.08):
             self._publish(at, self._dice.choice(BAD))
         if self._faults.strikes(Fault.RECORD_JUNK, 0.08):
@@ -134,7 +141,7 @@ class Planner:
         if self._faults.strikes(Fault.SIGNAL_BURST, 0.004):
             for _ in range(self._dice.randint(2, 6)):
                 batch = [self._dice.choice(self._problems) for _ in range(self._dice.choice((30, 100, 300)))]
-                self._publish(at, b"[" + b",".join(_signal(one, "firing") for one in batch) + b"]", len(batch))
+                self._publish(at, b"[" + b",".join(map(self._firing, batch)) + b"]", len(batch))
         if self._faults.strikes(Fault.GARBAGE, 0.02):
             self._publish(at, b"[" + b",".join([b"1"] * self._dice.choice((20, 200, 20_000))) + b"]")
         if self._faults.strikes(Fault.EVENT_STRAY, 0.05):
@@ -144,10 +151,25 @@ class Planner:
 
     def _fire(self, at: float, problem: SignalReceived) -> None:
         if not self._faults.strikes(Fault.SIGNAL_BATCHED, 0.1):
-            self._publish(at, _signal(problem, "firing"))
+            self._publish(at, self._firing(problem))
             return
         batch = [problem, *(self._dice.choice(self._problems) for _ in range(self._dice.randint(1, 6)))]
-        self._publish(at, b"[" + b",".join(_signal(one, "firing") for one in batch) + b"]", len(batch))
+        self._publish(at, b"[" + b",".join(map(self._firing, batch)) + b"]", len(batch))
+
+    def _firing(self, problem: SignalReceived) -> bytes:
+        """A problem fires: one of its alerts does, where its source names them, but for a careless one."""
+        alerts = self._alerts[_fingerprint(problem)]
+        return _signal(problem, "firing", self._naming.choice((*alerts, *alerts, "")) if alerts else "")
+
+    def _resolve(self, at: float, problem: SignalReceived) -> None:
+        """A problem is over: each of its alerts, one after the other, or all at once, or not all of them."""
+        alerts = self._alerts[_fingerprint(problem)]
+        if not alerts or self._naming.random() < 0.2:
+            self._publish(at, _signal(problem, "resolved"))
+            return
+        for alert in self._naming.sample(alerts, self._naming.randint(1, len(alerts))):
+            self._publish(at, _signal(problem, "resolved", alert))
+            at += self._naming.choice((0.0, 0.5, 300.0))
 
     def _publish(self, at: float, payload: bytes, signals: int = 1) -> None:
         if self._faults.strikes(Fault.SIGNAL_LATE, 0.1):
@@ -156,8 +178,12 @@ class Planner:
             self.plan.append(Publication(at, subjects.signal(CELL, "simulated"), payload, signals))
 
 
-def _signal(problem: SignalReceived, status: str) -> bytes:
-    return msgspec.json.encode({**msgspec.structs.asdict(problem), "status": status})
+def _signal(problem: SignalReceived, status: str, alert: str = "") -> bytes:
+    return msgspec.json.encode({**msgspec.structs.asdict(problem), "status": status, "alert": alert})
+
+
+def _fingerprint(problem: SignalReceived) -> str:
+    return fingerprint_of(problem.target, problem.name)
 
 
 class Source(Process):

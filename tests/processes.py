@@ -38,6 +38,19 @@ async def gone(process: int) -> None:
         os.close(handle)
 
 
+def members_of(group: int) -> list[int]:
+    """The processes of a group that have not ended."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, its_group, *_ = (folder / "stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(its_group) == group and state not in "ZX":
+            found.append(int(folder.name))
+    return found
+
+
 def is_alive(process: int) -> bool:
     """Whether a process exists and has not ended."""
     try:

@@ -32,6 +32,7 @@ from remediation_orchestrator.events import (
     WorkflowRevoked,
 )
 from remediation_orchestrator.events.identity import position_key, remediation_of
+from remediation_orchestrator.simulation.firing import Firing
 from remediation_orchestrator.simulation.recount import in_fold_order
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ class _Lines:
         self._over: set[Position] = set()
         """Which of them are resolutions."""
         self._revoked: dict[Position, str] = {}
+        self._firing = Firing()
         self._answered = {
             record.event.because.position
             for record in day.records
@@ -174,6 +176,7 @@ class _Lines:
 
     def take(self, record: Recorded) -> Iterator[str]:
         """One more fact or decision, in the order of the fold."""
+        over = self._firing.take(record)
         match record.event:
             case RoutingDecided() as decided:
                 yield from self._verdict(decided, record.position)
@@ -186,7 +189,7 @@ class _Lines:
                 self._open[fingerprint].append(record.position)
             case RetryRequested(remediation=remediation) if record.position in self._answered:
                 self._open[self._of[remediation]].append(record.position)
-            case SignalResolved(fingerprint=fingerprint):
+            case SignalResolved(fingerprint=fingerprint) if over:
                 self._resolved(fingerprint, record.position)
             case WorkflowRevoked(execution=execution):
                 self._revoked[record.position] = remediation_of(execution)

@@ -35,6 +35,7 @@ from remediation_orchestrator.events import (
     WorkflowRevoked,
     WorkflowStarted,
 )
+from remediation_orchestrator.simulation.firing import Firing
 from remediation_orchestrator.simulation.recount import in_fold_order
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class _Counted:
         """Occurrences of each fingerprint without a verdict; True for a resolution behind one."""
         self._came: dict[Position, tuple[datetime, bool]] = {}
         """When each occurrence came, and whether its source tells when it is over."""
+        self._firing = Firing()
         self._again: dict[str, bool] = {}
         """Of remediations whose run has failed: whether they are to be judged again."""
         self._answered = {
@@ -128,9 +130,9 @@ class _Counted:
             case BlockCleared():
                 self._clear(event, at)
             case _:
-                self._other(record)
+                self._other(record, over=self._firing.take(record))
 
-    def _other(self, record: Recorded) -> None:
+    def _other(self, record: Recorded, *, over: bool) -> None:
         event, at = record.event, record.recorded_at
         match event:
             case SignalReceived(fingerprint=fingerprint, resolves=resolves):
@@ -138,7 +140,7 @@ class _Counted:
                     one.over = False
                 self._came[record.position] = at, resolves
                 self._waiting[fingerprint].append((record.position, False))
-            case SignalResolved(fingerprint=fingerprint):
+            case SignalResolved(fingerprint=fingerprint) if over:
                 if self._waiting[fingerprint]:
                     self._waiting[fingerprint].append((record.position, True))
                 else:
@@ -234,6 +236,8 @@ class _Counted:
         failed = change.because.kind is Cause.FAILED and change.failure_phase is FailurePhase.WORKFLOW_EXECUTION
         if failed and self._again.pop(change.remediation, False):
             yield f"{place} ends {change.remediation}, which is to be judged again: its problem goes on"
+        if change.because.kind is Cause.RESOLVED and not known.ended:
+            yield f"{place} ends {change.remediation} because its problem is over, and something fires for it"
         if change.phase is Phase.TIMED_OUT and not known.ended:
             run = self._runs.get(known.executing or "")
             if run is not None:
@@ -257,6 +261,8 @@ class _Counted:
 
     def _judged(self, decided: RoutingDecided, place: Position) -> Iterator[str]:
         known, verdict, situation = self._known[decided.remediation], decided.verdict, decided.situation
+        if known.ended and decided.because.kind is not Cause.RETRY:
+            yield f"{place} judges {decided.remediation}, which has ended"
         again = self._again.pop(decided.remediation, None)
         if decided.because.kind is Cause.FAILED and again is False:
             yield f"{place} judges {decided.remediation} again, whose problem is over or which is not to be"

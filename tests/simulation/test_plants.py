@@ -76,7 +76,7 @@ def test_a_stale_plant_ends_the_command_before_anything_is_tried(tmp_path: Path)
 def test_a_day_sees_the_plants_of_the_sample() -> None:
     """As they are read by programs: an object a plant, with the layer, the seconds and what was noticed."""
     only = [word for name in SAMPLE for word in ("--only", name)]
-    done = CliRunner().invoke(main, ["plant", "--layer", "days", "--days", "5", "--jobs", "2", "--json", *only])
+    done = CliRunner().invoke(main, ["plant", "--layer", "days", "--days", "6", "--jobs", "2", "--json", *only])
     assert done.exit_code == 0, done.output
     seen = [json.loads(line) for line in done.output.splitlines()]
     assert {one["name"] for one in seen} == set(SAMPLE)
