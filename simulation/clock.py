@@ -176,8 +176,8 @@ class ProcessClock:
         self._looked_at = looked_at
         self._began = date(passed() + skewed.off), skewed.since_boot()
         self._clock = BrokerClock(self._began[0], monotonic=skewed.read, since_boot=skewed.since_boot)
-        self._told = [(self._began[0], passed())]
-        """By which stamp it ought to be set, of which moment: the last two."""
+        self._told = [(0, self._began[0], passed())]
+        """By which frame's stamp it ought to be set, of which moment: the newest that was taken, and later."""
 
     def now(self) -> datetime:
         """An estimate, in whole microseconds."""
@@ -199,15 +199,20 @@ class ProcessClock:
         """Set it; `acknowledged` is virtual time, as the loop tells it."""
         self._clock.observe(recorded_at, self._skewed.read(acknowledged))
 
-    def is_told(self, recorded_at: datetime, acknowledged: float) -> None:
-        """Its process has been handed what it is to be set by, whether it sets it or not."""
-        self._told = [*self._told[-1:], (recorded_at, acknowledged)]
+    def is_told(self, sequence: int, recorded_at: datetime, acknowledged: float) -> None:
+        """Its process has been handed a frame that it is to be set by, whether it sets it or not."""
+        self._told.append((sequence, recorded_at, acknowledged))
+
+    def has_taken(self, sequence: int) -> None:
+        """Of what its process was handed it has taken all up to here, as it says itself in a frame."""
+        taken = [index for index, (frame, _, _) in enumerate(self._told) if frame <= sequence]
+        self._told = self._told[max(taken, default=0) :]
 
     def right(self, moment: float | None = None) -> tuple[datetime, ...]:
-        """What it may show: by what it was told last, or before that, and never later than its own allows.
+        """What it ought to show, by the newest frame that was taken; behind it what it may, by those handed since.
 
-        At a moment of virtual time, or now, when it has computed what it computes."""
+        At a moment of virtual time, or now, when it has computed what it computes. Its own allows no later one."""
         latest, now = self.own(moment) + CLOCKS_DIFFER, self._skewed.since_boot(moment)
         return tuple(
-            min(latest, at + timedelta(seconds=now - self._skewed.since_boot(then))) for at, then in self._told
+            min(latest, at + timedelta(seconds=now - self._skewed.since_boot(then))) for _, at, then in self._told
         )

@@ -31,8 +31,8 @@ class Tried:
     at: float
     reckoning: tuple[datetime, datetime]
     """What its machine's own clock showed when it began to compute what led to it, and then."""
-    clocks: tuple[tuple[datetime, datetime], ...]
-    """What its clock ought to have shown at both moments, by what it had read back last, or just before that."""
+    clock: tuple[datetime, datetime]
+    """And what its clock ought to have shown, by the newest frame that it had read back."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+from msgspec.json import Decoder
+
 from remediation_orchestrator.bus.memory import MemoryLog, Moment
 from remediation_orchestrator.bus.port import LogError, UnknownOutcomeError
 from remediation_orchestrator.events import CellName, StoredMessage, subjects
@@ -29,6 +32,18 @@ ANSWER_SECONDS = 5.0
 FOLD_SECONDS = 0.0001
 RECORD_BYTES = 400
 JUDGE_SECONDS_A_BYTE = 0.0000002
+
+
+class _Read(Struct, frozen=True):
+    read: int = 0
+
+
+class _Item(Struct, frozen=True):
+    data: _Read
+
+
+FRAME = Decoder(list[_Item])
+"""As much of a frame as the world wants to know: up to where its writer has taken what it was handed."""
 
 
 class Process:
@@ -129,7 +144,7 @@ class Line(MemoryLog):
         self._deciding = self._deciding or is_decision
         self._send(subject)
         if is_decision and self._clock is not None and payload not in self._broker.diary.tried:
-            self._broker.diary.tried[payload] = self._tried(self._clock)
+            self._broker.diary.tried[payload] = self._tried(self._clock, payload)
             if self._spoilt is not None:
                 self._broker.diary.led_over.append((self._process.name, self._spoilt, passed()))
             self._process.compute(len(payload) * JUDGE_SECONDS_A_BYTE)
@@ -181,11 +196,13 @@ class Line(MemoryLog):
         await self.strike(Moment.ASK, "")
         self._broker.purge(below)
 
-    def _tried(self, clock: ProcessClock) -> Tried:
+    def _tried(self, clock: ProcessClock, payload: bytes) -> Tried:
         """A frame that is to be stored now: whatever is being computed may have led to it."""
         began = passed()
-        clocks = tuple(zip(clock.right(began), clock.right(), strict=True))
-        return Tried(self._process.name, began, (clock.own(began), clock.own()), clocks)
+        clock.has_taken(FRAME.decode(payload)[0].data.read)
+        return Tried(
+            self._process.name, began, (clock.own(began), clock.own()), (clock.right(began)[0], clock.right()[0])
+        )
 
     def _send(self, subject: str) -> None:
         """A command is to be stored: what the clock of its sender shows."""
@@ -209,7 +226,7 @@ class Line(MemoryLog):
     def _set_clock(self, sequence: int) -> None:
         """What was acknowledged and handed over is what the process's clock is to be set by."""
         if sequence in self._acknowledged and sequence in self._handed and self._clock is not None:
-            self._clock.is_told(self._handed.pop(sequence), self._acknowledged.pop(sequence))
+            self._clock.is_told(sequence, self._handed.pop(sequence), self._acknowledged.pop(sequence))
 
     async def _late(self, store: Callable[..., int], *message: object) -> None:
         """It is under way for longer than anybody waits, and arrives all the same."""

@@ -3,6 +3,7 @@
 After the day all faults stop, everybody is thawed or replaced, and all that is owed has to come to an end."""
 
 import asyncio
+import gc
 import logging
 import random
 import tempfile
@@ -115,7 +116,10 @@ class Day:
 def simulate(seed: int, size: Size = FULL) -> Day:
     """Live through the day of a seed."""
     with _silent(), tempfile.TemporaryDirectory(prefix="ro-sim-") as folder:
-        return clock.run(World(seed, size, Path(folder)).live())
+        try:
+            return clock.run(World(seed, size, Path(folder)).live())
+        finally:
+            gc.unfreeze()  # A leader keeps its tables from the collector for as long as its process lives.
 
 
 class World:

@@ -19,8 +19,9 @@ from .reading import NEVER, moments, sequence_of
 if TYPE_CHECKING:
     from remediation_orchestrator.simulation.world import Day
 
-# What a process computes between a reading and a try is told apart to a moment that nobody waits for.
-READING = timedelta(seconds=MOMENT, microseconds=1)
+# Where it reads its clock a process may be ahead by what nobody waits for: when a frame is acknowledged, and when
+# a round begins.
+READING = 2 * timedelta(seconds=MOMENT)
 # A lease lapses after two minutes on a simulated day, and a dead orchestrator is replaced within one.
 LED_SECONDS = 300.0
 REST_SECONDS = 6 * 3_600.0
@@ -30,7 +31,8 @@ def check_now(day: "Day") -> Iterator[str]:
     """`now` is what the process's clock ought to show, or the newest moment that it knows, if that is later."""
     shown = moments(day)
     newest, covered = NEVER, 0
-    before: tuple[str, datetime | None] | None = None
+    round_: tuple[object, ...] = ()
+    right: tuple[datetime, datetime] | None = None
     for head, frame in frames(day):
         assert isinstance(head.event, DecisionFrame)
         newest = max(newest, shown.get(head.event.as_of, newest))
@@ -40,16 +42,14 @@ def check_now(day: "Day") -> Iterator[str]:
         if head.event.as_of > covered and not _is_within(bound - CLOCKS_DIFFER, before_it, after):
             yield f"{head.position} takes facts up to {bound}, and its writer's clock shows {before_it} to {after}"
         covered = head.event.as_of
-        clocks = tried.clocks if tried is not None else ()
-        right = [(max(begun, newest), max(end, newest)) for begun, end in clocks]
+        begins = any(isinstance(record.event, OrchestratorStarted) for record in frame)
+        if round_ != (round_ := (head.event.orchestrator, head.event.as_of, bound, begins)):
+            right = None if tried is None else (max(tried.clock[0], newest), max(tried.clock[1], newest))
         said = next(filter(None, map(_now, frame)), None)
-        same_round = before is not None and before == (head.event.orchestrator, said)
-        if said and tried and not same_round and not any(_is_within(said, *one) for one in right):
-            shown_then = ", or ".join(f"{begun} to {end}" for begun, end in right)
-            yield f"{head.position} of {tried.process} is judged at {said}, and its clock shows {shown_then}"
+        if said and right and not _is_within(said, *right):
+            yield f"{head.position} is judged at {said}, and its writer's clock shows {right[0]} to {right[1]}"
         if any(now not in (None, said) for now in map(_now, frame)):
             yield f"{head.position} is judged at more than one moment"
-        before = (head.event.orchestrator, said)
         newest = max(newest, said or newest)
 
 

@@ -1,5 +1,6 @@
 """Simulated days: no promise is broken, every fault strikes, and a seed tells the same story every time."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -45,6 +46,12 @@ def test_two_seeds_tell_different_stories() -> None:
     """A seed that changed nothing would make a thousand days one."""
     stories = [[one.payload for one in simulate(seed, SHORT).messages] for seed in (1, 2)]
     assert stories[0] != stories[1]
+
+
+def test_what_a_day_has_left_is_let_go() -> None:
+    """Its leaders kept their tables from the collector: a thousand days in one process would take all memory."""
+    simulate(3, SHORT)
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_fault_that_never_struck_fails_a_run() -> None:

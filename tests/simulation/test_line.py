@@ -11,6 +11,8 @@ from remediation_orchestrator.simulation.faults import Faults
 from remediation_orchestrator.simulation.line import DECISION, FOLD_SECONDS, RECORD_BYTES, Line, Odds, Process
 
 HOUR = 3_600.0
+FIRST = b'[{"data":{"read":0}}]'
+SECOND = b'[{"data":{"read":1}}]'
 Story = Callable[[Broker, Process, Line, ProcessClock], Coroutine[object, object, None]]
 
 
@@ -33,11 +35,29 @@ async def read_all(line: Line) -> list[StoredMessage]:
     return [message async for message in line.read()]
 
 
+def test_a_clock_is_set_by_what_its_process_has_taken_and_not_by_what_waits_for_it(tmp_path: Path) -> None:
+    """Found by full seed 60: frames stood in the inbox behind a burst that was still being judged."""
+
+    async def story(broker: Broker, _process: Process, line: Line, clock: ProcessClock) -> None:
+        await line.append(DECISION, FIRST, expect=0)
+        await read_all(line)
+        broker.set_clock(-HOUR)
+        await line.append(DECISION, SECOND, expect=1)
+        await read_all(line)
+        first, second = (message.recorded_at for message in broker.cell.messages)
+        for read in (1, 2):
+            payload = b'[{"data":{"read":%d}},{"data":{}}]' % read
+            await line.append(DECISION, payload, expect=read + 1)
+            assert broker.diary.tried[payload].clock[0] == (first, second)[read - 1]
+
+    tell(story, tmp_path)
+
+
 def test_a_copy_of_ones_own_frame_is_not_the_frame(tmp_path: Path) -> None:
     """Found by short seed 115: the copy's stamp became what the process's clock was held against."""
 
     async def story(broker: Broker, _process: Process, line: Line, clock: ProcessClock) -> None:
-        await line.append(DECISION, b"[]", expect=0)
+        await line.append(DECISION, FIRST, expect=0)
         await read_all(line)
         right = clock.right()
         broker.set_clock(-HOUR)
@@ -56,7 +76,7 @@ def test_a_clock_may_have_been_read_at_any_moment_of_what_was_computed(tmp_path:
 
     async def story(broker: Broker, process: Process, line: Line, clock: ProcessClock) -> None:
         broker.set_clock(HOUR)
-        await line.append(DECISION, b"[]", expect=0)
+        await line.append(DECISION, FIRST, expect=0)
         await read_all(line)
         clock.now()  # Nothing is left to be folded.
         await asyncio.sleep(10)
@@ -65,8 +85,8 @@ def test_a_clock_may_have_been_read_at_any_moment_of_what_was_computed(tmp_path:
         process.handed(StoredMessage(2, clock.now(), DECISION, b"." * (records - 1) * RECORD_BYTES))
         clock.now()  # It folds first.
         folded = clock.reckoning() + CLOCKS_DIFFER
-        await line.append(DECISION, b"[1]", expect=1)
-        begun, end = broker.diary.tried[b"[1]"].clocks[-1]
+        await line.append(DECISION, SECOND, expect=1)
+        begun, end = broker.diary.tried[SECOND].clock
         assert begun == allowed < folded == end
 
     tell(story, tmp_path, slow=30.0)
