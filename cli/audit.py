@@ -16,8 +16,9 @@ from remediation_orchestrator.orchestrator.routing.snapshot import Origin, Snaps
 from remediation_orchestrator.orchestrator.snapshots import Comparison, from_beginning
 
 from .support.connection import Source, reading_options
-from .support.output import BadInputError, fields, json_line, line, reading, table
+from .support.output import BadInputError, json_line, line, reading
 from .support.running import run
+from .support.tables import fields, table
 
 NO = 1
 # More is for programs: whoever reads a table begins with its first line.

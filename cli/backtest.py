@@ -15,11 +15,12 @@ from remediation_orchestrator.orchestrator.routing.policy import Policy
 
 from .support.connection import Source, reading_options
 from .support.moments import Moment, check_known, cut_of, until_option
-from .support.output import BadInputError, Cell, json_line, line, moment, plain, reading, table
+from .support.output import BadInputError, json_line, line, moment, plain, reading
 from .support.reading import check_whole
 from .support.running import run
 from .support.services import load_policy
 from .support.sweep import Sweep, SweepType
+from .support.tables import Cell, table
 
 SHOWN_MAX = 50
 

@@ -1,12 +1,22 @@
 """`ro clear`: an operator has looked, and forgives a problem its failures or a target its half-done runs."""
 
+from collections.abc import Iterator
+from datetime import datetime
+
 import click
 from msgspec import Struct
 
-from remediation_orchestrator.events import BlockCleared, Fingerprint, Reason, RemediationId, Target
-from remediation_orchestrator.orchestrator.queries.views import Chronicle
+from remediation_orchestrator.events import BlockCleared, Phase, RemediationId, Target
+from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
+from remediation_orchestrator.orchestrator.queries.obstacles import (
+    FINGERPRINT_DIGITS,
+    Cleared,
+    is_clearable,
+    obstacle,
+)
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
+from remediation_orchestrator.orchestrator.routing.words import times
 
 from .support.connection import Broker
 from .support.naming import the_fingerprint, the_remediation
@@ -16,8 +26,6 @@ from .support.reading import read_log
 from .support.running import run
 from .support.signal_input import parse_target
 
-OF_THE_FINGERPRINT = {Reason.EXHAUSTED_RETRIES, Reason.CONSECUTIVE_FAILURES, Reason.EXPONENTIAL_BACKOFF}
-
 
 class Asked(Struct, frozen=True):
     """What is to be cleared, as it was said."""
@@ -26,14 +34,6 @@ class Asked(Struct, frozen=True):
     fingerprint: str | None
     target: str | None
     workflow: str | None
-
-
-class Cleared(Struct, frozen=True):
-    """What is to be cleared, as the log knows it."""
-
-    fingerprint: Fingerprint | None = None
-    target: Target | None = None
-    workflow: str | None = None
 
 
 @click.command("clear")
@@ -62,33 +62,31 @@ def verb(
 async def _clear(broker: Broker, operator: Operator, asked: Asked) -> None:
     async with broker.reading() as log:
         chronicle = Chronicle()
-        fold = (await read_log(log, chronicle)).fold
-        view = fold.view
+        read = await read_log(log, chronicle)
+        fold, view, now = read.fold, read.fold.view, read.now
         remediation: RemediationId | None = None
         if asked.name is not None:
             found = the_remediation(chronicle.known(view), asked.name)
-            remediation, cleared = found.id, _what_refuses(view, chronicle, found)
+            remediation, cleared = found.id, _what_stands_in_its_way(view, found, now)
         else:
             cleared = _what_is_named(view, chronicle, asked)
         who, why = operator.by, operator.reason
         fact = BlockCleared(cleared.fingerprint, cleared.target, cleared.workflow, by=who, reason=why)
-        await tell(log, fold, operator, fact, _follows(view, cleared, remediation), remediation or "")
+        await tell(log, fold, operator, fact, _follows(view, cleared, remediation, now), remediation or "")
 
 
-def _what_refuses(view: Projection, chronicle: Chronicle, one: Remediation) -> Cleared:
-    """What the newest verdict on a remediation names. Raises RefusedError where a clear would change nothing."""
-    objection = chronicle.objection(one)
-    if objection is None:
+def _what_stands_in_its_way(view: Projection, one: Remediation, now: datetime) -> Cleared:
+    """What refuses or blocks it now and a clear takes away. Raises RefusedError where that is nothing."""
+    waits = one.phase is Phase.BLOCKED or one.phase.ended
+    found = obstacle(view, one, now) if waits else None
+    if found is None or found.objection is None:
         raise RefusedError(f"{one.id} is {one.phase}: nothing refuses or blocks it")
-    if objection.reason in OF_THE_FINGERPRINT:
-        return Cleared(fingerprint=one.fingerprint)
-    if objection.reason is Reason.PREVIOUS_EXECUTION_FAILED and one.workflow is not None:
-        return Cleared(target=one.target, workflow=one.workflow.id)
-    holder = view.holder(one.target)
-    if objection.reason is Reason.RESOURCE_BUSY and holder is not None and holder.lost:
-        return Cleared(target=one.target)
-    of = f" of {objection.of}" if objection.of else ""
-    raise RefusedError(f"{one.id} is {one.phase} for {objection.reason}{of}, which no clear can change")
+    if found.clear is None:
+        of = f" of {found.of}" if found.of else ""
+        raise RefusedError(
+            f"{one.id} is {one.phase}, and {found.objection}{of} is nothing that a clear can change"
+        )
+    return found.clear
 
 
 def _what_is_named(view: Projection, chronicle: Chronicle, asked: Asked) -> Cleared:
@@ -114,23 +112,37 @@ def _the_target(view: Projection, chronicle: Chronicle, text: str) -> Target:
     return typed
 
 
-def _follows(view: Projection, cleared: Cleared, remediation: RemediationId | None) -> str:
-    """What a clear will change; a remediation that has ended needs a retry, or its next signal."""
-    said: list[str] = []
-    if cleared.fingerprint is not None:
-        history = view.history(cleared.fingerprint)
-        left = sum(one.fingerprint == cleared.fingerprint for one in view.half_done.values())
-        runs = f" and {left} half-done runs" if left else ""
-        said.append(f"{history.failures} failures in a row{runs} are forgotten of {cleared.fingerprint[:12]}")
-    if cleared.target is not None:
-        keys = [key for key in view.half_done if key[0] == cleared.target and cleared.workflow in (None, key[1])]
-        said.append(f"{len(keys)} half-done runs are forgotten on {cleared.target}")
-        holder = view.holder(cleared.target)
-        if holder is not None and holder.lost:
-            said.append(f"{cleared.target} is released from {holder.execution}")
+def _follows(view: Projection, cleared: Cleared, remediation: RemediationId | None, now: datetime) -> str:
+    """What a clear will change, or that it is nothing; what has ended needs a retry, or its next signal."""
+    said = [*_forgotten_of_the_problem(view, cleared), *_forgotten_of_the_target(view, cleared, now)]
+    if not said:
+        what = " and ".join(str(one) for one in (cleared.fingerprint, cleared.target) if one is not None)
+        return f"nothing was held against {what}: this changes nothing"
     known = view.remediations.get(remediation) if remediation is not None else None
     if known is not None and known.phase.ended:
         said.append(f"`ro retry {remediation}` or its next signal has it judged again")
     elif remediation is not None and known is None:
         said.append("its next signal is judged anew")
     return "; ".join(said)
+
+
+def _forgotten_of_the_problem(view: Projection, cleared: Cleared) -> Iterator[str]:
+    if cleared.fingerprint is None:
+        return
+    history = view.history(cleared.fingerprint)
+    left = sum(one.fingerprint == cleared.fingerprint for one in view.half_done.values())
+    whats = [times(history.failures, "failure") + " in a row"] * bool(history.failures)
+    whats += [times(left, "half-done run")] * bool(left)
+    if whats:
+        yield f"forgotten of {cleared.fingerprint[:FINGERPRINT_DIGITS]}: {' and '.join(whats)}"
+
+
+def _forgotten_of_the_target(view: Projection, cleared: Cleared, now: datetime) -> Iterator[str]:
+    if cleared.target is None:
+        return
+    keys = [key for key in view.half_done if key[0] == cleared.target and cleared.workflow in (None, key[1])]
+    if keys:
+        yield f"forgotten on {cleared.target}: {times(len(keys), 'half-done run')}"
+    holder = view.holder(cleared.target)
+    if holder is not None and is_clearable(view, holder, now):
+        yield f"{cleared.target} is released from {holder.execution}"

@@ -1,21 +1,40 @@
 """`ro explain`: why a signal was, or was not, acted upon: every check in order, with its numbers."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 
 import click
+import msgspec
+from msgspec import Struct
 
+from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.events import Position, Target
 from remediation_orchestrator.events.identity import position_key
-from remediation_orchestrator.orchestrator.queries.explain import Answer, Explainer, Explanation, Line, why_not
-from remediation_orchestrator.orchestrator.queries.views import Chronicle, near
+from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
+from remediation_orchestrator.orchestrator.queries.explain import Explainer, Explanation, Line, why_not
+from remediation_orchestrator.orchestrator.queries.history import verdict_said
+from remediation_orchestrator.orchestrator.queries.place import target_present
+from remediation_orchestrator.orchestrator.queries.present import present
+from remediation_orchestrator.orchestrator.queries.standing import Present
+from remediation_orchestrator.orchestrator.queries.views import near
 
 from .support.connection import Source, reading_options
-from .support.output import BadInputError, RefusedError, json_line, line, moment, table
+from .support.output import BadInputError, RefusedError, json_line, line, moment
+from .support.presence import show_present
 from .support.reading import read_into, read_log
 from .support.running import run
+from .support.tables import Cell, table
 
-MARKS = {Answer.OBJECTS: "objects", Answer.PASSES: "passes", Answer.SILENT: "-", Answer.NOT_REACHED: "not reached"}
+OPTIONAL = ("RECORDS", "KEY")
+
+
+class Told(Struct, frozen=True):
+    """What is so now of something, and the verdicts on it, in order, with what each check read then."""
+
+    name: str
+    present: Present
+    explanations: list[Explanation]
 
 
 @click.command("explain")
@@ -24,41 +43,51 @@ MARKS = {Answer.OBJECTS: "objects", Answer.PASSES: "passes", Answer.SILENT: "-",
 @click.option("--why-not", "target", metavar="TARGET", help="Why nothing happens to this target.")
 @reading_options
 def verb(source: Source, identifier: str | None, attempt: int | None, target: str | None, as_json: bool) -> None:
-    """Explain a verdict on a remediation (rr-…), a run (wfe-…) or a signal's position."""
+    """Say what is so now of a remediation (rr-…), a run (wfe-…) or a signal's position, and why it was decided."""
     if (identifier is None) == (target is None):
         raise BadInputError("give either an ID or --why-not TARGET")
-    found = run(_explain(source, identifier, target))
-    if not found:
-        raise RefusedError(f"nothing waits for {target}: whatever was about it has ended")
-    chosen = [one for one in found if attempt in (None, one.decided.attempt)]
-    if not chosen:
-        raise RefusedError(f"{identifier} has no attempt {attempt}; it has {found[-1].decided.attempt}")
-    for one in chosen if target is not None else chosen[-1:]:
+    for number, one in enumerate(run(_told(source, identifier, target))):
+        chosen = [each for each in one.explanations if attempt in (None, each.decided.attempt)]
+        if one.explanations and not chosen:
+            raise RefusedError(
+                f"{one.name} has no attempt {attempt}; it has {one.explanations[-1].decided.attempt}"
+            )
+        shown = chosen[-1] if chosen else None
         if as_json:
-            json_line(one)
+            verdict = {} if shown is None else msgspec.to_builtins(shown, builtin_types=(datetime, timedelta))
+            json_line({"about": one.name, "present": one.present, **verdict})
         else:
-            _show(one)
+            if number:
+                line("")
+            show_present(one.name, one.present)
+            if shown is not None:
+                _show(shown)
 
 
-async def _explain(source: Source, identifier: str | None, target: str | None) -> list[Explanation]:
+async def _told(source: Source, identifier: str | None, target: str | None) -> list[Told]:
     async with source.log() as log:
+        live = source.file is None
         if identifier is not None:
-            explainer = Explainer(_signal_of(identifier))
-            read = await read_into(explainer.fold, log)
-            if not explainer.explanations:
-                raise RefusedError(
-                    f"{identifier}: no verdict on it{_near(near(read.fold.view.remediations, identifier))}"
-                )
-            return explainer.explanations
+            return [await _about(log, _signal_of(identifier), identifier, live=live)]
         chronicle = Chronicle()
-        fold = (await read_log(log, chronicle)).fold
-        known = {one.target for one in chronicle.known(fold.view).values()}
-        newest: list[Explanation] = []
-        for remediation in why_not(fold, _target_named(target or "", known)):
-            explainer = Explainer(remediation.signal)
-            await read_into(explainer.fold, log)
-            newest += explainer.explanations[-1:]
-        return newest
+        read = await read_log(log, chronicle, live=live)
+        view = read.fold.view
+        known = {one.target for one in chronicle.known(view).values()} | set(view.holders)
+        place = _target_named(target or "", known)
+        its = Told(str(place), target_present(view, place, read.now), [])
+        of_it = [await _about(log, one.signal, one.id, live=live) for one in why_not(view, chronicle, place)]
+        return [its, *of_it]
+
+
+async def _about(log: ReadableLog, signal: Position, name: str, *, live: bool) -> Told:
+    """A signal's remediation, the verdicts on the signal, and what is so of it now."""
+    explainer = Explainer(signal)
+    read = await read_into(explainer.fold, log, live=live)
+    one, view = explainer.about(), explainer.fold.view
+    if one is None:
+        raise RefusedError(f"{name}: no verdict on it{_near(near(view.remediations, name))}")
+    now = present(view, explainer.chronicle, one, read.now)
+    return Told(one.id, now, explainer.explanations)
 
 
 def _signal_of(identifier: str) -> Position:
@@ -85,19 +114,21 @@ def _near(names: Sequence[str]) -> str:
 
 def _show(one: Explanation) -> None:
     decided = one.decided
-    verdict = type(decided.verdict).__name__
-    reason = getattr(decided.verdict, "reason", None)
+    situation = decided.situation
+    place = f" {decided.because.position}" if decided.because.position else ""
+    line("")
     line(
-        f"{decided.remediation}, attempt {decided.attempt}, at {moment(decided.situation.now)}: "
-        f"{verdict}{f' ({reason})' if reason else ''}"
+        f"Attempt {decided.attempt}, at {moment(situation.now)}, because {decided.because.kind}{place}: "
+        f"{verdict_said(decided.verdict)}. Recorded at {one.position}; policy {one.policy[:12]}."
     )
-    line(f"target {decided.situation.target}, fingerprint {decided.situation.fingerprint}")
-    line(f"because {decided.because.kind} {decided.because.position or ''}; decided at {one.position}")
-    line(f"policy {one.policy[:12]}")
-    table(("CHECK", "KEY", "ANSWER", "WHAT IT READ", "RECORDS"), [_row(check) for check in one.lines])
-    line(one.next)
+    line(f"Target {situation.target}, fingerprint {situation.fingerprint}. What each check read then:")
+    table(
+        ("CHECK", "KEY", "ANSWER", "WHAT IT READ", "RECORDS"),
+        [_row(check) for check in one.lines],
+        optional=OPTIONAL,
+    )
 
 
-def _row(check: Line) -> tuple[str, str, str, str, str]:
-    answer = MARKS[check.answer] + (f" (would: {MARKS[check.would]})" if check.would else "")
+def _row(check: Line) -> tuple[Cell, ...]:
+    answer = check.answer + (f" (would be: {check.would})" if check.would else "")
     return check.check, check.key, answer, check.read, ", ".join(check.because)

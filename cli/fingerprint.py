@@ -2,12 +2,20 @@
 
 import click
 
-from remediation_orchestrator.orchestrator.queries.views import Chronicle, FingerprintView, fingerprint_view
+from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
+from remediation_orchestrator.orchestrator.queries.views import (
+    FingerprintView,
+    RemediationView,
+    fingerprint_view,
+)
+from remediation_orchestrator.orchestrator.routing.words import spoken
 
 from .support.connection import Source, reading_options
 from .support.naming import the_fingerprint
-from .support.output import fields, json_line, line, moment, span, table
+from .support.output import json_line, line, moment
+from .support.presence import phase_of, show_present
 from .support.reading import Read, read
+from .support.tables import Cell, fields, table
 
 
 @click.command("fingerprint")
@@ -28,38 +36,29 @@ def verb(source: Source, text: str, as_json: bool) -> None:
 
 def _print(shown: FingerprintView, found: Read) -> None:
     allowed = shown.next_allowed_at
-    if allowed is None:
-        said = "never, until cleared or forgotten" if shown.objection != "UnmanagedResource" else "never"
-    elif allowed <= found.now:
-        said = "now"
-    else:
-        said = f"{moment(allowed)} (in {span(allowed - found.now)})"
+    wait = f" (in {spoken(allowed - found.now)})" if allowed is not None and allowed > found.now else ""
     fields(
         (
             ("fingerprint", shown.fingerprint),
             ("failures in a row", shown.failures),
             ("last failure", moment(shown.last_failure_at)),
-            ("next allowed", f"{said}, {shown.objection}" if shown.objection else said),
+            ("next allowed", shown.next_allowed + wait),
+            ("what objects", shown.objection),
+            ("what ends that", shown.ends if shown.objection else None),
+            ("what to type", shown.clear),
             ("last completion", moment(shown.completed_at)),
             ("completed by", shown.completed_by),
             ("active", shown.active),
         )
     )
     line("")
+    newest = shown.remediations[-1]
+    show_present(newest.id, newest.present)
+    line("")
     columns = ("ID", "NAME", "TARGET", "PHASE", "REASON", "ATTEMPTS", "RUNS", "OPENED")
-    table(
-        columns,
-        [
-            (
-                one.id,
-                one.name,
-                str(one.target),
-                one.phase,
-                one.reason,
-                one.attempts,
-                one.runs,
-                moment(one.opened_at),
-            )
-            for one in shown.remediations
-        ],
-    )
+    table(columns, [_row(one) for one in shown.remediations], optional=("NAME", "ATTEMPTS", "RUNS"))
+
+
+def _row(one: RemediationView) -> tuple[Cell, ...]:
+    opened = moment(one.opened_at)
+    return one.id, one.name, str(one.target), phase_of(one), one.reason, one.attempts, one.runs, opened

@@ -21,10 +21,11 @@ from remediation_orchestrator.web.server import address_of
 from .support.connection import Broker, broker_options, json_option
 from .support.door_options import read_access, rules_options, tokens_option
 from .support.door_process import until_abandoned
-from .support.output import BadInputError, RefusedError, fields, json_line, line
+from .support.output import BadInputError, RefusedError, json_line, line
 from .support.running import run
 from .support.services import begin, run_gateway, take_address
 from .support.signal_input import read_input
+from .support.tables import fields
 
 PORT = 9095
 

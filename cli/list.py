@@ -3,13 +3,19 @@
 import click
 
 from remediation_orchestrator.events import Phase
-from remediation_orchestrator.orchestrator.queries.views import Chronicle, RemediationView, remediations
+from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
+from remediation_orchestrator.orchestrator.queries.views import RemediationView, remediations
+from remediation_orchestrator.orchestrator.routing.words import spoken
 
 from .support.connection import Source, reading_options
-from .support.output import Cell, json_line, line, moment, span, table
+from .support.output import json_line, line, moment
+from .support.presence import phase_of
 from .support.reading import Read, read
+from .support.tables import Cell, table
 
 COLUMNS = ("ID", "NAME", "TARGET", "PHASE", "REASON", "UNTIL", "ATTEMPTS", "AGE")
+# What there may be no room for, the first first.
+OPTIONAL = ("ATTEMPTS", "UNTIL", "AGE", "NAME")
 
 
 @click.command("list")
@@ -22,17 +28,21 @@ COLUMNS = ("ID", "NAME", "TARGET", "PHASE", "REASON", "UNTIL", "ATTEMPTS", "AGE"
     help="Only those in this phase; may be given again.",
 )
 @click.option("--target", metavar="TEXT", help="Only those whose target contains this text.")
+@click.option("--needs-me", is_flag=True, help="Only those for which nothing goes on until a person acts.")
 @reading_options
-def verb(source: Source, active: bool, phases: tuple[str, ...], target: str | None, as_json: bool) -> None:
+def verb(
+    source: Source, active: bool, phases: tuple[str, ...], target: str | None, needs_me: bool, as_json: bool
+) -> None:
     """Show the remediations, the oldest first."""
     chronicle = Chronicle()
     found = read(source, chronicle)
     rows = [
         one
-        for one in remediations(found.fold.view, chronicle)
+        for one in remediations(found.fold.view, chronicle, found.now)
         if (one.active or not active)
         and (not phases or one.phase in phases)
         and (target is None or target in str(one.target))
+        and (one.present.needs_person or not needs_me)
     ]
     if found.shut_at is not None:
         click.echo(f"ro: the log is {found.shut_at:.0%} full: it takes no signals until there is room", err=True)
@@ -40,12 +50,13 @@ def verb(source: Source, active: bool, phases: tuple[str, ...], target: str | No
         for one in rows:
             json_line(one)
     elif rows:
-        table(COLUMNS, [_row(one, found) for one in rows])
+        table(COLUMNS, [_row(one, found) for one in rows], optional=OPTIONAL)
     else:
-        line("no remediations" if not (active or phases or target) else "no such remediations")
+        line("no remediations" if not (active or phases or target or needs_me) else "no such remediations")
 
 
 def _row(one: RemediationView, found: Read) -> tuple[Cell, ...]:
     reason = f"{one.reason} of {one.of}" if one.of else one.reason
-    age = span(found.now - one.opened_at)
-    return one.id, one.name, str(one.target), one.phase, reason, moment(one.until), one.attempts, age
+    age = spoken(found.now - one.opened_at)
+    phase = phase_of(one)
+    return one.id, one.name, str(one.target), phase, reason, moment(one.until), one.attempts, age

@@ -16,11 +16,12 @@ from remediation_orchestrator.orchestrator.routing.policy import Policy, policy_
 from .shadow import verb as shadow_verb
 from .support.connection import Broker, Source, json_option, reading_options
 from .support.operating import Operator, operator_options, publish, told
-from .support.output import RefusedError, json_line, line, table
+from .support.output import RefusedError, json_line, line
 from .support.policy_changes import Change, changes
 from .support.reading import read, read_log
 from .support.running import run
 from .support.services import load_policy, read_policy
+from .support.tables import table
 
 FILE = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 

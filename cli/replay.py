@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from remediation_orchestrator.bus.port import ReadableLog
+from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
 from remediation_orchestrator.orchestrator.queries.replay import (
     Change,
     FingerprintRow,
@@ -18,15 +19,15 @@ from remediation_orchestrator.orchestrator.queries.replay import (
     changes,
     state,
 )
-from remediation_orchestrator.orchestrator.queries.views import Chronicle
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.snapshot import Head
 from remediation_orchestrator.orchestrator.snapshots import from_beginning
 
 from .support.connection import Source, reading_options
 from .support.moments import Moment, MomentType, check_known, cut_of, until_option
-from .support.output import BadInputError, Cell, json_line, line, moment, reading, table
+from .support.output import BadInputError, json_line, line, moment, reading
 from .support.running import run
+from .support.tables import Cell, table
 
 
 @click.command("replay")
@@ -129,9 +130,8 @@ def _cells(row: Row) -> tuple[Cell, ...]:
         case PolicyRow():
             return (row.digest,)
         case FingerprintRow():
-            allowed = "now" if row.allowed else moment(row.next_allowed_at) or "when a person clears it"
             failed, completed = moment(row.last_failure_at), moment(row.completed_at)
-            return row.fingerprint[:12], row.failures, failed, allowed, completed, row.active
+            return row.fingerprint[:12], row.failures, failed, row.next_allowed, completed, row.active
         case TargetRow():
             lost = " (lost)" if row.lost else ""
             held = f"{row.execution}{lost}" if row.execution else ""

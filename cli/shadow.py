@@ -12,10 +12,11 @@ from remediation_orchestrator.orchestrator.routing.policy import Policy
 
 from .support.connection import Broker, Source, reading_options
 from .support.operating import by_option, publish, told, wait_option
-from .support.output import RefusedError, json_line, line, table
+from .support.output import RefusedError, json_line, line
 from .support.reading import read_into, read_log
 from .support.running import run
 from .support.services import load_policy
+from .support.tables import table
 
 
 @click.command("shadow")

@@ -6,10 +6,13 @@ from remediation_orchestrator.events import RemediationId
 from remediation_orchestrator.events.identity import named_by
 from remediation_orchestrator.orchestrator.queries.history import Entry, History, Locator, RunView, run_views
 from remediation_orchestrator.orchestrator.queries.views import RemediationView, near, remediation_view
+from remediation_orchestrator.orchestrator.routing.words import spoken
 
 from .support.connection import Source, reading_options
-from .support.output import RefusedError, fields, json_line, line, moment, span, table
+from .support.output import RefusedError, json_line, line, moment
+from .support.presence import phase_of, show_present
 from .support.reading import Read, read
+from .support.tables import fields, table
 
 
 @click.command("show")
@@ -29,7 +32,7 @@ def verb(source: Source, name: str, as_json: bool) -> None:
         counted = f"; its signal was counted on {history.counted_on}" if history.counted_on else ""
         close = ", ".join(near(known, wanted))
         raise RefusedError(f"{name}: no such remediation{counted}{f'; near it: {close}' if close else ''}")
-    shown = remediation_view(view, history.chronicle, remediation)
+    shown = remediation_view(view, history.chronicle, remediation, found.now)
     runs = run_views(history.entries)
     if as_json:
         json_line({"remediation": shown, "runs": runs, "records": history.entries})
@@ -51,6 +54,8 @@ def _located(source: Source, name: str) -> RemediationId:
 
 def _print(shown: RemediationView, runs: list[RunView], entries: list[Entry], found: Read) -> None:
     reason = f"{shown.reason} of {shown.of}" if shown.of else shown.reason
+    show_present(shown.id, shown.present)
+    line("")
     fields(
         (
             ("remediation", shown.id),
@@ -59,23 +64,24 @@ def _print(shown: RemediationView, runs: list[RunView], entries: list[Entry], fo
             ("severity", shown.severity),
             ("environment", shown.environment),
             ("priority", shown.priority),
-            ("phase", shown.phase),
+            ("phase", phase_of(shown)),
             ("reason", reason),
             ("until", moment(shown.until)),
             ("workflow", shown.workflow),
             ("attempts", shown.attempts),
-            ("opened", f"{moment(shown.opened_at)} ({span(found.now - shown.opened_at)} ago)"),
+            ("opened", f"{moment(shown.opened_at)} ({spoken(found.now - shown.opened_at)} ago)"),
             ("fingerprint", shown.fingerprint),
         )
     )
     if runs:
         line("")
         columns = ("RUN", "WORKFLOW", "OUTCOME", "STARTED", "ENDED", "EXECUTOR", "SAID")
-        table(columns, [_run(one) for one in runs])
+        table(columns, [_run(one) for one in runs], optional=("EXECUTOR", "ENDED", "WORKFLOW"))
     line("")
     table(
         ("POSITION", "TIME", "RECORD", "SAYS"),
         [(one.position, moment(one.recorded_at), one.type.removesuffix(".v1"), one.says) for one in entries],
+        optional=("TIME",),
     )
 
 

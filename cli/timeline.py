@@ -7,19 +7,23 @@ import click
 
 from remediation_orchestrator.events import RemediationId
 from remediation_orchestrator.events.identity import named_by, position_key
+from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
 from remediation_orchestrator.orchestrator.queries.history import Locator
+from remediation_orchestrator.orchestrator.queries.present import present
 from remediation_orchestrator.orchestrator.queries.timeline import Bar, Step, Timeline, bars
-from remediation_orchestrator.orchestrator.queries.views import Chronicle, fingerprints_like, near
+from remediation_orchestrator.orchestrator.queries.views import fingerprints_like, near
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 
 from .support.connection import Source, reading_options
 from .support.naming import the_fingerprint
-from .support.output import RefusedError, json_line, line, moment, table
+from .support.output import RefusedError, json_line, line, moment
 from .support.picture import check_drawable, draw, lasted
+from .support.presence import show_present
 from .support.reading import read
+from .support.tables import table
 
-AXIS_WIDTH = 40
+AXIS_WIDTH = 24
 
 
 @click.command("timeline")
@@ -51,7 +55,10 @@ def verb(source: Source, name: str, svg: Path | None, last: int, as_json: bool) 
         for row in (*steps, *shown):
             json_line(row)
     else:
-        _print(_title(wanted), steps, shown, now)
+        line(_title(wanted))
+        newest = wanted[-1]
+        show_present(newest.id, present(view, chronicle, newest, now))
+        _print(steps, shown, now)
 
 
 def _locator(name: str) -> Locator | None:
@@ -91,8 +98,7 @@ def _title(wanted: list[Remediation]) -> str:
     return f"{len(wanted)} remediations of {', '.join(sorted(what))} on {', '.join(sorted(where))}"
 
 
-def _print(title: str, steps: list[Step], shown: list[Bar], now: datetime) -> None:
-    line(title)
+def _print(steps: list[Step], shown: list[Bar], now: datetime) -> None:
     line("")
     table(
         ("POSITION", "TIME", "REMEDIATION", "RECORD", "SAYS"),
@@ -100,6 +106,7 @@ def _print(title: str, steps: list[Step], shown: list[Bar], now: datetime) -> No
             (one.position, moment(one.recorded_at), one.remediation, one.type.removesuffix(".v1"), one.says)
             for one in steps
         ],
+        optional=("REMEDIATION", "TIME"),
     )
     if shown:
         line("")
@@ -110,6 +117,7 @@ def _print(title: str, steps: list[Step], shown: list[Bar], now: datetime) -> No
                 (one.remediation, one.what, lasted(one, now), _axis(one, begin, end, now), _says(one))
                 for one in shown
             ],
+            optional=("REMEDIATION", ""),
         )
 
 

@@ -4,15 +4,16 @@ from remediation_orchestrator.events import Position, RemediationId, StoredMessa
 from remediation_orchestrator.orchestrator.queries.audit import audit
 from remediation_orchestrator.orchestrator.queries.backtest import Backtest
 from remediation_orchestrator.orchestrator.queries.case import Links
+from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
 from remediation_orchestrator.orchestrator.queries.explain import explanations, why_not
 from remediation_orchestrator.orchestrator.queries.history import History, Locator, run_views
 from remediation_orchestrator.orchestrator.queries.known import Known
+from remediation_orchestrator.orchestrator.queries.place import target_present
 from remediation_orchestrator.orchestrator.queries.replay import state
 from remediation_orchestrator.orchestrator.queries.shadow import Shadows
 from remediation_orchestrator.orchestrator.queries.tally import Tally
 from remediation_orchestrator.orchestrator.queries.timeline import Timeline, bars
 from remediation_orchestrator.orchestrator.queries.views import (
-    Chronicle,
     fingerprint_view,
     fingerprints,
     remediations,
@@ -26,12 +27,13 @@ def read_by_every_verb(messages: list[StoredMessage]) -> None:
     newest = messages[-1].recorded_at
     chronicle = Chronicle()
     fold = _folded(messages, chronicle)
-    known = remediations(fold.view, chronicle)
+    known = remediations(fold.view, chronicle, newest)
     state(fold.view, chronicle, fold.read, newest)
     for fingerprint in fingerprints(fold.view, chronicle):
         fingerprint_view(fold.view, chronicle, fingerprint, newest)
     for one in {view.target for view in known}:
-        why_not(fold, one)
+        why_not(fold.view, chronicle, one)
+        target_present(fold.view, one, newest)
     for view in known[:3]:
         _about(messages, view.id)
     shown = Timeline(fold.view.remediations.values())

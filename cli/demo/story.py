@@ -28,6 +28,7 @@ from remediation_orchestrator.orchestrator.queries.audit import Auditor
 from remediation_orchestrator.orchestrator.queries.backtest import backtest
 from remediation_orchestrator.orchestrator.queries.explain import Answer, Explainer
 from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Report
+from remediation_orchestrator.orchestrator.queries.present import present
 from remediation_orchestrator.orchestrator.routing.backoff import backoff
 from remediation_orchestrator.orchestrator.routing.checks import decide
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
@@ -152,7 +153,11 @@ class Story:
             if line.answer is Answer.NOT_REACHED:
                 break
             self._screen.check(line)
-        self._screen.say(explained.next)
+        waiting = explainer.about()
+        self._promise(waiting is not None, "what is explained is known")
+        if waiting is not None:
+            now = datetime.now(UTC)
+            self._screen.say(present(explainer.fold.view, explainer.chronicle, waiting, now).sentence(waiting.id))
         self._promise(explained.decided == block, "the explanation is of the block")
         objection = next(line for line in explained.lines if line.answer is Answer.OBJECTS)
         self._promise(len(objection.because) == block.situation.failures, "every failure is named by its record")

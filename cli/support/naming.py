@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from remediation_orchestrator.events import Fingerprint, RemediationId
 from remediation_orchestrator.events.identity import named_by
-from remediation_orchestrator.orchestrator.queries.views import Chronicle, fingerprints_like, near
+from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
+from remediation_orchestrator.orchestrator.queries.views import fingerprints_like, near
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 

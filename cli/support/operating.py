@@ -12,7 +12,7 @@ from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.events import subjects
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.events.subjects import OperatorFact
-from remediation_orchestrator.orchestrator.queries.views import Chronicle
+from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation

@@ -1,21 +1,17 @@
-"""What people and programs see: tables and colours, or one JSON object a line, and one line for a failure.
+"""What people and programs see: lines and colours, or one JSON object a line, and one line for a failure.
 
 Whatever comes from the log is made plain before it reaches a terminal: a signal's name may hold anything."""
 
 import gc
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import textwrap
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-# A pipe has no width of its own, and a table in it is for `grep`, not for wrapping.
-PIPE_WIDTH = 10_000
 
 STYLES = {
     "Completed": "green",
@@ -34,9 +30,9 @@ STYLES = {
     "Skip": "dim",
     "Duplicate": "dim",
     "Cancelled": "dim",
+    "NoWorkflow": "yellow",
+    "ManualReviewRequired": "yellow",
 }
-
-Cell = str | int | None
 
 
 class RefusedError(click.ClickException):
@@ -57,8 +53,14 @@ def plain(text: str) -> str:
 
 
 def line(text: str) -> None:
-    """Write a line for people on standard output."""
-    click.echo(plain(text))
+    """Write a line for people on standard output; a terminal gets as many as it needs, broken between words."""
+    shown = plain(text)
+    if not sys.stdout.isatty():
+        click.echo(shown)
+        return
+    width = Console(file=sys.stdout).width
+    for part in textwrap.wrap(shown, width, break_long_words=False, break_on_hyphens=False) or [""]:
+        click.echo(part)
 
 
 def json_line(value: object) -> None:
@@ -66,43 +68,9 @@ def json_line(value: object) -> None:
     click.echo(msgspec.json.encode(value))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """Write a table; on a terminal the known words have their colours."""
-    console = _console()
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        shown.add_column(column, overflow="fold")
-    for row in rows:
-        shown.add_row(*(_cell(value) for value in row))
-    console.print(shown)
-
-
-def fields(pairs: Iterable[tuple[str, Cell]]) -> None:
-    """Write names and their values, leaving out what has none."""
-    console = _console()
-    shown = Table(box=None, pad_edge=False, show_header=False)
-    shown.add_column(style="dim", no_wrap=True)
-    shown.add_column(overflow="fold")
-    for name, value in pairs:
-        if value not in (None, ""):
-            shown.add_row(name, _cell(value))
-    console.print(shown)
-
-
 def moment(at: datetime | None) -> str:
     """Write a time to the second, as UTC."""
     return "" if at is None else f"{at:%Y-%m-%d %H:%M:%S}Z"
-
-
-def span(duration: timedelta) -> str:
-    """Write a duration as a person would say it: `41s`, `5m12s`, `3h05m`, `2d04h`."""
-    seconds = max(int(duration.total_seconds()), 0)
-    minutes, hours, days = seconds // 60, seconds // 3_600, seconds // 86_400
-    if not minutes:
-        return f"{seconds}s"
-    if not hours:
-        return f"{minutes}m{seconds % 60:02}s"
-    return f"{hours}h{minutes % 60:02}m" if not days else f"{days}d{hours % 24:02}h"
 
 
 @contextmanager
@@ -116,13 +84,3 @@ def reading(what: str) -> Iterator[None]:
             yield
     finally:
         gc.enable()
-
-
-def _console() -> Console:
-    terminal = sys.stdout.isatty()
-    return Console(file=sys.stdout, width=None if terminal else PIPE_WIDTH, highlight=False, emoji=False)
-
-
-def _cell(value: Cell) -> Text:
-    text = "" if value is None else plain(str(value))
-    return Text(text, style=STYLES.get(text, ""))

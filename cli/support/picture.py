@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from remediation_orchestrator.events import SignalReceived, SignalResolved
 from remediation_orchestrator.orchestrator.queries.timeline import Bar, Lasting, Step
+from remediation_orchestrator.orchestrator.routing.words import spoken
 
-from .output import BadInputError, plain, span
+from .output import BadInputError, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,9 +36,7 @@ _COMPLETED, _FAILED = "#009E73", "#D55E00"
 
 def lasted(bar: Bar, now: datetime) -> str:
     """How long, in words; so short a thing as a run may be told in milliseconds."""
-    duration = (bar.end or now) - bar.begin
-    milliseconds = duration.total_seconds() * 1_000
-    words = f"{milliseconds:.0f}ms" if milliseconds < 1_000 else span(duration)
+    words = spoken((bar.end or now) - bar.begin)
     return words if bar.end else f"{words} so far"
 
 

@@ -3,7 +3,6 @@
 The checks, their answers and their words are the core's own."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from enum import StrEnum
 
 from msgspec import Struct
@@ -16,15 +15,19 @@ from remediation_orchestrator.events import (
     StoredMessage,
     Target,
     Undecodable,
-    Verdict,
 )
 from remediation_orchestrator.orchestrator.routing import checks
-from remediation_orchestrator.orchestrator.routing.durations import written
 from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
 from remediation_orchestrator.orchestrator.routing.policy import Policy
+from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 
+from .chronicle import Chronicle
 from .evidence import Evidence, Sources
+from .views import unjudged
+
+# What is gathered of a problem that another remediation is at.
+BESIDE = frozenset({"policy", "fingerprint", "target", "active"})
 
 
 class Answer(StrEnum):
@@ -34,12 +37,13 @@ class Answer(StrEnum):
     PASSES = "passes"
     SILENT = "does not apply"
     NOT_REACHED = "not reached"
+    NOT_READ = "not read"
 
 
 class Line(Struct, frozen=True):
     """One check: what it read, what it answered, and the records behind it.
 
-    `would` is what a check behind the first objection would have said."""
+    `would` is what a check behind the first objection would have said, where what it reads was known."""
 
     check: str
     key: str
@@ -56,8 +60,6 @@ class Explanation(Struct, frozen=True):
     decided: RoutingDecided
     policy: str
     lines: list[Line]
-    next: str
-    """When it would be allowed, or what would have to happen."""
 
 
 class Explainer(Observer):
@@ -65,23 +67,37 @@ class Explainer(Observer):
 
     def __init__(self, signal: Position) -> None:
         self.fold = Fold(self)
+        self.chronicle = Chronicle()
         self.explanations: list[Explanation] = []
         self._signal = signal
         self._evidence = Evidence()
 
     def fact(self, record: Recorded | Undecodable, *, fits: bool) -> None:
         """A fact has been folded."""
+        self.chronicle.fact(record, fits=fits)
         if fits and isinstance(record, Recorded):
             self._evidence.see_fact(self.fold.view, record)
 
     def decision(self, record: Recorded | Undecodable) -> None:
         """A decision is next: explain it, if it is about the signal that is asked for."""
+        self.chronicle.decision(record)
         if not isinstance(record, Recorded):
             return
         if isinstance(record.event, RoutingDecided) and record.event.signal == self._signal:
             sources = self._evidence.sources(self.fold.view, record.event)
             self.explanations.append(explain(record.position, record.event, self.fold.view.policy, sources))
         self._evidence.see_decision(record)
+
+    def forgotten(self, remediation: Remediation) -> None:
+        """The projection has let go of a remediation."""
+        self.chronicle.forgotten(remediation)
+
+    def about(self) -> Remediation | None:
+        """The remediation that its signal opened, counts on, or would open."""
+        view = self.fold.view
+        if self.explanations:
+            return self.chronicle.known(view).get(self.explanations[-1].decided.remediation)
+        return next((one for one in unjudged(view) if one.signal == self._signal), None)
 
 
 def explanations(messages: Iterable[StoredMessage], signal: Position) -> list[Explanation]:
@@ -98,48 +114,46 @@ def explain(position: Position, decided: RoutingDecided, policy: Policy, sources
     objected = False
     for check in checks.CHECKS:
         answer = _answer(check, decided.situation, policy)
+        shown = Answer.NOT_REACHED if objected and answer is not Answer.NOT_READ else answer
         lines.append(
             Line(
                 check=check.name,
                 key=", ".join(check.keys) or "-",
-                answer=Answer.NOT_REACHED if objected else answer,
-                read=check.sentence(decided.situation, policy),
+                answer=shown,
+                read=_read(check, decided.situation, policy, answer),
                 because=[place for value in check.reads for place in sources.get(value, ())],
-                would=answer if objected else None,
+                would=answer if shown is Answer.NOT_REACHED else None,
             )
         )
         objected = objected or answer is Answer.OBJECTS
-    return Explanation(position, decided, policy.digest, lines, what_next(decided.verdict, decided.situation))
+    return Explanation(position, decided, policy.digest, lines)
 
 
-def why_not(fold: Fold, target: Target) -> list[Remediation]:
-    """The remediations that are about a target and have not ended, the oldest first."""
-    about = [one for one in fold.view.remediations.values() if one.target == target and not one.phase.ended]
-    return sorted(about, key=lambda one: one.order)
-
-
-def what_next(verdict: Verdict, situation: Situation) -> str:
-    """When a verdict would be another, or what would have to happen."""
-    match type(verdict).__name__:
-        case "Proceed":
-            return (
-                "It is to be run. Where no executor begins it in time it is revoked, and judged again: no failure."
-                if situation.workflow
-                else "It is analysed, and judged again when that has named a workflow."
-            )
-        case "Duplicate":
-            return f"It counts on {getattr(verdict, 'of', '')}; it will be judged anew when that has ended."
-        case "Refuse":
-            return "Nothing until a person has looked: `ro clear`, then `ro retry`, or the next signal."
-        case "Skip":
-            return "The next signal is judged anew."
-    until: datetime | None = getattr(verdict, "until", None)
-    if until is not None:
-        return f"It is judged again at {written(until)}, or when it is cleared or the policy changes."
-    return "It is judged again when the target is released and its turn has come."
+def why_not(view: Projection, chronicle: Chronicle, target: Target) -> list[Remediation]:
+    """The newest remediation of each problem of a target, the oldest first."""
+    about = sorted(
+        (one for one in chronicle.known(view).values() if one.target == target), key=lambda one: one.order
+    )
+    return list({one.fingerprint: one for one in about}.values())
 
 
 def _answer(check: checks.Check, situation: Situation, policy: Policy) -> Answer:
-    if not check.applies(situation):
+    if not was_read(check, situation):
+        return Answer.NOT_READ
+    if not check.applies(situation) or check.lacks(policy):
         return Answer.SILENT
     return Answer.OBJECTS if check.objection(situation, policy) is not None else Answer.PASSES
+
+
+def was_read(check: checks.Check, situation: Situation) -> bool:
+    """Whether a situation has what a check reads: of a problem that another remediation is at, no more is read."""
+    return situation.active is None or set(check.reads) <= BESIDE
+
+
+def _read(check: checks.Check, situation: Situation, policy: Policy, answer: Answer) -> str:
+    if answer is Answer.NOT_READ:
+        return f"not read, because {situation.active} is at this problem"
+    if not check.applies(situation):
+        return "no workflow is known yet"
+    lacking = check.lacks(policy)
+    return f"the policy has no {lacking}" if lacking else check.sentence(situation, policy)

@@ -57,7 +57,7 @@ from remediation_orchestrator.events.identity import position_key, signal_of
 from remediation_orchestrator.orchestrator.routing.fold import Observer
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 
-from .views import Chronicle
+from .chronicle import Chronicle
 
 
 class Entry(Struct, frozen=True):
@@ -224,7 +224,7 @@ def says(event: Event) -> str:
             attempt = f"attempt {event.attempt}, because {event.because.kind}"
             leads = event.execution or (f"analysis {event.analysis}" if event.analysis else "")
             return " ".join(
-                part for part in (_verdict(event.verdict), leads and f"→ {leads}", f"({attempt})") if part
+                part for part in (verdict_said(event.verdict), leads and f"→ {leads}", f"({attempt})") if part
             )
         case PhaseChanged():
             plan = event.plan and f"of plan {event.plan[:PLAN_DIGITS]}"
@@ -247,7 +247,7 @@ def says(event: Event) -> str:
         case AnalysisFailed():
             return _joined(event.reason, event.message)
         case ShadowDecided():
-            return _joined("another policy, in shadow:", _verdict(event.verdict))
+            return _joined("another policy, in shadow:", verdict_said(event.verdict))
         case BlockCleared():
             return _joined(event.fingerprint, event.by and f"by {event.by}", event.reason)
         case ApprovalGranted() | ApprovalRejected() | RemediationCancelled() | RetryRequested():
@@ -264,7 +264,8 @@ def says(event: Event) -> str:
             return ""
 
 
-def _verdict(verdict: Verdict) -> str:
+def verdict_said(verdict: Verdict) -> str:
+    """A verdict as it was given."""
     until = verdict.until if isinstance(verdict, Block) else None
     queue = verdict.queue_position if isinstance(verdict, Block) else None
     of = getattr(verdict, "of", None)

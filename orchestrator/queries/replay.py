@@ -10,8 +10,10 @@ from msgspec import Struct
 from remediation_orchestrator.events import ExecutionId, Fingerprint, Phase, RemediationId, Target
 from remediation_orchestrator.orchestrator.routing.backoff import counted
 from remediation_orchestrator.orchestrator.routing.projection import Projection
+from remediation_orchestrator.orchestrator.routing.state import Remediation
 
-from .views import Chronicle, RemediationView, allowed_at, remediations
+from .chronicle import Chronicle
+from .views import RemediationView, problem_obstacle, remediations, unjudged
 
 
 class PolicyRow(Struct, frozen=True, tag="policy", tag_field="kind"):
@@ -31,7 +33,9 @@ class FingerprintRow(Struct, frozen=True, tag="fingerprint", tag_field="kind"):
     allowed: bool
     """Whether nothing that it has been through objects now."""
     next_allowed_at: datetime | None
-    """Else when nothing objects any more; null where only a person can help."""
+    """Else when nothing objects any more; null where that is not known, or only a person can help."""
+    next_allowed: str
+    """All of it in words."""
     completed_at: datetime | None
     active: RemediationId | None
 
@@ -93,15 +97,15 @@ class Change(Struct, frozen=True):
 
 def state(view: Projection, chronicle: Chronicle, sequence: int, at: datetime) -> State:
     """Take the state of a cell from its projection."""
-    known = remediations(view, chronicle)
-    targets = {one.fingerprint: one.target for one in known}
+    known = sorted(chronicle.known(view).values(), key=lambda one: one.order)
+    newest = {one.fingerprint: one for one in [*unjudged(view), *known]}
     return State(
         sequence=sequence,
         at=at,
         policy=PolicyRow(view.policy.digest, view.adopted, view.policy.document()),
-        fingerprints=[_fingerprint(view, fingerprint, target, at) for fingerprint, target in targets.items()],
+        fingerprints=[_fingerprint(view, chronicle, one, at) for one in newest.values()],
         targets=[_target(view, target) for target in dict.fromkeys([*view.holders, *view.queues])],
-        remediations=[_remediation(one) for one in known if one.active],
+        remediations=[_remediation(one) for one in remediations(view, chronicle, at) if one.active],
     )
 
 
@@ -126,15 +130,16 @@ def _keyed(row: Row) -> tuple[tuple[str, str], Row]:
             return ("remediation", row.id), row
 
 
-def _fingerprint(view: Projection, fingerprint: Fingerprint, target: Target, at: datetime) -> FingerprintRow:
-    history = view.history(fingerprint)
-    allowed = allowed_at(view, fingerprint, target, at)
+def _fingerprint(view: Projection, chronicle: Chronicle, newest: Remediation, at: datetime) -> FingerprintRow:
+    history = view.history(newest.fingerprint)
+    found = problem_obstacle(view, chronicle, newest, at)
     return FingerprintRow(
-        fingerprint=fingerprint,
+        fingerprint=newest.fingerprint,
         failures=counted(history.failures, history.last_failure_at, at, view.policy.routing),
         last_failure_at=history.last_failure_at,
-        allowed=allowed == at,
-        next_allowed_at=None if allowed == at else allowed,
+        allowed=found.objection is None,
+        next_allowed_at=found.until,
+        next_allowed=found.says,
         completed_at=history.completed_at,
         active=history.active,
     )

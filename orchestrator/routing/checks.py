@@ -21,8 +21,8 @@ from remediation_orchestrator.events import (
 )
 
 from .backoff import backoff, counted, next_allowed_execution
-from .durations import span, written
 from .policy import Policy
+from .words import span, spoken, times, written
 
 Objection = Callable[[Situation, Policy], Verdict | None]
 Sentence = Callable[[Situation, Policy], str]
@@ -40,7 +40,9 @@ class Check(Struct, frozen=True, kw_only=True):
     reads: tuple[str, ...]
     """The values of a situation on which its answer depends, besides `now`."""
     numbers: tuple[str, ...] = ()
-    """The keys of the policy's `routing` that it reads. Without its own it is silent."""
+    """The keys of the policy's `routing` that it reads."""
+    needs: tuple[str, ...] = ()
+    """Those of them without which it is silent."""
     objection: Objection
     sentence: Sentence
     """What it read, for a person."""
@@ -52,6 +54,10 @@ class Check(Struct, frozen=True, kw_only=True):
     def applies(self, situation: Situation) -> bool:
         """Whether what it is about is known."""
         return "W" not in self.keys or situation.workflow is not None
+
+    def lacks(self, policy: Policy) -> str | None:
+        """A number that it needs and the policy does not have."""
+        return next((key for key in self.needs if getattr(policy.routing, key) is None), None)
 
 
 def check_unmanaged_resource(situation: Situation, policy: Policy) -> Verdict | None:
@@ -86,7 +92,7 @@ def _say_age(situation: Situation, policy: Policy) -> str:
         return "its source says when it is over"
     age = situation.now - situation.occurred_at - situation.queued
     limit = policy.routing.signal_max_age
-    return f"newest occurrence {span(age)} ago (queueing left out), at most {span(limit)}"
+    return f"newest occurrence {spoken(age)} ago (queueing left out), at most {span(limit)}"
 
 
 def check_previous_execution_failed(situation: Situation, policy: Policy) -> Verdict | None:
@@ -143,7 +149,7 @@ def _say_wait(situation: Situation, policy: Policy) -> str:
     if not counting:
         return "no failures in a row"
     wait = backoff(policy.routing, situation.fingerprint, counting)
-    return f"{_failures(situation, policy)}, so {span(wait)} after the last"
+    return f"{_failures(situation, policy)}, so {spoken(wait)} after the last"
 
 
 def check_recently_remediated(situation: Situation, policy: Policy) -> Verdict | None:
@@ -209,6 +215,7 @@ CHECKS: tuple[Check, ...] = (
         keys=(),
         reads=("resolves", "occurred_at", "queued"),
         numbers=("signal_max_age",),
+        needs=("signal_max_age",),
         objection=check_stale_signal,
         sentence=_say_age,
         when=(
@@ -233,6 +240,7 @@ CHECKS: tuple[Check, ...] = (
         keys=("F",),
         reads=("failures", "last_failure_at"),
         numbers=("retry_limit", "failure_memory"),
+        needs=("retry_limit",),
         objection=check_exhausted_retries,
         sentence=_say_count,
         when="failures in a row ≥ `retry_limit`",
@@ -244,6 +252,7 @@ CHECKS: tuple[Check, ...] = (
         keys=("F",),
         reads=("failures", "last_failure_at"),
         numbers=("consecutive_failure_threshold", "consecutive_failure_cooldown", "failure_memory"),
+        needs=("consecutive_failure_threshold", "consecutive_failure_cooldown"),
         objection=check_consecutive_failures,
         sentence=_say_rest,
         when=(
@@ -258,6 +267,7 @@ CHECKS: tuple[Check, ...] = (
         keys=("F",),
         reads=("fingerprint", "failures", "last_failure_at"),
         numbers=("backoff_base", "backoff_cap", "jitter", "consecutive_failure_threshold", "failure_memory"),
+        needs=("backoff_base", "backoff_cap"),
         objection=check_exponential_backoff,
         sentence=_say_wait,
         when="now is before the next allowed execution",
@@ -269,6 +279,7 @@ CHECKS: tuple[Check, ...] = (
         keys=("F",),
         reads=("resolves", "completed_at", "completed_by"),
         numbers=("signal_cooldown",),
+        needs=("signal_cooldown",),
         objection=check_recently_remediated,
         sentence=_say_cooldown,
         when="a run of F completed less than `signal_cooldown` ago",
@@ -283,6 +294,7 @@ CHECKS: tuple[Check, ...] = (
         keys=("T", "W"),
         reads=("workflow", "resolves", "workflow_completed_at", "workflow_completed_by"),
         numbers=("workflow_cooldown",),
+        needs=("workflow_cooldown",),
         objection=check_workflow_recently_completed,
         sentence=_say_workflow_cooldown,
         when="W completed on T less than `workflow_cooldown` ago",
@@ -340,10 +352,11 @@ def _failures(situation: Situation, policy: Policy) -> str:
     if not situation.failures or situation.last_failure_at is None:
         return "no failures in a row"
     forgotten = "" if failures(situation, policy) else " (forgotten)"
-    return f"{situation.failures} failures in a row{forgotten}, the last at {written(situation.last_failure_at)}"
+    so_many = times(situation.failures, "failure")
+    return f"{so_many} in a row{forgotten}, the last at {written(situation.last_failure_at)}"
 
 
 def _since(moment: datetime | None, now: datetime, cooldown: timedelta | None, what: str) -> str:
     if moment is None:
         return f"no run has completed for {what}"
-    return f"a run completed for {what} {span(now - moment)} ago, cooldown {span(cooldown)}"
+    return f"a run completed for {what} {spoken(now - moment)} ago, cooldown {span(cooldown)}"

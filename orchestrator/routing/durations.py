@@ -37,13 +37,3 @@ def format_duration(duration: timedelta) -> str:
         return "0s"
     unit = next(name for name, size in _UNITS.items() if name != "d" and not duration % size)
     return f"{duration // _UNITS[unit]}{unit}"
-
-
-def span(duration: timedelta | None) -> str:
-    """A duration in a sentence."""
-    return "not set" if duration is None else format_duration(duration)
-
-
-def written(moment: datetime) -> str:
-    """A moment in a sentence."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

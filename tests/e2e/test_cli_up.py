@@ -142,7 +142,11 @@ def test_a_run_is_shown_with_what_it_said(up: Up) -> None:
     assert up.objects("show", run["execution"]) == [shown] == up.objects("show", sent["position"])
     assert "the second half cannot be changed" in up.ro("show", name).stdout
     (about,) = up.objects("fingerprint", sent["fingerprint"][:16])
-    assert (about["failures"], about["objection"]) == (1, "ExponentialBackoff")
+    assert (about["failures"], about["objection"], about["next_allowed_at"]) == (
+        1,
+        "PreviousExecutionFailed",
+        None,
+    )
 
 
 def test_an_operator_clears_retries_and_cancels(up: Up) -> None:

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from remediation_orchestrator.cli.support.output import moment, plain, span
+from remediation_orchestrator.cli.support.output import moment, plain
 from remediation_orchestrator.cli.support.records import JsonLines
+from remediation_orchestrator.orchestrator.routing.words import spoken
 
 
 @pytest.mark.parametrize(
@@ -16,7 +17,7 @@ from remediation_orchestrator.cli.support.records import JsonLines
 )
 def test_a_duration_is_said_in_its_two_largest_units(seconds: float, said: str) -> None:
     """And never less than nothing."""
-    assert span(timedelta(seconds=seconds)) == said
+    assert spoken(timedelta(seconds=seconds)) == said
 
 
 def test_a_moment_is_utc_to_the_second() -> None:

@@ -42,11 +42,14 @@ def of_kind(result: Result, kind: str) -> list[dict[str, Any]]:
 
 
 def test_fingerprints_have_their_counts_and_next_allowed_times(log: Path) -> None:
-    """One that nothing is held against is allowed now."""
-    first, second, _ = of_kind(replay(log, "--json"), "fingerprint")
+    """One that something is at is not allowed now, nor is one whose target another's run holds."""
+    first, second, third = of_kind(replay(log, "--json"), "fingerprint")
     assert (first["fingerprint"], first["failures"]) == ("f1", 1)
     assert (first["allowed"], first["next_allowed_at"]) == (False, "2026-11-21T10:02:00Z")
-    assert (second["allowed"], second["next_allowed_at"], second["active"]) == (True, None, "rr-8")
+    assert (second["allowed"], second["next_allowed_at"], second["active"]) == (False, None, "rr-8")
+    assert second["next_allowed"] == "rr-8 is at it (Executing)"
+    assert (third["allowed"], third["next_allowed_at"]) == (False, None)
+    assert third["next_allowed"] == "when eu-1/shop/Deployment/checkout is released by wfe-8"
 
 
 def test_targets_have_their_holders_and_queues(log: Path) -> None:

@@ -72,12 +72,12 @@ def test_a_story_is_found_by_every_name_that_it_has(log: Path, name: str) -> Non
 
 
 def test_people_see_the_bars_on_one_axis(log: Path) -> None:
-    """Forty characters from the first beginning to the last end."""
+    """Twenty-four characters from the first beginning to the last end."""
     lines = ro("timeline", "checkout", "--log", log).stdout.splitlines()
     assert lines[0] == "rr-2: Costs $x$ 高 on eu-1/shop/Deployment/checkout, Blocked"
     axes = [line for line in lines if "█" in line]
     assert len(axes) == 6
-    assert {sum(line.count(one) for one in "█·") for line in axes} == {40}
+    assert {sum(line.count(one) for one in "█·") for line in axes} == {24}
 
 
 def test_only_the_newest_of_many_remediations_are_told(tmp_path: Path) -> None:

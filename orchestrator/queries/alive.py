@@ -1,0 +1,175 @@
+"""What is said of a remediation that has not ended."""
+
+from remediation_orchestrator.events import Cause, Reason
+from remediation_orchestrator.orchestrator.routing.effects import asked_plan, current_run
+from remediation_orchestrator.orchestrator.routing.state import Judge, Run
+from remediation_orchestrator.orchestrator.routing.words import times
+
+from .obstacles import release_of, whose
+from .standing import Act, Present, Standing
+
+# Enough to tell the plans of one remediation apart, and few enough to be typed.
+PLAN_DIGITS = 12
+
+FREED = {
+    Cause.ANALYSED: "its analysis has named a workflow",
+    Cause.APPROVED: "a person has approved its plan",
+    Cause.FAILED: "its run has failed",
+    Cause.RELEASED: "nobody began its run in time",
+}
+"""Why a remediation is to be judged that waits for nothing else."""
+
+
+def pending(it: Standing) -> Present:
+    """It has no verdict yet, or was freed to be judged again."""
+    task = it.view.tasks.get((Judge, it.one.id))
+    why = FREED.get(task.because.kind) if isinstance(task, Judge) else None
+    return Present(
+        word="not judged yet",
+        what=f"waits to be judged again: {why}" if why else "waits for its first verdict",
+        since=None if why else it.one.occurred_at,
+        ends="An orchestrator judges it, at once where one leads.",
+        acts=(Act("ro ready", "says whether one leads"),),
+    )
+
+
+def analyzing(it: Standing) -> Present:
+    """An analyser is asked."""
+    return Present(
+        what=f"waits for an analysis to name a workflow for {it.one.kind.name} on {it.one.target}",
+        since=it.since,
+        until=it.one.until,
+        ends=_limit(
+            it, f"An analyser's answer ends it{it.or_over}; else it has timed out, which counts as a failure."
+        ),
+        acts=(Act("ro executor --workflows DIR", "answers, where no analyser runs"), it.cancel()),
+    )
+
+
+def awaiting_approval(it: Standing) -> Present:
+    """A person is asked."""
+    one, plan = it.one, asked_plan(it.one)[:PLAN_DIGITS]
+    wanted = one.workflow.id if one.workflow else "a workflow"
+    return Present(
+        word="plan " + plan,
+        what=f"waits for a person to approve {wanted} on {one.target} (plan {plan})",
+        since=it.since,
+        until=one.until,
+        ends=_limit(it, f"A person's word ends it{it.or_over}; else it has timed out, and no failure is counted."),
+        acts=(
+            Act(f"ro approve {one.id} --plan {plan} --reason WHY", "has it judged for its run"),
+            Act(f"ro reject {one.id} --reason WHY", "ends it; no failure is counted"),
+        ),
+        needs_person=True,
+    )
+
+
+def executing(it: Standing) -> Present:
+    """A run is decided; somebody may have begun it."""
+    run = current_run(it.view, it.one)
+    if run is not None:
+        return _running(it, run) if run.started else _not_begun(it, run)
+    return Present(
+        what=f"executes {it.one.execution}, of which nothing is known any more",
+        since=it.since,
+        ends="A person ends it.",
+        acts=(it.cancel(),),
+        needs_person=True,
+    )
+
+
+def _not_begun(it: Standing, run: Run) -> Present:
+    late = it.now > run.start_before
+    begins = f"An executor begins it{it.or_over}; else it is revoked, and judged again: no failure."
+    return Present(
+        word="not begun",
+        what=f"is to run {run.workflow} on {run.target}: nobody has begun {run.execution} yet",
+        since=it.since,
+        until=run.start_before,
+        ends="Its time to begin is over: it is to be revoked, and judged again." if late else begins,
+        acts=(Act("ro executor --workflows DIR", "begins it, where no executor runs"), it.cancel()),
+    )
+
+
+def _running(it: Standing, run: Run) -> Present:
+    start = it.chronicle.starts.get(it.one.id)
+    begun = start if start is not None and start.execution == run.execution else None
+    by = f", begun by {begun.executor}" if begun is not None and begun.executor else ""
+    over = " Its source has said that it is over: it is not run again." if it.one.resolved else ""
+    late = f"Its time is over: it has timed out, and {run.execution} is to be told to stop."
+    ends = "The run's end ends it; else it has timed out, which counts as a failure."
+    return Present(
+        what=f"runs {run.workflow} on {run.target} as {run.execution}{by}",
+        since=begun.at if begun is not None else it.since,
+        until=run.deadline,
+        ends=(late if it.now > run.deadline else ends) + over,
+        acts=(Act(f"ro cancel {it.one.id} --reason WHY", f"ends it, and has {run.execution} told to stop"),),
+    )
+
+
+def blocked(it: Standing) -> Present:
+    """It waits for a moment, or in its target's line."""
+    until = it.one.until
+    if until is None:
+        return _in_line(it)
+    reason = it.objection.reason if it.objection is not None else None
+    asked = (Judge, it.one.id) in it.view.tasks or it.now >= until
+    then = f"It is judged again then{it.or_over}, or when a policy is adopted."
+    return Present(
+        word=reason,
+        what=_why_it_waits(it, reason),
+        since=it.since,
+        until=until,
+        ends="It is to be judged again now: no orchestrator has done so yet." if asked else then,
+        acts=(*it.clear(), it.cancel()),
+    )
+
+
+def _why_it_waits(it: Standing, reason: Reason | None) -> str:
+    count = it.view.history(it.one.fingerprint).failures
+    failures = times(count, "failure")
+    match reason:
+        case Reason.CONSECUTIVE_FAILURES | Reason.EXPONENTIAL_BACKOFF if not count:
+            return "waits, and its failures are forgotten"
+        case Reason.CONSECUTIVE_FAILURES:
+            return f"rests after {failures} in a row; then one run may try"
+        case Reason.EXPONENTIAL_BACKOFF:
+            return f"waits after {failures} in a row, longer after each"
+        case Reason.RECENTLY_REMEDIATED:
+            of = it.objection.of if it.objection is not None else None
+            return (
+                f"waits to see whether the repair by {of} lasts" if of else "waits to see whether a repair lasts"
+            )
+        case _:
+            return "waits"
+
+
+def _in_line(it: Standing) -> Present:
+    one = it.one
+    holder = it.view.holder(one.target)
+    first, ahead = it.view.targets.ahead(one.id, one.target)
+    held = f"which {whose(holder, one)} holds" if holder is not None else "which nobody holds"
+    released = (
+        release_of(it.view, holder, it.now)
+        if holder is not None
+        else f"The line is to be served, {first or one.id} first."
+    )
+    obstacle = it.obstacle
+    return Present(
+        word=Reason.RESOURCE_BUSY,
+        what=f"waits in line for {one.target}, {held}: place {ahead + 1}",
+        since=one.queued_since or it.since,
+        ends=f"{released} It is judged again then, in its turn{it.or_over}.",
+        acts=(*it.clear(), it.cancel()),
+        needs_person=obstacle.person,
+    )
+
+
+def _limit(it: Standing, ends: str) -> str:
+    """What ends a phase with a time limit, or that it is over and nobody has said so yet."""
+    until = it.one.until
+    return (
+        ends
+        if until is None or it.now <= until
+        else "Its time is over: it has timed out as soon as an orchestrator says so."
+    )

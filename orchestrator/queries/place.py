@@ -1,0 +1,41 @@
+"""What is so now of a target: who holds it, who waits for it, what is not run there until a person clears it."""
+
+from datetime import datetime
+
+from remediation_orchestrator.events import Target
+from remediation_orchestrator.orchestrator.routing.projection import Projection
+from remediation_orchestrator.orchestrator.routing.words import times
+
+from .obstacles import Cleared, release_of
+from .standing import Act, Present
+
+
+def target_present(view: Projection, target: Target, now: datetime) -> Present:
+    """Say what is so of a target at a moment."""
+    run = view.holder(target)
+    waiting = view.queues.get(target, ())
+    half_done = [workflow for place, workflow in view.half_done if place == target]
+    acts = [Act(Cleared(target=target, workflow=one).command, f"lets {one} run there again") for one in half_done]
+    return Present(
+        what="is free: no run holds it" if run is None else f"is held by {run.execution} of {run.remediation}",
+        ends=" ".join(
+            [
+                *([release_of(view, run, now)] if run is not None else []),
+                *([f"{times(len(waiting), 'remediation')} in its line: {', '.join(waiting)}."] if waiting else []),
+                *(_refused(view, target, one) for one in half_done),
+                *(
+                    ["The policy's scope excludes it: nothing is run there."]
+                    if view.policy.excludes(target)
+                    else []
+                ),
+            ]
+        )
+        or "Nothing is held against it.",
+        acts=tuple(acts),
+        needs_person=bool(acts),
+    )
+
+
+def _refused(view: Projection, target: Target, workflow: str) -> str:
+    of = view.half_done[target, workflow].remediation
+    return f"{workflow} is not run there again until a person clears it: its run for {of} left it half-changed."

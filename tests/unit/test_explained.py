@@ -1,0 +1,121 @@
+"""`ro explain`: what is so first, then what was decided, and nothing of what nobody has read."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tales import TALES, Log
+from written import WrittenLog
+
+from remediation_orchestrator.cli.main import main
+from remediation_orchestrator.events import (
+    Phase,
+    PolicyAdopted,
+    Position,
+    Reason,
+    RemediationCancelled,
+    RemediationId,
+)
+from remediation_orchestrator.orchestrator.queries.explain import Answer, explanations
+from remediation_orchestrator.orchestrator.routing.checks import CHECKS
+from remediation_orchestrator.orchestrator.routing.lifecycle import Happening
+
+
+def said(*arguments: object) -> str:
+    """What a verb says."""
+    result = CliRunner().invoke(main, [str(one) for one in arguments])
+    assert result.exit_code == 0, result.stderr
+    return result.stdout
+
+
+def test_what_was_not_read_is_told_so() -> None:
+    """Of a problem that another remediation is at, only that is read: no failures, no target, no cooldown."""
+    log = Log().fires().begins()
+    again = log.signal(2)
+    (one,) = explanations(log.messages, again)
+    told = {line.check: (line.answer, line.read) for line in one.lines}
+    assert told.pop("unmanaged_resource")[0] is Answer.PASSES
+    assert told.pop("duplicate_in_progress") == (Answer.OBJECTS, "rr-2 is at this problem")
+    assert set(told.values()) == {(Answer.NOT_READ, "not read, because rr-2 is at this problem")}
+    assert all(line.would is None for line in one.lines)
+
+
+def test_a_check_without_its_number_says_which() -> None:
+    """And without a workflow, that none is known: never `None`."""
+    log = (
+        Log()
+        .tell(0, PolicyAdopted({"routing": {"jitter": 0.5, "alert_memory": "24h"}}, by="me"))
+        .fires(workflow=None)
+    )
+    (one,) = explanations(log.messages, Position(str(last_signal(log))))
+    told = {line.check: line for line in one.lines}
+    assert {line.answer for line in one.lines} == {Answer.PASSES, Answer.SILENT}
+    for check in CHECKS:
+        assert "None" not in told[check.name].read
+        if check.needs:
+            assert told[check.name].read == f"the policy has no {check.needs[0]}" or "W" in check.keys
+            assert told[check.name].answer is Answer.SILENT
+    assert told["previous_execution_failed"].read == "no workflow is known yet"
+
+
+def test_ages_and_counts_are_said_as_people_say_them() -> None:
+    """`41s`, not `41458576us`; `1 failure`, not `1 failures`."""
+    log = Log().fires(resolves=False).begins().fails(2)
+    log.signal(3.7009764, resolves=False)
+    read = {
+        line.check: line.read for line in explanations(log.messages, Position(str(last_signal(log))))[-1].lines
+    }
+    assert read["stale_signal"] == "newest occurrence 0s ago (queueing left out), at most 15m"
+    assert read["exhausted_retries"].startswith("1 failure in a row, the last at ")
+    assert "us " not in " ".join(read.values())
+
+
+def last_signal(log: WrittenLog) -> int:
+    """Where the newest signal stands."""
+    return next(one.sequence for one in reversed(log.messages) if ".signal." in one.subject)
+
+
+WHY_NOT = {
+    "refused": (Happening.REFUSED, Reason.PREVIOUS_EXECUTION_FAILED),
+    "excluded": (Happening.SKIPPED, Reason.UNMANAGED_RESOURCE),
+    "locked": (Happening.CANCELLED, Phase.EXECUTING),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "refused",
+            "restart is not run there again until a person clears it: its run for rr-2 left it half-changed.",
+        ),
+        ("excluded", "The policy's scope excludes it: nothing is run there."),
+        (
+            "locked",
+            "is held by wfe-2 of rr-2. eu-1/shop/Deployment/checkout is released when wfe-2 says that it has",
+        ),
+    ],
+)
+def test_why_not_says_what_refuses_excludes_or_holds(name: str, words: str, tmp_path: Path) -> None:
+    """Also where nothing waits any more; each problem of the target has its sentence."""
+    tale, _ = TALES[WHY_NOT[name]]  # type: ignore[index]
+    text = said("explain", "--why-not", "checkout", "--log", tale().export(tmp_path / "log.jsonl"))
+    assert words in text.splitlines()[0]
+    assert any(line.startswith("rr-2 ") for line in text.splitlines())
+
+
+def test_an_old_verdict_is_told_as_the_past(tmp_path: Path) -> None:
+    """What was to be run and was cancelled since is not about to be run."""
+    log = Log().fires().begins().tell(2, RemediationCancelled(RemediationId("rr-2"), by="me"))
+    first, *rest = said("explain", "rr-2", "--log", log.export(tmp_path / "log.jsonl")).splitlines()
+    assert first.startswith("rr-2 was ended by a person, at 2026-11-21 10:02:00Z. ")
+    assert "Attempt 1, at 2026-11-21 10:00:00Z, because signal 2: Proceed. " in "\n".join(rest)
+    assert "is to be run" not in "\n".join([first, *rest])
+
+
+def test_a_signal_that_nobody_has_judged_is_explained(tmp_path: Path) -> None:
+    """There is no verdict on it, and that is said."""
+    log = Log()
+    log.store(0, "ro.main.signal.test", b'{"name":"A","target":{"name":"b"}}')
+    text = said("explain", "2", "--log", log.export(tmp_path / "log.jsonl"))
+    assert text.startswith("rr-2 waits for its first verdict, since ")
