@@ -1,14 +1,13 @@
-"""The stage of `ro demo`: a broker, an orchestrator, an executor with a small catalog, and a service to break.
+"""The stage of `ro demo`: a service that can hang, a catalog that repairs it, an orchestrator and an executor.
 
-All of it is real and lies in one temporary folder. Nothing here decides; everything ends with its context."""
+Nothing is acted: the service is a process of its own, and the workflow that restarts it kills that process."""
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
-import subprocess
 import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -58,66 +57,40 @@ for attempt in range(100):
 sys.exit("checkout does not answer after its restart")
 """
 
-_CLEAR_CACHE = """\
-import pathlib, sys, time
-for file in sorted(pathlib.Path(sys.argv[1]).glob("*")):
-    time.sleep(0.2)
-    file.unlink()
-    print("deleted", file.name)
-"""
+_CLEAR_CACHE = "import time; time.sleep(1); print('the cache of search is empty')"
 
 _MOVE_INDEX = """\
-import pathlib, shutil, sys
-home = pathlib.Path(sys.argv[1])
-shutil.move(home / "index.a", home / "moved.a")
 print("moved the first half of the index")
-if not (home / "index.b").exists():
-    sys.exit("index.b is not there: half of the index is moved, and half is not")
-shutil.move(home / "index.b", home / "moved.b")
+exit("index.b is not there: half of the index is moved, and half is not")
 """
 
 
-def _workflow(name: str, text: str, alert: str, *arguments: str, idempotent: bool) -> dict[str, object]:
-    """A workflow file as data; JSON is YAML."""
-    return {
-        "id": name,
-        "version": "1",
-        "description": text,
-        "script": {"command": [sys.executable, f"{name}.py", *arguments]},
-        "timeout": "20s",
-        "idempotent": idempotent,
-        "match": [{"name": alert}],
-    }
+class Stage:
+    """A small web server called checkout, which is always started again, and the log of the cell around it."""
 
-
-class Service:
-    """A small web server called checkout, and a keeper that starts it again whenever it has ended."""
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        self._process: asyncio.subprocess.Process | None = None
+    def __init__(self, log: JetStreamLog, home: Path) -> None:
+        self.log = log
+        self.lock = home / "deploy.lock"
+        """While this file is there, the workflow that restarts checkout refuses to."""
         self.ready = asyncio.Event()
-        """Set when it has begun to answer for the first time."""
+        """Set when checkout has begun to answer for the first time."""
+        self._home = home
+        self._process: Process | None = None
         with socket.socket() as free:
             free.bind((HOST, 0))
-            self.port: int = free.getsockname()[1]
-
-    @property
-    def lock(self) -> Path:
-        """While this file is there, the restart workflow refuses to restart."""
-        return self._home / "deploy.lock"
+            self._port: int = free.getsockname()[1]
 
     def hang(self) -> int:
-        """Break it: the process stays, and answers no more. Return its process id."""
+        """Break checkout: the process stays, and answers no more. Return its process id."""
         assert self._process is not None
-        os.kill(self._process.pid, signal.SIGSTOP)
+        self._process.send_signal(signal.SIGSTOP)
         return self._process.pid
 
     async def ask(self) -> str | None:
-        """Ask it for its process id; None where it does not answer."""
+        """Ask checkout for its process id; None where it does not answer."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                reader, writer = await asyncio.open_connection(HOST, self.port)
+                reader, writer = await asyncio.open_connection(HOST, self._port)
                 with contextlib.closing(writer):
                     writer.write(b"GET / HTTP/1.0\r\n\r\n")
                     return (await reader.read()).decode().rpartition("\n")[2]
@@ -125,16 +98,11 @@ class Service:
             return None
 
     async def keep(self) -> None:
-        """Run it, for ever; end it when cancelled."""
-        (self._home / "service.py").write_text(_SERVICE)
+        """Run checkout, for ever; end it when cancelled. If the demo is killed, the kernel ends it."""
+        command = (sys.executable, "-I", "-c", _SERVICE, str(self._port))
         while True:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "service.py", str(self.port)),
-                cwd=self._home,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                process_group=0,  # Should the demo be killed while it hangs, the kernel ends it.
+                *command, cwd=self._home, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, process_group=0
             )
             assert self._process.stdout is not None
             try:
@@ -146,61 +114,38 @@ class Service:
                     self._process.kill()
                     await self._process.wait()
 
-
-class Stage:
-    """What the story plays on."""
-
-    def __init__(self, log: JetStreamLog, service: Service) -> None:
-        self.log = log
-        self.service = service
-
-
-def prepare(home: Path, port: int) -> Path:
-    """Write the catalog and what its workflows work on; return the catalog's folder."""
-    catalog, cache = home / "workflows", home / "cache"
-    for folder in (catalog, cache):
-        folder.mkdir()
-    for number in range(5):
-        (cache / f"page-{number}").write_text("stale")
-    (home / "index.a").write_text("the second half, index.b, is missing")
-    files = (
-        (
-            _workflow(
-                "restart-checkout", "Kill it, and see that it answers again.", "CheckoutHung",
-                str(home), str(port), idempotent=True,
-            ),
-            _RESTART,
-        ),
-        (
-            _workflow("clear-cache", "Delete stale pages.", "SearchSlow", str(cache), idempotent=True),
-            _CLEAR_CACHE,
-        ),
-        (
-            _workflow("move-index", "Move both halves.", "SearchDiskFull", str(home), idempotent=False),
-            _MOVE_INDEX,
-        ),
-    )  # fmt: skip
-    for workflow, script in files:
-        (catalog / f"{workflow['id']}.yaml").write_bytes(msgspec.json.encode(workflow))
-        (catalog / f"{workflow['id']}.py").write_text(script)
-    return catalog
+    def write_catalog(self) -> Path:
+        """Write the workflows' files; return their folder. The last may not be run again once it has failed."""
+        catalog = self._home / "workflows"
+        catalog.mkdir()
+        for name, alert, idempotent, program, arguments in (
+            ("restart-checkout", "CheckoutHung", True, _RESTART, (str(self._home), str(self._port))),
+            ("clear-cache", "SearchSlow", True, _CLEAR_CACHE, ()),
+            ("move-index", "SearchDiskFull", False, _MOVE_INDEX, ()),
+        ):
+            (catalog / f"{name}.py").write_text(program)
+            script = {"command": [sys.executable, f"{name}.py", *arguments]}
+            says = {"id": name, "version": "1", "script": script, "timeout": "20s", "idempotent": idempotent}
+            written = msgspec.json.encode({**says, "match": [{"name": alert}]})  # JSON is YAML.
+            (catalog / f"{name}.yaml").write_bytes(written)
+        return catalog
 
 
 @contextlib.asynccontextmanager
 async def stage(url: str, home: Path, cell: CellName) -> AsyncIterator[Stage]:
     """Everything on a running broker, ready. Whoever of it fails ends the context with its error."""
-    service = Service(home)
-    settings = Settings(workflows=prepare(home, service.port), slots=2, grace=1.0)
     stopping, active = asyncio.Event(), asyncio.Event()
     async with connected(url, name="demo") as connection:
-        log = await JetStreamLog.ensure(connection, cell)
+        on_stage = Stage(await JetStreamLog.ensure(connection, cell), home)
+        settings = Settings(workflows=on_stage.write_catalog(), slots=2, grace=1.0)
         async with asyncio.TaskGroup() as group:
-            keeping = group.create_task(service.keep())
+            keeping = group.create_task(on_stage.keep())
             group.create_task(run_orchestrator(url, cell, DEFAULT, stopping, active))
             group.create_task(run_executor(url, cell, settings, stopping))
             try:
                 await active.wait()
-                yield Stage(log, service)
+                await on_stage.ready.wait()
+                yield on_stage
             finally:
                 stopping.set()
                 keeping.cancel()

@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.port import LogError
@@ -19,8 +18,7 @@ from remediation_orchestrator.events.identity import DEFAULT_CELL
 
 from .screen import Screen
 from .stage import stage
-from .story import Story
-from .tape import StoryError, Tape
+from .story import Story, StoryError
 
 INTRODUCTION = """\
 An alert, a workflow that fails, the ladder, the block, the probe and the repair, on a real log.
@@ -41,8 +39,8 @@ def verb(keep: str | None) -> None:
     """Tell the whole story on an embedded broker, in under a minute."""
     if keep is not None and not Path(keep).absolute().parent.is_dir():
         raise BadInputError(f"{keep}: there is no such folder")
-    screen = Screen(Console(highlight=False, emoji=False))
-    screen.frame(INTRODUCTION)
+    screen = Screen()
+    screen.say(INTRODUCTION, indent="\n")
     wrong = ""
     try:
         run(_play(screen, keep))
@@ -52,7 +50,7 @@ def verb(keep: str | None) -> None:
         wrong = "ended from outside"
     if wrong:
         raise RefusedError(wrong)
-    screen.frame(NEXT)
+    screen.say(NEXT, indent="\n")
 
 
 async def _play(screen: Screen, keep: str | None) -> None:
@@ -62,14 +60,9 @@ async def _play(screen: Screen, keep: str | None) -> None:
     with tempfile.TemporaryDirectory(prefix="ro-demo-") as folder:
         home = Path(folder)
         async with EmbeddedServer(home / "data") as server, stage(server.url, home, DEFAULT_CELL) as set_up:
-            tape = Tape(set_up.log)
-            following = asyncio.create_task(tape.follow())
-            try:
-                await Story(set_up, tape, screen).tell()
-                if keep is not None:
-                    await write_log(set_up.log, keep)
-            finally:
-                following.cancel()
+            await Story(set_up, screen).tell()
+            if keep is not None:
+                await write_log(set_up.log, keep)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
