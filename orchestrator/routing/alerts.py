@@ -65,7 +65,7 @@ class Alerts:
         tables = list(self.firing.items())
         return ((fingerprint, alert, at) for fingerprint, known in tables for alert, at in known.items())
 
-    def know(self, rows: Iterable[Row]) -> None:
+    def restore(self, rows: Iterable[Row]) -> None:
         """Know some of what was written down, in whatever order it comes."""
         for fingerprint, alert, at in rows:
             self.firing.setdefault(fingerprint, {})[alert] = at

@@ -55,6 +55,10 @@ class Outbox:
     def __init__(self) -> None:
         self.owed: dict[Key, Owed] = {}
 
+    def restore(self, rows: Iterable[tuple[Key, Owed]]) -> None:
+        """Know some of what was written down."""
+        self.owed.update(rows)
+
     def promise(self, decision: RoutingDecided, at: Position | None) -> None:
         """A verdict owes what it lets happen."""
         for key in promises(decision):

@@ -181,9 +181,7 @@ class Projection:
 
     def resume(self, newest: datetime) -> None:
         """The tables have been filled from a snapshot: set the clocks that follow from them."""
-        self.retention.newest = newest
-        self.retention.plan_forgetting()
-        self.retention.alerts.sort()
+        self.retention.resume(newest)
         runs = ((run.order, run.execution) for run in self.runs.values())
         self.timers.begin([*runs, *((one.order, one.id) for one in self.remediations.values())])
 

@@ -3,7 +3,7 @@
 Everything here can be asked for at any moment as if it had been forgotten to the microsecond; when it really
 goes is a matter of room, and is spread over the records that follow."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -88,6 +88,10 @@ class Retention:
         """Put a policy in shadow, or take it away."""
         self._judge_by(self.policy, shadow)
 
+    def put_in_force(self, policy: Policy, shadow: Policy | None, *, adopted: bool) -> None:
+        """Judge by what was in force when the rest of this was written down."""
+        self.policy, self.shadow, self.adopted = policy, shadow, adopted
+
     def _judge_by(self, policy: Policy, shadow: Policy | None) -> None:
         """What nobody has remembered until now, a policy that remembers longer does not bring back."""
         self.forget()
@@ -103,6 +107,24 @@ class Retention:
         if self._diary.next_at is not None and self._diary.next_at <= self.newest:
             self._look_up(LOOKS)
         self.alerts.let_go(self.newest, self.policy.routing.alert_memory, LOOKS)
+
+    def restore(
+        self,
+        *,
+        histories: Iterable[tuple[Fingerprint, FingerprintHistory]] = (),
+        workflows: Iterable[tuple[tuple[Target, str], WorkflowHistory]] = (),
+        spoilt: Iterable[tuple[RemediationId, set[ExecutionId]]] = (),
+    ) -> None:
+        """Know some of what was written down."""
+        self.histories.update(histories)
+        self.workflows.update(workflows)
+        self.spoilt.update(spoilt)
+
+    def resume(self, newest: datetime) -> None:
+        """All that was written down is known: plan when it is forgotten."""
+        self.newest = newest
+        self.plan_forgetting()
+        self.alerts.sort()
 
     def know(self, remediation: Remediation) -> None:
         """Know this of a remediation from now on."""

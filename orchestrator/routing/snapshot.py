@@ -198,10 +198,8 @@ def restore(fold: Fold, head: Head, frame: StoredMessage, parts: Iterable[bytes]
 
 
 def _put_in_force(view: Projection, head: Head) -> None:
-    retention = view.retention
-    retention.policy = policy_of(head.policy)
-    retention.shadow = None if head.shadow is None else policy_of(head.shadow)
-    retention.adopted = head.adopted
+    shadow = None if head.shadow is None else policy_of(head.shadow)
+    view.retention.put_in_force(policy_of(head.policy), shadow, adopted=head.adopted)
 
 
 def _through(fold: Fold) -> int:
@@ -234,12 +232,13 @@ class _Reader:
             self._view.retention.know(one)
 
     def _histories(self, rows: list[tuple[Fingerprint, FingerprintHistory]]) -> None:
-        for fingerprint, history in rows:
-            self._view.retention.histories[self._fingerprints.get(fingerprint, fingerprint)] = history
+        for _, history in rows:
             for field in ("active", "ended", "completed_by"):
                 name = getattr(history, field)
                 if name is not None:
                     _set(history, field, self._names.get(name, name))
+        named = ((self._fingerprints.get(fingerprint, fingerprint), history) for fingerprint, history in rows)
+        self._view.retention.restore(histories=named)
 
     def _runs(self, rows: list[Run]) -> None:
         for run in rows:
@@ -252,28 +251,23 @@ class _Reader:
             self._view.targets.renew(run)
 
     def _holders(self, rows: list[ExecutionId]) -> None:
-        for execution in rows:
-            run = self._view.runs[execution]
-            self._view.targets.holders[run.target] = run.execution
+        runs = [self._view.runs[execution] for execution in rows]
+        self._view.targets.restore(holders=((run.target, run.execution) for run in runs))
 
     def _queues(self, rows: list[tuple[Target, list[RemediationId]]]) -> None:
-        for target, queue in rows:
-            self._view.targets.queues[target] = dict.fromkeys(queue)
+        self._view.targets.restore(queues=((target, dict.fromkeys(queue)) for target, queue in rows))
 
     def _firing(self, rows: list[Row]) -> None:
-        self._view.retention.alerts.know((self._fingerprints.get(of, of), alert, at) for of, alert, at in rows)
+        self._view.retention.alerts.restore((self._fingerprints.get(of, of), alert, at) for of, alert, at in rows)
 
     def _workflows(self, rows: list[tuple[Target, str, WorkflowHistory]]) -> None:
-        for target, workflow, done in rows:
-            self._view.retention.workflows[target, workflow] = done
+        self._view.retention.restore(workflows=(((target, workflow), done) for target, workflow, done in rows))
 
     def _half_done(self, rows: list[tuple[Target, str, HalfDone]]) -> None:
-        for target, workflow, left in rows:
-            self._view.targets.half_done[target, workflow] = left
+        self._view.targets.restore(half_done=(((target, workflow), left) for target, workflow, left in rows))
 
     def _spoilt(self, rows: list[tuple[RemediationId, list[ExecutionId]]]) -> None:
-        for of, names in rows:
-            self._view.retention.spoilt[of] = set(names)
+        self._view.retention.restore(spoilt=((of, set(names)) for of, names in rows))
 
     def _owed_verdicts(self, rows: list[tuple[Errand, str, Position, RoutingDecided]]) -> None:
         self._owe(rows)
@@ -282,8 +276,9 @@ class _Reader:
         self._owe(rows)
 
     def _owe(self, rows: Iterable[tuple[Errand, str, Position, RoutingDecided | PhaseChanged]]) -> None:
-        for kind, name, position, decision in rows:
-            self._view.outbox.owed[Key(kind, name)] = Owed(decision, position)
+        self._view.outbox.restore(
+            (Key(kind, name), Owed(decision, position)) for kind, name, position, decision in rows
+        )
 
 
 # The values are not yet anybody's: nothing has seen them unshared.

@@ -1,6 +1,6 @@
 """Targets: which run holds each, who waits in its line, and what was left half-changed there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from remediation_orchestrator.events import ExecutionId, Fingerprint, RemediationId, Target
 
@@ -31,6 +31,18 @@ class Targets:
     def renew(self, run: Run) -> None:
         """Know this of a run from now on."""
         self.runs[run.execution] = run
+
+    def restore(
+        self,
+        *,
+        holders: Iterable[tuple[Target, ExecutionId]] = (),
+        queues: Iterable[tuple[Target, dict[RemediationId, None]]] = (),
+        half_done: Iterable[tuple[tuple[Target, str], HalfDone]] = (),
+    ) -> None:
+        """Know some of what was written down."""
+        self.holders.update(holders)
+        self.queues.update(queues)
+        self.half_done.update(half_done)
 
     def release(self, run: Run) -> bool:
         """End a run's hold on its target; whether its line is to be served."""

@@ -212,7 +212,7 @@ def test_what_is_written_down_is_known_in_the_order_in_which_it_was_heard() -> N
         alerts.fire(name.upper(), "z", minute(number + 0.5), hour)  # type: ignore[arg-type]
     again = Alerts()
     for row in sorted(alerts.rows(), reverse=True):
-        again.know([row])
+        again.restore([row])
     again.sort()
     assert list(again.rows()) == list(alerts.rows())
 
