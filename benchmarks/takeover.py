@@ -29,7 +29,7 @@ from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.lease import TTL, JetStreamLease
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events import CellName, subjects
-from remediation_orchestrator.orchestrator.frames import head_of
+from remediation_orchestrator.events.codec import head_of
 
 ORCHESTRATORS = 3
 # What a leader is busy with for a while: arrays of about 100 kB.

@@ -1,6 +1,5 @@
-"""One process's end of the line to a broker in memory: where faults strike, and where a crash cuts it off."""
+"""One process's end of the line to a broker in memory: where faults strike."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
@@ -27,15 +26,8 @@ class Handle:
 
     def __init__(self, faults: Faults | None) -> None:
         self._faults = faults
-        self._severed = False
-
-    def sever(self) -> None:
-        """Let this handle never store nor answer again, as for a crashed process. Waiting calls wait for ever."""
-        self._severed = True
 
     async def strike(self, moment: Moment, subject: str) -> None:
         """Let a fault strike, if one wants to."""
-        if self._faults is not None and not self._severed:
+        if self._faults is not None:
             await self._faults(moment, subject)
-        if self._severed:
-            await asyncio.Event().wait()

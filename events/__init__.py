@@ -3,7 +3,7 @@
 Frozen data, codecs, subjects and the fingerprint; no I/O. It needs msgspec and the
 standard library only, so whoever publishes a signal can import it without NATS."""
 
-from .codec import Decoded, Recorded, Undecodable, decode, encode, encode_frame
+from .codec import Decoded, Event, Recorded, Undecodable, decode, encode, encode_frame
 from .commands import AnalyzeSignal, CancelWorkflow, Command, CreateWorkflow, Notify
 from .decisions import (
     Because,
@@ -65,8 +65,6 @@ from .identity import (
     fingerprint_of,
 )
 from .stored import StoredMessage
-
-Event = Fact | Decision | Command
 
 __all__ = [
     "AnalysisCompleted",

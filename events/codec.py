@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from .bounds import ITEMS_MAX, NESTING_MAX, REJECTIONS_MAX, count_items, nesting
 from .commands import Command
-from .decisions import Decision
+from .decisions import Decision, DecisionFrame
 from .duplicates import DuplicatesDecided, StoredDecision
 from .facts import Fact, Signal, SignalReceived, SignalResolved
 from .identity import CellName, Fingerprint, Position, WorkflowRef, position
@@ -181,6 +181,22 @@ def decode(message: StoredMessage) -> list[Decoded]:
         return [_undecodable(message, None, RefusedError("nested too deeply"))]
 
 
+def is_valid(message: StoredMessage) -> bool:
+    """Whether a record counts: at least one event of it can be read."""
+    return any(isinstance(one, Recorded) for one in decode(message))
+
+
+def head_in(records: Sequence[Decoded]) -> DecisionFrame | None:
+    """The head of a frame of which these are the records; None where it is no frame."""
+    first = records[0].event if records and isinstance(records[0], Recorded) else None
+    return first if isinstance(first, DecisionFrame) else None
+
+
+def head_of(message: StoredMessage) -> DecisionFrame | None:
+    """The head of a frame; None where a record is none."""
+    return head_in(decode(message))
+
+
 def _decode(message: StoredMessage) -> list[Decoded]:
     try:
         subject = parse(message.subject)
@@ -241,14 +257,6 @@ def _decode_at_once(message: StoredMessage, subject: Subject) -> list[Decoded]:
     else:
         raise RefusedError("bare signals or CloudEvents")
     return [one for index, written in enumerate(events) for one in _recorded(message, index, written, subject)]
-
-
-def decode_signal(payload: bytes) -> SignalReceived | SignalResolved:
-    """Read one bare signal. Raises ValueError saying what is wrong, and where."""
-    try:
-        return _signal(payload)
-    except RefusedError as refused:
-        raise ValueError(str(refused)) from refused
 
 
 def attributes_of(item: bytes | Raw) -> Attributes | None:

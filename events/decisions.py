@@ -109,7 +109,6 @@ class Block(Struct, frozen=True, omit_defaults=True, tag="Block", tag_field="kin
     of: RemediationId | None = None
     remaining: float | None = None
     queue_position: int | None = None
-    message: str = ""
 
 
 class Skip(Struct, frozen=True, omit_defaults=True, tag="Skip", tag_field="kind", gc=False):
@@ -118,7 +117,6 @@ class Skip(Struct, frozen=True, omit_defaults=True, tag="Skip", tag_field="kind"
     reason: Reason
     of: RemediationId | None = None
     remaining: float | None = None
-    message: str = ""
 
 
 class Refuse(Struct, frozen=True, omit_defaults=True, tag="Refuse", tag_field="kind", gc=False):
@@ -126,7 +124,6 @@ class Refuse(Struct, frozen=True, omit_defaults=True, tag="Refuse", tag_field="k
 
     reason: Reason
     of: RemediationId | None = None
-    message: str = ""
 
 
 class Duplicate(Struct, frozen=True, tag="Duplicate", tag_field="kind", gc=False):
@@ -232,7 +229,6 @@ class PhaseChanged(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
     execution: ExecutionId | None = None
     plan: str = ""
     """What a person is asked for, where the phase is AWAITING_APPROVAL: a grant has to name it."""
-    message: str = ""
 
 
 class TargetReleased(Struct, frozen=True, gc=False):

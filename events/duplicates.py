@@ -26,6 +26,10 @@ class Problem(Struct, frozen=True, gc=False):
     of: RemediationId
     stage: Stage
 
+    def situation(self, now: datetime, policy: str) -> Situation:
+        """All that was read of a signal of this problem."""
+        return situation_beside(now, policy, self.fingerprint, self.target, self.of)
+
 
 class DuplicatesDecided(Struct, frozen=True, gc=False):
     """First verdicts on signals in a row, all Duplicate: of each signal its position, and which problem it is."""
@@ -44,7 +48,7 @@ class DuplicatesDecided(Struct, frozen=True, gc=False):
 
     def singly(self) -> Iterator[RoutingDecided]:
         """Each verdict by itself, in the order in which they were made."""
-        situations = [_situation(one, self.now, self.policy) for one in self.problems]
+        situations = [one.situation(self.now, self.policy) for one in self.problems]
         for signal, index in self.signals:
             yield _verdict(signal, self.problems[index], situations[index])
 
@@ -82,7 +86,7 @@ class _Row:
         now, policy = first.situation.now, first.situation.policy
         about = decision.situation
         problem = Problem(about.fingerprint, about.target, decision.verdict.of, decision.stage)
-        index, situation = self._problems.get(problem) or (len(self._problems), _situation(problem, now, policy))
+        index, situation = self._problems.get(problem) or (len(self._problems), problem.situation(now, policy))
         if len(self._signals) == SIGNALS_MAX or _verdict(decision.signal, problem, situation) != decision:
             return False
         if index == len(self._problems):
@@ -105,11 +109,11 @@ class _Row:
         yield self._first, DuplicatesDecided(about.now, about.policy, list(self._problems), self._signals)
 
 
-def _situation(problem: Problem, now: datetime, policy: str) -> Situation:
-    """All that is known of a signal whose problem another remediation is at."""
-    return Situation(
-        now=now, policy=policy, fingerprint=problem.fingerprint, target=problem.target, active=problem.of
-    )
+def situation_beside(
+    now: datetime, policy: str, fingerprint: Fingerprint, target: Target, active: RemediationId
+) -> Situation:
+    """All that a check reads of a problem that another remediation is at."""
+    return Situation(now=now, policy=policy, fingerprint=fingerprint, target=target, active=active)
 
 
 def _verdict(signal: Position, problem: Problem, situation: Situation) -> RoutingDecided:

@@ -97,6 +97,12 @@ def named_by(text: str) -> RemediationId | None:
     return remediation_id(Position(execution[1])) if execution else None
 
 
+def remediation_in(text: str) -> RemediationId | None:
+    """The remediation whose id a text begins with, as that of an analysis does; None for anything else."""
+    found = _REMEDIATION.match(text)
+    return RemediationId(found[0]) if found else None
+
+
 def signal_of(remediation: RemediationId) -> Position:
     """Return the position of the first signal of a remediation."""
     return Position(remediation.removeprefix("rr-"))

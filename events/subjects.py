@@ -160,6 +160,12 @@ def command_id(command: Command) -> tuple[str, str]:
             return "notify", f"{command.remediation}-{command.attempt}"
 
 
+def command_key(subject: Subject) -> tuple[str, str]:
+    """The kind and the id of the command whose subject this is."""
+    kind, _, name = subject.rest.partition(".")
+    return kind, name
+
+
 def command(cell: CellName, command: Command) -> str:
     """Where a command goes: a subject of its own."""
     kind, name = command_id(command)

@@ -7,7 +7,6 @@ remediation's subject. So a repeated delivery finds the answer there and stores 
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 
@@ -30,7 +29,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes, source
 from remediation_orchestrator.events.codec import attributes_of as read_attributes
-from remediation_orchestrator.events.identity import position
+from remediation_orchestrator.events.identity import position, remediation_in
 
 from .catalog import Catalog
 from .ports import as_it_is
@@ -40,9 +39,6 @@ log = logging.getLogger(__name__)
 
 # A catalog that cannot be read is mended by a person.
 UNREAD_SECONDS = 5.0
-
-# A remediation's id at the beginning of an analysis's: what names it where the command itself cannot be read.
-_REMEDIATION = re.compile(r"rr-[0-9]+(-[0-9]+)?")
 
 
 class _Data(Struct):
@@ -103,7 +99,7 @@ class Analyser:
         try:
             command = _read(delivery)
             chosen = choose(catalog.workflows.values(), command)
-        except (RecursionError, ValueError, OverflowError) as error:
+        except (ValueError, OverflowError) as error:
             remediation = _named(delivery)
             message = f"{type(error).__name__}: {error}"[:1000]
             return remediation, AnalysisFailed(remediation or RemediationId(""), "ConfigurationError", message)
@@ -129,10 +125,7 @@ class Analyser:
                 return
 
     def _attributes(self, delivery: Delivery) -> Attributes:
-        try:
-            cause = read_attributes(delivery.command.payload)
-        except RecursionError:
-            cause = None
+        cause = read_attributes(delivery.command.payload)
         return Attributes(
             id=f"analysis-{delivery.command.sequence}",
             source=source(self._log.cell, f"analyser/{self.name}"),
@@ -162,10 +155,7 @@ def _answers(last: StoredMessage, delivery: Delivery) -> bool:
     """Whether a stored answer is to this very command, or to a later one of the remediation, and counts."""
     if not any(isinstance(one, Recorded) for one in decode(last)):
         return False
-    try:
-        attributes = read_attributes(last.payload)
-    except RecursionError:  # Nested without end: no answer of ours.
-        return False
+    attributes = read_attributes(last.payload)
     cause = attributes.causationid if attributes else ""
     return cause.isdecimal() and int(cause) >= delivery.command.sequence
 
@@ -186,8 +176,5 @@ def _named(delivery: Delivery) -> RemediationId | None:
         named = msgspec.json.decode(delivery.command.payload, type=_Command).data.remediation
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         named = ""
-    for text in (named, delivery.command.subject.rpartition(".")[2]):
-        found = _REMEDIATION.match(text)
-        if found:
-            return RemediationId(found[0])
-    return None
+    said = (named, delivery.command.subject.rpartition(".")[2])
+    return next((found for text in said if (found := remediation_in(text)) is not None), None)

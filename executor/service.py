@@ -129,11 +129,7 @@ async def follow_cancels(event_log: JetStreamLog, worker: Worker) -> None:
 
 
 def _cancel(message: StoredMessage, worker: Worker) -> None:
-    try:
-        read = decode(message)
-    except RecursionError:  # Nested without end: no cancel, and no reason to follow no others.
-        return
-    for one in read:
+    for one in decode(message):
         if isinstance(one, Recorded) and isinstance(one.event, CancelWorkflow):
             worker.cancel(one.event.execution, one.event.reason or "by the orchestrator")
 

@@ -14,14 +14,12 @@ from remediation_orchestrator.bus.port import TOGETHER_MAX, EventLog, LogError, 
 from remediation_orchestrator.events import (
     ExecutionId,
     PhaseChanged,
-    Recorded,
     RoutingDecided,
-    StoredMessage,
     WorkflowRevoked,
-    decode,
     encode,
     subjects,
 )
+from remediation_orchestrator.events.codec import is_valid
 
 from .frames import command_attributes, revocation_attributes
 from .routing.outbox import Errand, Key
@@ -158,18 +156,14 @@ class Dispatcher:
                 first = await self._log.next_on(subject, behind)
                 if first is None:
                     return behind
-                messages = [first] if _counts(first) else await self._log.behind(subject, behind)
+                messages = [first] if is_valid(first) else await self._log.behind(subject, behind)
             except LogError as error:
                 log.warning("not sent yet", extra={"subject": subject, "why": str(error)})
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            if any(_counts(message) for message in messages):
+            if any(is_valid(message) for message in messages):
                 return None
             behind = max((message.sequence for message in messages), default=behind)
-
-
-def _counts(message: StoredMessage) -> bool:
-    return any(isinstance(one, Recorded) for one in decode(message))
 
 
 class _Record(Struct, frozen=True):

@@ -14,14 +14,11 @@ from remediation_orchestrator.events import (
     PhaseChanged,
     PolicyRejected,
     Position,
-    Recorded,
     RoutingDecided,
     ShadowDecided,
     SignalRejected,
-    StoredMessage,
     TargetReleased,
     WorkflowRevoked,
-    decode,
     encode,
 )
 from remediation_orchestrator.events.codec import Attributes
@@ -56,13 +53,6 @@ def batches(decisions: Iterable[Decision], source: str, now: datetime) -> Iterat
         size += len(encoded)
     if batch.decisions:
         yield batch
-
-
-def head_of(message: StoredMessage) -> DecisionFrame | None:
-    """The head of a frame; None where a record of the decision subject is none."""
-    first = next(iter(decode(message)), None)
-    event = first.event if isinstance(first, Recorded) else None
-    return event if isinstance(event, DecisionFrame) else None
 
 
 def decision_attributes(decision: StoredDecision, source: str, now: datetime) -> Attributes:

@@ -62,9 +62,9 @@ class Inbox:
         """Wake whoever waits."""
         self._woken.set()
 
-    async def wait(self, seconds: float | None) -> None:
+    async def wait(self, seconds: float) -> None:
         """Return when a message is there, when woken, or when the time is up."""
-        if self._messages or (seconds is not None and seconds <= 0):
+        if self._messages or seconds <= 0:
             await asyncio.sleep(0)  # Others live here too.
         else:
             with suppress(TimeoutError):

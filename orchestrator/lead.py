@@ -29,12 +29,12 @@ from remediation_orchestrator.events import (
     encode,
     subjects,
 )
-from remediation_orchestrator.events.codec import join_frame, source
+from remediation_orchestrator.events.codec import head_of, join_frame, source
 from remediation_orchestrator.events.stored import CLOCKS_DIFFER_MAX
 
 from .breath import Breath
 from .dispatch import Dispatcher
-from .frames import STORED_MAX, batches, decision_attributes, head_of
+from .frames import STORED_MAX, batches, decision_attributes
 from .guard import Guard
 from .inbox import Inbox
 from .routing.decisions import fold_decision
@@ -91,8 +91,8 @@ class Leader:
         fold: Fold,
         inbox: Inbox,
         name: str,
-        pace: Pace = PACE,
-        keeper: Keeper | None = None,
+        pace: Pace,
+        keeper: Keeper,
     ) -> None:
         self._log = log
         self._clock = clock
@@ -159,8 +159,7 @@ class Leader:
     async def close(self) -> None:
         """Let what is under way arrive."""
         await self._dispatcher.close()
-        if self._keeper is not None:
-            await self._keeper.close()
+        await self._keeper.close()
 
     async def _wait(self) -> None:
         """Until there is something to do: a message, a wake-up, or the end."""
@@ -214,7 +213,7 @@ class Leader:
             frame = await self._store_all(decisions, now)
             self._dispatcher.dispatch(fold.view, now)
             await self._report(decisions)
-        if frame and self._keeper is not None:
+        if frame:
             self._keeper.consider(fold, frame)
         if not frame and (fold.is_to_be_told or self._dispatcher.has_new_cancel(fold.view)):
             # What a fact alone asks for, or a moment that is not its stamp, must stand in the log before, and so

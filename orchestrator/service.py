@@ -22,10 +22,10 @@ from remediation_orchestrator.bus.port import (
     Standing,
 )
 from remediation_orchestrator.events import OrchestratorStarted, subjects
+from remediation_orchestrator.events.codec import head_of
 
 from .breath import SLICE_SECONDS, beside
 from .clocks import ComparedClock
-from .frames import head_of
 from .inbox import Inbox
 from .lead import PACE, FencedError, Leader, Pace
 from .routing.fold import Fold

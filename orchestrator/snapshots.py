@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from remediation_orchestrator.bus.port import LogError, NotWholeError, ReadableLog, SnapshotStore
 from remediation_orchestrator.events import StoredMessage
-from remediation_orchestrator.events.subjects import Family, parse
+from remediation_orchestrator.events.subjects import Family, command_key, parse
 
 from .routing.fold import Fold
 from .routing.snapshot import Head, Image, Origin, SnapshotError, restore
@@ -151,8 +151,7 @@ class Comparison:
         if message.sequence < self.head.sequence:
             subject = parse(message.subject)
             if subject.family is Family.COMMAND:
-                kind, _, name = subject.rest.partition(".")
-                self._sent.add((kind, name))
+                self._sent.add(command_key(subject))
         elif message.sequence == self.head.sequence:
             found = Fold()
             restore(found, self.head, message, self._parts)

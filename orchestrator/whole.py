@@ -13,13 +13,13 @@ from remediation_orchestrator.bus.port import (
     ReadableLog,
 )
 from remediation_orchestrator.events import (
-    DecisionFrame,
     LossAccepted,
     Recorded,
     StoredMessage,
     decode,
     subjects,
 )
+from remediation_orchestrator.events.codec import head_of
 
 from .marks import Mark, read_mark
 from .routing.chain import record_digest
@@ -149,6 +149,5 @@ def _another(log: ReadableLog, mark: Mark) -> str:
 
 
 def _previous_of(message: StoredMessage | None) -> str | None:
-    records = [] if message is None else decode(message)
-    event = records[0].event if records and isinstance(records[0], Recorded) else None
-    return event.previous if isinstance(event, DecisionFrame) else None
+    head = None if message is None else head_of(message)
+    return None if head is None else head.previous

@@ -17,7 +17,7 @@ from msgspec import Struct
 from remediation_orchestrator.bus.memory import MemoryCell
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events import CellName, Position, Recorded, RoutingDecided, StoredMessage, decode
-from remediation_orchestrator.events.codec import attributes_of
+from remediation_orchestrator.events.codec import attributes_of, head_of
 from remediation_orchestrator.events.stored import EXPECTED, export_line, import_line
 from remediation_orchestrator.executor.analyser import Analyser
 from remediation_orchestrator.executor.catalog import Catalog
@@ -31,7 +31,6 @@ from remediation_orchestrator.executor.workflow_file import Workflow, WorkflowFi
 from remediation_orchestrator.gateway.access import OPEN, Guard
 from remediation_orchestrator.gateway.door import Door
 from remediation_orchestrator.gateway.sources import Rules, built_in
-from remediation_orchestrator.orchestrator.frames import head_of
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
 from . import clock

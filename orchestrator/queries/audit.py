@@ -34,6 +34,7 @@ from remediation_orchestrator.events import (
     decode,
 )
 from remediation_orchestrator.events.codec import attributes_of
+from remediation_orchestrator.events.facts import RunFact
 from remediation_orchestrator.events.identity import position, position_key, signal_of
 from remediation_orchestrator.events.subjects import Family, command_id, parse
 from remediation_orchestrator.orchestrator.frames import FRAME_BYTES_MAX, STORED_MAX, command_attributes
@@ -56,7 +57,6 @@ from .revocations import NOT_OURS, Revocations
 from .tasks import asked, describe, place_of
 from .turns import Turns
 
-RunFact = WorkflowStarted | WorkflowCompleted | WorkflowFailed | WorkflowRevoked
 # An append is answered within five seconds or tried again: twice that after its decision a command is late.
 COMMAND_GRACE = timedelta(seconds=10)
 

@@ -35,10 +35,10 @@ from remediation_orchestrator.events import (
     encode,
 )
 from remediation_orchestrator.events.about import about
-from remediation_orchestrator.events.codec import join_frame
+from remediation_orchestrator.events.codec import head_in, join_frame
 from remediation_orchestrator.events.identity import position_key
 from remediation_orchestrator.events.subjects import Family, parse
-from remediation_orchestrator.orchestrator.frames import decision_attributes, head_of
+from remediation_orchestrator.orchestrator.frames import decision_attributes
 
 from .audit import audit
 from .findings import Drift, Finding
@@ -159,7 +159,7 @@ class Excerpt:
 
     def _frame(self, message: StoredMessage) -> StoredMessage | None:
         records = decode(message)
-        if len(records) < 2 or head_of(message) is None:
+        if len(records) < 2 or head_in(records) is None:
             return None
         kept = [record for record in records if isinstance(record, Recorded) and self._belongs(record.event)]
         if not kept:

@@ -12,11 +12,10 @@ from remediation_orchestrator.events import (
     Position,
     StoredMessage,
 )
-from remediation_orchestrator.events.codec import source
+from remediation_orchestrator.events.codec import head_of, source
 from remediation_orchestrator.events.identity import position, position_key
 from remediation_orchestrator.events.stored import CLOCKS_DIFFER_MAX
 from remediation_orchestrator.events.subjects import parse
-from remediation_orchestrator.orchestrator.frames import head_of
 from remediation_orchestrator.orchestrator.routing.policy import PolicyError, policy_of
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 

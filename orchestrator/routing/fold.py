@@ -20,9 +20,9 @@ from remediation_orchestrator.events import (
     Undecodable,
     decode,
 )
-from remediation_orchestrator.events.codec import is_copy
+from remediation_orchestrator.events.codec import head_in, head_of, is_copy, is_valid
 from remediation_orchestrator.events.stored import EXPECTED, expectation
-from remediation_orchestrator.events.subjects import Family, parse
+from remediation_orchestrator.events.subjects import Family, command_key, parse
 
 from .chain import Chain
 from .decisions import fold_decision
@@ -98,11 +98,10 @@ class Fold:
         elif subject.family is Family.DECISION:
             if message.sequence > self.chain.head:
                 self._take_frame(message)
-            elif _is_frame(message):  # A snapshot was taken behind it, and the next frame may still tell of it.
+            elif head_of(message) is not None:  # Of a frame before a snapshot's, which the next may tell of.
                 self.chain.before(message.sequence, message.payload)
         else:
-            kind, _, name = subject.rest.partition(".")
-            key = kind, name
+            key = command_key(subject)
             if self._observer is not None:
                 self._observer.command(message, key)
             # What is no command there is junk, which anybody may have made.
@@ -183,9 +182,8 @@ class Fold:
 
     def _take_frame(self, message: StoredMessage) -> None:
         records = decode(message)
-        first = records[0] if records else None
-        head = first.event if isinstance(first, Recorded) else None
-        if not isinstance(head, DecisionFrame):
+        head = head_in(records)
+        if head is None:
             if self._observer is not None:
                 self._observer.frame(message, None, fits=True)
             # Not a frame: it decides nothing, and audit shows it. The next one is appended behind it.
@@ -203,7 +201,7 @@ class Fold:
         for record in records:
             if self._observer is not None:
                 self._observer.decision(record)
-            if record is not first:  # The head itself changes nothing.
+            if record is not records[0]:  # The head itself changes nothing.
                 self._fold(record)
         self._stand_behind(message.sequence, head, message.payload)
 
@@ -215,11 +213,6 @@ class Fold:
         if isinstance(record.event, OrchestratorStarted):
             self.version, self.log = record.event.version, record.event.log
         fold_decision(self.view, record.event, record.position)  # type: ignore[arg-type]
-
-
-def _is_frame(message: StoredMessage) -> bool:
-    first = next(iter(decode(message)), None)
-    return isinstance(first, Recorded) and isinstance(first.event, DecisionFrame)
 
 
 def _log_named_unfenced(message: StoredMessage) -> str:
@@ -238,4 +231,4 @@ def _is_command(message: StoredMessage, own: bytes | None) -> bool:
     """Whether a record is the command of its subject. One's own bytes are, unless the server has copied them."""
     if message.payload == own and not is_copy(message) and expectation(message) is not None:
         return True
-    return any(isinstance(one, Recorded) for one in decode(message))
+    return is_valid(message)

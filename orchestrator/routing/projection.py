@@ -20,6 +20,7 @@ from remediation_orchestrator.events import (
     Situation,
     Target,
 )
+from remediation_orchestrator.events.duplicates import situation_beside
 from remediation_orchestrator.events.identity import execution_id
 
 from .agenda import Agenda
@@ -139,9 +140,7 @@ class Projection:
         self, fingerprint: Fingerprint, target: Target, now: datetime, active: RemediationId
     ) -> Situation:
         """All that a check reads of a problem that another remediation is at."""
-        return Situation(
-            now=now, policy=self.retention.policy.digest, fingerprint=fingerprint, target=target, active=active
-        )
+        return situation_beside(now, self.retention.policy.digest, fingerprint, target, active)
 
     def next_run(self, remediation: Remediation) -> ExecutionId:
         """The id of a remediation's next run, which nobody has spoken of yet."""

@@ -1,6 +1,5 @@
 """The log in memory: its faults, its time, and processes that end."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -76,40 +75,6 @@ async def test_a_message_id_is_forgotten_after_its_window(broker: MemoryCell, ti
     assert await log.append(SUBJECT, b"x", message_id="a") == 1
     time.now += timedelta(microseconds=1)
     assert await log.append(SUBJECT, b"x", message_id="a") == 2
-
-
-async def test_a_severed_handle_neither_stores_nor_answers(broker: MemoryCell) -> None:
-    """The others go on; what was under way waits for ever."""
-    dead, alive = broker.log(), broker.log()
-    messages = dead.read(follow=True)
-    reading = asyncio.ensure_future(anext(messages))
-    dead.sever()
-    calls = [asyncio.ensure_future(dead.append(SUBJECT, b"never")), asyncio.ensure_future(dead.last(SUBJECT))]
-    assert await alive.append(SUBJECT, b"x") == 1
-    done, pending = await asyncio.wait([reading, *calls], timeout=0.01)
-    assert not done
-    for task in pending:
-        task.cancel()
-    await asyncio.wait(pending)
-    assert broker.messages[0].payload == b"x"
-
-
-async def test_severed_between_storing_and_answering_the_record_is_there(broker: MemoryCell) -> None:
-    """A process that dies before it hears of its own append."""
-    reached = asyncio.Event()
-
-    async def faults(moment: Moment, subject: str) -> None:
-        if moment is Moment.ANSWER:
-            reached.set()
-            log.sever()
-
-    log = broker.log(faults)
-    append = asyncio.ensure_future(log.append(SUBJECT, b"x"))
-    await reached.wait()
-    assert await broker.log().last_sequence() == 1
-    assert not append.done()
-    append.cancel()
-    await asyncio.wait({append})
 
 
 async def test_a_lease_lapses_by_the_given_time(broker: MemoryCell, time: Time) -> None:

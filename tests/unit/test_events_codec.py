@@ -27,7 +27,6 @@ from remediation_orchestrator.events.bounds import NESTING_MAX
 from remediation_orchestrator.events.codec import (
     Attributes,
     attributes_of,
-    decode_signal,
     join_frame,
     source,
 )
@@ -311,13 +310,6 @@ def test_a_bare_signal_is_no_execution_event() -> None:
 def test_a_subject_that_is_not_of_the_log_is_refused() -> None:
     """It can only come from a file."""
     assert "not a subject of the log" in refusal(SMALLEST, "somewhere.else").message
-
-
-@pytest.mark.parametrize(("payload", "says"), [(b"{}", "`name`"), (b"x", "not JSON")])
-def test_one_bare_signal_can_be_checked_before_it_is_published(payload: bytes, says: str) -> None:
-    """With the same words."""
-    with pytest.raises(ValueError, match=says):
-        decode_signal(payload)
 
 
 # -- what is written ---------------------------------------------------------------------------------------
