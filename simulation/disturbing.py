@@ -36,9 +36,9 @@ class Disturbing:
             await self._set_clock()
             await self._spoil()
             if self._faults.strikes(Fault.LOG_NEARLY_FULL, 0.3):
-                await self._limit(self._dice.uniform(1.03, 1.1))
+                await self.fill(self._dice.uniform(1.03, 1.1))
             if self._faults.strikes(Fault.LOG_FULL, 0.2):
-                await self._limit(1.0)
+                await self.fill(1.0)
             if self._faults.strikes(Fault.PAYLOAD_SMALL, 0.3):
                 self._broker.payload_max = self._faults.chance(Fault.PAYLOAD_SMALL).choice((700, 3_000, 20_000))
                 small = self._dice.uniform(30.0, 600.0)
@@ -81,9 +81,9 @@ class Disturbing:
             finally:
                 self._broker.set_clock(-YEARS_SECONDS)
 
-    async def _limit(self, times: float) -> None:
+    async def fill(self, times: float) -> None:
         """Let the log be at its limit until somebody gives it room."""
         self._broker.diary.trouble("", "full", FULL_SECONDS_MAX)
         self._broker.cell.limit(int(self._broker.cell.size * times) + 1)
         await asyncio.sleep(self._dice.uniform(30.0, FULL_SECONDS_MAX))
-        self._broker.cell.limit(self._broker.cell.size * 100 + 1_000_000)
+        self._broker.cell.limit(None)  # Another store may stand there, much smaller than the one that comes back.

@@ -92,6 +92,10 @@ class Store(MemoryCell):
         kept = self.history[message.sequence - 1] if message.sequence <= len(self.history) else None
         return kept is message or kept == message
 
+    def archived_at(self, sequence: int) -> int:
+        """Up to where the good store was archived when a record was stored there."""
+        return max((one.through for one in self.purges if one.stored < sequence), default=0)
+
     async def grown(self, sequence: int) -> None:
         """Return when the history goes beyond a sequence."""
         while len(self.history) <= sequence:

@@ -290,6 +290,7 @@ class Auditor(Observer):
     def _look_at_archive(self, place: Position, archived: LogArchived) -> None:
         self._look_at(place, archived)
         self.archived.append(archived)
+        self._fences.archive(archived.through)
 
     def _find_wrong(self, place: Position, decision: Judged, expected: Following | None) -> None:
         """Name what is wrong with a decision: with itself, or, where nothing is, with its turn."""

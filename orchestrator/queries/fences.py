@@ -18,17 +18,22 @@ class Fences:
         """And on the subjects of commands, where it is none."""
         self._open: set[int] = set()
         self._begins = 0
+        self._archived = 0
 
     def resume(self, through: int) -> None:
         """Of what stands up to a sequence nothing is known."""
         self._begins = through
+
+    def archive(self, through: int) -> None:
+        """What stands up to a sequence may be taken off from here on: the server knows nothing of it any more."""
+        self._archived = max(self._archived, through)
 
     def take(self, message: StoredMessage) -> None:
         """Read the next record on the decision subject, or about a run."""
         subject = parse(message.subject)
         expected, last = expectation(message), self._last.get(subject.rest)
         # Of a run whose beginning is archived nobody knows what stands there.
-        if expected is None or (last is not None and expected != last):
+        if expected is None or (last is not None and not self._is_behind(last, expected)):
             self._open.add(message.sequence)
         self._last[subject.rest] = message.sequence
 
@@ -46,7 +51,13 @@ class Fences:
     def is_first(self, message: StoredMessage) -> bool:
         """Whether this command expects what stood before it, which was no command."""
         expected, last = expectation(message), self._junk.pop(message.subject, 0)
-        return expected == last or (last == 0 and expected is not None and 0 < expected <= self._begins)
+        if expected is None:
+            return False
+        return self._is_behind(last, expected) or (last == 0 and expected <= self._begins)
+
+    def _is_behind(self, last: int, expected: int) -> bool:
+        """Whether this is the newest record on the subject, or that one is taken off and nothing is expected."""
+        return expected == last or (expected == 0 and last <= self._archived)
 
     def forget(self, execution: ExecutionId) -> None:
         """A run is over: what is said of it now fits nothing."""

@@ -132,13 +132,16 @@ def check_nothing_begins_too_late(day: "Day") -> Iterator[str]:
 
 
 def check_ends_are_fenced(day: "Day") -> Iterator[str]:
-    """A claim is the first record of its run or a revocation is, and every end expects the claim that it ends."""
+    """A claim is the first record of its run or a revocation is, and every end expects the claim that it ends.
+
+    Of what was archived the server knows nothing any more."""
     newest: dict[str, int] = {}
     told: set[str] = set()
     for message in day.messages:
         if parse(message.subject).family is not Family.EXECUTION:
             continue
         before, newest[message.subject] = newest.get(message.subject, 0), message.sequence
+        before = 0 if before <= day.store.archived_at(message.sequence) else before
         record = decode(message)[0]
         if day.is_stray(message) or not isinstance(record, Recorded):
             continue
