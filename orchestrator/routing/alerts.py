@@ -3,11 +3,12 @@
 A problem is over when every alert that is known to fire for it has resolved. What is asked here is answered as if
 each were forgotten to the microsecond; when it really goes is a matter of room alone, and ends nothing."""
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from remediation_orchestrator.events import Fingerprint
+
+from .forgetting import Diary
 
 # The pods of one Deployment, the disks of one node: far more than one problem has. Each has an id of up to 1 KiB.
 ALERTS_MAX = 256
@@ -19,9 +20,12 @@ class Alerts:
     """One short table for each problem that somebody fires for by an id."""
 
     def __init__(self) -> None:
-        self.firing: OrderedDict[Fingerprint, dict[str, datetime]] = OrderedDict()
-        """The problem that was last heard of longest ago stands first, and so does the alert of each. The short
-        tables are never changed, but replaced: so a copy of this one is a copy of all."""
+        self.firing: dict[Fingerprint, dict[str, datetime]] = {}
+        """In each short table the alert that was heard of longest ago stands first. They are never changed, but
+        replaced: so a copy of this one is a copy of all."""
+        self._diary = Diary()
+        self._noted: dict[Fingerprint, datetime] = {}
+        """By when each problem is noted there: no later than its newest alert, however often that is heard of."""
 
     def fire(self, fingerprint: Fingerprint, alert: str, at: datetime, memory: timedelta) -> None:
         """An alert fires for a problem; one beyond the bound is not told apart, and ends and holds nothing."""
@@ -30,33 +34,41 @@ class Alerts:
             known = _remembered(known, at, memory)
         if len(known) < ALERTS_MAX:
             self.firing[fingerprint] = {**known, alert: at}
-            self.firing.move_to_end(fingerprint)
+            if fingerprint not in self._noted:
+                self._note(fingerprint, at, memory)
 
     def resolve(self, fingerprint: Fingerprint, alert: str, at: datetime, memory: timedelta) -> bool:
         """An alert has resolved, or "" all of them; whether none is known any more to fire for the problem."""
         known = dict(self.firing.get(fingerprint, {}))
         known.pop(alert, None)
         fires = bool(alert and known) and at - _last(known) <= memory
-        if fires:
-            self.firing[fingerprint] = known
-        else:
-            self.firing.pop(fingerprint, None)
-        return not fires
+        if not fires:
+            self._drop(fingerprint)
+            return True
+        self.firing[fingerprint] = known
+        if _last(known) < self._noted[fingerprint]:
+            self._note(fingerprint, _last(known), memory)
+        return False
 
     def let_go(self, now: datetime, memory: timedelta, most: int) -> None:
-        """Forget problems of which nothing was heard for so long, so many at most."""
-        for _ in range(most):
-            first = next(iter(self.firing), None)
-            if first is None or now - _last(self.firing[first]) <= memory:
-                return
-            del self.firing[first]
+        """Forget problems of which nothing was heard for so long, with so many looks at most."""
+        for key in self._diary.due(now, most):
+            fingerprint = Fingerprint(str(key))
+            noted = self._noted.get(fingerprint)
+            if noted is None or now - noted <= memory:
+                continue  # It is over, or noted anew since.
+            last = _last(self.firing[fingerprint])
+            if now - last > memory:
+                self._drop(fingerprint)
+            else:
+                self._note(fingerprint, last, memory)
 
     def forget(self, now: datetime, memory: timedelta) -> None:
         """Forget every alert of which nothing was heard for so long, to the last."""
         for fingerprint, known in list(self.firing.items()):
             left = _remembered(known, now, memory)
             if not left:
-                del self.firing[fingerprint]
+                self._drop(fingerprint)
             elif len(left) < len(known):
                 self.firing[fingerprint] = left
 
@@ -71,13 +83,23 @@ class Alerts:
             self.firing.setdefault(fingerprint, {})[alert] = at
 
     def sort(self) -> None:
-        """All that was written down is known: put it into the order in which it was heard of."""
-        heard = {
-            fingerprint: dict(sorted(known.items(), key=lambda one: one[1]))
-            for fingerprint, known in self.firing.items()
-        }
-        self.firing.clear()
-        self.firing.update(sorted(heard.items(), key=lambda one: _last(one[1])))
+        """All that was written down is known: put each table into the order in which it was heard of."""
+        for fingerprint, known in self.firing.items():
+            self.firing[fingerprint] = dict(sorted(known.items(), key=lambda one: one[1]))
+
+    def plan(self, memory: timedelta) -> None:
+        """Note anew when each problem is to be looked at."""
+        self._diary, self._noted = Diary(), {}
+        for fingerprint, known in self.firing.items():
+            self._note(fingerprint, _last(known), memory)
+
+    def _note(self, fingerprint: Fingerprint, at: datetime, memory: timedelta) -> None:
+        self._noted[fingerprint] = at
+        self._diary.note(at + memory, fingerprint)
+
+    def _drop(self, fingerprint: Fingerprint) -> None:
+        self.firing.pop(fingerprint, None)
+        self._noted.pop(fingerprint, None)
 
 
 def _last(known: dict[str, datetime]) -> datetime:

@@ -123,8 +123,8 @@ class Retention:
     def resume(self, newest: datetime) -> None:
         """All that was written down is known: plan when it is forgotten."""
         self.newest = newest
-        self.plan_forgetting()
         self.alerts.sort()
+        self.plan_forgetting()
 
     def know(self, remediation: Remediation) -> None:
         """Know this of a remediation from now on."""
@@ -199,6 +199,7 @@ class Retention:
     def plan_forgetting(self) -> None:
         """Write down anew when everything that is known is to be looked at."""
         self._windows, self._diary = Windows.of(self.policy, self.shadow), Diary()
+        self.alerts.plan(self.policy.routing.alert_memory)
         for fingerprint, history in self.histories.items():
             self._note(history.last_failure_at, self._windows.failure, fingerprint)
             self._note(history.completed_at, self._windows.completion, fingerprint)
