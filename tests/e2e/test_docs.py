@@ -171,20 +171,21 @@ def test_every_folder_of_the_house_is_in_the_readme_and_in_the_architecture() ->
         assert named == folders, page
 
 
+def headings(page: Path) -> set[str]:
+    """Of a page, as a link names them."""
+    lines = (line for line in page.read_text().splitlines() if line[:1] == "#")
+    return {re.sub(r"[^\w -]", "", line.lstrip("# ")).lower().replace(" ", "-") for line in lines}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
-    """Files beside the page, and headings of it."""
-    text = page.read_text()
-    headings = {
-        re.sub(r"[^\w -]", "", line.lstrip("# ")).lower().replace(" ", "-")
-        for line in text.splitlines()
-        if line[:1] == "#"
-    }
-    broken = [
-        link
-        for link in re.findall(r"\]\(([^)]+)\)", text)
-        if not (link[1:] in headings if link.startswith("#") else (page.parent / link).exists())
-    ]
+    """To a file beside the page, or to a heading of it or of another."""
+    broken = []
+    for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        name, _, heading = link.partition("#")
+        file = page.parent / name if name else page
+        if not file.exists() or (heading and heading not in headings(file)):
+            broken.append(link)
     assert broken == []
 
 
