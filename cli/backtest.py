@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from remediation_orchestrator.bus.port import ReadableLog
-from remediation_orchestrator.events import Block, Verdict
+from remediation_orchestrator.events import Verdict
 from remediation_orchestrator.orchestrator.queries.backtest import Backtest, Row
 from remediation_orchestrator.orchestrator.queries.known import Known
 from remediation_orchestrator.orchestrator.queries.tally import Difference, Pairs, Tally
 from remediation_orchestrator.orchestrator.routing.policy import Policy
+from remediation_orchestrator.orchestrator.routing.words import describe
 
 from .support.connection import Source, reading_options
 from .support.moments import Moment, check_known, cut_of, until_option
@@ -207,16 +208,11 @@ def _sweep_row(key: str, value: str, tally: Tally) -> dict[str, object]:
 
 def says(verdict: Verdict | None) -> str:
     """One line on a verdict."""
-    if verdict is None:
-        return "-"
-    until = verdict.until if isinstance(verdict, Block) else None
-    of = getattr(verdict, "of", None)
-    parts = (type(verdict).__name__, getattr(verdict, "reason", ""), of and f"of {of}", until and _exactly(until))
-    return plain(" ".join(str(part) for part in parts if part))
+    return "-" if verdict is None else plain(describe(verdict, _exactly))
 
 
 def _exactly(until: datetime) -> str:
-    return f"until {until:%Y-%m-%d %H:%M:%S.%f}"[:-3] + "Z"
+    return f"{until:%Y-%m-%d %H:%M:%S.%f}"[:-3] + "Z"
 
 
 def _place(row: Row) -> tuple[Cell, ...]:

@@ -10,14 +10,14 @@ from msgspec import Struct
 
 from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.events import Position, Target
-from remediation_orchestrator.events.identity import position_key
+from remediation_orchestrator.events.identity import signal_named_by
 from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
 from remediation_orchestrator.orchestrator.queries.explain import Explainer, Explanation, Line, why_not
-from remediation_orchestrator.orchestrator.queries.history import verdict_said
 from remediation_orchestrator.orchestrator.queries.place import target_present
 from remediation_orchestrator.orchestrator.queries.present import present
 from remediation_orchestrator.orchestrator.queries.standing import Present
 from remediation_orchestrator.orchestrator.queries.views import near
+from remediation_orchestrator.orchestrator.routing.words import describe
 
 from .support.connection import Source, reading_options
 from .support.output import BadInputError, RefusedError, json_line, line, moment
@@ -91,12 +91,10 @@ async def _about(log: ReadableLog, signal: Position, name: str, *, live: bool) -
 
 
 def _signal_of(identifier: str) -> Position:
-    bare = identifier.removeprefix("rr-").removeprefix("wfe-").partition("-r")[0]
-    try:
-        position_key(bare)
-    except ValueError as error:
-        raise BadInputError(f"{identifier} is neither rr-…, nor wfe-…, nor a position") from error
-    return Position(bare)
+    signal = signal_named_by(identifier)
+    if signal is None:
+        raise BadInputError(f"{identifier} is neither rr-…, nor wfe-…, nor a position")
+    return signal
 
 
 def _target_named(text: str, targets: set[Target]) -> Target:
@@ -119,7 +117,7 @@ def _show(one: Explanation) -> None:
     line("")
     line(
         f"Attempt {decided.attempt}, at {moment(situation.now)}, because {decided.because.kind}{place}: "
-        f"{verdict_said(decided.verdict)}. Recorded at {one.position}; policy {one.policy[:12]}."
+        f"{describe(decided.verdict)}. Recorded at {one.position}; policy {one.policy[:12]}."
     )
     line(f"Target {situation.target}, fingerprint {situation.fingerprint}. What each check read then:")
     table(

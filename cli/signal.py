@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import aclosing
-from datetime import datetime
 from typing import cast
 
 import click
@@ -22,10 +21,11 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.facts import Severity
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
+from remediation_orchestrator.orchestrator.routing.words import describe
 
 from .support.awaiting import SECONDS, UndecidedError
 from .support.connection import Broker, broker_options, json_option
-from .support.output import BadInputError, json_line, line, moment
+from .support.output import BadInputError, json_line, line
 from .support.publishing import event_of, messages_of, store
 from .support.running import run
 from .support.signal_input import (
@@ -217,11 +217,7 @@ def _say_verdict(decided: RoutingDecided, as_json: bool) -> None:
         json_line({"position": decided.signal, "remediation": decided.remediation, "verdict": decided.verdict})
         return
     verdict = decided.verdict
-    reason = getattr(verdict, "reason", "")
-    until: datetime | None = getattr(verdict, "until", None)
+    on = "" if isinstance(verdict, Duplicate) else f" ({decided.remediation})"
     remaining: float | None = getattr(verdict, "remaining", None)
-    said = [f"{decided.signal}: {type(verdict).__name__}", reason]
-    said.append(f"of {verdict.of}" if isinstance(verdict, Duplicate) else f"({decided.remediation})")
-    said.append(f"until {moment(until)}" if until else "")
-    said.append(f"{remaining:.0f} s remain" if remaining is not None else "")
-    line(" ".join(part for part in said if part))
+    left = "" if remaining is None else f", {remaining:.0f} s remain"
+    line(f"{decided.signal}: {describe(verdict)}{left}{on}")

@@ -24,8 +24,7 @@ ExecutionId = NewType("ExecutionId", str)
 DEFAULT_CELL = CellName("main")
 _CELL = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _POSITION = re.compile(r"[1-9][0-9]{0,18}(-(0|[1-9][0-9]{0,8}))?")
-_REMEDIATION = re.compile(r"rr-[0-9]+(?:-[0-9]+)?")
-_EXECUTION = re.compile(r"wfe-([0-9]+(?:-[0-9]+)?)(?:-r[0-9]+)?")
+_NAMED = re.compile(r"(?:rr|wfe)-([0-9]+(?:-[0-9]+)?)(?:-r[0-9]+)?")
 
 
 class Target(Struct, frozen=True, order=True, gc=False):
@@ -90,17 +89,16 @@ def remediation_id(signal: Position) -> RemediationId:
 
 
 def named_by(text: str) -> RemediationId | None:
-    """The remediation that `rr-...` or `wfe-...` names; None for anything else."""
-    if _REMEDIATION.fullmatch(text):
-        return RemediationId(text)
-    execution = _EXECUTION.fullmatch(text)
-    return remediation_id(Position(execution[1])) if execution else None
+    """The remediation that its id names, or that of one of its runs or analyses; None for anything else."""
+    named = _NAMED.fullmatch(text)
+    return remediation_id(Position(named[1])) if named else None
 
 
-def remediation_in(text: str) -> RemediationId | None:
-    """The remediation whose id a text begins with, as that of an analysis does; None for anything else."""
-    found = _REMEDIATION.match(text)
-    return RemediationId(found[0]) if found else None
+def signal_named_by(text: str) -> Position | None:
+    """The position of a remediation's first signal, named so or by itself; None for what is no position."""
+    named = _NAMED.fullmatch(text)
+    place = named[1] if named else text
+    return Position(place) if _POSITION.fullmatch(place) else None
 
 
 def signal_of(remediation: RemediationId) -> Position:

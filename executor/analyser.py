@@ -29,7 +29,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes, source
 from remediation_orchestrator.events.codec import attributes_of as read_attributes
-from remediation_orchestrator.events.identity import position, remediation_in
+from remediation_orchestrator.events.identity import named_by, position
 
 from .catalog import Catalog
 from .ports import as_it_is
@@ -176,5 +176,4 @@ def _named(delivery: Delivery) -> RemediationId | None:
         named = msgspec.json.decode(delivery.command.payload, type=_Command).data.remediation
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         named = ""
-    said = (named, delivery.command.subject.rpartition(".")[2])
-    return next((found for text in said if (found := remediation_in(text)) is not None), None)
+    return named_by(named) or named_by(delivery.command.subject.rpartition(".")[2])

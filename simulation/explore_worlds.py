@@ -13,7 +13,6 @@ from remediation_orchestrator.events import (
     BlockCleared,
     ExecutionId,
     RemediationCancelled,
-    RemediationId,
     Target,
     WorkflowFailed,
     WorkflowStarted,
@@ -22,6 +21,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.events.identity import remediation_of
 
 from .clock import MIDNIGHT
 from .explore_cast import Teller
@@ -121,8 +121,7 @@ def tells(
 
 def cancel(execution: str) -> RemediationCancelled:
     """An operator has enough of the remediation of a run."""
-    remediation = RemediationId(execution.replace("wfe-", "rr-").partition("-r")[0])
-    return RemediationCancelled(remediation, by="op", reason="enough")
+    return RemediationCancelled(remediation_of(ExecutionId(execution)), by="op", reason="enough")
 
 
 def clear_full(_word: str) -> BlockCleared:

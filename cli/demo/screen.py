@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.text import Text
 
 from remediation_orchestrator.cli.support.output import STYLES, plain
-from remediation_orchestrator.events import Proceed, Recorded, Verdict
+from remediation_orchestrator.events import Recorded, Verdict
 from remediation_orchestrator.orchestrator.queries.explain import Answer, Line
+from remediation_orchestrator.orchestrator.routing.words import name
 
 
 class Screen:
@@ -34,9 +35,7 @@ class Screen:
         seconds = (record.recorded_at - self._start).total_seconds()
         parts: list[str | tuple[str, str]] = [(f"   {seconds:6.2f} s  {record.position:>5}  ", "dim")]
         if verdict is not None:
-            kind = type(verdict).__name__
-            words = kind if isinstance(verdict, Proceed) else f"{kind} {verdict.reason}"
-            parts += [(words, STYLES[kind]), ": "]
+            parts += [(name(verdict), STYLES[type(verdict).__name__]), ": "]
         self._console.print(Text.assemble(*parts, plain(text)), soft_wrap=True)
 
     def check(self, line: Line) -> None:

@@ -25,6 +25,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.routing.words import name
 
 from .output import RefusedError
 
@@ -63,8 +64,7 @@ class Answer(Struct, frozen=True):
         """The decision, for people."""
         match self.decision:
             case RoutingDecided(remediation=remediation, verdict=verdict):
-                reason = getattr(verdict, "reason", "")
-                what = f"{type(verdict).__name__}{f' {reason}' if reason else ''}"
+                what = name(verdict)
             case PhaseChanged(remediation=remediation, phase=phase):
                 what = phase
             case _:

@@ -14,7 +14,6 @@ from remediation_orchestrator.events import (
     ApprovalGranted,
     ApprovalRejected,
     ArchiveRequested,
-    Block,
     BlockCleared,
     CancelWorkflow,
     CreateWorkflow,
@@ -45,7 +44,6 @@ from remediation_orchestrator.events import (
     Target,
     TargetReleased,
     Undecodable,
-    Verdict,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowRevoked,
@@ -56,6 +54,7 @@ from remediation_orchestrator.events.about import about
 from remediation_orchestrator.events.identity import position_key, signal_of
 from remediation_orchestrator.orchestrator.routing.fold import Observer
 from remediation_orchestrator.orchestrator.routing.state import Remediation
+from remediation_orchestrator.orchestrator.routing.words import describe
 
 from .chronicle import Chronicle
 
@@ -224,7 +223,7 @@ def says(event: Event) -> str:
             attempt = f"attempt {event.attempt}, because {event.because.kind}"
             leads = event.execution or (f"analysis {event.analysis}" if event.analysis else "")
             return " ".join(
-                part for part in (verdict_said(event.verdict), leads and f"→ {leads}", f"({attempt})") if part
+                part for part in (describe(event.verdict), leads and f"→ {leads}", f"({attempt})") if part
             )
         case PhaseChanged():
             plan = event.plan and f"of plan {event.plan[:PLAN_DIGITS]}"
@@ -247,7 +246,7 @@ def says(event: Event) -> str:
         case AnalysisFailed():
             return _joined(event.reason, event.message)
         case ShadowDecided():
-            return _joined("another policy, in shadow:", verdict_said(event.verdict))
+            return _joined("another policy, in shadow:", describe(event.verdict))
         case BlockCleared():
             return _joined(event.fingerprint, event.by and f"by {event.by}", event.reason)
         case ApprovalGranted() | ApprovalRejected() | RemediationCancelled() | RetryRequested():
@@ -262,20 +261,6 @@ def says(event: Event) -> str:
             return event.reason
         case DecisionFrame() | OrchestratorStarted() | PolicyRejected() | LogArchived():
             return ""
-
-
-def verdict_said(verdict: Verdict) -> str:
-    """A verdict as it was given."""
-    until = verdict.until if isinstance(verdict, Block) else None
-    queue = verdict.queue_position if isinstance(verdict, Block) else None
-    of = getattr(verdict, "of", None)
-    return _joined(
-        type(verdict).__name__,
-        getattr(verdict, "reason", None),
-        of and f"of {of}",
-        f"until {until:%Y-%m-%d %H:%M:%S}Z" if until else None,
-        f"place {queue} in the queue" if queue else None,
-    )
 
 
 def _joined(*parts: str | None) -> str:

@@ -10,9 +10,9 @@ from remediation_orchestrator.events import (
     RoutingDecided,
     ShadowDecided,
     Undecodable,
-    Verdict,
 )
 from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
+from remediation_orchestrator.orchestrator.routing.words import name
 
 
 class Difference(Struct):
@@ -73,7 +73,7 @@ class Shadows(Observer):
 
 def _count(standing: Shadow, decided: RoutingDecided, other: ShadowDecided, place: Position) -> None:
     standing.differing += 1
-    recorded, shadow = _word(decided.verdict), _word(other.verdict)
+    recorded, shadow = name(decided.verdict), name(other.verdict)
     if recorded == shadow:
         shadow = f"{shadow}, otherwise"
     for one in standing.differences:
@@ -81,7 +81,3 @@ def _count(standing: Shadow, decided: RoutingDecided, other: ShadowDecided, plac
             one.verdicts, one.last = one.verdicts + 1, place
             return
     standing.differences.append(Difference(recorded, shadow, place, place, 1))
-
-
-def _word(verdict: Verdict) -> str:
-    return f"{type(verdict).__name__} {getattr(verdict, 'reason', '')}".rstrip()

@@ -17,7 +17,7 @@ from remediation_orchestrator.events import (
     SignalReceived,
     Target,
 )
-from remediation_orchestrator.events.identity import position_key, signal_of
+from remediation_orchestrator.events.identity import position_key, signal_named_by, signal_of
 from remediation_orchestrator.orchestrator.routing.backoff import counted
 from remediation_orchestrator.orchestrator.routing.decisions import open_remediation
 from remediation_orchestrator.orchestrator.routing.projection import Projection
@@ -174,10 +174,10 @@ def problem_obstacle(view: Projection, chronicle: Chronicle, newest: Remediation
 def near(known: Mapping[RemediationId, Remediation], text: str) -> list[RemediationId]:
     """Those whose place in the log is nearest to the one that was named, else the newest."""
     places = [(position_key(signal_of(name)), name) for name in known]
-    try:
-        wanted = position_key(text.removeprefix("rr-").removeprefix("wfe-").split("-r")[0])[0]
-    except ValueError:
+    signal = signal_named_by(text)
+    if signal is None:
         return [name for _, name in heapq.nlargest(NEAR_MAX, places)]
+    wanted = position_key(signal)[0]
     return [name for _, name in heapq.nsmallest(NEAR_MAX, places, key=lambda one: abs(one[0][0] - wanted))]
 
 

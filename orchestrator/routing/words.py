@@ -1,6 +1,9 @@
-"""How moments, durations and counts stand in a sentence. Nothing is decided by them."""
+"""How moments, durations, counts and verdicts stand in a sentence. Nothing is decided by them."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+
+from remediation_orchestrator.events import Block, Verdict
 
 from .durations import MICROSECOND, format_duration
 
@@ -33,6 +36,21 @@ def written(moment: datetime) -> str:
 def said(moment: datetime) -> str:
     """A moment to the second, for people."""
     return f"{moment:%Y-%m-%d %H:%M:%S}Z"
+
+
+def name(verdict: Verdict) -> str:
+    """Which verdict it is, and its reason: what verdicts are counted by."""
+    return f"{type(verdict).__name__} {getattr(verdict, 'reason', '')}".rstrip()
+
+
+def describe(verdict: Verdict, moment: Callable[[datetime], str] = said) -> str:
+    """A verdict as it was given: which, of what, and until when, with `moment` to write that."""
+    of = getattr(verdict, "of", None)
+    parts = [name(verdict), of and f"of {of}"]
+    if isinstance(verdict, Block):
+        parts.append(verdict.until and f"until {moment(verdict.until)}")
+        parts.append(verdict.queue_position and f"place {verdict.queue_position} in the queue")
+    return " ".join(part for part in parts if part)
 
 
 def times(count: int, what: str) -> str:
