@@ -10,9 +10,11 @@ from remediation_orchestrator.events.identity import (
     analysis_id,
     cell_name,
     execution_id,
+    named_by,
     position,
     position_key,
     remediation_id,
+    signal_named_by,
     signal_of,
 )
 
@@ -110,6 +112,21 @@ def test_ids_derive_from_the_first_signals_position() -> None:
         ]
     assert analysis_id(RemediationId("rr-41"), 1) == "rr-41"
     assert analysis_id(RemediationId("rr-41"), 2) == "rr-41-r2"
+
+
+@pytest.mark.parametrize("text", ["rr-7-2", "wfe-7-2", "wfe-7-2-r3", "rr-7-2-r2"])
+def test_a_remediation_is_named_by_its_id_and_by_those_of_its_runs_and_analyses(text: str) -> None:
+    """Wherever a person or a command names one."""
+    assert named_by(text) == "rr-7-2"
+    assert signal_named_by(text) == "7-2"
+
+
+def test_what_names_no_remediation() -> None:
+    """A position names a signal, and nothing else does."""
+    assert (named_by("7-2"), signal_named_by("7-2")) == (None, "7-2")
+    assert [signal_named_by(text) for text in ("", "rr-", "rr-x", "rr-0", "0", "7-2-3", "checkout", "rr-7 ")] == [
+        None
+    ] * 8
 
 
 @pytest.mark.parametrize("name", ["main", "a", "0", "eu-1", "a" * 32, "a-b--c"])
