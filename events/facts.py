@@ -207,16 +207,10 @@ class LossAccepted(Struct, frozen=True):
     reason: str = ""
 
 
-Fact = (
-    SignalReceived
-    | SignalResolved
-    | AnalysisCompleted
-    | AnalysisFailed
-    | WorkflowStarted
-    | WorkflowCompleted
-    | WorkflowFailed
-    | WorkflowRevoked
-    | ApprovalGranted
+SignalFact = SignalReceived | SignalResolved
+AnalysisFact = AnalysisCompleted | AnalysisFailed
+OperatorFact = (
+    ApprovalGranted
     | ApprovalRejected
     | BlockCleared
     | RemediationCancelled
@@ -226,3 +220,4 @@ Fact = (
     | ArchiveRequested
     | LossAccepted
 )
+Fact = SignalFact | AnalysisFact | RunFact | OperatorFact

@@ -3,45 +3,31 @@
 import re
 from enum import StrEnum
 from functools import cached_property, lru_cache
+from typing import get_args
 
 from msgspec import Struct
 
 from .commands import AnalyzeSignal, CancelWorkflow, Command, CreateWorkflow, Notify
 from .facts import (
-    AnalysisCompleted,
-    AnalysisFailed,
+    AnalysisFact,
     ApprovalGranted,
     ApprovalRejected,
     ArchiveRequested,
     BlockCleared,
     LossAccepted,
+    OperatorFact,
     PolicyAdopted,
     PolicyShadowed,
     RemediationCancelled,
     RetryRequested,
-    SignalReceived,
-    SignalResolved,
-    WorkflowCompleted,
-    WorkflowFailed,
-    WorkflowRevoked,
-    WorkflowStarted,
+    RunFact,
+    SignalFact,
 )
 from .identity import CellName, ExecutionId, RemediationId
 
 ROOT = "ro"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
-OperatorFact = (
-    ApprovalGranted
-    | ApprovalRejected
-    | BlockCleared
-    | RemediationCancelled
-    | RetryRequested
-    | PolicyAdopted
-    | PolicyShadowed
-    | ArchiveRequested
-    | LossAccepted
-)
 _VERBS: dict[type, str] = {
     ApprovalGranted: "approve",
     ApprovalRejected: "reject",
@@ -53,6 +39,7 @@ _VERBS: dict[type, str] = {
     ArchiveRequested: "archive",
     LossAccepted: "accept",
 }
+assert set(_VERBS) == set(get_args(OperatorFact)), "every operator's fact has its verb"
 
 
 class Family(StrEnum):
@@ -79,10 +66,10 @@ class Family(StrEnum):
 _FAMILIES = {family.value: family for family in Family}
 
 FACTS: dict[Family, tuple[type, ...]] = {
-    Family.SIGNAL: (SignalReceived, SignalResolved),
-    Family.ANALYSIS: (AnalysisCompleted, AnalysisFailed),
-    Family.EXECUTION: (WorkflowStarted, WorkflowCompleted, WorkflowFailed, WorkflowRevoked),
-    Family.OPERATOR: tuple(_VERBS),
+    Family.SIGNAL: get_args(SignalFact),
+    Family.ANALYSIS: get_args(AnalysisFact),
+    Family.EXECUTION: get_args(RunFact),
+    Family.OPERATOR: get_args(OperatorFact),
 }
 """What may be said on the subjects of each family of facts."""
 

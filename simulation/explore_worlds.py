@@ -12,6 +12,7 @@ from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events import (
     BlockCleared,
     ExecutionId,
+    OperatorFact,
     RemediationCancelled,
     Target,
     WorkflowFailed,
@@ -105,7 +106,7 @@ async def _say_of_a_run(
 
 
 def tells(
-    *plan: tuple[str, Callable[[str], subjects.OperatorFact]],
+    *plan: tuple[str, Callable[[str], OperatorFact]],
 ) -> Callable[[Teller], Awaitable[None]]:
     """Someone acts, each time as soon as a record has a word in it; told the last word of its subject."""
 

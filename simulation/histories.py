@@ -22,6 +22,7 @@ from remediation_orchestrator.events import (
     CellName,
     ExecutionId,
     Fact,
+    OperatorFact,
     PolicyAdopted,
     PolicyShadowed,
     RemediationCancelled,
@@ -174,7 +175,7 @@ class History:
         self._facts += 1
         self._store(subject, encode(fact, Attributes(id=f"fact-{self._facts}", source="/told", time=self._now())))
 
-    def _operate(self, fact: subjects.OperatorFact) -> None:
+    def _operate(self, fact: OperatorFact) -> None:
         self._tell(fact, subjects.operator(CELL, fact))
 
     async def wait(self) -> None:
@@ -281,7 +282,7 @@ class History:
         name = self._remediation()
         known = self._view.remediations.get(name)
         plan = asked_plan(known) if known is not None else ""
-        acts: tuple[subjects.OperatorFact, ...] = (
+        acts: tuple[OperatorFact, ...] = (
             *(ApprovalGranted(name, plan), ApprovalRejected(name), RetryRequested(name)),
             *(RemediationCancelled(name), RetryRequested(name)),
         )

@@ -11,6 +11,7 @@ from remediation_orchestrator.events import (
     ApprovalGranted,
     ApprovalRejected,
     BlockCleared,
+    OperatorFact,
     Phase,
     PolicyAdopted,
     RemediationCancelled,
@@ -101,7 +102,7 @@ class Operators:
                 if isinstance(fact, RemediationCancelled) and self._faults.strikes(Fault.OPERATOR_CONTRARY, 0.2):
                     await self._cancel_and_clear(fact)
 
-    async def _publish(self, fact: subjects.OperatorFact) -> None:
+    async def _publish(self, fact: OperatorFact) -> None:
         self._acts += 1
         payload = encode(fact, Attributes(id=f"act-{self._acts}", source="/operator", time=broker_now()))
         await self._source.insist(subjects.operator(CELL, fact), payload, f"act-{self._acts}")

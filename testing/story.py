@@ -14,6 +14,7 @@ from remediation_orchestrator.events import (
     Decision,
     ExecutionId,
     Fact,
+    OperatorFact,
     PhaseChanged,
     Position,
     RemediationId,
@@ -142,7 +143,7 @@ class Story:
         attributes = Attributes(id=f"{self.sequence + 1}", source="/test", time=minute(0))
         return self.publish(at, subject, encode(fact, attributes))
 
-    def operator(self, at: float | datetime, fact: subjects.OperatorFact) -> Position:
+    def operator(self, at: float | datetime, fact: OperatorFact) -> Position:
         """Let an operator act."""
         return self.fact(at, fact, subjects.operator(CELL, fact))
 

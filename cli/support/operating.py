@@ -9,9 +9,8 @@ import click
 from msgspec import Struct
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.events import subjects
+from remediation_orchestrator.events import OperatorFact, subjects
 from remediation_orchestrator.events.identity import position
-from remediation_orchestrator.events.subjects import OperatorFact
 from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection

@@ -57,7 +57,7 @@ def commanded(signal_at: int) -> Callable[[Event], bool]:
     return lambda event: isinstance(event, CreateWorkflow) and event.execution == f"wfe-{signal_at}"
 
 
-async def test_defect_23_a_killed_orchestrator_is_replaced_and_nothing_is_decided_twice(
+async def test_a_killed_orchestrator_is_replaced_and_nothing_is_decided_twice(
     server: EmbeddedServer, cell: CellName, log: JetStreamLog
 ) -> None:
     """Killed with -9, it gives nothing back: its lease lapses, and the fence moves on."""
@@ -75,7 +75,7 @@ async def test_defect_23_a_killed_orchestrator_is_replaced_and_nothing_is_decide
     assert await findings(log) == []
 
 
-async def test_defect_11_an_orchestrator_that_slept_past_its_lease_decides_nothing_when_it_wakes(
+async def test_an_orchestrator_that_slept_past_its_lease_decides_nothing_when_it_wakes(
     server: EmbeddedServer, cell: CellName, log: JetStreamLog
 ) -> None:
     """Stopped and continued: it meets the other's record, and stands by."""

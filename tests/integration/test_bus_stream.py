@@ -38,6 +38,14 @@ async def test_the_stream_is_as_the_design_says(connection: Client, log: JetStre
     assert {key: info.config[key] for key in asked} == asked
 
 
+async def test_the_log_drops_no_record_of_its_own_accord(log: JetStreamLog, cell: CellName) -> None:
+    """No age, no count, and at its limit it refuses what is new instead of forgetting what is old."""
+    config = topology.stream_config(cell)
+    assert (config["retention"], config["discard"]) == ("limits", "new")
+    assert {config.get(key, -1) for key in ("max_msgs", "max_msgs_per_subject")} <= {-1}
+    assert not config.get("max_age")
+
+
 async def test_an_existing_stream_is_adopted(connection: Client, log: JetStreamLog) -> None:
     """With its records and its identity; only a limit above what is stored is new."""
     await log.append(f"ro.{log.cell}.decision", b"x" * 5_000)

@@ -161,7 +161,7 @@ async def test_what_is_refused_within_a_body_is_in_the_log_of_the_door(
     ]
 
 
-async def test_defect_22_an_alert_that_is_no_signal_is_stored_and_rejected_by_name(log: JetStreamLog) -> None:
+async def test_an_alert_that_is_no_signal_is_stored_and_rejected_by_name(log: JetStreamLog) -> None:
     """The good ones beside it are not lost, and nothing is hidden: the answer and the log say what was wrong."""
     body = webhook(alert(pod="a"), {"status": "firing", "labels": {"alertname": "X"}}, alert(pod="c"))
     async with opened(log) as sender:

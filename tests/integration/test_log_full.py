@@ -7,17 +7,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from cell import PATIENCE_SECONDS, bare, findings, running, tell, wait_for
+from cell import PATIENCE_SECONDS, bare, events_of, findings, running, tell, wait_for
 from nats.aio.client import Client
 
 from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.lease import JetStreamLease
+from remediation_orchestrator.bus.memory import MemoryCell
 from remediation_orchestrator.bus.port import LogFullError
 from remediation_orchestrator.events import (
     CellName,
     CreateWorkflow,
+    Event,
     ExecutionId,
     PhaseChanged,
     RoutingDecided,
@@ -143,3 +145,28 @@ async def test_the_log_stays_shut_between_the_two_limits_for_the_next_orchestrat
             assert not (await log.room()).takes_signals
         await JetStreamLog.ensure(connection, cell, max_bytes=int(stored / 0.7))
         await takes_signals(log, wanted=True)
+
+
+async def test_what_could_not_be_recorded_has_no_consequence() -> None:
+    """A full log takes no decision: then no command follows, until there is room and the decision is on disk."""
+    loop = asyncio.get_running_loop()
+    clock = BrokerClock(datetime(2026, 11, 21, 10, tzinfo=UTC), monotonic=loop.time)
+    cell = MemoryCell(CellName("main"), clock.now)
+    log = cell.log()
+    service = Orchestrator(log, cell.lease(), clock, Identity("o1", "test"))
+    async with running(service):
+        await log.append(subjects.signal(log.cell, "test"), bare(target="first"))
+        await wait_for(log, lambda event: isinstance(event, CreateWorkflow))
+        cell.limit(cell.size + len(bare(target="second")) + 100)
+        signal = await log.append(subjects.signal(log.cell, "test"), bare(target="second"))
+
+        def decided(event: Event) -> bool:
+            return isinstance(event, RoutingDecided) and event.signal == str(signal)
+
+        refused = asyncio.ensure_future(wait_for(log, decided, signal))
+        await asyncio.wait([refused], timeout=0.5)
+        assert not refused.done()
+        assert len([one for one in await events_of(log) if isinstance(one, CreateWorkflow)]) == 1
+        cell.limit(None)
+        assert isinstance((await refused).event, RoutingDecided)
+        await wait_for(log, lambda event: isinstance(event, CreateWorkflow), signal)

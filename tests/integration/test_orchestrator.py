@@ -1,6 +1,7 @@
 """The shell on the real server: decided once, whatever is stopped, killed or lost in between."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -11,16 +12,20 @@ from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.lease import JetStreamLease
 from remediation_orchestrator.events import (
+    Block,
     CellName,
     CreateWorkflow,
     Duplicate,
+    Event,
     ExecutionId,
     OrchestratorStarted,
     PhaseChanged,
     Proceed,
+    Reason,
     RoutingDecided,
     SignalRejected,
     WorkflowCompleted,
+    WorkflowFailed,
     WorkflowRevoked,
     decode,
     subjects,
@@ -37,6 +42,11 @@ async def active(connection: Client, cell: CellName) -> Orchestrator:
 def source(cell: CellName) -> str:
     """Where the tests' signals go."""
     return subjects.signal(cell, "test")
+
+
+def about(signal: int) -> Callable[[Event], bool]:
+    """Whether an event is a verdict on the signal at this position."""
+    return lambda event: isinstance(event, RoutingDecided) and event.signal == str(signal)
 
 
 async def test_a_signal_becomes_a_command_that_says_what_the_contract_says(
@@ -127,7 +137,7 @@ async def test_a_lease_that_the_broker_keeps_for_a_dead_holder_is_taken(
     assert sum(isinstance(event, OrchestratorStarted) for event in await events_of(log)) <= 2
 
 
-async def test_defect_11_a_paused_orchestrator_is_fenced_when_it_wakes(
+async def test_a_paused_orchestrator_is_fenced_when_it_wakes(
     connection: Client, log: JetStreamLog, cell: CellName, active: Orchestrator
 ) -> None:
     """Two that both believe to lead: every append of the older one is refused, and it stands by."""
@@ -231,3 +241,23 @@ async def _append_at_last(log: JetStreamLog, subject: str, payload: bytes) -> in
                 return await log.append(subject, payload, message_id="after")
             except LogError:
                 await asyncio.sleep(0.1)
+
+
+async def test_nobody_decides_before_the_whole_log_is_folded(
+    connection: Client, log: JetStreamLog, cell: CellName
+) -> None:
+    """The failures of before a restart count in the first verdict after it: no history is never "not blocked"."""
+    async with running(await orchestrator(connection, cell)):
+        signal = await log.append(subjects.signal(cell, "test"), bare(resolves=False))
+        await wait_for(log, lambda event: isinstance(event, CreateWorkflow))
+        failure = WorkflowFailed(ExecutionId(f"wfe-{signal}"), was_execution_failure=False)
+        await tell(log, failure, f"wfe-{signal}")
+        await wait_for(log, lambda event: type(event).__name__ == "PhaseChanged")
+    again = await log.append(subjects.signal(cell, "test"), bare(resolves=False))  # While nobody is there.
+    async with running(await orchestrator(connection, cell, "o2")):
+        decided = await wait_for(log, about(again))
+    assert isinstance(decided.event, RoutingDecided)
+    assert decided.event.situation.failures == 1
+    assert isinstance(decided.event.verdict, Block)
+    assert decided.event.verdict.reason is Reason.EXPONENTIAL_BACKOFF
+    assert (await folded(log)).view.history(decided.event.situation.fingerprint).failures == 1

@@ -24,6 +24,7 @@ from remediation_orchestrator.events import (
     ExecutionId,
     Fact,
     Fingerprint,
+    OperatorFact,
     PolicyAdopted,
     PolicyShadowed,
     Recorded,
@@ -110,7 +111,7 @@ class Cell(RuleBasedStateMachine):
         """Publish a fact as a CloudEvent."""
         self.publish(subject, encode(fact, AROUND))
 
-    def operator(self, fact: subjects.OperatorFact) -> None:
+    def operator(self, fact: OperatorFact) -> None:
         """Let an operator act."""
         self.fact(fact, subjects.operator(MAIN, fact))
 

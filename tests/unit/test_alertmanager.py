@@ -66,7 +66,7 @@ def test_a_firing_alert_becomes_a_signal_whose_source_resolves() -> None:
 
 
 def test_a_resolved_alert_becomes_a_resolved_signal() -> None:
-    """Defect 21: resolved alerts are not processed like firing ones."""
+    """Resolved alerts are not processed like firing ones."""
     firing, resolved = found(body(alert(pod="a"), alert("resolved", pod="b")))
     assert isinstance(firing, SignalReceived)
     assert isinstance(resolved, SignalResolved)
@@ -74,7 +74,7 @@ def test_a_resolved_alert_becomes_a_resolved_signal() -> None:
 
 
 def test_two_pods_of_one_deployment_are_one_problem() -> None:
-    """Defect 24: Alertmanager's fingerprint differs with the pod: it is the alert, and the identity is derived."""
+    """Alertmanager's fingerprint differs with the pod: it is the alert, and the identity is derived."""
     pods = [{**alert(deployment="ledger", pod=f"ledger-{one}"), "fingerprint": one} for one in ("a", "b")]
     one, two = found(body(*pods))
     assert (one.alert, two.alert) == ("a", "b")

@@ -19,6 +19,7 @@ from remediation_orchestrator.events import (
     FailurePhase,
     FailureReason,
     LossAccepted,
+    OperatorFact,
     Outcome,
     Phase,
     PolicyAdopted,
@@ -43,7 +44,7 @@ from remediation_orchestrator.orchestrator.routing.state import RELEASE_GRACE
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "contract.md").read_text()
 RR = RemediationId("rr-1")
-OPERATOR_FACTS: tuple[subjects.OperatorFact, ...] = (
+OPERATOR_FACTS: tuple[OperatorFact, ...] = (
     ApprovalGranted(RR, "0" * 64),
     ApprovalRejected(RR),
     BlockCleared(),
@@ -111,7 +112,7 @@ def test_every_subject_is_named() -> None:
     for fact in OPERATOR_FACTS:
         verb = subjects.operator(CellName("c"), fact).rpartition(".")[2]
         assert f"`{verb}`: `{type(fact).__name__}.v1`" in text
-    assert {type(fact) for fact in OPERATOR_FACTS} == set(get_args(subjects.OperatorFact))
+    assert {type(fact) for fact in OPERATOR_FACTS} == set(get_args(OperatorFact))
     for kind in set(TYPES) - {f"{one.__name__}.v1" for one in get_args(StoredDecision)}:
         assert f"`{kind}`" in text
 

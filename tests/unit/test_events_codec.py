@@ -151,7 +151,7 @@ def test_null_parts_of_a_target_are_absent_parts() -> None:
 
 
 def test_an_empty_fingerprint_is_derived_and_a_given_one_stands() -> None:
-    """Resolved once, stored in the event (defect 24)."""
+    """Resolved once, stored in the event."""
     derived = one({**SMALLEST, "fingerprint": ""})
     given = one({**SMALLEST, "fingerprint": "F"})
     assert isinstance(derived, SignalReceived)
@@ -160,7 +160,7 @@ def test_an_empty_fingerprint_is_derived_and_a_given_one_stands() -> None:
     assert given.fingerprint == "F"
 
 
-def test_defect_21_a_resolved_signal_is_never_a_firing_one() -> None:
+def test_a_resolved_signal_is_never_a_firing_one() -> None:
     """By its status or by its type; both are the same event."""
     by_status = one({**SMALLEST, "status": "resolved"})
     by_type = one(cloud_event("SignalResolved.v1"))

@@ -54,7 +54,7 @@ def test_two_problems_of_one_workload_have_budgets_of_their_own() -> None:
     assert fingerprint_of(CHECKOUT, "A") != fingerprint_of(CHECKOUT, "B")
 
 
-def test_defect_12_the_same_name_in_two_clusters_is_two() -> None:
+def test_the_same_name_in_two_clusters_is_two() -> None:
     """Every part counts, in its own place."""
     others = [
         Target("checkout", "eu-2", "shop", "Deployment"),
@@ -67,13 +67,13 @@ def test_defect_12_the_same_name_in_two_clusters_is_two() -> None:
     assert CHECKOUT not in others
 
 
-def test_defect_13_case_is_preserved_and_compared() -> None:
+def test_case_is_preserved_and_compared() -> None:
     """Nobody lower-cases one side."""
     assert Target("Checkout") != Target("checkout")
     assert fingerprint_of(Target("Checkout"), "A") != fingerprint_of(Target("checkout"), "A")
 
 
-def test_defect_24_no_two_ways_to_split_a_name_are_one() -> None:
+def test_no_two_ways_to_split_a_name_are_one() -> None:
     """The parts are an array, not glued together."""
     assert fingerprint_of(Target("b", kind="a"), "c") != fingerprint_of(Target("ab"), "c")
     assert fingerprint_of(Target('b","c'), "d") != fingerprint_of(Target("b"), 'c","d')

@@ -16,6 +16,7 @@ from remediation_orchestrator.events import (
     ExecutionId,
     Fingerprint,
     Notify,
+    OperatorFact,
     Outcome,
     PolicyAdopted,
     PolicyShadowed,
@@ -81,7 +82,7 @@ def test_every_fact_has_its_subject() -> None:
         (PolicyShadowed(), "shadow"),
     ],
 )
-def test_an_operators_fact_stands_under_its_verb(fact: subjects.OperatorFact, verb: str) -> None:
+def test_an_operators_fact_stands_under_its_verb(fact: OperatorFact, verb: str) -> None:
     """One permission line a verb."""
     assert subjects.operator(MAIN, fact) == f"ro.main.operator.{verb}"
 

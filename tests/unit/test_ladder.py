@@ -28,7 +28,7 @@ def test_a_first_failure_waits_a_minute_and_runs_again() -> None:
     assert story.last.situation.now == minute(1)
 
 
-def test_defect_2_a_second_failure_doubles_the_wait() -> None:
+def test_a_second_failure_doubles_the_wait() -> None:
     """The ladder climbs: the count belongs to the fingerprint."""
     story, at = failing_story(2)
     assert story.verdict == Block(Reason.EXPONENTIAL_BACKOFF, until=minute(at + 2))

@@ -135,7 +135,7 @@ def test_a_file_is_read_by_its_name(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_one_line_with_its_place(text: str, line: str) -> None:
-    """Defect 27: nothing is accepted and left unread."""
+    """Nothing is accepted and left unread."""
     (said,) = wrong(text)
     assert line in said
 

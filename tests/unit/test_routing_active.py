@@ -56,7 +56,7 @@ def test_a_retry_out_of_scope_ends_what_only_waits() -> None:
     assert story.phase("rr-1") == "Skipped"
 
 
-def test_defect_4_duplicates_never_count_against_their_original() -> None:
+def test_duplicates_never_count_against_their_original() -> None:
     """Three repeats while it runs: no failure, no block, and it completes."""
     story = Story()
     story.signal(0)
@@ -84,7 +84,7 @@ def test_a_duplicate_is_recorded_about_its_original() -> None:
     assert story.last.stage == "signal"
 
 
-def test_defect_9_the_older_of_two_is_the_original_and_it_stays_so() -> None:
+def test_the_older_of_two_is_the_original_and_it_stays_so() -> None:
     """Two in one message: the first of the log opens, the second is its duplicate, never the other way round."""
     story = Story()
     story.several(0, story.body(), story.body())

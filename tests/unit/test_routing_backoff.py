@@ -71,7 +71,7 @@ def test_failures_are_forgotten_together_and_only_after_their_memory() -> None:
     assert counted(4, None, AT, EVEN) == 0
 
 
-def test_defect_1_there_is_one_delay_for_one_failure() -> None:
+def test_there_is_one_delay_for_one_failure() -> None:
     """What the record names as `until` is what the function says, everywhere."""
     wait = backoff(DEFAULT.routing, F, 1)
     assert next_allowed_execution(DEFAULT.routing, F, 1, AT) == AT + wait

@@ -187,7 +187,7 @@ def test_staleness_is_silent_without_its_key_or_its_value() -> None:
 # -- 4 PreviousExecutionFailed ----------------------------------------------------------------------------
 
 
-def test_defect_3_a_half_changed_target_is_refused() -> None:
+def test_a_half_changed_target_is_refused() -> None:
     """Of that remediation, and with no until: a person has to look."""
     assert verdict(previous_failure=RR) == Refuse(Reason.PREVIOUS_EXECUTION_FAILED, of=RR)
     assert verdict(SILENT, previous_failure=RR) == Refuse(Reason.PREVIOUS_EXECUTION_FAILED, of=RR)
@@ -199,7 +199,7 @@ def test_defect_3_a_half_changed_target_is_refused() -> None:
 MEMORY = timedelta(hours=24)
 
 
-def test_defect_3_as_many_failures_as_the_limit_are_refused() -> None:
+def test_as_many_failures_as_the_limit_are_refused() -> None:
     """At the limit, not after it; and it says neither until nor of."""
     assert verdict(failures=5, last_failure_at=NOW - HOUR) == Refuse(Reason.EXHAUSTED_RETRIES)
     assert verdict(failures=6, last_failure_at=NOW - HOUR) == Refuse(Reason.EXHAUSTED_RETRIES)
@@ -229,7 +229,7 @@ def test_exhaustion_is_silent_without_its_key_or_its_value() -> None:
 
 
 def test_three_failures_block_until_the_end_of_the_cooldown() -> None:
-    """At exactly `until` one probe may run (defect 5)."""
+    """At exactly `until` one probe may run."""
     last = NOW - HOUR + US
     assert verdict(failures=3, last_failure_at=last) == Block(Reason.CONSECUTIVE_FAILURES, until=last + HOUR)
     assert verdict(failures=3, last_failure_at=NOW - HOUR) == Proceed()

@@ -57,7 +57,7 @@ def test_a_clear_of_the_target_and_a_workflow_forgets_that_workflows_run_only() 
 
 
 def test_a_clear_of_another_target_forgets_nothing_here() -> None:
-    """Defect 12 and 13: cluster and case are part of the target."""
+    """Cluster and case are part of the target."""
     story = half_done()
     for target in (OTHER, Target("checkout", "eu-2", "shop", "Deployment"), Target("Checkout", "eu-1", "shop")):
         story.operator(11, BlockCleared(target=target))

@@ -49,7 +49,7 @@ def test_a_failed_analysis_counts() -> None:
     assert story.changes[-1].failure_phase == "AIAnalysis"
 
 
-def test_defect_8_a_run_that_takes_too_long_counts() -> None:
+def test_a_run_that_takes_too_long_counts() -> None:
     """It counts when its record says so, for no fact does."""
     story = running()
     story.wait(31)
@@ -57,7 +57,7 @@ def test_defect_8_a_run_that_takes_too_long_counts() -> None:
     assert story.history().last_failure_at == story.changes[-1].now
 
 
-def test_defect_8_an_analysis_that_takes_too_long_counts() -> None:
+def test_an_analysis_that_takes_too_long_counts() -> None:
     """So it backs off, and does not loop for ever."""
     story = Story()
     story.signal(0, workflow=None)
@@ -83,7 +83,7 @@ def test_a_duplicate_a_skip_a_block_and_a_refusal_do_not_count() -> None:
     assert story.history("Other").failures == 0
 
 
-def test_defect_4_a_refusal_does_not_count() -> None:
+def test_a_refusal_does_not_count() -> None:
     """What is refused did not fail again."""
     story = running(resolves=False)
     story.failed(1, "wfe-1", idempotent=False)
@@ -93,7 +93,7 @@ def test_defect_4_a_refusal_does_not_count() -> None:
     assert story.history().failures == 1
 
 
-def test_defect_4_blocked_siblings_do_not_count() -> None:
+def test_blocked_siblings_do_not_count() -> None:
     """One target, three problems: the one that failed has failed, the others only wait."""
     story = running()
     story.signal(0.2, "B")
@@ -145,7 +145,7 @@ def test_failures_whose_last_is_longer_ago_than_the_memory_count_no_longer() -> 
         assert story.history().failures == expected
 
 
-def test_defect_2_a_new_request_does_not_start_again_from_zero() -> None:
+def test_a_new_request_does_not_start_again_from_zero() -> None:
     """The count belongs to the fingerprint, whichever remediation failed."""
     story = running(resolves=False)
     story.failed(1, "wfe-1")
@@ -166,7 +166,7 @@ def test_failures_of_one_problem_do_not_count_for_another_on_the_same_target() -
 # -- after a failed run -----------------------------------------------------------------------------------
 
 
-def test_defect_8a_where_the_source_resolves_the_remediation_itself_tries_again() -> None:
+def test_where_the_source_resolves_the_remediation_itself_tries_again() -> None:
     """Judged at once, because of that failure; then it runs as -r2, and completes."""
     story = running()
     failed = story.failed(1, "wfe-1")
@@ -217,7 +217,7 @@ def test_the_half_done_run_is_of_its_workflow_and_its_target() -> None:
 
 
 def test_the_late_end_of_a_run_releases_its_target_and_changes_no_count() -> None:
-    """Defect 15: timed out, the target stays held until the run has ended."""
+    """Timed out, the target stays held until the run has ended."""
     story = running()
     story.wait(31)
     assert (story.phase("rr-1"), story.holder()) == ("TimedOut", "wfe-1")
@@ -337,8 +337,8 @@ def test_a_fact_takes_effect_when_it_is_folded() -> None:
 # -- cooldowns ---------------------------------------------------------------------------------------------
 
 
-def test_defect_16_after_a_repair_the_same_problem_waits_where_its_source_resolves() -> None:
-    """Until the end of the cooldown, of that remediation; and then it is judged, not failed (defect 7)."""
+def test_after_a_repair_the_same_problem_waits_where_its_source_resolves() -> None:
+    """Until the end of the cooldown, of that remediation; and then it is judged, not failed."""
     story = running()
     story.completed(1, "wfe-1")
     story.signal(2)
@@ -368,14 +368,14 @@ def test_another_problem_waits_for_the_workflow_that_has_just_run_on_the_target(
     assert story.verdict == Proceed()
 
 
-def test_defect_13_a_target_of_another_case_is_another_target() -> None:
+def test_a_target_of_another_case_is_another_target() -> None:
     """No cooldown there, and no lock."""
     story = running()
     story.signal(1, target=CHECKOUT.__class__("Checkout", "eu-1", "shop", "Deployment"))
     assert story.verdict == Proceed()
 
 
-def test_defect_6_a_block_of_an_hour_outlives_every_time_limit() -> None:
+def test_a_block_of_an_hour_outlives_every_time_limit() -> None:
     """Blocked is waiting, not running: no clock of a phase pre-empts it."""
     quick = {"starting": "1m", "analyzing": "1m", "executing": "10m", "approval": "1m", "verifying": "1m"}
     story = Story(policy_of({**STEADY, "timeouts": quick}))

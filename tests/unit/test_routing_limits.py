@@ -67,7 +67,7 @@ def test_a_run_that_was_started_in_time_is_not_revoked() -> None:
 
 
 def test_a_run_that_takes_too_long_is_cancelled_and_its_target_stays_held() -> None:
-    """At exactly the limit it still lives (defect 15)."""
+    """At exactly the limit it still lives."""
     story = Story()
     story.signal(0)
     story.started(0.1, "wfe-1")
@@ -158,7 +158,7 @@ def test_an_analysis_without_a_workflow_completes(
     assert [key for key in story.cell.fold.view.owed if key[0] == "notify"] == owed
 
 
-def test_defect_14_an_approval_is_judged_by_the_whole_list() -> None:
+def test_an_approval_is_judged_by_the_whole_list() -> None:
     """Not only for the lock: meanwhile this workflow has run here."""
     story = analysing()
     story.analysed(1, ONE, approval=True)
@@ -249,7 +249,7 @@ PHASES = {
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_defect_21_resolved_cancels_what_has_not_begun_to_run(phase: str) -> None:
+def test_resolved_cancels_what_has_not_begun_to_run(phase: str) -> None:
     """In every phase; and nothing of it is ever due again."""
     story = Story()
     PHASES[phase](story)
@@ -353,7 +353,7 @@ def test_an_operator_cancels_in_every_phase(phase: str) -> None:
     assert story.history().active is None
 
 
-def test_defect_15_a_cancelled_run_holds_its_target_until_it_has_ended() -> None:
+def test_a_cancelled_run_holds_its_target_until_it_has_ended() -> None:
     """The next one waits, although the remediation is over."""
     story = Story()
     story.signal(0)

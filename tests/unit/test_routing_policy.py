@@ -131,7 +131,7 @@ def test_an_absent_key_of_a_check_is_absent_and_not_its_default() -> None:
         ({"timeouts": {"approval": ["5m"]}}, "timeouts.approval: a duration is written as"),
     ],
 )
-def test_defect_27_an_invalid_policy_is_refused_in_one_clear_line(document: object, says: str) -> None:
+def test_an_invalid_policy_is_refused_in_one_clear_line(document: object, says: str) -> None:
     """It says what is wrong and where, and never that something was ignored."""
     with pytest.raises(PolicyError) as refused:
         policy_of(document)

@@ -90,7 +90,7 @@ def test_labels_and_annotations_are_never_copied_into_decisions() -> None:
     assert "secret" not in str(story.decisions)
 
 
-def test_defect_20_only_the_brokers_stamps_are_compared() -> None:
+def test_only_the_brokers_stamps_are_compared() -> None:
     """What a source says of its own clock delays and ages nothing."""
     story = Story()
     story.several(0, {**story.body(resolves=False), "starts_at": "1999-01-01T00:00:00Z"})

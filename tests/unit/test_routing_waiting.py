@@ -55,7 +55,7 @@ def test_they_queue_in_the_order_of_being_blocked() -> None:
     assert queue(story) == ["rr-3", "rr-4", "rr-5"]
 
 
-def test_defect_26_a_release_judges_the_queue_from_the_front_until_one_proceeds() -> None:
+def test_a_release_judges_the_queue_from_the_front_until_one_proceeds() -> None:
     """At once, because of the fact that released it; who is behind keeps the place."""
     story = three_waiting()
     count = len(story.decisions)
@@ -89,7 +89,7 @@ def test_two_problems_of_one_target_never_run_at_once_and_run_in_order() -> None
     assert story.holder() is None
 
 
-def test_defect_10_two_in_one_message_do_not_both_run() -> None:
+def test_two_in_one_message_do_not_both_run() -> None:
     """The second is judged when the first has claimed."""
     story = Story()
     story.several(0, story.body("A"), story.body("B"))
@@ -99,7 +99,7 @@ def test_defect_10_two_in_one_message_do_not_both_run() -> None:
     ]
 
 
-def test_defect_12_the_same_name_in_another_cluster_is_free() -> None:
+def test_the_same_name_in_another_cluster_is_free() -> None:
     """Cluster is part of the target."""
     story = Story()
     story.signal(0)
@@ -151,7 +151,7 @@ def test_when_its_until_has_come_it_is_judged_at_exactly_that_moment() -> None:
     assert story.last.situation.now == minute(2)
 
 
-def test_defect_7_the_end_of_a_cooldown_is_a_judgement_and_no_failure() -> None:
+def test_the_end_of_a_cooldown_is_a_judgement_and_no_failure() -> None:
     """It runs, and the count is what it was."""
     story = Story()
     story.signal(0)
@@ -161,7 +161,7 @@ def test_defect_7_the_end_of_a_cooldown_is_a_judgement_and_no_failure() -> None:
     assert (story.verdict, story.history().failures) == (Proceed(), 3)
 
 
-def test_defect_5_after_three_failures_a_probe_that_completes_frees_the_fingerprint() -> None:
+def test_after_three_failures_a_probe_that_completes_frees_the_fingerprint() -> None:
     """Half-open, then closed."""
     story = Story()
     story.signal(0)
