@@ -3,6 +3,7 @@
 import click
 
 from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
+from remediation_orchestrator.orchestrator.queries.history import ALERT_CHARACTERS
 from remediation_orchestrator.orchestrator.queries.views import (
     FingerprintView,
     RemediationView,
@@ -16,6 +17,9 @@ from .support.output import json_line, line, moment
 from .support.presence import phase_of, show_present
 from .support.reading import Read, read
 from .support.tables import Cell, fields, table
+
+# As many as one line says.
+ALERTS_SHOWN = 4
 
 
 @click.command("fingerprint")
@@ -49,6 +53,7 @@ def _print(shown: FingerprintView, found: Read) -> None:
             ("last completion", moment(shown.completed_at)),
             ("completed by", shown.completed_by),
             ("active", shown.active),
+            ("firing", _alerts(shown.firing)),
         )
     )
     line("")
@@ -57,6 +62,14 @@ def _print(shown: FingerprintView, found: Read) -> None:
     line("")
     columns = ("ID", "NAME", "TARGET", "PHASE", "REASON", "ATTEMPTS", "RUNS", "OPENED")
     table(columns, [_row(one) for one in shown.remediations], optional=("NAME", "ATTEMPTS", "RUNS"))
+
+
+def _alerts(firing: list[str]) -> str | None:
+    """The alerts that fire, as many as one reads."""
+    if not firing:
+        return None
+    more = f" and {len(firing) - ALERTS_SHOWN} more" if len(firing) > ALERTS_SHOWN else ""
+    return ", ".join(one[:ALERT_CHARACTERS] for one in firing[:ALERTS_SHOWN]) + more
 
 
 def _row(one: RemediationView) -> tuple[Cell, ...]:

@@ -98,6 +98,8 @@ class History(Observer):
         self._fingerprint: Fingerprint | None = None
         self._target: Target | None = None
         self._ended = False
+        self._followed = False
+        """Whether its problem has shown itself again since it ended: what comes then is another's."""
 
     def fact(self, record: Recorded | Undecodable, *, fits: bool) -> None:
         """Keep a fact that is about it."""
@@ -110,6 +112,8 @@ class History(Observer):
             self._keep(record)
         elif self._concerns(record.event):
             self._keep(record)
+        elif isinstance(record.event, SignalReceived) and record.event.fingerprint == self._fingerprint:
+            self._followed = True
 
     def decision(self, record: Recorded | Undecodable) -> None:
         """Keep a decision on it."""
@@ -142,8 +146,10 @@ class History(Observer):
 
     def _concerns(self, event: Event) -> bool:
         match event:
-            case SignalReceived() | SignalResolved():
+            case SignalReceived():
                 return event.fingerprint == self._fingerprint and not self._ended
+            case SignalResolved():  # That it is over is said behind its repair.
+                return event.fingerprint == self._fingerprint and not self._followed
             case BlockCleared():
                 return self._fingerprint is not None and (
                     event.fingerprint == self._fingerprint or event.target == self._target
@@ -214,6 +220,8 @@ def run_views(entries: list[Entry]) -> list[RunView]:
 
 # Enough to tell the plans of one remediation apart, and few enough to be typed.
 PLAN_DIGITS = 12
+# All of Alertmanager's, and the beginning of what is longer.
+ALERT_CHARACTERS = 24
 
 
 def says(event: Event) -> str:
@@ -229,7 +237,8 @@ def says(event: Event) -> str:
             plan = event.plan and f"of plan {event.plan[:PLAN_DIGITS]}"
             return _joined(event.phase, event.outcome, event.failure_phase, plan, f"because {event.because.kind}")
         case SignalReceived() | SignalResolved():
-            return _joined(event.name, "on", str(event.target))
+            alert = event.alert and f"alert {event.alert[:ALERT_CHARACTERS]}"
+            return _joined(event.name, "on", str(event.target), alert)
         case CreateWorkflow():
             return _joined(event.execution, event.workflow.id, "on", str(event.target))
         case WorkflowStarted():

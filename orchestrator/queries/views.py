@@ -80,6 +80,8 @@ class FingerprintView(Struct, frozen=True, kw_only=True):
     completed_at: datetime | None
     completed_by: RemediationId | None
     active: RemediationId | None
+    firing: list[str]
+    """The alerts that are known to fire for it, what was heard of longest ago first."""
     remediations: list[RemediationView]
 
 
@@ -153,6 +155,7 @@ def fingerprint_view(
         completed_at=completed_at,
         completed_by=completed_by,
         active=history.active,
+        firing=view.retention.firing_of(fingerprint, now),
         remediations=[remediation_view(view, chronicle, one, now) for one in of_it],
     )
 

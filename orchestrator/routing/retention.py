@@ -69,6 +69,10 @@ class Retention:
         done = self.workflows.get(key)
         return done if done is None or self._windows.remembers(done, now) else None
 
+    def firing_of(self, fingerprint: Fingerprint, now: datetime) -> list[str]:
+        """The alerts that are known to fire for a problem, what was heard of longest ago first."""
+        return list(self.alerts.known(fingerprint, now, self.policy.routing.alert_memory))
+
     # -- policy ----------------------------------------------------------------------------------------
 
     def adopt(self, policy: Policy) -> None:

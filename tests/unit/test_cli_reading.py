@@ -11,7 +11,14 @@ from story import CELL
 from written import WrittenLog
 
 from remediation_orchestrator.cli.main import main
-from remediation_orchestrator.events import ExecutionId, Target, WorkflowRevoked, WorkflowStarted, subjects
+from remediation_orchestrator.events import (
+    ExecutionId,
+    Target,
+    WorkflowCompleted,
+    WorkflowRevoked,
+    WorkflowStarted,
+    subjects,
+)
 
 
 def ro(*arguments: object) -> Result:
@@ -134,6 +141,34 @@ def test_a_remediation_is_shown_to_people(log: Path) -> None:
     text = ro("show", "rr-2", "--log", log).stdout
     assert "Block ExponentialBackoff until 2026-11-21 10:02:00Z" in text
     assert "failed (TaskFailed)" in text
+
+
+def test_the_end_of_a_problem_is_shown_behind_its_repair(tmp_path: Path) -> None:
+    """Of which alert it was; what comes after its next firing is another remediation's."""
+    written = WrittenLog()
+    written.signal(0, alert="a")
+    run = ExecutionId("wfe-2")
+    for fact in (WorkflowStarted(run, "e1"), WorkflowCompleted(run)):
+        written.fact(1, subjects.execution(CELL, run), fact)
+    end = written.signal(2, alert="a", status="resolved")
+    written.signal(10, alert="a")
+    written.signal(11, alert="a", status="resolved")
+    (shown,) = objects(ro("show", "rr-2", "--log", written.export(tmp_path / "log.jsonl"), "--json"))
+    last = shown["records"][-1]
+    assert (last["position"], last["type"]) == (end, "SignalResolved.v1")
+    assert last["says"].endswith("checkout alert a")
+
+
+def test_what_fires_for_a_problem_is_named(tmp_path: Path) -> None:
+    """Four of them, what was heard of longest ago first, and how many more."""
+    written = WrittenLog()
+    for number, alert in enumerate(("b", "a", "c", "d", "e", "f", "b")):
+        written.signal(number / 10, alert=alert)
+    log = written.export(tmp_path / "log.jsonl")
+    (row,) = objects(ro("list", "--log", log, "--json"))
+    (shown,) = objects(ro("fingerprint", row["fingerprint"], "--log", log, "--json"))
+    assert shown["firing"] == ["a", "c", "d", "e", "f", "b"]
+    assert "a, c, d, e and 2 more" in ro("fingerprint", row["fingerprint"], "--log", log).stdout
 
 
 def test_what_is_not_there_is_answered_with_its_neighbours(log: Path) -> None:
