@@ -71,7 +71,7 @@ HALF_WAY = 11
 def patient() -> Policy:
     """The defaults, except that no time limit strikes while a benchmark lasts."""
     document = DEFAULT.document()
-    return policy_of({**document, "timeouts": {**document["timeouts"], "starting": "24h", "executing": "24h"}})  # type: ignore[dict-item]
+    return policy_of({**document, "timeouts": {**document["timeouts"], "starting": "24h", "executing": "24h"}})
 
 
 class Population(history.History):

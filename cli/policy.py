@@ -4,14 +4,13 @@ import sys
 from pathlib import Path
 
 import click
-import msgspec
 import yaml
 from msgspec import Struct
 
 from remediation_orchestrator.events import PolicyAdopted
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.orchestrator.policy_file import PolicyFile
-from remediation_orchestrator.orchestrator.routing.policy import Policy, policy_of
+from remediation_orchestrator.orchestrator.routing.policy import Policy
 
 from .shadow import verb as shadow_verb
 from .support.connection import Broker, Source, json_option, reading_options
@@ -56,8 +55,7 @@ def show(source: Source, as_json: bool) -> None:
         return
     origin = "" if view.adopted else ": the defaults, because none was adopted yet"
     line(f"# digest {view.policy.digest}{origin}")
-    document = msgspec.json.decode(msgspec.json.encode(view.policy.document()))
-    click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
+    click.echo(yaml.safe_dump(view.policy.document(), sort_keys=False, allow_unicode=True), nl=False)
 
 
 @verb.command("adopt")
@@ -99,7 +97,7 @@ async def _look(broker: Broker, given: PolicyFile | None) -> _Adoption:
     """What an adoption would change. Raises RefusedError where there is nothing to adopt."""
     async with broker.reading() as log:
         view = (await read_log(log)).fold.view
-    policy = view.shadow if given is None else policy_of(given.document)
+    policy = view.shadow if given is None else given.policy
     if policy is None:
         raise RefusedError("no policy is in shadow")
     if view.adopted and view.policy.digest == policy.digest:

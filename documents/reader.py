@@ -5,9 +5,10 @@ What would be lost in silence, or is not what it seems, is refused with its line
 text: whoever wants one reads it with its own grammar. Whatever the bytes, there is a value or a DocumentError."""
 
 from pathlib import Path
-from typing import TypeAlias
 
 import yaml
+
+from remediation_orchestrator.events.places import Place, path_of
 
 # Far above any file that a person writes, far below what would hurt: at the bounds reading takes about a second.
 FILE_BYTES_MAX = 256 * 1024
@@ -18,8 +19,6 @@ DEPTH_MAX = 20
 NUMBER_LENGTH_MAX = 100
 # As a person mends a file: the rest is seen when these are gone.
 WRONG_MAX = 100
-
-Place: TypeAlias = tuple[int | str, ...]
 
 _AS_TEXT = {f"tag:yaml.org,2002:{one}" for one in ("timestamp", "merge", "value")}
 _TEXT = "tag:yaml.org,2002:str"
@@ -60,11 +59,6 @@ class Document:
         if len(self.wrong) == WRONG_MAX:
             raise DocumentError(f"more than {WRONG_MAX} things are wrong", line)
         self.wrong.append((line, message))
-
-
-def path_of(place: Place) -> str:
-    """Write a place as `scope.exclude[0].name`."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
 
 
 def read_file(path: Path) -> bytes:

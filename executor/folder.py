@@ -7,13 +7,15 @@ import logging
 from pathlib import Path
 from typing import TypeAlias
 
-from .catalog import Catalog, Problem, catalog_of, files_of, load_workflow
+from remediation_orchestrator.documents.files import Mistake
+
+from .catalog import Catalog, catalog_of, files_of, load_workflow
 from .workflow_file import Workflow
 
 log = logging.getLogger(__name__)
 
 _Signature: TypeAlias = tuple[int, int, int]
-_Read: TypeAlias = tuple[_Signature, Workflow | list[Problem]]
+_Read: TypeAlias = tuple[_Signature, Workflow | list[Mistake]]
 
 
 class CatalogFolder:

@@ -10,37 +10,27 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+
+from remediation_orchestrator.documents.files import Written
+from remediation_orchestrator.documents.kinds import Duration
 
 PLACEHOLDER = re.compile(r"\{(?P<literal>\{[A-Za-z_][\w.-]*\})\}|\{(?P<name>[A-Za-z_][\w.-]*)\}")
 DEFAULT_ENGINE = "script"
 TARGET_PARTS = ("cluster", "namespace", "kind", "name")
-_DURATION = re.compile(r"([1-9][0-9]{0,6})(s|m|h)")
-_UNITS = {"s": 1, "m": 60, "h": 3600}
 TIMEOUT_MAX = timedelta(days=7)
 
 
-def duration(text: object) -> timedelta:
-    """Read `90s`, `5m` or `1h`. Raises ValueError saying so."""
-    found = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if found is None:
-        raise ValueError(f"a duration is written like 90s, 5m or 1h, not {text!r}")
-    read = timedelta(seconds=int(found[1]) * _UNITS[found[2]])
-    if read > TIMEOUT_MAX:
-        raise ValueError(f"a duration is at most {TIMEOUT_MAX.days} days, not {text}")
-    return read
+def _timeout(said: timedelta) -> timedelta:
+    if not timedelta(0) < said <= TIMEOUT_MAX:
+        raise ValueError(f"must be longer than 0, and at most {TIMEOUT_MAX.days} days")
+    return said
 
 
-Duration = Annotated[timedelta, BeforeValidator(duration)]
+Timeout = Annotated[Duration, AfterValidator(_timeout)]
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
 Value = str | int | float | bool
-
-
-class Written(BaseModel):
-    """What people write: an unknown key is refused, and nothing changes after it was read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Parameter(Written):
@@ -101,7 +91,7 @@ class WorkflowFile(Written):
     version: str = ""
     description: str = ""
     engine: str = DEFAULT_ENGINE
-    timeout: Duration | None = None
+    timeout: Timeout | None = None
     idempotent: bool = False
     environment: list[EnvironmentName] = []
     parameters: dict[ParameterName, Parameter] = {}

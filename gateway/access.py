@@ -9,8 +9,9 @@ from collections.abc import Collection, Mapping
 from http import HTTPStatus
 
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
+from remediation_orchestrator.documents.files import Written
 from remediation_orchestrator.web.problems import Problem
 
 BEARER = "bearer "
@@ -18,11 +19,7 @@ BEARER = "bearer "
 SECRET_LENGTH_MIN = 16
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Sender(_Input):
+class _Sender(Written):
     """Whose it is, which sources it is for, and whether what it sends may name the workflow that is to run."""
 
     name: str = Field(min_length=1, max_length=64)
@@ -43,7 +40,7 @@ class Signer(_Sender):
     header: str = "x-signature-256"
 
 
-class Access(_Input):
+class Access(Written):
     """Whose bodies are taken. With neither tokens nor signers: everybody's."""
 
     tokens: list[Token] = []

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
+from remediation_orchestrator.documents.files import Written
 from remediation_orchestrator.events import Target
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
 
@@ -21,11 +22,7 @@ Part = Literal["name", "cluster", "namespace", "kind", "target"]
 EXPORTED = "exported_"
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TargetRule(_Input):
+class TargetRule(Written):
     """One way to find a target: the label that holds its name, its kind, and when this way is open."""
 
     label: str
@@ -48,7 +45,7 @@ class TargetRule(_Input):
         return (labels.get(self.kind_label, "") if self.kind_label else "") or self.kind
 
 
-class Normalise(_Input):
+class Normalise(Written):
     """Write a part of an identity in one way, whichever of several its source chose."""
 
     part: Part
@@ -61,7 +58,7 @@ class Normalise(_Input):
         return self
 
 
-class Example(_Input):
+class Example(Written):
     """Labels, and what the rules must make of them."""
 
     labels: dict[str, str]
@@ -89,7 +86,7 @@ class Way(Struct, frozen=True):
     by: str
 
 
-class Identity(_Input):
+class Identity(Written):
     """The rules, as their file has them. In each list the first label that an alert carries counts."""
 
     name: list[str] = Field(default=["alertname"], min_length=1)

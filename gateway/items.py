@@ -10,6 +10,7 @@ from pydantic import BeforeValidator
 
 from remediation_orchestrator.events import SignalReceived, SignalResolved
 from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.events.places import Place, path_of
 from remediation_orchestrator.events.signals import FUTURE_MAX
 
 from .times import moment_of
@@ -156,15 +157,14 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-def line_of(location: tuple[int | str, ...], message: str) -> str:
+def line_of(location: Place, message: str) -> str:
     """Write what pydantic found as `alerts[0].labels.pod: must be a valid string`."""
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     message = message.removeprefix("Value error, ")
     if message.startswith("Input should be a valid dictionary"):
         message = "must be a JSON object"
     message = message.replace("Input should be a valid list", "must be a JSON array")
     message = message.replace("Input should be", "must be")
-    return f"{path or 'body'}: {message[:1].lower()}{message[1:]}"
+    return f"{path_of(location) or 'body'}: {message[:1].lower()}{message[1:]}"
 
 
 def _ascii(line: str) -> str:

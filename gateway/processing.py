@@ -7,7 +7,9 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from remediation_orchestrator.documents.files import Written
 
 from .items import AnySignal
 
@@ -18,11 +20,7 @@ _TARGET = {"cluster": "cluster", "namespace": "namespace", "kind": "kind", "targ
 _PLAIN = ("name", "severity", "environment", "priority")
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Example(_Input):
+class Example(Written):
     """As much of a signal as a rule looks at."""
 
     name: str = "Example"
@@ -41,7 +39,7 @@ class Example(_Input):
         return plain | _flat("labels", self.labels) | _flat("annotations", self.annotations)
 
 
-class Rule(_Input):
+class Rule(Written):
     """A value, and when it holds: each pattern must match (`*`, `?`, `[…]`), of a list one of them."""
 
     value: str = Field(min_length=1, max_length=100)
@@ -63,7 +61,7 @@ class Rule(_Input):
         )
 
 
-class Processing(_Input):
+class Processing(Written):
     """The rules, as their file has them. Where none matches, a signal keeps what its source said."""
 
     severity: list[Rule] = []

@@ -45,7 +45,6 @@ def policies(*, brief: bool) -> list[dict[str, object]]:
 
     Where they are `brief` nothing is remembered for longer than half an hour, so a day's log can be archived."""
     routing = DEFAULT.document()["routing"]
-    assert isinstance(routing, dict)
     if brief:
         routing = {
             **routing,

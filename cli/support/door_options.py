@@ -8,13 +8,13 @@ from typing import TypeAlias, TypeVar
 import click
 from pydantic import BaseModel
 
+from remediation_orchestrator.documents.files import FileError, read
 from remediation_orchestrator.gateway import identity, processing
 from remediation_orchestrator.gateway.access import Access, check_sources
 from remediation_orchestrator.gateway.bodies import Source
 from remediation_orchestrator.gateway.formats.mapping import Mapping
 from remediation_orchestrator.gateway.identity import Identity
 from remediation_orchestrator.gateway.processing import Processing
-from remediation_orchestrator.gateway.rules_file import RulesFileError, load
 from remediation_orchestrator.gateway.sources import Rules, built_in
 
 from .output import BadInputError
@@ -91,8 +91,8 @@ def check_files(identity_file: Path | None, mapping_files: Sequence[Path], token
 def read_rules(file: Path, kind: type[T]) -> T:
     """Read a file of the door's. Raises BadInputError saying what is wrong, and where."""
     try:
-        return load(file, kind)
-    except RulesFileError as error:
+        return read(file, kind, secret=True)  # Any of them may be the file of tokens, given for another.
+    except FileError as error:
         raise BadInputError(str(error)) from error
 
 

@@ -34,8 +34,8 @@ def changes(before: Policy, after: Policy, said: Set[str] | None) -> Iterator[Ch
 
 
 def _flat(policy: Policy) -> dict[str, object]:
-    document: dict[str, dict[str, object]] = msgspec.to_builtins(policy.document())
-    return {f"{section}.{key}": value for section, keys in document.items() for key, value in keys.items()}
+    sections = policy.document().items()
+    return {f"{section}.{key}": value for section, keys in sections for key, value in keys.items()}
 
 
 def _shown(value: object) -> str:

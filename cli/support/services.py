@@ -21,11 +21,12 @@ from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.lease import TTL, JetStreamLease
 from remediation_orchestrator.bus.port import EventLog, LogError
+from remediation_orchestrator.documents.files import FileError
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.orchestrator import policy_file
 from remediation_orchestrator.orchestrator.lead import PACE, Pace
 from remediation_orchestrator.orchestrator.queries.witness import witness_of
-from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, policy_of
+from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 from remediation_orchestrator.orchestrator.whole import why_not_whole
 
@@ -47,14 +48,14 @@ HASTY_SNAPSHOT = 300
 
 def load_policy(file: Path | None) -> Policy:
     """The policy of a file, or the defaults. Raises BadInputError with one line for each thing that is wrong."""
-    return DEFAULT if file is None else policy_of(read_policy(file).document)
+    return DEFAULT if file is None else read_policy(file).policy
 
 
 def read_policy(file: Path) -> policy_file.PolicyFile:
     """A policy file. Raises BadInputError with one line for each thing that is wrong."""
     try:
         return policy_file.read(file)
-    except policy_file.PolicyFileError as error:
+    except FileError as error:
         raise BadInputError(str(error)) from error
 
 

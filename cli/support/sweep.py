@@ -1,7 +1,6 @@
 """A sweep: one key of the policy, and the values to try."""
 
 import click
-import msgspec
 from msgspec import Struct
 
 from remediation_orchestrator.orchestrator.routing.policy import (
@@ -29,7 +28,7 @@ class Sweep(Struct, frozen=True):
         return [self._policy(base, value) for value in self.values]
 
     def _policy(self, base: Policy, value: str) -> Policy:
-        document: dict[str, dict[str, object]] = msgspec.json.decode(msgspec.json.encode(base.document()))
+        document = base.document()
         document[self.section][self.key] = _number_or_text(value)
         try:
             return policy_of(document)

@@ -10,6 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from remediation_orchestrator.documents.files import Written
 from remediation_orchestrator.events import CreateWorkflow, FailureReason
 from remediation_orchestrator.executor.binding import (
     RefusedError,
@@ -27,7 +28,6 @@ from remediation_orchestrator.executor.workflow_file import (
     TARGET_PARTS,
     Workflow,
     WorkflowFile,
-    Written,
     check_placeholders,
     environment_name,
 )

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
+from remediation_orchestrator.documents.files import Written
 from remediation_orchestrator.events import SignalReceived, SignalResolved, Target
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
 from remediation_orchestrator.events.subjects import TOKEN
@@ -42,11 +43,7 @@ def _known(zone: str) -> str:
     return zone
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TargetMapping(_Input):
+class TargetMapping(Written):
     """Where the parts of a target are."""
 
     name: Filled
@@ -60,7 +57,7 @@ class TargetMapping(_Input):
         return Target(*(part.fill(body, item) for part in parts))
 
 
-class State(_Input):
+class State(Written):
     """What an item says of its problem, by these words, whatever their case: that it is over, or that it fires.
 
     Without `firing` all that is not over fires. With it, what is neither is no alert: it is left out."""
@@ -77,14 +74,14 @@ class State(_Input):
         return False if self.firing is None or said in {one.lower() for one in self.firing} else None
 
 
-class LeaveOut(_Input):
+class LeaveOut(Written):
     """When a body is none of alerts at all, and what is said of it."""
 
     when: Asked
     because: Filled = Template("it is no alert")
 
 
-class Moment(_Input):
+class Moment(Written):
     """When something began: as it is usually written, or by `formats` of strptime; `zone` is for where none is."""
 
     value: Filled
@@ -92,7 +89,7 @@ class Moment(_Input):
     zone: Annotated[str, AfterValidator(_known)] | None = None
 
 
-class Mapping(_Input):
+class Mapping(Written):
     """One vendor's bodies. `items` is the place of the list of its alerts, where it sends several at once.
 
     `alert` is the vendor's id of what fires, the same when that is over: a problem is over when all are."""

@@ -3,16 +3,17 @@
 A check exists only for a policy that has its keys, so a check added later is silent in old logs."""
 
 import hashlib
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from remediation_orchestrator.events import Target
-
-from .durations import format_duration, parse_duration
+from remediation_orchestrator.events.durations import format_duration, parse_duration
+from remediation_orchestrator.events.places import Place, path_of
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -74,6 +75,9 @@ class Pattern(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
         )
 
 
+PARTS = Pattern.__struct_fields__
+
+
 class Scope(Struct, frozen=True, forbid_unknown_fields=True):
     """Which targets are not ours to touch."""
 
@@ -91,10 +95,10 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
         """Whether the scope keeps us away from this target."""
         return any(pattern.fits(target) for pattern in self.scope.exclude)
 
-    def document(self) -> dict[str, object]:
+    def document(self) -> dict[str, Any]:
         """Return the policy as plain JSON data with durations as people write them."""
-        document: dict[str, object] = msgspec.to_builtins(self, builtin_types=(timedelta,))
-        return _map_durations(document)
+        document: dict[str, Any] = _plain(msgspec.to_builtins(self, builtin_types=(timedelta,)))
+        return document
 
     @cached_property
     def memory(self) -> timedelta:
@@ -118,30 +122,35 @@ def policy_of(document: object) -> Policy:
         policy = msgspec.convert(_with_durations(document), Policy)
     except (msgspec.ValidationError, ValueError) as error:
         raise PolicyError(str(error).replace("`$.", "`").replace(" - at `$`", "")) from error
-    _check_durations(policy)
-    for number, pattern in enumerate(policy.scope.exclude):
-        _check_pattern(f"scope.exclude[{number}]", pattern)
+    wrong = [f"{path_of(place)}: {message}" for place, message in objections(policy)]
+    if wrong:
+        raise PolicyError("; ".join(wrong))
     return policy
 
 
-def _check_durations(policy: Policy) -> None:
+def objections(policy: Policy) -> Iterator[tuple[Place, str]]:
+    """Why a policy cannot be adopted although each of its values could be, and where."""
+    yield from _disarmed(policy)
+    for number, pattern in enumerate(policy.scope.exclude):
+        yield from _misleading(("scope", "exclude", number), pattern)
+
+
+def _disarmed(policy: Policy) -> Iterator[tuple[Place, str]]:
     """A duration of 0 disarms its check, or ends a phase as it begins. After success alone it means: at once."""
     for name, section in (("routing", policy.routing), ("timeouts", policy.timeouts)):
         for key in section.__struct_fields__:
             if getattr(section, key) == timedelta(0) and key not in MAY_BE_ZERO:
-                raise PolicyError(f"{name}.{key}: must be longer than 0")
+                yield (name, key), "must be longer than 0"
 
 
-def _check_pattern(where: str, pattern: Pattern) -> None:
+def _misleading(place: Place, pattern: Pattern) -> Iterator[tuple[Place, str]]:
     """A pattern is compared exactly: one that looks as if it said more would keep nobody away."""
     if pattern == Pattern():
-        raise PolicyError(f"{where}: a pattern without a part would exclude everything")
-    for part in Pattern.__struct_fields__:
+        yield place, "a pattern without a part would exclude everything: name one of " + ", ".join(PARTS)
+    for part in PARTS:
         text: str | None = getattr(pattern, part)
         if text is not None and (found := next((sign for sign in WILDCARDS if sign in text), None)):
-            raise PolicyError(
-                f"{where}.{part}: {text!r} is compared exactly, and {found} stands for nothing else here"
-            )
+            yield (*place, part), f"{text!r} is compared exactly, and {found} stands for nothing else here"
 
 
 def _with_durations(document: object) -> object:
@@ -161,23 +170,18 @@ def _with_durations(document: object) -> object:
 
 
 def _duration(where: str, value: object) -> timedelta:
-    if not isinstance(value, str):
-        raise ValueError(f"{where}: a duration is written as 90s, 5m or 1h30m, not {value!r}")
     try:
         return parse_duration(value)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
 
 
-def _map_durations(document: dict[str, object]) -> dict[str, object]:
-    return {
-        key: _map_durations(value)
-        if isinstance(value, dict)
-        else format_duration(value)
-        if isinstance(value, timedelta)
-        else value
-        for key, value in document.items()
-    }
+def _plain(value: object) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return format_duration(value) if isinstance(value, timedelta) else value
 
 
 def _duration_keys(section: type[Struct]) -> frozenset[str]:

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from remediation_orchestrator.events import Block, Verdict
-
-from .durations import MICROSECOND, format_duration
+from remediation_orchestrator.events.durations import MICROSECOND, format_duration
 
 _SECOND = timedelta(seconds=1)
 

@@ -148,5 +148,5 @@ def test_a_file_that_the_door_cannot_use_is_said_before_anything_begins(tmp_path
     command = [RO, "up", "--data-dir", tmp_path / "data", f"--{option}", tmp_path / "file"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
-    assert f"{tmp_path / 'file'}:1: nonsense: unknown key" in done.stderr
+    assert f"{tmp_path / 'file'}:1: unknown key nonsense" in done.stderr
     assert not (tmp_path / "data" / "nats").exists()

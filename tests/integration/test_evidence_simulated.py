@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import pytest
 
 from remediation_orchestrator.events import Recorded, RoutingDecided, StoredMessage, decode
-from remediation_orchestrator.orchestrator.policy_file import DEFAULTS
 from remediation_orchestrator.orchestrator.queries.audit import audit
 from remediation_orchestrator.orchestrator.queries.backtest import backtest
 from remediation_orchestrator.orchestrator.queries.findings import HARMLESS
-from remediation_orchestrator.orchestrator.routing.policy import policy_of
+from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, policy_of
 from remediation_orchestrator.simulation.world import SHORT, simulate
 
 SEEDS = (1, 2, 28)
@@ -57,7 +55,7 @@ def test_under_another_policy_no_verdict_is_given_twice(
     log: list[StoredMessage], change: dict[str, dict[str, Any]]
 ) -> None:
     """And what is the same up to a first divergence is not counterfactual."""
-    document = msgspec.json.decode(msgspec.json.encode(DEFAULTS))
+    document = DEFAULT.document()
     for section, keys in change.items():
         document[section] |= keys
     rows = list(backtest(lambda: log, policy_of(document)))

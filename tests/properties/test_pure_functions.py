@@ -25,10 +25,10 @@ from remediation_orchestrator.events import (
     fingerprint_of,
 )
 from remediation_orchestrator.events.codec import Attributes
+from remediation_orchestrator.events.durations import LONGEST, format_duration, parse_duration
 from remediation_orchestrator.events.stored import EXPECTED, export_line, import_line
 from remediation_orchestrator.orchestrator.routing.backoff import backoff, next_allowed_execution
 from remediation_orchestrator.orchestrator.routing.checks import CHECKS
-from remediation_orchestrator.orchestrator.routing.durations import LONGEST, format_duration, parse_duration
 from remediation_orchestrator.orchestrator.routing.policy import (
     Pattern,
     Policy,

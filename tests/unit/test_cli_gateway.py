@@ -62,10 +62,13 @@ def test_explain_reads_the_bodies_of_a_mapping() -> None:
             ["explain", "--file", "-", "--source", "nobody"],
             "one of alertmanager, grafana, kubernetes",
         ),
-        (["explain", "--file", "-", "--identity", "none.yaml"], "none.yaml: No such file or directory"),
+        (
+            ["explain", "--file", "-", "--identity", "none.yaml"],
+            "none.yaml: cannot be read: No such file or directory",
+        ),
         (["--host", "0.0.0.0"], "whoever reaches 0.0.0.0 could start repairs: give --tokens FILE, or say --open"),
-        (["--tokens", "none.yaml"], "none.yaml: No such file or directory"),
-        (["--mapping", "none.yaml"], "none.yaml: No such file or directory"),
+        (["--tokens", "none.yaml"], "none.yaml: cannot be read: No such file or directory"),
+        (["--mapping", "none.yaml"], "none.yaml: cannot be read: No such file or directory"),
         (["explain", "--file", "-"], "standard input: line 1, column 1: not JSON: Expecting value"),
     ],
 )

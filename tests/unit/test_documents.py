@@ -1,5 +1,6 @@
 """Files that people write: whatever stands in them is a value, or a line that says what is wrong and where."""
 
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -8,20 +9,26 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from remediation_orchestrator.cli.main import main
+from remediation_orchestrator.documents.files import FileError, Mistake, read
+from remediation_orchestrator.documents.kinds import model_of
 from remediation_orchestrator.documents.reader import (
     FILE_BYTES_MAX,
+    WRONG_MAX,
     DocumentError,
     read_document,
     read_file,
 )
-from remediation_orchestrator.executor.catalog import Problem, load_workflow
+from remediation_orchestrator.executor.catalog import load_workflow
+from remediation_orchestrator.executor.workflow_file import WorkflowFile
 from remediation_orchestrator.gateway.access import Access
 from remediation_orchestrator.gateway.formats.mapping import Mapping
 from remediation_orchestrator.gateway.identity import Identity
 from remediation_orchestrator.gateway.processing import Processing
-from remediation_orchestrator.gateway.rules_file import RulesFileError, load
+from remediation_orchestrator.orchestrator.policy_file import read as read_policy
+from remediation_orchestrator.orchestrator.routing.policy import Policy
 
 SIZE = FILE_BYTES_MAX - 100
 # Of the processor, so that a busy machine does not count; half of it is measured at most.
@@ -156,17 +163,17 @@ def test_two_blocks_of_one_name_are_refused_in_every_file_of_the_door(
     """The first would be dropped in silence, and whoever it let in with it."""
     file = tmp_path / "rules.yaml"
     file.write_text(TOKENS)
-    with pytest.raises(RulesFileError, match=r"rules\.yaml:3: tokens: said twice, first on line 1"):
-        load(file, kind)
-    with pytest.raises(RulesFileError, match=f"^{file}:3: tokens: said twice, first on line 1$"):
-        load(file, Access)
+    with pytest.raises(FileError, match=r"rules\.yaml:3: tokens: said twice, first on line 1"):
+        read(file, kind)
+    with pytest.raises(FileError, match=f"^{file}:3: tokens: said twice, first on line 1$"):
+        read(file, Access, secret=True)
 
 
 def test_a_tag_in_one_file_of_the_catalog_is_that_files_problem(tmp_path: Path) -> None:
     """It stopped the analyser for every command."""
     file = tmp_path / "a.yaml"
     file.write_text("id: a\nversion: !!timestamp nope\nscript: {command: [sh]}\n")
-    assert load_workflow(file) == [Problem(file, "tags (`!name`) are not used here", 2)]
+    assert load_workflow(file) == [Mistake(file, "tags (`!name`) are not used here", 2)]
 
 
 def test_a_file_that_was_made_to_be_slow_is_refused_by_every_verb_that_reads_one(tmp_path: Path) -> None:
@@ -176,3 +183,52 @@ def test_a_file_that_was_made_to_be_slow_is_refused_by_every_verb_that_reads_one
     for command in (["policy", "check", str(file)], ["gateway", "--identity", str(file)]):
         done = CliRunner().invoke(main, command)
         assert (done.exit_code, done.output) == (2, f"ro: {file}:1: nested deeper than 20\n")
+
+
+FILES: dict[str, tuple[type[BaseModel], str, str]] = {
+    "policy": (model_of(Policy), "timeouts:\n  startin: 1m\n", "timeouts.startin; did you mean starting?"),
+    "workflow": (WorkflowFile, "id: a\ntimeot: 1m\n", "timeot; did you mean timeout?"),
+    "tokens": (Access, "\ntokns: []\n", "tokns; did you mean tokens?"),
+    "identity": (Identity, "examples:\n- {labels: {}, clustr: x}\n", "examples[0].clustr; did you mean cluster?"),
+    "processing": (Processing, "\nurgency: []\n", "urgency; known here: environment, priority, severity"),
+    "mapping": (Mapping, "name: n\nstate: {vlaue: x}\n", "state.vlaue; did you mean value?"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_key_that_nobody_knows_is_refused_with_the_one_that_may_be_meant(tmp_path: Path, name: str) -> None:
+    """In the same words in every file, with its line; what else is wrong is said with it."""
+    kind, text, said = FILES[name]
+    file = tmp_path / "file.yaml"
+    file.write_text(text)
+    with pytest.raises(FileError) as caught:
+        read(file, kind)
+    assert f"{file}:2: unknown key {said}" in str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize("text", ["90s", "1h30m", "2d", "1500ms"])
+def test_a_duration_is_written_alike_in_every_file(tmp_path: Path, text: str) -> None:
+    """One grammar."""
+    policy, workflow = tmp_path / "policy.yaml", tmp_path / "workflow.yaml"
+    policy.write_text(f"timeouts: {{starting: {text}}}\n")
+    workflow.write_text(f"id: a\ntimeout: {text}\n")
+    assert read_policy(policy).policy.timeouts.starting == read(workflow, WorkflowFile).timeout
+    for file in (policy, workflow):
+        file.write_text(file.read_text().replace(text, "5"))
+        said = f"{read_line(file)}: a duration is written as 90s, 5m or 1h30m, not 5"
+        with pytest.raises(FileError, match=f"^{re.escape(said)}$"):
+            read_policy(file) if file is policy else read(file, WorkflowFile)
+
+
+def read_line(file: Path) -> str:
+    """The place of the one duration of a file."""
+    return f"{file}:1: timeouts.starting" if file.stem == "policy" else f"{file}:2: timeout"
+
+
+def test_of_very_many_mistakes_the_first_are_said(tmp_path: Path) -> None:
+    """A person sees the rest when these are gone."""
+    file = tmp_path / "policy.yaml"
+    file.write_text("".join(f"key{number}: 1\n" for number in range(5_000)))
+    with pytest.raises(FileError) as caught:
+        read_policy(file)
+    assert len(caught.value.mistakes) == WRONG_MAX

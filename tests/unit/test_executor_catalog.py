@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from remediation_orchestrator.documents.files import Mistake
 from remediation_orchestrator.executor import folder
-from remediation_orchestrator.executor.catalog import Catalog, Problem, load_catalog, load_workflow
+from remediation_orchestrator.executor.catalog import Catalog, load_catalog, load_workflow
 from remediation_orchestrator.executor.workflow_file import Workflow
 
 GOOD = """
@@ -64,7 +65,9 @@ def test_a_broken_file_is_named_with_its_line_and_the_others_work(tmp_path: Path
     write(tmp_path, "notes.txt", "not a workflow")
     catalog = load_catalog(tmp_path)
     assert list(catalog.workflows) == ["good"]
-    assert [str(one) for one in catalog.problems] == [f"{tmp_path / 'bad.yaml'}:4: timeot: unknown key"]
+    assert [str(one) for one in catalog.problems] == [
+        f"{tmp_path / 'bad.yaml'}:4: unknown key timeot; did you mean timeout?"
+    ]
 
 
 def test_of_two_files_with_one_id_none_is_served(tmp_path: Path) -> None:
@@ -73,7 +76,7 @@ def test_of_two_files_with_one_id_none_is_served(tmp_path: Path) -> None:
     write(tmp_path, "b.yaml", GOOD.format(id="same"))
     catalog = load_catalog(tmp_path)
     assert not catalog.workflows
-    assert {one.path.name for one in catalog.problems} == {"a.yaml", "b.yaml"}
+    assert {one.file.name for one in catalog.problems} == {"a.yaml", "b.yaml"}
 
 
 def test_the_digest_is_of_the_files_bytes(tmp_path: Path) -> None:
@@ -95,16 +98,16 @@ def test_another_engine_keeps_its_section(tmp_path: Path) -> None:
     [
         ("id: a\nid: b\nscript: {command: [sh]}\n", ":2: id: said twice, first on line 1"),
         ("id: [", "not YAML"),
-        ("- a\n", "not a mapping"),
-        ("", "not a mapping"),
+        ("- a\n", ":1: the file: must be a section of keys"),
+        ("", ":1: id: field required"),
         ("id: a\nscript: &x {command: [sh]}\nmatch: [*x]\n", ":3: aliases"),
         ("id: a\n", "wants a section `script`"),
         ("id: a\nscript: {command: []}\n", ":2: script.command"),
         ("id: a\nscript: {command: ['{target.name}']}\n", "the program is a fixed name"),
         ("id: a\nscript: {command: [sh, '{paramters.x}']}\n", "unknown placeholder {paramters.x}"),
-        ("id: a\ntimeout: 5\nscript: {command: [sh]}\n", ":2: timeout: a duration is written like"),
-        ("id: a\ntimeout: 0s\nscript: {command: [sh]}\n", "a duration is written like"),
-        ("id: a\nversion: 1\nscript: {command: [sh]}\n", ":2: version: Input should be a valid string"),
+        ("id: a\ntimeout: 5\nscript: {command: [sh]}\n", ":2: timeout: a duration is written as"),
+        ("id: a\ntimeout: 0s\nscript: {command: [sh]}\n", ":2: timeout: must be longer than 0"),
+        ("id: a\nversion: 1\nscript: {command: [sh]}\n", ":2: version: must be text, not 1"),
         ("id: a\nscript: {command: [sh]}\nparameters: {g: {type: integer, default: x}}\n", "wants an integer"),
         ("id: a\nscript: {command: [sh]}\nparameters: {g: {type: integer, default: true}}\n", "wants an integer"),
         ("id: a\nscript: {command: [sh]}\nparameters: {a-b: {default: x}, a_b: {default: x}}\n", "two parameters"),
@@ -138,7 +141,7 @@ def test_a_file_that_cannot_be_read_stops_no_other(tmp_path: Path, text: str) ->
     write(tmp_path, "good.yaml", GOOD.format(id="good"))
     catalog = load_catalog(tmp_path)
     assert list(catalog.workflows) == ["good"]
-    assert {one.path.name for one in catalog.problems} == {"bad.yaml"}
+    assert {one.file.name for one in catalog.problems} == {"bad.yaml"}
 
 
 async def test_only_what_has_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +150,7 @@ async def test_only_what_has_changed_is_read_again(tmp_path: Path, monkeypatch: 
     write(tmp_path, "b.yaml", GOOD.format(id="b"))
     read: list[str] = []
 
-    def load(path: Path) -> Workflow | list[Problem]:
+    def load(path: Path) -> Workflow | list[Mistake]:
         read.append(path.name)
         return load_workflow(path)
 

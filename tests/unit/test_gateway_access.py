@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from remediation_orchestrator.documents.files import FileError, read
 from remediation_orchestrator.gateway.access import Access, Guard, Rate
-from remediation_orchestrator.gateway.rules_file import RulesFileError, load
 from remediation_orchestrator.web.problems import Problem
 
 OLD, NEW, SECRET = "the-token-of-last-year", "the-token-of-this-year", "the-secret-of-grafana"
@@ -93,7 +93,10 @@ def test_a_sender_may_send_twice_its_rate_at_once_and_then_waits() -> None:
             "tokens: [{name: a, sources: [b], token: short}]",
             "tokens[0].token: value should have at least 16 items",
         ),
-        ("tokens: [{name: a, sources: [b], tokn: '0123456789abcdef'}]", "tokens[0].tokn: unknown key"),
+        (
+            "tokens: [{name: a, sources: [b], tokn: '0123456789abcdef'}]",
+            "unknown key tokens[0].tokn; did you mean token?",
+        ),
         (
             "tokens: [{name: a, sources: [b], token: '0123456789abcdef'},"
             " {name: a, sources: [b], token: 'fedcba9876543210'}]",
@@ -107,8 +110,8 @@ def test_a_file_of_tokens_that_cannot_be_used_is_refused_without_quoting_one(
     """Its errors may end up in a log."""
     file = tmp_path / "tokens.yaml"
     file.write_text(text)
-    with pytest.raises(RulesFileError) as caught:
-        load(file, Access)
+    with pytest.raises(FileError) as caught:
+        read(file, Access, secret=True)
     assert line in str(caught.value)
     assert "0123456789abcdef" not in str(caught.value)
     assert "short" not in str(caught.value)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from remediation_orchestrator.documents.files import FileError, read
 from remediation_orchestrator.gateway.formats.mapping import Mapping
 from remediation_orchestrator.gateway.items import Found, Item, LeftOut, Refused, WebhookError
-from remediation_orchestrator.gateway.rules_file import RulesFileError, load
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "mappings"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -106,8 +106,14 @@ def test_a_body_without_its_list_is_refused(sent: object) -> None:
             "source: a\nname: \"{cut(a, '(')}\"\ntarget: {name: t}",
             ":2: name: no regular expression (RE2): missing )",
         ),
-        ("source: a\nname: n\ntarget: {name: t}\nkinds: 3", ":4: kinds: unknown key"),
-        ("source: a\nname: n\ntarget: {name: t}\nresolved: {value: x, words: [y]}", ":4: resolved: unknown key"),
+        (
+            "source: a\nname: n\ntarget: {name: t}\nkinds: 3",
+            ":4: unknown key kinds; known here: ",
+        ),
+        (
+            "source: a\nname: n\ntarget: {name: t}\nresolved: {value: x, words: [y]}",
+            ":4: unknown key resolved; known here: ",
+        ),
         (
             "source: a\nname: n\ntarget: {name: t}\nstarts_at: {value: x, zone: Mars}",
             ":4: starts_at.zone: 'Mars' is",
@@ -120,8 +126,8 @@ def test_a_mapping_that_cannot_be_used_is_refused_by_name(tmp_path: Path, text: 
     """With the file and the place."""
     file = tmp_path / "m.yaml"
     file.write_text(text)
-    with pytest.raises(RulesFileError) as caught:
-        load(file, Mapping)
+    with pytest.raises(FileError) as caught:
+        read(file, Mapping)
     assert str(caught.value).startswith(f"{file}{line}")
 
 
@@ -189,12 +195,12 @@ VALUES = st.recursive(
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda file: file.stem)
 def test_whatever_stands_in_a_place_a_body_is_items_or_refused(file: Path) -> None:
     """Never a fault of the door: each place of a vendor's body holds anything, in turn."""
-    mapping = load(file, Mapping)
+    mapping = read(file, Mapping)
     body = json.loads((EXAMPLES / "bodies" / f"{file.stem}.json").read_bytes())
 
     @settings(max_examples=100, deadline=None)
     @given(st.data())
-    def read(data: st.DataObject) -> None:
+    def see(data: st.DataObject) -> None:
         sent: Any = json.loads(json.dumps(body))
         at = sent
         while isinstance(at, dict) and at:
@@ -206,4 +212,4 @@ def test_whatever_stands_in_a_place_a_body_is_items_or_refused(file: Path) -> No
         found = list(mapping.items_of(json.dumps(sent).encode(), NOW))
         assert all(isinstance(one, Found | Refused | LeftOut) for one in found)
 
-    read()
+    see()

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from remediation_orchestrator.documents.files import read
 from remediation_orchestrator.events import SignalReceived, SignalResolved
 from remediation_orchestrator.gateway.formats.mapping import Mapping
 from remediation_orchestrator.gateway.items import Found, Item, LeftOut
-from remediation_orchestrator.gateway.rules_file import load
 
 FOLDER = Path(__file__).parents[2] / "examples" / "mappings"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -125,7 +125,7 @@ CASES = [(vendor, *case) for vendor, cases in SENT.items() for case in cases]
 
 def mapping(vendor: str) -> Mapping:
     """The example's mapping."""
-    return load(FOLDER / f"{vendor}.yaml", Mapping)
+    return read(FOLDER / f"{vendor}.yaml", Mapping)
 
 
 def sent(vendor: str, changes: dict[str, Any] | None = None) -> bytes:

@@ -6,23 +6,23 @@ from pathlib import Path
 import pytest
 from doors import alert, webhook
 
+from remediation_orchestrator.documents.files import FileError, read
 from remediation_orchestrator.events import SignalReceived, Target
 from remediation_orchestrator.gateway.bodies import Received
 from remediation_orchestrator.gateway.identity import Identified, Identity
 from remediation_orchestrator.gateway.items import Found, Item
 from remediation_orchestrator.gateway.processing import Processing
-from remediation_orchestrator.gateway.rules_file import RulesFileError, load
 from remediation_orchestrator.gateway.sources import Rules, built_in, items_for
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-def read(tmp_path: Path, kind: type[Identity] | type[Processing], text: str) -> Identity | Processing:
+def written(tmp_path: Path, kind: type[Identity] | type[Processing], text: str) -> Identity | Processing:
     """Load rules from a file."""
     file = tmp_path / "rules.yaml"
     file.write_text(text)
-    return load(file, kind)
+    return read(file, kind)
 
 
 def items(body: bytes, rules: Rules) -> list[Item]:
@@ -32,7 +32,7 @@ def items(body: bytes, rules: Rules) -> list[Item]:
 
 def test_a_pods_owner_is_the_target_where_the_labels_name_it() -> None:
     """A replica set's hash is cut off: it is the deployment's."""
-    rules = load(EXAMPLES / "identity.yaml", Identity)
+    rules = read(EXAMPLES / "identity.yaml", Identity)
     labels = {"alertname": "Crash", "pod": "shop-5d8f9c7b6-x2x4z", "namespace": "shop"}
     owner = {"owner_kind": "ReplicaSet", "owner_name": "shop-5d8f9c7b6"}
     found = rules.identify({**labels, **owner}, "labels")
@@ -48,7 +48,7 @@ def test_a_pods_owner_is_the_target_where_the_labels_name_it() -> None:
 
 def test_each_part_says_by_which_rule_it_was_found() -> None:
     """So that a user can change that rule."""
-    rules = load(EXAMPLES / "identity.yaml", Identity)
+    rules = read(EXAMPLES / "identity.yaml", Identity)
     found = rules.identify({"alertname": "Full", "instance": "db-1.example.com:9100"}, "labels")
     assert isinstance(found, Identified)
     assert found.by == {
@@ -69,7 +69,7 @@ def test_a_name_that_normalising_empties_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("targets: []", "targets: unknown key"),
+        ("targets: []", "unknown key targets; did you mean target?"),
         ("target: []", "target: list should have at least 1 item after validation, not 0"),
         (
             "normalise: [{part: host, match: x}]",
@@ -85,14 +85,14 @@ def test_a_name_that_normalising_empties_is_refused() -> None:
 )
 def test_identity_rules_that_do_not_hold_are_refused(tmp_path: Path, text: str, line: str) -> None:
     """With the file, the place, and what is wrong."""
-    with pytest.raises(RulesFileError) as caught:
-        read(tmp_path, Identity, text)
+    with pytest.raises(FileError) as caught:
+        written(tmp_path, Identity, text)
     assert line in str(caught.value)
 
 
 def test_the_first_rule_that_matches_wins_and_is_recorded() -> None:
     """Severity first, then the environment, then the priority, which may look at both."""
-    rules = Rules(processing=load(EXAMPLES / "processing.yaml", Processing))
+    rules = Rules(processing=read(EXAMPLES / "processing.yaml", Processing))
     one, two = items(webhook(alert("ShopDown"), alert(labels={"alertname": "Slow", "pod": "p"})), rules)
     assert isinstance(one, Found)
     assert isinstance(two, Found)
@@ -119,7 +119,7 @@ def test_without_rules_a_signal_keeps_what_its_source_said() -> None:
     [
         ("severity: [{value: high, when: {host: x}}]", "severity[0]: when: host is nothing that a signal has"),
         ("severity: [{value: high, when: {priority: x}}]", "severity[0]: when: priority is nothing that a signal"),
-        ("urgency: []", "urgency: unknown key"),
+        ("urgency: []", "unknown key urgency; known here: environment, priority, severity"),
         (
             "priority: [{value: P0}, {value: P1, when: {kind: Node}, examples: [{kind: Node}]}]",
             "priority[1].examples[0]: priority[0] matches it first",
@@ -129,6 +129,6 @@ def test_without_rules_a_signal_keeps_what_its_source_said() -> None:
 )
 def test_processing_rules_whose_examples_do_not_hold_are_refused(tmp_path: Path, text: str, line: str) -> None:
     """Before a signal is judged by them."""
-    with pytest.raises(RulesFileError) as caught:
-        read(tmp_path, Processing, text)
+    with pytest.raises(FileError) as caught:
+        written(tmp_path, Processing, text)
     assert line in str(caught.value)

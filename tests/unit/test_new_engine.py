@@ -132,9 +132,9 @@ async def test_what_is_not_there_or_not_ours_has_failed(
     ("text", "said"),
     [
         ("id: w\nengine: letter\n", "w.yaml:1: the engine `letter` wants a section `letter` with `text`"),
-        ("id: w\nengine: letter\nletter:\n  txt: x\n", "w.yaml:4: letter.txt: unknown key"),
+        ("id: w\nengine: letter\nletter:\n  txt: x\n", "w.yaml:4: unknown key letter.txt; did you mean text?"),
         ("id: w\nengine: letter\nletter: {text: '{target.nam}'}\n", "w.yaml:3: letter: unknown placeholder"),
-        (FILE + "script: {command: [sh]}\n", "w.yaml:5: script: unknown key"),
+        (FILE + "script: {command: [sh]}\n", "w.yaml:5: unknown key script"),
     ],
 )
 def test_a_file_for_a_new_engine_is_read_like_any(letters: Bench, text: str, said: str) -> None:

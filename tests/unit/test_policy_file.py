@@ -6,26 +6,29 @@ from typing import Any
 
 import pytest
 
-from remediation_orchestrator.orchestrator.policy_file import (
-    DEFAULTS,
-    PolicyFileError,
-    load,
-    parse,
-)
-from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, policy_of
+from remediation_orchestrator.documents.files import FileError
+from remediation_orchestrator.orchestrator.policy_file import parse, read
+from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
 
 
 def wrong(text: str) -> list[str]:
     """Return what the text is refused with."""
-    with pytest.raises(PolicyFileError) as caught:
+    with pytest.raises(FileError) as caught:
         parse(text, "p.yaml")
-    return caught.value.lines
+    return [str(one) for one in caught.value.mistakes]
+
+
+def document(text: str) -> Any:
+    """The policy that a text states, as plain data."""
+    return parse(text, "p.yaml").policy.document()
+
+
+DEFAULTS = DEFAULT.document()
 
 
 def test_nothing_said_is_the_contract_s_defaults() -> None:
     """They are the core's own, so a log without a file and a log with an empty one have one policy."""
-    assert parse("# nothing yet\n", "p.yaml") == DEFAULTS
-    assert policy_of(DEFAULTS) == DEFAULT
+    assert parse("# nothing yet\n", "p.yaml").policy == DEFAULT
     assert DEFAULTS == {
         "routing": {
             "consecutive_failure_threshold": 3,
@@ -56,29 +59,26 @@ def test_what_is_said_replaces_its_default_and_nothing_else() -> None:
     text = (
         "routing: {retry_limit: 9, backoff_cap: 1h30m}\nscope:\n  exclude: [{namespace: kube-system, kind: Pod}]\n"
     )
-    defaults: Any = DEFAULTS
-    policy: Any = parse(text, "p.yaml")
-    assert policy["routing"] == {**defaults["routing"], "retry_limit": 9, "backoff_cap": "90m"}
+    policy = document(text)
+    assert policy["routing"] == {**DEFAULTS["routing"], "retry_limit": 9, "backoff_cap": "90m"}
     assert policy["timeouts"] == DEFAULTS["timeouts"]
     assert policy["scope"] == {"exclude": [{"namespace": "kube-system", "kind": "Pod"}]}
-    assert parse(json.dumps(policy), "again.yaml") == policy
+    assert document(json.dumps(policy)) == policy
 
 
 def test_a_section_with_comments_only_takes_its_defaults() -> None:
     """As if it were not there."""
-    assert parse("routing:\n  # retry_limit: 9\n", "p.yaml") == DEFAULTS
+    assert parse("routing:\n  # retry_limit: 9\n", "p.yaml").policy == DEFAULT
 
 
 def test_a_file_is_read_by_its_name(tmp_path: Path) -> None:
     """The messages name it, and so does one that is not there."""
     file = tmp_path / "policy.yaml"
     file.write_text("timeouts: {starting: 90s}\nretry: 1\n")
-    with pytest.raises(
-        PolicyFileError, match=r"policy.yaml:2: unknown key retry; known here: routing, timeouts, scope"
-    ):
-        load(file)
-    with pytest.raises(PolicyFileError, match=r"none.yaml: cannot be read: No such file"):
-        load(tmp_path / "none.yaml")
+    with pytest.raises(FileError, match=r"policy.yaml:2: unknown key retry; known here: routing, scope, timeouts"):
+        read(file)
+    with pytest.raises(FileError, match=r"none.yaml: cannot be read: No such file"):
+        read(tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,12 @@ def test_a_file_is_read_by_its_name(tmp_path: Path) -> None:
             "p.yaml:3: routing.jitter: said twice, first on line 2",
         ),
         ("routing: 3", "p.yaml:1: routing: must be a section of keys"),
-        ("- routing", "p.yaml:1: the policy: must be a section of keys"),
+        ("- routing", "p.yaml:1: the file: must be a section of keys"),
         ("scope: {exclude: {kind: Pod}}", "p.yaml:1: scope.exclude: must be a list"),
-        ("scope:\n  exclude:\n  - {}", "p.yaml:3: scope.exclude[0]: a pattern names at least one of"),
+        (
+            "scope:\n  exclude:\n  - {}",
+            "p.yaml:3: scope.exclude[0]: a pattern without a part would exclude everything: name one of cluster,",
+        ),
         ("scope: {exclude: [{nam: x}]}", "p.yaml:1: unknown key scope.exclude[0].nam; did you mean name?"),
         ("scope: {exclude: [{name: 3}]}", "p.yaml:1: scope.exclude[0].name: must be text, not 3"),
         ("scope: {exclude: [{name: ''}]}", "p.yaml:1: scope.exclude[0].name: must not be empty"),
@@ -152,8 +155,6 @@ def test_every_mistake_is_told_in_the_order_of_the_file() -> None:
 )
 def test_a_duration_has_one_way_to_be_written(text: str, written: str) -> None:
     """Two spellings of one policy have one digest."""
-    policy: Any = parse(f"routing: {{signal_cooldown: {text}}}", "p.yaml")
-    assert policy["routing"]["signal_cooldown"] == written
-    assert (
-        policy_of(policy).digest == policy_of(parse(f"routing: {{signal_cooldown: {written}}}", "p.yaml")).digest
-    )
+    policy, again = (parse(f"routing: {{signal_cooldown: {one}}}", "p.yaml").policy for one in (text, written))
+    assert policy.document()["routing"]["signal_cooldown"] == written
+    assert policy.digest == again.digest

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from remediation_orchestrator.orchestrator.routing.durations import (
+from remediation_orchestrator.events.durations import (
     LONGEST,
     MICROSECOND,
     format_duration,
