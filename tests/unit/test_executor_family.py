@@ -139,19 +139,32 @@ async def test_a_supervisor_that_is_stopped_is_told_to_go_on(tmp_path: Path) -> 
     assert (outcome.reason, time.monotonic() - begun < 5) == (FailureReason.DEADLINE_EXCEEDED, True)
 
 
+async def stopped_family(folder: Path, stop: Stop) -> asyncio.Task[Outcome]:
+    """A run whose supervisor and guard stand still when it is to end: neither sees it."""
+    pid = Word(folder / "pid")
+    running = start(job(folder, f"echo $PPID > {folder}/pid; sleep 60"), stop)
+    os.killpg(parent_of(int(await pid.said())), signal.SIGSTOP)
+    stop.wish("resolved")
+    return running
+
+
 async def test_a_supervisor_and_a_guard_that_are_stopped_are_told_to_go_on_by_the_executor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the limit has passed and nobody has acted."""
+    """When it should have ended and nobody has acted; then they do."""
+    monkeypatch.setattr(program, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(program, "OVERDUE_SECONDS", 2.0)
+    outcome = await asyncio.wait_for(await stopped_family(tmp_path, Stop()), 20)
+    assert isinstance(outcome, Failed)
+    assert (outcome.reason, outcome.message) == (FailureReason.TASK_FAILED, "cancelled: resolved")
+
+
+async def test_a_supervisor_and_a_guard_that_go_on_standing_still_are_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later, and with them what they have left; nobody knows how far it had come."""
     monkeypatch.setattr(program, "OVERDUE_SECONDS", 0.0)
-    pid = Word(tmp_path / "pid")
-    pace = Pace(1.2)
-    lease = Lease(pace, instant, instant())
-    running = asyncio.create_task(
-        run_program(job(tmp_path, f"echo $PPID > {tmp_path}/pid; sleep 60"), lease, Stop())
-    )
-    os.killpg(parent_of(int(await pid.said())), signal.SIGSTOP)
-    await lost(running)
+    await lost(await stopped_family(tmp_path, Stop()))
 
 
 @pytest.fixture
