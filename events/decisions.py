@@ -31,7 +31,6 @@ class Phase(StrEnum):
     ANALYZING = "Analyzing"
     AWAITING_APPROVAL = "AwaitingApproval"
     EXECUTING = "Executing"
-    VERIFYING = "Verifying"
     BLOCKED = "Blocked"
     COMPLETED = "Completed"
     FAILED = "Failed"

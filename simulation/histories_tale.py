@@ -33,7 +33,7 @@ def _policies() -> list[dict[str, object]]:
         "signal_max_age": "3m",
         "alert_memory": "5m",
     }
-    timeouts = {"starting": "1m", "executing": "3m", "analyzing": "2m", "approval": "2m", "verifying": "1m"}
+    timeouts = {"starting": "1m", "executing": "3m", "analyzing": "2m", "approval": "2m"}
     forgetful = {
         **routing,
         "failure_memory": "2m",

@@ -19,7 +19,6 @@ STYLES = {
     "Executing": "cyan",
     "Analyzing": "cyan",
     "Pending": "cyan",
-    "Verifying": "cyan",
     "AwaitingApproval": "magenta",
     "Blocked": "yellow",
     "Block": "yellow",

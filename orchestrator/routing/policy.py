@@ -54,7 +54,6 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
     analyzing: timedelta = timedelta(minutes=10)
     executing: timedelta = timedelta(minutes=30)
     approval: timedelta = timedelta(minutes=15)
-    verifying: timedelta = timedelta(minutes=30)
 
 
 class Pattern(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

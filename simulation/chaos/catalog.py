@@ -33,7 +33,6 @@ timeouts:
   analyzing: 10s
   executing: 6s
   approval: 5s
-  verifying: 5s
 """
 """What is older than a quarter of a minute is nobody's business any more, so that it can be archived."""
 

@@ -72,7 +72,7 @@ ELSEWHERE = {
 BRIEF = policy_of(
     {
         "routing": dict.fromkeys(("signal_cooldown", "workflow_cooldown", "alert_memory"), "1s"),
-        "timeouts": dict.fromkeys(("starting", "analyzing", "executing", "approval", "verifying"), "1s"),
+        "timeouts": dict.fromkeys(("starting", "analyzing", "executing", "approval"), "1s"),
     }
 )
 """Everything is old after a second, as elsewhere after a day."""

@@ -32,7 +32,7 @@ SHORT: dict[str, dict[str, object]] = {
         "signal_max_age": "15m",
         "alert_memory": "24h",
     },
-    "timeouts": {"starting": "2s", "analyzing": "1s", "executing": "3s", "approval": "1s", "verifying": "30m"},
+    "timeouts": {"starting": "2s", "analyzing": "1s", "executing": "3s", "approval": "1s"},
 }
 POLICY = policy_of(SHORT)
 

@@ -44,7 +44,7 @@ BRIEF = policy_of(
             "signal_cooldown": "1s",
             "workflow_cooldown": "1s",
         },
-        "timeouts": dict.fromkeys(("starting", "analyzing", "executing", "approval", "verifying"), "1s"),
+        "timeouts": dict.fromkeys(("starting", "analyzing", "executing", "approval"), "1s"),
     }
 )
 """Everything is old after a second."""

@@ -59,7 +59,7 @@ BRIEF = policy_of(
         "routing": dict.fromkeys(
             ("signal_cooldown", "workflow_cooldown", "failure_memory", "alert_memory"), "50ms"
         ),
-        "timeouts": dict.fromkeys(("starting", "analyzing", "executing", "approval", "verifying"), "50ms"),
+        "timeouts": dict.fromkeys(("starting", "analyzing", "executing", "approval"), "50ms"),
     }
 )
 """Everything is old after a moment."""

@@ -48,7 +48,6 @@ def test_nothing_said_is_the_contract_s_defaults() -> None:
             "analyzing": "10m",
             "executing": "30m",
             "approval": "15m",
-            "verifying": "30m",
         },
         "scope": {"exclude": []},
     }

@@ -377,7 +377,7 @@ def test_a_target_of_another_case_is_another_target() -> None:
 
 def test_a_block_of_an_hour_outlives_every_time_limit() -> None:
     """Blocked is waiting, not running: no clock of a phase pre-empts it."""
-    quick = {"starting": "1m", "analyzing": "1m", "executing": "10m", "approval": "1m", "verifying": "1m"}
+    quick = {"starting": "1m", "analyzing": "1m", "executing": "10m", "approval": "1m"}
     story = Story(policy_of({**STEADY, "timeouts": quick}))
     story.signal(0)
     for at, execution in ((0.5, "wfe-1"), (1.6, "wfe-1-r2"), (3.7, "wfe-1-r3")):

@@ -29,7 +29,7 @@ CONTRACT = {
         "signal_max_age": "15m",
         "alert_memory": "24h",
     },
-    "timeouts": {"starting": "5m", "analyzing": "10m", "executing": "30m", "approval": "15m", "verifying": "30m"},
+    "timeouts": {"starting": "5m", "analyzing": "10m", "executing": "30m", "approval": "15m"},
     "scope": {"exclude": []},
 }
 """The page of the contract, without its example of a scope."""
@@ -47,7 +47,7 @@ def test_the_digest_is_of_the_document_and_stays_what_it_is() -> None:
     """SHA-256 of the compact JSON with sorted keys; a literal, because records name policies by it."""
     written = json.dumps(CONTRACT, sort_keys=True, separators=(",", ":")).encode()
     assert DEFAULT.digest == hashlib.sha256(written).hexdigest()
-    assert DEFAULT.digest == "a18a6a3a9012615d7b5e532c7980f779702673ec56aa0c37c235432a1169108e"
+    assert DEFAULT.digest == "0b508ad1a3acb625a0de1febbe94a9bf1160b430b59e2f22518e49562b5dfdc3"
 
 
 def test_the_digest_names_the_meaning_and_not_the_writing() -> None:
@@ -143,7 +143,7 @@ def test_no_duration_of_0_disarms_a_check(section: str) -> None:
     """The two cooldowns after success may be 0: to repair again at once is what somebody may want."""
     keys = DEFAULT.document()[section]
     durations = [key for key, value in keys.items() if isinstance(value, str)]
-    assert len(durations) > 4
+    assert len(durations) >= 4
     for key in durations:
         document = {"routing": SILENT, section: {**CONTRACT[section], key: "0s"}}
         if key in ("signal_cooldown", "workflow_cooldown"):
