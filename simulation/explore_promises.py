@@ -25,7 +25,7 @@ from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Dri
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 
-from .checkers import log, order, sending, situations, table, verdicts
+from .checkers import log, order, sending, table, verdicts
 from .checkers.reading import records
 from .explore_cast import catalog
 
@@ -39,7 +39,6 @@ OF_A_LOG = (
     verdicts.check_nobody_runs_after_refuse,
     verdicts.check_counts,
     sending.check_cancels_are_covered,
-    situations.check_situations,
     table.check_verdicts_follow,
     order.check_the_order_of_judgement,
     order.check_the_line,

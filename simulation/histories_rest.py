@@ -26,7 +26,7 @@ from remediation_orchestrator.orchestrator.snapshots import from_beginning
 
 from .checkers.log import compare_folds
 from .explore_promises import OF_A_LOG, Rest
-from .recount import in_fold_order
+from .fold_order import in_fold_order
 
 if TYPE_CHECKING:
     from .world import Day

@@ -16,9 +16,9 @@ from .coverage import coverage
 from .endless import EndlessError, ended
 from .explore import explore
 from .faults import Fault
+from .fold_order import facts_of
 from .fuzz import fuzz
 from .plant import plant
-from .recount import facts_of
 from .workers import workers
 from .world import FULL, SHORT, Size, simulate
 

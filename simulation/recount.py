@@ -1,23 +1,20 @@
-"""Count again, naively: what each fingerprint has failed, and which targets were left half-changed.
+"""The whole log counted again, naively: every number that a verdict is based on, and who may run what where.
 
-It walks the log in the order of the fold and keeps sets and numbers, nothing of the core's tables. A verdict
-that says another number, or that lets run what must not run, is named."""
+It walks the log in the order of the fold with nothing of the core's: runs by what was told of them, occurrences by
+when they came, time in a queue by when somebody came and left. What says otherwise is named."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
-
-from msgspec.structs import replace
+from datetime import datetime, timedelta
 
 from remediation_orchestrator.events import (
     AnalysisCompleted,
     AnalysisFailed,
+    Block,
     BlockCleared,
     Cause,
-    DecisionFrame,
     Duplicate,
-    Event,
     FailurePhase,
+    FailureReason,
     OrchestratorStarted,
     Phase,
     PhaseChanged,
@@ -25,6 +22,7 @@ from remediation_orchestrator.events import (
     PolicyShadowed,
     Position,
     Proceed,
+    Reason,
     Recorded,
     RemediationCancelled,
     RetryRequested,
@@ -39,263 +37,259 @@ from remediation_orchestrator.events import (
     WorkflowFailed,
     WorkflowRevoked,
     WorkflowStarted,
-    decode,
 )
-from remediation_orchestrator.events.subjects import Family, parse
-from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, PolicyError, policy_of
 
+from .failures import Failures
 from .firing import Firing
+from .fold_order import in_fold_order
+from .known import Known, Run
+from .occurrences import Occurrences
 
 # How long after its deadline a run whose end nobody has told may still be at its target.
 GRACE = timedelta(seconds=30)
 
-
-def in_fold_order(messages: Iterable[StoredMessage]) -> Iterator[Recorded]:
-    """Every fact and decision, each fact just before the first frame that covers it, or at the end.
-
-    Each has its moment in place of its stamp: of a fact no later than its frame allows, and never before one that
-    went before it."""
-    waiting: list[StoredMessage] = []
-    newest = datetime.min.replace(tzinfo=UTC)
-    for message in messages:
-        family = parse(message.subject).family
-        if family.is_fact:
-            waiting.append(message)
-        elif family is Family.DECISION:
-            frame = list(_readable(message))
-            heads = [one.event for one in frame if isinstance(one.event, DecisionFrame)]
-            while heads and waiting and waiting[0].sequence <= heads[0].as_of:
-                fact = waiting.pop(0)
-                newest = max(newest, min(fact.recorded_at, heads[0].not_after))
-                yield from _readable(fact, newest)
-            for record in frame:
-                newest = max(newest, _now(record.event) or newest)
-                yield replace(record, recorded_at=newest)
-    for message in waiting:
-        newest = max(newest, message.recorded_at)
-        yield from _readable(message, newest)
-
-
-def _readable(message: StoredMessage, moment: datetime | None = None) -> Iterator[Recorded]:
-    for record in decode(message):
-        if isinstance(record, Recorded):
-            yield record if moment is None else replace(record, recorded_at=moment)
-
-
-def _now(event: Event) -> datetime | None:
-    """At which moment a decision was made, where it says so."""
-    if isinstance(event, RoutingDecided):
-        return event.situation.now
-    return event.now if isinstance(event, PhaseChanged | TargetReleased) else None
+RunFact = WorkflowStarted | WorkflowRevoked | WorkflowCompleted | WorkflowFailed
 
 
 class Recount:
-    """Numbers kept by hand."""
+    """Everything that a log comes to, kept by hand. `answered` are retries that have a verdict: others are of
+    remediations that nobody knows any more."""
 
-    def __init__(self) -> None:
-        self.policy = DEFAULT
-        self.shadow: Policy | None = None
-        self.failures: dict[str, int] = defaultdict(int)
-        self.last_failure: dict[str, datetime] = {}
-        self.half_done: dict[tuple[Target, str], str] = {}
-        """Which workflow left which target half-changed, and whose run it was."""
-        self.answered: set[Position] = set()
-        """Retries that have a verdict: others are of remediations that nobody knows any more."""
-        self.wrong: list[str] = []
+    def __init__(self, answered: set[Position]) -> None:
+        self.failures = Failures()
+        self.half_done: dict[tuple[Target, str], Run] = {}
+        """Which workflow left which target half-changed, and by which run."""
+        self._answered = answered
+        self._known: dict[str, Known] = {}
+        self._runs: dict[str, Run] = {}
+        self._completed: dict[str, tuple[datetime, str]] = {}
+        self._worked: dict[tuple[Target, str], tuple[datetime, str]] = {}
+        self._waiting = Occurrences()
+        self._came: dict[Position, tuple[datetime, bool]] = {}
+        """When each occurrence came, and whether its source tells when it is over."""
         self._firing = Firing()
-        self._of: dict[str, str] = {}
-        """The fingerprint of each remediation."""
-        self._open: dict[str, RoutingDecided] = {}
-        """Runs that have not ended, and the verdicts that let them run."""
-        self._started: set[str] = set()
-        self._at_work: dict[str, str] = {}
-        """What each remediation is doing: its analysis or its run."""
-        self._lines: dict[str, list[tuple[Position, bool]]] = defaultdict(list)
-        """The occurrences of each fingerprint without a verdict; True for a resolution behind one."""
+        self._again: dict[str, bool] = {}
+        """Of remediations whose run has failed: whether they are to be judged again."""
 
-    def take(self, record: Recorded) -> None:
-        """Count one event."""
+    def take(self, record: Recorded) -> Iterator[str]:
+        """Count one more fact or decision, in the order of the fold; name what says otherwise."""
         event, at, over = record.event, record.recorded_at, self._firing.take(record)
         match event:
             case RoutingDecided():
-                self._verdict(event, record.position)
-            case PhaseChanged(phase=Phase.TIMED_OUT):
-                self._timed_out(event)
+                yield from self._verdict(event, record.position)
+            case PhaseChanged():
+                yield from self._changed(event, record.position)
+            case TargetReleased(execution=execution):
+                self._runs.pop(execution, None)
             case WorkflowStarted() | WorkflowRevoked() | WorkflowCompleted() | WorkflowFailed():
-                if event.execution in self._open:
-                    self._run(event, self._open[event.execution], at)
-            case SignalReceived():
-                self._lines[event.fingerprint].append((record.position, False))
-            case SignalResolved() if over:
-                self._resolved(event.fingerprint, record.position)
+                if (run := self._runs.get(event.execution)) is not None and not run.lost:
+                    self._run(event, run, at)
             case BlockCleared():
                 self._clear(event, at)
-            case _:
-                self._other(record)
-
-    def _other(self, record: Recorded) -> None:
-        match record.event:
-            case RemediationCancelled(remediation=remediation) | AnalysisCompleted(remediation=remediation):
-                cancelled = isinstance(record.event, RemediationCancelled)
-                if cancelled or self._analysing(remediation):
-                    self._at_work.pop(remediation, None)
-            case AnalysisFailed(remediation=remediation) if self._analysing(remediation):
-                del self._at_work[remediation]
-                self._fail(self._of[remediation], record.recorded_at)
-            case RetryRequested(remediation=remediation) if record.position in self.answered:
-                self._lines[self._of[remediation]].append((record.position, False))
             case PolicyAdopted() | PolicyShadowed() | OrchestratorStarted(policy=dict()):
-                self._judge_by(record.event, record.recorded_at)
+                self.failures.judge_by(event, at)
+            case SignalReceived() | SignalResolved() | RetryRequested():
+                self._occurs(event, record.position, at, over=over)
+            case RemediationCancelled(remediation=remediation) if remediation in self._known:
+                self._known[remediation].ends(at)
+            case AnalysisCompleted(remediation=remediation) | AnalysisFailed(remediation=remediation):
+                known = self._known.get(remediation)
+                if known is not None and known.analysing:
+                    known.analysing = False
+                    if isinstance(event, AnalysisFailed):
+                        self.failures.count(known.fingerprint, at)
             case _:
                 pass
 
-    def remembered(self, fingerprint: str, now: datetime) -> int:
-        """How many failures of it are not forgotten: of the policies that judge the longer memory counts."""
-        judging = [policy for policy in (self.policy, self.shadow) if policy is not None]
-        memory = max(policy.routing.failure_memory or timedelta.max for policy in judging)
-        return self._within(memory, fingerprint, now)
-
-    def _counting(self, fingerprint: str, now: datetime) -> int:
-        """How many the policy in force still counts."""
-        return self._within(self.policy.routing.failure_memory or timedelta.max, fingerprint, now)
-
-    def _within(self, memory: timedelta, fingerprint: str, now: datetime) -> int:
-        last = self.last_failure.get(fingerprint)
-        return self.failures[fingerprint] if last is not None and now - last <= memory else 0
-
-    def _judge_by(self, event: PolicyAdopted | PolicyShadowed | OrchestratorStarted, at: datetime) -> None:
-        """What is forgotten no other policy brings back."""
-        try:
-            policy = policy_of(event.policy) if event.policy is not None else None
-        except PolicyError:
-            return
-        for fingerprint in [one for one in self.failures if not self.remembered(one, at)]:
-            self.failures[fingerprint] = 0
-        if isinstance(event, PolicyShadowed):
-            self.shadow = policy
-        elif policy is not None:
-            self.policy = policy
-            self.shadow = None if self.shadow == policy else self.shadow
-
-    def _analysing(self, remediation: str) -> bool:
-        return self._at_work.get(remediation, "").startswith("rr-")
-
-    def _verdict(self, decided: RoutingDecided, place: Position) -> None:
-        fingerprint = decided.situation.fingerprint
-        counted = self.remembered(fingerprint, decided.situation.now)
-        if decided.situation.active is None and decided.situation.failures != counted:
-            self.wrong.append(f"{place} says {decided.situation.failures} failures, counted are {counted}")
-        if not isinstance(decided.verdict, Duplicate):
-            self._of[decided.remediation] = fingerprint
-            work = self._at_work.pop(decided.remediation, None)
-            if work and isinstance(decided.verdict, Skip) and decided.because.kind is Cause.RETRY:
-                self._at_work[decided.remediation] = work  # A retry out of scope leaves a run to its remediation.
-        if isinstance(decided.verdict, Proceed):
-            self._proceed(decided, place)
-        if decided.because.kind in (Cause.SIGNAL, Cause.RETRY) and decided.because.position is not None:
-            self._answer(fingerprint, decided.because.position, place)
-
-    def _answer(self, fingerprint: str, occurrence: Position, place: Position) -> None:
-        """An occurrence has its verdict, and the resolutions right behind it take effect."""
-        line = self._lines[fingerprint]
-        if (occurrence, False) not in line:
-            self.wrong.append(f"{place} answers {occurrence}, which asks for nothing")
-            return
-        line.remove((occurrence, False))
-        while line and line[0][1]:
-            line.pop(0)
-            self._take_back(fingerprint)
-
-    def _proceed(self, decided: RoutingDecided, place: Position) -> None:
-        self._at_work[decided.remediation] = decided.execution or decided.analysis or ""
-        if decided.execution is None or decided.workflow is None:
-            return
-        target = decided.situation.target
-        if (target, decided.workflow.id) in self.half_done:
-            self.wrong.append(f"{place} runs {decided.workflow.id} over what it left half-done on {target}")
-        holders = [run.execution for run in self._open.values() if run.situation.target == target]
-        if holders:
-            self.wrong.append(f"{place} gives away {target}, and {holders} may be at it")
-        if self._exhausted(decided.situation.fingerprint, decided.situation.now):
-            self.wrong.append(f"{place} runs although the retries are exhausted")
-        self._open[decided.execution] = decided
-
-    def _exhausted(self, fingerprint: str, now: datetime) -> bool:
-        limit = self.policy.routing.retry_limit
-        return limit is not None and self._counting(fingerprint, now) >= limit
-
-    def _fail(self, fingerprint: str, at: datetime) -> None:
-        self.failures[fingerprint] = self._counting(fingerprint, at) + 1
-        self.last_failure[fingerprint] = at
-
-    def _run(
-        self,
-        event: WorkflowStarted | WorkflowRevoked | WorkflowCompleted | WorkflowFailed,
-        decided: RoutingDecided,
-        at: datetime,
+    def _occurs(
+        self, event: SignalReceived | SignalResolved | RetryRequested, place: Position, at: datetime, *, over: bool
     ) -> None:
-        execution, fingerprint = event.execution, decided.situation.fingerprint
-        assert decided.workflow is not None
-        key = (decided.situation.target, decided.workflow.id)
-        if isinstance(event, WorkflowStarted):
-            self._started.add(execution)
-            return
-        if isinstance(event, WorkflowRevoked) and execution in self._started:
-            return
-        del self._open[execution]
-        at_work = self._at_work.get(decided.remediation) == execution
-        if at_work:
-            del self._at_work[decided.remediation]
         match event:
-            case WorkflowCompleted():
-                self.half_done.pop(key, None)
-                if at_work:
-                    self.failures[fingerprint] = 0
-            case WorkflowFailed(was_execution_failure=ran, idempotent=safe):
-                if ran:
-                    self._leave(key, fingerprint, safe=safe)
-                if at_work:
-                    self._fail(fingerprint, at)
+            case SignalReceived(fingerprint=fingerprint, resolves=resolves):
+                for one in self._of(fingerprint):
+                    one.over = False
+                self._came[place] = at, resolves
+                self._waiting.came(fingerprint, place)
+            case SignalResolved(fingerprint=fingerprint):
+                self._came[place] = at, False
+                if over and self._waiting.is_over_at_once(fingerprint, place):
+                    self._resolve(fingerprint, at)
+            case RetryRequested(remediation=remediation) if place in self._answered:
+                known = self._known[remediation]
+                known.occurs(at)
+                self._came[place] = at, known.resolves
+                self._waiting.came(known.fingerprint, place)
             case _:
                 pass
 
-    def _leave(self, key: tuple[Target, str], fingerprint: str, *, safe: bool) -> None:
-        self.half_done.pop(key, None)
-        if not safe:
-            self.half_done[key] = fingerprint
+    def _of(self, fingerprint: str) -> Iterator[Known]:
+        """Who is at a problem."""
+        return (one for one in self._known.values() if one.fingerprint == fingerprint and not one.ended)
 
-    def _timed_out(self, change: PhaseChanged) -> None:
-        self._at_work.pop(change.remediation, None)
-        if change.failure_phase is not FailurePhase.APPROVAL:
-            self._fail(change.fingerprint, change.now)
-        run = self._open.get(change.execution or "")
-        if run is not None and run.workflow is not None:
-            self._leave((run.situation.target, run.workflow.id), change.fingerprint, safe=False)
-
-    def _resolved(self, fingerprint: str, position: Position) -> None:
-        if self._lines[fingerprint]:
-            self._lines[fingerprint].append((position, True))
-        else:
-            self._take_back(fingerprint)
-
-    def _take_back(self, fingerprint: str) -> None:
+    def _resolve(self, fingerprint: str, at: datetime) -> None:
         """A resolved problem needs no run that has not begun."""
-        for remediation, work in list(self._at_work.items()):
-            if self._of[remediation] == fingerprint and work not in self._started:
-                del self._at_work[remediation]
+        for one in self._of(fingerprint):
+            run = self._runs.get(one.executing or "")
+            if run is not None and run.started:
+                one.over = True
+            else:
+                one.ends(at)
 
-    def _clear(self, cleared: BlockCleared, at: datetime) -> None:
-        if cleared.fingerprint is not None:
-            self.failures[cleared.fingerprint] = 0
-            self.last_failure.pop(cleared.fingerprint, None)
-        for (target, workflow), fingerprint in list(self.half_done.items()):
-            by_target = target == cleared.target and cleared.workflow in (None, workflow)
-            if by_target or fingerprint == cleared.fingerprint:
-                del self.half_done[target, workflow]
-        for execution, run in list(self._open.items()):
-            over = self._at_work.get(run.remediation) != execution and is_over(run, at)
-            if over and run.situation.target == cleared.target:
-                del self._open[execution]
+    # -- runs ------------------------------------------------------------------------------------------
+
+    def _run(self, event: RunFact, run: Run, at: datetime) -> None:
+        known, key = self._known[run.remediation], (run.target, run.workflow)
+        current = known.executing == event.execution
+        match event:
+            case WorkflowStarted():
+                run.started = True
+                return
+            case WorkflowRevoked() if run.started:
+                return
+            case WorkflowCompleted():
+                self._worked[key] = at, run.remediation
+                self.half_done.pop(key, None)
+                if current:
+                    self._completed[run.fingerprint] = at, run.remediation
+                    self.failures.forgive(run.fingerprint)
+                    known.ends(at)
+            case WorkflowFailed(was_execution_failure=ran, reason=reason):
+                self._fail(event, run, at, current=current)
+                run.lost = ran and reason == FailureReason.EXECUTOR_LOST
+                run.started = run.started or run.lost
+            case _:
+                pass
+        if current:
+            known.executing = None
+        if not run.lost:
+            del self._runs[event.execution]
+
+    def _fail(self, event: WorkflowFailed, run: Run, at: datetime, *, current: bool) -> None:
+        known, key = self._known[run.remediation], (run.target, run.workflow)
+        if event.was_execution_failure:
+            self.half_done.pop(key, None)
+            if not event.idempotent:
+                self.half_done[key] = run
+        if current:
+            self.failures.count(run.fingerprint, at)
+            self._again[run.remediation] = known.resolves and not known.over
+            known.ended = not self._again[run.remediation]
+
+    def _clear(self, event: BlockCleared, at: datetime) -> None:
+        if event.fingerprint is not None:
+            self.failures.forgive(event.fingerprint)
+        for key, left in list(self.half_done.items()):
+            by_target = key[0] == event.target and event.workflow in (None, key[1])
+            if by_target or left.fingerprint == event.fingerprint:
+                del self.half_done[key]
+        for execution, run in list(self._runs.items()):
+            goes_on = self._known[run.remediation].executing == execution
+            sure = run.lost or (not goes_on and at >= run.deadline + GRACE)
+            if run.target == event.target and sure:
+                del self._runs[execution]
+
+    # -- decisions -------------------------------------------------------------------------------------
+
+    def _changed(self, change: PhaseChanged, place: Position) -> Iterator[str]:
+        known = self._known.get(change.remediation)
+        if known is None:
+            return
+        failed = change.because.kind is Cause.FAILED and change.failure_phase is FailurePhase.WORKFLOW_EXECUTION
+        if failed and self._again.pop(change.remediation, False):
+            yield f"{place} ends {change.remediation}, which is to be judged again: its problem goes on"
+        if change.because.kind is Cause.RESOLVED and not known.ended:
+            yield f"{place} ends {change.remediation} because its problem is over, and something fires for it"
+        if change.phase is Phase.TIMED_OUT and change.failure_phase is not FailurePhase.APPROVAL:
+            self.failures.count(change.fingerprint, change.now)
+        run = self._runs.get(change.execution or "")
+        if change.phase is Phase.TIMED_OUT and run is not None:
+            self.half_done[run.target, run.workflow] = run
+        if change.phase.ended:
+            known.ends(change.now)
+
+    def _verdict(self, decided: RoutingDecided, place: Position) -> Iterator[str]:
+        because, now, verdict = decided.because, decided.situation.now, decided.verdict
+        occurrence = because.position if because.kind in (Cause.SIGNAL, Cause.RETRY) else None
+        yield from self._miscounted(decided, place)
+        if isinstance(verdict, Duplicate):
+            if occurrence in self._came and verdict.of in self._known:
+                self._known[verdict.of].occurs(self._came[occurrence][0])
+        else:
+            if decided.remediation not in self._known:
+                at, resolves = self._came.get(occurrence or Position(""), (now, False))
+                self._known[decided.remediation] = Known(decided.situation.fingerprint, resolves, at)
+            yield from self._judged(decided, place)
+        if occurrence is not None:
+            yield from self._answer(decided.situation.fingerprint, occurrence, place)
+
+    def _miscounted(self, decided: RoutingDecided, place: Position) -> Iterator[str]:
+        situation = decided.situation
+        counted = self.failures.remembered(situation.fingerprint, situation.now)
+        if situation.active is None and situation.failures != counted:
+            yield f"{place} says {situation.failures} failures, counted are {counted}"
+
+    def _answer(self, fingerprint: str, occurrence: Position, place: Position) -> Iterator[str]:
+        if not self._waiting.is_asked_for(fingerprint, occurrence):
+            yield f"{place} answers {occurrence}, which asks for nothing"
+        for resolution in self._waiting.answer(fingerprint, occurrence):
+            self._resolve(fingerprint, self._came[resolution][0])
+
+    def _judged(self, decided: RoutingDecided, place: Position) -> Iterator[str]:
+        known, verdict, situation = self._known[decided.remediation], decided.verdict, decided.situation
+        if known.ended and decided.because.kind is not Cause.RETRY:
+            yield f"{place} judges {decided.remediation}, which has ended"
+        again = self._again.pop(decided.remediation, None)
+        if decided.because.kind is Cause.FAILED and again is False:
+            yield f"{place} judges {decided.remediation} again, whose problem is over or which is not to be"
+        for name, counted in self._values(decided, known).items():
+            if counted != getattr(situation, name) and situation.active is None:
+                yield f"{place} says `{name}` {getattr(situation, name)}, and counted is {counted}"
+        working = known.analysing or known.executing is not None
+        if isinstance(verdict, Skip) and decided.because.kind is Cause.RETRY and working:
+            return  # A retry out of scope leaves a run to its remediation.
+        known.ended = not isinstance(verdict, Proceed | Block)
+        known.executing, known.analysing = None, isinstance(verdict, Proceed) and decided.execution is None
+        if isinstance(verdict, Block) and verdict.reason is Reason.RESOURCE_BUSY:
+            if not known.stays or known.stays[-1][1] is not None:
+                known.stays.append((situation.now, None))
+        else:
+            known.leaves(situation.now)
+        if isinstance(verdict, Proceed) and decided.execution is not None and decided.workflow is not None:
+            yield from self._proceed(decided, known, place)
+
+    def _proceed(self, decided: RoutingDecided, known: Known, place: Position) -> Iterator[str]:
+        situation = decided.situation
+        assert decided.execution is not None
+        assert decided.workflow is not None
+        if (situation.target, decided.workflow.id) in self.half_done:
+            yield f"{place} runs {decided.workflow.id} over what it left half-done on {situation.target}"
+        holders = [execution for execution, run in self._runs.items() if run.target == situation.target]
+        if holders:
+            yield f"{place} gives away {situation.target}, and {holders} may be at it"
+        if self.failures.are_exhausted(situation.fingerprint, situation.now):
+            yield f"{place} runs although the retries are exhausted"
+        known.executing = decided.execution
+        ids = (decided.remediation, situation.fingerprint, situation.target, decided.workflow.id)
+        self._runs[decided.execution] = Run(*ids, decided.deadline or situation.now)
+
+    def _values(self, decided: RoutingDecided, known: Known) -> dict[str, object]:
+        """Every value that the log alone tells; what may be forgotten only where it is shown."""
+        situation = decided.situation
+        key = (situation.target, situation.workflow or "")
+        left = self.half_done.get(key)
+        holder = next((run for run in self._runs.values() if run.target == situation.target), None)
+        values: dict[str, object] = {
+            "resolves": known.resolves,
+            "occurred_at": known.occurred_at,
+            "queued": known.waited(situation.now),
+            "previous_failure": left.remediation if left is not None else None,
+            "held_by": holder.remediation if holder is not None else None,
+        }
+        if situation.completed_at is not None:
+            values["completed_at"], values["completed_by"] = self._completed[situation.fingerprint]
+        if situation.workflow_completed_at is not None:
+            values["workflow_completed_at"], values["workflow_completed_by"] = self._worked[key]
+        return values
 
 
 def is_over(decided: RoutingDecided, at: datetime) -> bool:
@@ -303,16 +297,9 @@ def is_over(decided: RoutingDecided, at: datetime) -> bool:
     return decided.deadline is not None and at >= decided.deadline + GRACE
 
 
-def recount(messages: Iterable[StoredMessage]) -> Recount:
-    """Count a whole log."""
-    numbers, records = Recount(), list(in_fold_order(messages))
+def recount(messages: Iterable[StoredMessage]) -> tuple[Recount, list[str]]:
+    """Count a whole log; return what it comes to, and what in it says otherwise."""
+    records = list(in_fold_order(messages))
     causes = [record.event.because for record in records if isinstance(record.event, RoutingDecided)]
-    numbers.answered = {because.position for because in causes if because.kind is Cause.RETRY and because.position}
-    for record in records:
-        numbers.take(record)
-    return numbers
-
-
-def facts_of(messages: Iterable[StoredMessage]) -> int:
-    """How many facts a log has: what decides nothing and commands nothing, each element of a batch counted."""
-    return sum(len(decode(message)) for message in messages if parse(message.subject).family.is_fact)
+    numbers = Recount({one.position for one in causes if one.kind is Cause.RETRY and one.position is not None})
+    return numbers, [wrong for record in records for wrong in numbers.take(record)]

@@ -33,7 +33,8 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.identity import position_key, remediation_of
 from remediation_orchestrator.simulation.firing import Firing
-from remediation_orchestrator.simulation.recount import in_fold_order
+from remediation_orchestrator.simulation.fold_order import in_fold_order
+from remediation_orchestrator.simulation.occurrences import Occurrences
 
 if TYPE_CHECKING:
     from remediation_orchestrator.simulation.world import Day
@@ -162,10 +163,7 @@ class _Lines:
         """Before which target each waits."""
         self._of: dict[str, str] = {}
         """The fingerprint of each remediation."""
-        self._open: dict[str, list[Position]] = defaultdict(list)
-        """The occurrences of each fingerprint without a verdict, and resolutions behind them."""
-        self._over: set[Position] = set()
-        """Which of them are resolutions."""
+        self._waiting = Occurrences()
         self._revoked: dict[Position, str] = {}
         self._firing = Firing()
         self._answered = {
@@ -186,11 +184,12 @@ class _Lines:
             case RemediationCancelled(remediation=remediation):
                 self._leave(remediation)
             case SignalReceived(fingerprint=fingerprint):
-                self._open[fingerprint].append(record.position)
+                self._waiting.came(fingerprint, record.position)
             case RetryRequested(remediation=remediation) if record.position in self._answered:
-                self._open[self._of[remediation]].append(record.position)
+                self._waiting.came(self._of[remediation], record.position)
             case SignalResolved(fingerprint=fingerprint) if over:
-                self._resolved(fingerprint, record.position)
+                if self._waiting.is_over_at_once(fingerprint, record.position):
+                    self._is_over(fingerprint)
             case WorkflowRevoked(execution=execution):
                 self._revoked[record.position] = remediation_of(execution)
             case _:
@@ -210,8 +209,9 @@ class _Lines:
                     self._at[remediation] = target
             else:
                 self._leave(remediation)
-        if decided.because.kind in _OCCURRENCES and decided.because.position is not None:
-            self._answer(decided.situation.fingerprint, decided.because.position)
+        occurrence = decided.because.position if decided.because.kind in _OCCURRENCES else None
+        if occurrence is not None and self._waiting.answer(decided.situation.fingerprint, occurrence):
+            self._is_over(decided.situation.fingerprint)
 
     def _place(self, decided: RoutingDecided, place: Position, ahead: list[str]) -> Iterator[str]:
         verdict, remediation = decided.verdict, decided.remediation
@@ -231,22 +231,6 @@ class _Lines:
         target = self._at.pop(remediation, None)
         if target is not None:
             self._lines[target].remove(remediation)
-
-    def _resolved(self, fingerprint: str, position: Position) -> None:
-        if self._open[fingerprint]:
-            self._open[fingerprint].append(position)
-            self._over.add(position)
-        else:
-            self._is_over(fingerprint)
-
-    def _answer(self, fingerprint: str, occurrence: Position) -> None:
-        """A verdict is there: the resolutions right behind its occurrence take effect."""
-        waiting = self._open[fingerprint]
-        if occurrence in waiting:
-            waiting.remove(occurrence)
-        while waiting and waiting[0] in self._over:
-            waiting.pop(0)
-            self._is_over(fingerprint)
 
     def _is_over(self, fingerprint: str) -> None:
         for remediation in [one for one in self._at if self._of[one] == fingerprint]:

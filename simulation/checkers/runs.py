@@ -25,7 +25,8 @@ from remediation_orchestrator.events.stored import EXPECTED
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.simulation.broker import ACK_WAIT
 from remediation_orchestrator.simulation.diary import Touch
-from remediation_orchestrator.simulation.recount import in_fold_order, is_over
+from remediation_orchestrator.simulation.fold_order import in_fold_order
+from remediation_orchestrator.simulation.recount import is_over
 
 from .reading import sequence_of
 

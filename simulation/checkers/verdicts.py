@@ -51,14 +51,14 @@ def check_nobody_runs_after_refuse(day: "Day") -> Iterator[str]:
 
 
 def check_counts(day: "Day") -> Iterator[str]:
-    """Every verdict and the last state know the failures and half-done runs that a naive recount finds."""
-    numbers = recount(day.messages)
-    yield from numbers.wrong
+    """Every value that a verdict is based on, and the last state, is what a naive recount of the log finds."""
+    numbers, wrong = recount(day.messages)
+    yield from wrong
     now = day.view.newest
     for fingerprint in day.view.histories:
         known, counted = (
             day.view.retention.remembered(fingerprint, now).failures,
-            numbers.remembered(fingerprint, now),
+            numbers.failures.remembered(fingerprint, now),
         )
         if known != counted:
             yield f"{fingerprint} has {known} failures, counted are {counted}"

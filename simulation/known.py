@@ -1,0 +1,59 @@
+"""What a naive recount of a log keeps of each remediation, and of each run of one."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from remediation_orchestrator.events import Target
+
+NONE = timedelta()
+
+
+@dataclass
+class Run:
+    """One run that has not ended, or whose end nobody knows."""
+
+    remediation: str
+    fingerprint: str
+    target: Target
+    workflow: str
+    deadline: datetime
+    started: bool = False
+    lost: bool = False
+
+
+@dataclass
+class Known:
+    """One remediation."""
+
+    fingerprint: str
+    resolves: bool
+    occurred_at: datetime
+    executing: str | None = None
+    """Its run, while it is about that."""
+    analysing: bool = False
+    over: bool = False
+    """Its source has said so while it ran, and nothing has fired since."""
+    ended: bool = False
+    stays: list[tuple[datetime, datetime | None]] = field(default_factory=list)
+    """From when to when it waited for a target."""
+
+    def occurs(self, at: datetime) -> None:
+        """Its problem has shown itself again. A queue that it had left before that was judged is not counted."""
+        self.occurred_at, self.over = at, False
+        self.stays = [stay for stay in self.stays if stay[1] is None]
+
+    def leaves(self, now: datetime) -> None:
+        """It waits for a target no more."""
+        if self.stays and self.stays[-1][1] is None:
+            self.stays[-1] = (self.stays[-1][0], now)
+
+    def waited(self, now: datetime) -> timedelta:
+        """How long it has waited since its newest occurrence."""
+        stays = (min(until or now, now) - max(since, self.occurred_at) for since, until in self.stays)
+        return sum((max(stay, NONE) for stay in stays), NONE)
+
+    def ends(self, at: datetime) -> None:
+        """It is about nothing any more."""
+        if not self.ended:
+            self.leaves(at)
+            self.ended, self.executing, self.analysing = True, None, False
