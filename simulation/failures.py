@@ -10,11 +10,16 @@ from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 class Failures:
     """A number for each fingerprint, and when it last failed."""
 
-    def __init__(self) -> None:
-        self._policy = DEFAULT
+    def __init__(self, policy: Policy = DEFAULT) -> None:
+        """`policy` judges until the log says another."""
+        self._policy = policy
         self._shadow: Policy | None = None
         self._failures: dict[str, int] = defaultdict(int)
         self._last: dict[str, datetime] = {}
+
+    def counted(self) -> dict[str, tuple[int, datetime]]:
+        """All that have failed since they succeeded, be it forgotten or not, and when they did last."""
+        return {one: (count, self._last[one]) for one, count in self._failures.items() if count}
 
     def count(self, fingerprint: str, at: datetime) -> None:
         """It has failed once more."""

@@ -12,7 +12,7 @@ from remediation_orchestrator.events import (
     SignalReceived,
     SignalResolved,
 )
-from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, PolicyError, policy_of
+from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, PolicyError, policy_of
 
 # As the contract says: more are not told apart.
 KNOWN_MAX = 256
@@ -21,8 +21,9 @@ KNOWN_MAX = 256
 class Firing:
     """The alerts of every problem."""
 
-    def __init__(self) -> None:
-        self._memory = DEFAULT.routing.alert_memory
+    def __init__(self, policy: Policy = DEFAULT) -> None:
+        """`policy` is in force until the log says another."""
+        self._memory = policy.routing.alert_memory
         self._fired: dict[tuple[str, str], datetime] = {}
         """When each alert of each fingerprint fired last, unless it has resolved since."""
 
@@ -45,6 +46,10 @@ class Firing:
                 pass
         return False
 
+    def remembered(self, at: datetime) -> dict[tuple[str, str], datetime]:
+        """What is known to fire at a moment: alerts of fingerprints, and when each fired last."""
+        return {key: last for key, last in self._fired.items() if not self._is_forgotten(last, at)}
+
     def _known(self, fingerprint: str, at: datetime) -> set[str]:
         fired = self._fired.items()
         return {alert for (of, alert), last in fired if of == fingerprint and not self._is_forgotten(last, at)}
@@ -58,5 +63,5 @@ class Firing:
             memory: timedelta = policy_of(document).routing.alert_memory
         except PolicyError:
             return
-        self._fired = {key: last for key, last in self._fired.items() if not self._is_forgotten(last, at)}
+        self._fired = self.remembered(at)
         self._memory = memory

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from remediation_orchestrator.events import Target
+from remediation_orchestrator.events import Phase, Target
 
 NONE = timedelta()
 
@@ -34,6 +34,8 @@ class Known:
     over: bool = False
     """Its source has said so while it ran, and nothing has fired since."""
     ended: bool = False
+    phase: Phase = Phase.BLOCKED
+    """As its verdicts and what follows them say."""
     stays: list[tuple[datetime, datetime | None]] = field(default_factory=list)
     """From when to when it waited for a target."""
 
@@ -42,9 +44,14 @@ class Known:
         self.occurred_at, self.over = at, False
         self.stays = [stay for stay in self.stays if stay[1] is None]
 
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for a target."""
+        return bool(self.stays) and self.stays[-1][1] is None
+
     def leaves(self, now: datetime) -> None:
         """It waits for a target no more."""
-        if self.stays and self.stays[-1][1] is None:
+        if self.waits:
             self.stays[-1] = (self.stays[-1][0], now)
 
     def waited(self, now: datetime) -> timedelta:

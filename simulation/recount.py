@@ -3,6 +3,7 @@
 It walks the log in the order of the fold with nothing of the core's: runs by what was told of them, occurrences by
 when they came, time in a queue by when somebody came and left. What says otherwise is named."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
@@ -24,11 +25,13 @@ from remediation_orchestrator.events import (
     Proceed,
     Reason,
     Recorded,
+    Refuse,
     RemediationCancelled,
     RetryRequested,
     RoutingDecided,
     SignalReceived,
     SignalResolved,
+    Situation,
     Skip,
     StoredMessage,
     Target,
@@ -38,6 +41,7 @@ from remediation_orchestrator.events import (
     WorkflowRevoked,
     WorkflowStarted,
 )
+from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 
 from .failures import Failures
 from .firing import Firing
@@ -55,34 +59,44 @@ class Recount:
     """Everything that a log comes to, kept by hand. `answered` are retries that have a verdict: others are of
     remediations that nobody knows any more."""
 
-    def __init__(self, answered: set[Position]) -> None:
-        self.failures = Failures()
+    def __init__(self, answered: set[Position], policy: Policy = DEFAULT) -> None:
+        self.failures = Failures(policy)
         self.half_done: dict[tuple[Target, str], Run] = {}
         """Which workflow left which target half-changed, and by which run."""
         self._answered = answered
-        self._known: dict[str, Known] = {}
-        self._runs: dict[str, Run] = {}
-        self._completed: dict[str, tuple[datetime, str]] = {}
-        self._worked: dict[tuple[Target, str], tuple[datetime, str]] = {}
+        self.known: dict[str, Known] = {}
+        self.runs: dict[str, Run] = {}
+        self.completed: dict[str, tuple[datetime, str]] = {}
+        self.worked: dict[tuple[Target, str], tuple[datetime, str]] = {}
         self._waiting = Occurrences()
         self._came: dict[Position, tuple[datetime, bool]] = {}
         """When each occurrence came, and whether its source tells when it is over."""
-        self._firing = Firing()
+        self.firing = Firing(policy)
+        self._line: dict[str, Target] = {}
+        """Who has come to wait for which target, in which order."""
         self._again: dict[str, bool] = {}
         """Of remediations whose run has failed: whether they are to be judged again."""
 
+    def queues(self) -> dict[Target, list[str]]:
+        """Who waits for each target, in the order of the line."""
+        queues: dict[Target, list[str]] = defaultdict(list)
+        for remediation, target in self._line.items():
+            if self.known[remediation].waits:
+                queues[target].append(remediation)
+        return dict(queues)
+
     def take(self, record: Recorded) -> Iterator[str]:
         """Count one more fact or decision, in the order of the fold; name what says otherwise."""
-        event, at, over = record.event, record.recorded_at, self._firing.take(record)
+        event, at, over = record.event, record.recorded_at, self.firing.take(record)
         match event:
             case RoutingDecided():
                 yield from self._verdict(event, record.position)
             case PhaseChanged():
                 yield from self._changed(event, record.position)
             case TargetReleased(execution=execution):
-                self._runs.pop(execution, None)
+                self.runs.pop(execution, None)
             case WorkflowStarted() | WorkflowRevoked() | WorkflowCompleted() | WorkflowFailed():
-                if (run := self._runs.get(event.execution)) is not None and not run.lost:
+                if (run := self.runs.get(event.execution)) is not None and not run.lost:
                     self._run(event, run, at)
             case BlockCleared():
                 self._clear(event, at)
@@ -90,10 +104,10 @@ class Recount:
                 self.failures.judge_by(event, at)
             case SignalReceived() | SignalResolved() | RetryRequested():
                 self._occurs(event, record.position, at, over=over)
-            case RemediationCancelled(remediation=remediation) if remediation in self._known:
-                self._known[remediation].ends(at)
+            case RemediationCancelled(remediation=remediation) if remediation in self.known:
+                self.known[remediation].ends(at)
             case AnalysisCompleted(remediation=remediation) | AnalysisFailed(remediation=remediation):
-                known = self._known.get(remediation)
+                known = self.known.get(remediation)
                 if known is not None and known.analysing:
                     known.analysing = False
                     if isinstance(event, AnalysisFailed):
@@ -115,7 +129,7 @@ class Recount:
                 if over and self._waiting.is_over_at_once(fingerprint, place):
                     self._resolve(fingerprint, at)
             case RetryRequested(remediation=remediation) if place in self._answered:
-                known = self._known[remediation]
+                known = self.known[remediation]
                 known.occurs(at)
                 self._came[place] = at, known.resolves
                 self._waiting.came(known.fingerprint, place)
@@ -124,12 +138,12 @@ class Recount:
 
     def _of(self, fingerprint: str) -> Iterator[Known]:
         """Who is at a problem."""
-        return (one for one in self._known.values() if one.fingerprint == fingerprint and not one.ended)
+        return (one for one in self.known.values() if one.fingerprint == fingerprint and not one.ended)
 
     def _resolve(self, fingerprint: str, at: datetime) -> None:
         """A resolved problem needs no run that has not begun."""
         for one in self._of(fingerprint):
-            run = self._runs.get(one.executing or "")
+            run = self.runs.get(one.executing or "")
             if run is not None and run.started:
                 one.over = True
             else:
@@ -138,7 +152,7 @@ class Recount:
     # -- runs ------------------------------------------------------------------------------------------
 
     def _run(self, event: RunFact, run: Run, at: datetime) -> None:
-        known, key = self._known[run.remediation], (run.target, run.workflow)
+        known, key = self.known[run.remediation], (run.target, run.workflow)
         current = known.executing == event.execution
         match event:
             case WorkflowStarted():
@@ -147,10 +161,10 @@ class Recount:
             case WorkflowRevoked() if run.started:
                 return
             case WorkflowCompleted():
-                self._worked[key] = at, run.remediation
+                self.worked[key] = at, run.remediation
                 self.half_done.pop(key, None)
                 if current:
-                    self._completed[run.fingerprint] = at, run.remediation
+                    self.completed[run.fingerprint] = at, run.remediation
                     self.failures.forgive(run.fingerprint)
                     known.ends(at)
             case WorkflowFailed(was_execution_failure=ran, reason=reason):
@@ -162,10 +176,10 @@ class Recount:
         if current:
             known.executing = None
         if not run.lost:
-            del self._runs[event.execution]
+            del self.runs[event.execution]
 
     def _fail(self, event: WorkflowFailed, run: Run, at: datetime, *, current: bool) -> None:
-        known, key = self._known[run.remediation], (run.target, run.workflow)
+        known, key = self.known[run.remediation], (run.target, run.workflow)
         if event.was_execution_failure:
             self.half_done.pop(key, None)
             if not event.idempotent:
@@ -182,16 +196,16 @@ class Recount:
             by_target = key[0] == event.target and event.workflow in (None, key[1])
             if by_target or left.fingerprint == event.fingerprint:
                 del self.half_done[key]
-        for execution, run in list(self._runs.items()):
-            goes_on = self._known[run.remediation].executing == execution
+        for execution, run in list(self.runs.items()):
+            goes_on = self.known[run.remediation].executing == execution
             sure = run.lost or (not goes_on and at >= run.deadline + GRACE)
             if run.target == event.target and sure:
-                del self._runs[execution]
+                del self.runs[execution]
 
     # -- decisions -------------------------------------------------------------------------------------
 
     def _changed(self, change: PhaseChanged, place: Position) -> Iterator[str]:
-        known = self._known.get(change.remediation)
+        known = self.known.get(change.remediation)
         if known is None:
             return
         failed = change.because.kind is Cause.FAILED and change.failure_phase is FailurePhase.WORKFLOW_EXECUTION
@@ -201,9 +215,10 @@ class Recount:
             yield f"{place} ends {change.remediation} because its problem is over, and something fires for it"
         if change.phase is Phase.TIMED_OUT and change.failure_phase is not FailurePhase.APPROVAL:
             self.failures.count(change.fingerprint, change.now)
-        run = self._runs.get(change.execution or "")
+        run = self.runs.get(change.execution or "")
         if change.phase is Phase.TIMED_OUT and run is not None:
             self.half_done[run.target, run.workflow] = run
+        known.phase = change.phase
         if change.phase.ended:
             known.ends(change.now)
 
@@ -212,12 +227,12 @@ class Recount:
         occurrence = because.position if because.kind in (Cause.SIGNAL, Cause.RETRY) else None
         yield from self._miscounted(decided, place)
         if isinstance(verdict, Duplicate):
-            if occurrence in self._came and verdict.of in self._known:
-                self._known[verdict.of].occurs(self._came[occurrence][0])
+            if occurrence in self._came and verdict.of in self.known:
+                self.known[verdict.of].occurs(self._came[occurrence][0])
         else:
-            if decided.remediation not in self._known:
+            if decided.remediation not in self.known:
                 at, resolves = self._came.get(occurrence or Position(""), (now, False))
-                self._known[decided.remediation] = Known(decided.situation.fingerprint, resolves, at)
+                self.known[decided.remediation] = Known(decided.situation.fingerprint, resolves, at)
             yield from self._judged(decided, place)
         if occurrence is not None:
             yield from self._answer(decided.situation.fingerprint, occurrence, place)
@@ -235,7 +250,7 @@ class Recount:
             self._resolve(fingerprint, self._came[resolution][0])
 
     def _judged(self, decided: RoutingDecided, place: Position) -> Iterator[str]:
-        known, verdict, situation = self._known[decided.remediation], decided.verdict, decided.situation
+        known, verdict, situation = self.known[decided.remediation], decided.verdict, decided.situation
         if known.ended and decided.because.kind is not Cause.RETRY:
             yield f"{place} judges {decided.remediation}, which has ended"
         again = self._again.pop(decided.remediation, None)
@@ -249,13 +264,22 @@ class Recount:
             return  # A retry out of scope leaves a run to its remediation.
         known.ended = not isinstance(verdict, Proceed | Block)
         known.executing, known.analysing = None, isinstance(verdict, Proceed) and decided.execution is None
+        known.phase = _phase(decided)
         if isinstance(verdict, Block) and verdict.reason is Reason.RESOURCE_BUSY:
-            if not known.stays or known.stays[-1][1] is not None:
-                known.stays.append((situation.now, None))
+            self._wait(decided.remediation, known, situation)
         else:
             known.leaves(situation.now)
         if isinstance(verdict, Proceed) and decided.execution is not None and decided.workflow is not None:
             yield from self._proceed(decided, known, place)
+
+    def _wait(self, remediation: str, known: Known, situation: Situation) -> None:
+        """It waits for a target, at the end of the line if it has not waited there before."""
+        if not known.waits:
+            known.stays.append((situation.now, None))
+            self._line.pop(remediation, None)
+        if self._line.get(remediation) != situation.target:
+            self._line.pop(remediation, None)
+            self._line[remediation] = situation.target
 
     def _proceed(self, decided: RoutingDecided, known: Known, place: Position) -> Iterator[str]:
         situation = decided.situation
@@ -263,21 +287,21 @@ class Recount:
         assert decided.workflow is not None
         if (situation.target, decided.workflow.id) in self.half_done:
             yield f"{place} runs {decided.workflow.id} over what it left half-done on {situation.target}"
-        holders = [execution for execution, run in self._runs.items() if run.target == situation.target]
+        holders = [execution for execution, run in self.runs.items() if run.target == situation.target]
         if holders:
             yield f"{place} gives away {situation.target}, and {holders} may be at it"
         if self.failures.are_exhausted(situation.fingerprint, situation.now):
             yield f"{place} runs although the retries are exhausted"
         known.executing = decided.execution
         ids = (decided.remediation, situation.fingerprint, situation.target, decided.workflow.id)
-        self._runs[decided.execution] = Run(*ids, decided.deadline or situation.now)
+        self.runs[decided.execution] = Run(*ids, decided.deadline or situation.now)
 
     def _values(self, decided: RoutingDecided, known: Known) -> dict[str, object]:
         """Every value that the log alone tells; what may be forgotten only where it is shown."""
         situation = decided.situation
         key = (situation.target, situation.workflow or "")
         left = self.half_done.get(key)
-        holder = next((run for run in self._runs.values() if run.target == situation.target), None)
+        holder = next((run for run in self.runs.values() if run.target == situation.target), None)
         values: dict[str, object] = {
             "resolves": known.resolves,
             "occurred_at": known.occurred_at,
@@ -286,10 +310,23 @@ class Recount:
             "held_by": holder.remediation if holder is not None else None,
         }
         if situation.completed_at is not None:
-            values["completed_at"], values["completed_by"] = self._completed[situation.fingerprint]
+            values["completed_at"], values["completed_by"] = self.completed[situation.fingerprint]
         if situation.workflow_completed_at is not None:
-            values["workflow_completed_at"], values["workflow_completed_by"] = self._worked[key]
+            values["workflow_completed_at"], values["workflow_completed_by"] = self.worked[key]
         return values
+
+
+def _phase(decided: RoutingDecided) -> Phase:
+    """Where a verdict leaves its remediation."""
+    match decided.verdict:
+        case Proceed():
+            return Phase.ANALYZING if decided.execution is None else Phase.EXECUTING
+        case Skip():
+            return Phase.SKIPPED
+        case Refuse():
+            return Phase.FAILED
+        case _:
+            return Phase.BLOCKED
 
 
 def is_over(decided: RoutingDecided, at: datetime) -> bool:
@@ -297,9 +334,13 @@ def is_over(decided: RoutingDecided, at: datetime) -> bool:
     return decided.deadline is not None and at >= decided.deadline + GRACE
 
 
-def recount(messages: Iterable[StoredMessage]) -> tuple[Recount, list[str]]:
-    """Count a whole log; return what it comes to, and what in it says otherwise."""
+def recount(messages: Iterable[StoredMessage], policy: Policy = DEFAULT) -> tuple[Recount, list[str]]:
+    """Count a whole log; return what it comes to, and what in it says otherwise.
+
+    `policy` judges until the log says another."""
     records = list(in_fold_order(messages))
     causes = [record.event.because for record in records if isinstance(record.event, RoutingDecided)]
-    numbers = Recount({one.position for one in causes if one.kind is Cause.RETRY and one.position is not None})
+    numbers = Recount(
+        {one.position for one in causes if one.kind is Cause.RETRY and one.position is not None}, policy
+    )
     return numbers, [wrong for record in records for wrong in numbers.take(record)]
