@@ -116,10 +116,11 @@ class Day:
 def simulate(seed: int, size: Size = FULL) -> Day:
     """Live through the day of a seed."""
     with _silent(), tempfile.TemporaryDirectory(prefix="ro-sim-") as folder:
+        gc.freeze()  # Every leader has the collector look at all that there is: let that be what the day makes.
         try:
             return clock.run(World(seed, size, Path(folder)).live())
         finally:
-            gc.unfreeze()  # A leader keeps its tables from the collector for as long as its process lives.
+            gc.unfreeze()  # And keeps its tables from the collector for as long as its process lives.
 
 
 class World:
