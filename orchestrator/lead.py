@@ -168,9 +168,15 @@ class Leader:
         if self._fold.facts:
             seconds = 0.0
         elif due is not None:
-            seconds = min(seconds, (due - self._present()).total_seconds())
+            seconds = min(seconds, self._until(due))
         await self._inbox.wait(seconds)
         await self._take()
+
+    def _until(self, due: datetime) -> float:
+        """How many seconds there are until a moment. Where the broker's clock is behind what was folded it has all
+        of its way to go: else a leader would look again and again for as long as it is behind."""
+        by_clock = min(self._clock.now(), self._bound())
+        return 0.0 if due <= self._present() else (due - by_clock).total_seconds()
 
     async def _take(self) -> None:
         """Take what has been read, once all is folded that was taken before: what waits is bounded."""

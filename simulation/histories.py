@@ -30,11 +30,7 @@ from remediation_orchestrator.events import (
     RetryRequested,
     SignalReceived,
     SignalResolved,
-    WorkflowCompleted,
-    WorkflowFailed,
     WorkflowRef,
-    WorkflowRevoked,
-    WorkflowStarted,
     encode,
     fingerprint_of,
     subjects,
@@ -45,7 +41,7 @@ from remediation_orchestrator.orchestrator.routing.policy import policy_of
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.service import Orchestrator
 
-from . import clock
+from . import clock, histories_runs
 from .checkers.log import compare_folds
 from .histories_process import Process, written_by_others
 from .histories_rest import at_rest, broken, fresh
@@ -77,26 +73,26 @@ class History:
     """One history, while it lasts."""
 
     def __init__(self, told: bytes) -> None:
-        self._tale = Tale(told)
+        self.tale = Tale(told)
         self._off = timedelta()
         self._facts = 0
         self._begun = 0
-        self._first = self._tale.pick(POLICIES[:-1])
+        self._first = self.tale.pick(POLICIES[:-1])
         self._stepped = False
-        self._runs: dict[ExecutionId, None] = {}
+        self.runs: dict[ExecutionId, None] = {}
         self.wrong: list[str] = []
 
     async def live(self) -> list[str]:
         """Tell it to its end, and name every promise that was broken."""
-        self.cell = MemoryCell(CELL, self._now)
+        self.cell = MemoryCell(CELL, self.now)
         self._begin()
-        beside = self._tale.pick((None, None, *POLICIES[:-1]))
+        beside = self.tale.pick((None, None, *POLICIES[:-1]))
         if beside is not None:
-            self._operate(PolicyShadowed(beside))
+            self.act(PolicyShadowed(beside))
         with contextlib.suppress(OverError):
             while not self.wrong:
                 await self._step()
-        await self._settle()
+        await self.settle()
         self.wrong += compare_folds("at the end", self._service.fold, fresh(self.cell, self._service.fold))
         await self._end()
         self.wrong += await broken(self.cell, self._begun, stepped=self._stepped)
@@ -104,26 +100,27 @@ class History:
 
     @property
     def _service(self) -> Orchestrator:
-        return self._process.service
+        return self.process.service
 
-    def _now(self) -> datetime:
+    def now(self) -> datetime:
+        """What the broker's clock shows."""
         return clock.broker_now() + self._off
 
     # -- the orchestrator ------------------------------------------------------------------------------
 
     def _begin(self) -> Process:
         self._begun += 1
-        self._process = Process(self.cell, f"o{self._begun}", policy_of(self._first))
-        return self._process
+        self.process = Process(self.cell, f"o{self._begun}", policy_of(self._first))
+        return self.process
 
     async def _end(self) -> None:
-        troubled = self._process.troubled
-        died = await self._process.end()
+        troubled = self.process.troubled
+        died = await self.process.end()
         self.wrong += [died] if died is not None else []
         if self.cell.holder() is not None and not troubled:
-            self.wrong.append(f"{self._process.name} has ended, and keeps the lease")
+            self.wrong.append(f"{self.process.name} has ended, and keeps the lease")
 
-    async def _settle(self) -> None:
+    async def settle(self) -> None:
         """Let it read, judge, store and send all that there is."""
         seconds, waited = 0.02, 0.0
         while waited < REST_SECONDS:
@@ -131,65 +128,69 @@ class History:
             waited += seconds
             seconds *= 1.2
             fold = self._service.fold
-            read = fold.read == len(self.cell.messages) and not fold.facts and not self._process.deciding
+            read = fold.read == len(self.cell.messages) and not fold.facts and not self.process.deciding
             if (
                 self._service.active.is_set()
                 and read
                 and not (fold.view.tasks or fold.view.unjudged or fold.view.owed)
             ):
-                sure = not (self._stepped or self._process.was_troubled)
-                self.wrong += at_rest(self._service, self._now() if sure else None)
+                sure = not (self._stepped or self.process.was_troubled)
+                self.wrong += at_rest(self._service, self.now() if sure else None)
                 return
-        self.wrong.append(f"not at rest after {REST_SECONDS:g} seconds: owed {list(self._view.owed)[:3]}")
+        self.wrong.append(f"not at rest after {REST_SECONDS:g} seconds: owed {list(self.view.owed)[:3]}")
 
     async def _restart(self) -> None:
         """Another begins, from what stands beside the log; sometimes that was written by other sources."""
-        others = self._tale.pick((False, False, True))
-        await self._settle()
+        others = self.tale.pick((False, False, True))
+        await self.settle()
         await self._end()
         if others:
             await written_by_others(self.cell)
         self._begin()
-        await self._settle()
+        await self.settle()
         live = self._service.fold
-        self.wrong += compare_folds(f"begun again as {self._process.name}", live, fresh(self.cell, live))
+        self.wrong += compare_folds(f"begun again as {self.process.name}", live, fresh(self.cell, live))
 
     # -- what happens ----------------------------------------------------------------------------------
 
     async def _step(self) -> None:
-        step = self._tale.pick(STEPS)
+        step = self.tale.pick(STEPS)
         await step(self)
-        for execution in self._view.runs:
-            self._runs[execution] = None
+        for execution in self.view.runs:
+            self.runs[execution] = None
 
     @property
-    def _view(self) -> Projection:
+    def view(self) -> Projection:
+        """What the orchestrator knows."""
         return self._service.fold.view
 
-    def _store(self, subject: str, payload: bytes) -> None:
+    def store(self, subject: str, payload: bytes) -> None:
+        """Somebody publishes bytes."""
         newest = self.cell.newest(subject)
         behind = (newest.sequence if newest else 0) if subjects.parse(subject).family.is_fenced else None
         self.cell.store(subject, payload, behind, None)
 
-    def _tell(self, fact: Fact, subject: str) -> None:
+    def tell(self, fact: Fact, subject: str) -> None:
+        """Somebody tells a fact."""
         self._facts += 1
-        self._store(subject, encode(fact, Attributes(id=f"fact-{self._facts}", source="/told", time=self._now())))
+        self.store(subject, encode(fact, Attributes(id=f"fact-{self._facts}", source="/told", time=self.now())))
 
-    def _operate(self, fact: OperatorFact) -> None:
-        self._tell(fact, subjects.operator(CELL, fact))
+    def act(self, fact: OperatorFact) -> None:
+        """A person acts."""
+        self.tell(fact, subjects.operator(CELL, fact))
 
     async def wait(self) -> None:
         """Time passes; or just so much that the next thing is due, or is not quite."""
-        seconds = self._tale.pick((*WAITS, -1.0))
-        due = self._view.next_wakeup()
+        seconds = self.tale.pick((*WAITS, -1.0))
+        due = self.view.next_wakeup()
         if seconds < 0 and due is not None:
-            seconds = max((due - self._now()).total_seconds(), 0.0) + self._tale.pick((-0.001, 0.0, 0.001))
+            seconds = max((due - self.now()).total_seconds(), 0.0) + self.tale.pick((-0.001, 0.0, 0.001))
         await asyncio.sleep(max(seconds, 0.0))
-        if self._tale.pick((False, True)):
-            await self._settle()
+        if self.tale.pick((False, True)):
+            await self.settle()
 
     def _signal(self) -> SignalReceived:
-        pick = self._tale.pick
+        pick = self.tale.pick
         name, workflow = pick(NAMES), pick(WORKFLOWS)
         chosen = WorkflowRef(workflow) if workflow is not None else None
         severity = "critical" if name == "M" else "info"
@@ -198,152 +199,114 @@ class History:
 
     async def fire(self) -> None:
         """A source fires, perhaps several times in one message."""
-        signals = [self._signal() for _ in range(self._tale.pick((1, 1, 1, 2, 5)))]
-        self._store(
-            subjects.signal(CELL, "told"), msgspec.json.encode(signals if len(signals) > 1 else signals[0])
-        )
+        signals = [self._signal() for _ in range(self.tale.pick((1, 1, 1, 2, 5)))]
+        self.store(subjects.signal(CELL, "told"), msgspec.json.encode(signals if len(signals) > 1 else signals[0]))
 
     async def resolve(self) -> None:
         """A source says that it is over."""
-        over = SignalResolved(self._tale.pick(NAMES), self._tale.pick(TARGETS), alert=self._tale.pick(ALERTS))
-        self._tell(over, subjects.signal(CELL, "told"))
-
-    async def run(self) -> None:
-        """An executor says something of a run that goes on, or is over."""
-        pick = self._tale.pick
-        known = [one for one in list(self._runs)[-3:] + list(self._view.runs) * 3 if self._is_commanded(one)]
-        execution = pick(known) if known else ExecutionId("wfe-404")
-        facts: tuple[Fact, ...] = (
-            *(WorkflowStarted(execution), WorkflowStarted(execution), WorkflowCompleted(execution)),
-            *(WorkflowFailed(execution, idempotent=True), WorkflowFailed(execution, idempotent=False)),
-            WorkflowFailed(execution, was_execution_failure=False),
-            WorkflowFailed(execution, "ExecutorLost", idempotent=pick((True, False))),
-            # Of what nobody has begun only who leads says it, where something asks for it: it would be a fault.
-            WorkflowRevoked(execution) if self._has_begun(execution) else WorkflowStarted(execution),
-        )
-        self._tell(pick(facts), subjects.execution(CELL, execution))
-
-    async def together(self) -> None:
-        """Whatever may be said of one run and of its problem, all of it at once."""
-        pick = self._tale.pick
-        runs = [one for one in self._view.runs.values() if self._is_commanded(one.execution)]
-        if not runs:
-            return
-        run = pick(runs)
-        told = subjects.signal(CELL, "told")
-        name = next((name for name in NAMES if fingerprint_of(run.target, name) == run.fingerprint), "N")
-        of, place = run.execution, subjects.execution(CELL, run.execution)
-        signal = SignalReceived(name, run.target, resolves=True, workflow=WorkflowRef(run.workflow))
-        if not run.started and pick((True, False)):
-            self._tell(WorkflowStarted(of), place)
-        for _ in range(pick((2, 3, 4))):
-            match pick(("fires", "fires", "over", "over", "fails", "fails", "cancel", "starts", "completes")):
-                case "fires":
-                    fires = msgspec.structs.replace(signal, alert=pick(ALERTS))
-                    self._store(told, msgspec.json.encode(fires))
-                case "over":
-                    self._tell(SignalResolved(name, run.target, alert=pick(ALERTS)), told)
-                case "fails":
-                    self._tell(WorkflowFailed(of, idempotent=pick((True, False))), place)
-                case "starts":
-                    self._tell(WorkflowStarted(of), place)
-                case "completes":
-                    self._tell(WorkflowCompleted(of), place)
-                case _:
-                    self._operate(RemediationCancelled(run.remediation))
-            if pick((False, True)):
-                await self._settle()
-
-    def _has_begun(self, execution: ExecutionId) -> bool:
-        run = self._view.runs.get(execution)
-        return run is None or run.started
-
-    def _is_commanded(self, execution: ExecutionId) -> bool:
-        subject = f"ro.{CELL}.command.workflow.{execution}"
-        return any(one.subject == subject and one.payload != JUNK for one in self.cell.messages)
+        over = SignalResolved(self.tale.pick(NAMES), self.tale.pick(TARGETS), alert=self.tale.pick(ALERTS))
+        self.tell(over, subjects.signal(CELL, "told"))
 
     def _remediation(self) -> RemediationId:
-        known = list(self._view.remediations)[-6:]
-        return self._tale.pick(known) if known else RemediationId("rr-404")
+        known = list(self.view.remediations)[-6:]
+        return self.tale.pick(known) if known else RemediationId("rr-404")
 
     async def analyse(self) -> None:
         """An analyser answers, or cannot."""
-        pick, name = self._tale.pick, self._remediation()
+        pick, name = self.tale.pick, self._remediation()
         chosen = pick(WORKFLOWS)
         workflow = WorkflowRef(chosen) if chosen is not None else None
         moved, asks = pick((None, None, *TARGETS)), pick((False, False, True))
         said: Fact = AnalysisCompleted(name, moved, workflow, approval_required=asks, no_action=asks)
         if pick((False, False, True)):
             said = AnalysisFailed(name)
-        self._tell(said, subjects.analysis(CELL, name))
+        self.tell(said, subjects.analysis(CELL, name))
 
     async def operate(self) -> None:
         """A person acts on a remediation."""
         name = self._remediation()
-        known = self._view.remediations.get(name)
+        known = self.view.remediations.get(name)
         plan = asked_plan(known) if known is not None else ""
         acts: tuple[OperatorFact, ...] = (
             *(ApprovalGranted(name, plan), ApprovalRejected(name), RetryRequested(name)),
             *(RemediationCancelled(name), RetryRequested(name)),
         )
-        self._operate(self._tale.pick(acts))
+        self.act(self.tale.pick(acts))
 
     async def clear(self) -> None:
         """A person forgives a problem, or a target."""
-        pick = self._tale.pick
+        pick = self.tale.pick
         target, by = pick(TARGETS), pick(("F", "T", "both"))
         fingerprint = fingerprint_of(target, pick(NAMES)) if by != "T" else None
-        self._operate(BlockCleared(fingerprint, target if by != "F" else None, pick((None, "w"))))
+        self.act(BlockCleared(fingerprint, target if by != "F" else None, pick((None, "w"))))
 
     async def adopt(self) -> None:
         """A person changes the policy, puts one beside it, or both; perhaps when a memory has just run out."""
-        pick = self._tale.pick
+        pick = self.tale.pick
         await asyncio.sleep(pick((0.0, 0.0, SHORT_MEMORY_SECONDS)))
         which = pick(("adopt", "adopt", "shadow", "both"))
         if which != "shadow":
-            self._operate(PolicyAdopted(pick(POLICIES)))
+            self.act(PolicyAdopted(pick(POLICIES)))
         if which != "adopt":
-            self._operate(PolicyShadowed(pick((*POLICIES, None))))
+            self.act(PolicyShadowed(pick((*POLICIES, None))))
 
     async def stamp(self) -> None:
         """The broker's clock is set by a little, or shows another decade while something is stored."""
-        off = self._tale.pick((timedelta(seconds=-90), timedelta(seconds=40), DECADES, DECADES))
+        off = self.tale.pick((timedelta(seconds=-90), timedelta(seconds=40), DECADES, DECADES))
         self._off += off
         self._stepped = True
         if off == DECADES:
-            await self._tale.pick(FACTS)(self)
+            await self.tale.pick(FACTS)(self)
             self._off -= off
+
+    async def overtaken(self) -> None:
+        """While a frame of it is under way another of its name, which was begun in its place, takes the fence."""
+        if self.process.troubled:
+            return
+        self.process.meanwhile = self._take_the_fence
+        await self.fire()
+        await self.settle()
+
+    async def _take_the_fence(self, subject: str) -> None:
+        if subject == subjects.decision(CELL):
+            self.process.meanwhile = None
+            self._begun += 2  # It leads once more when the other has gone.
+            other = Process(self.cell, self.process.name, policy_of(self._first))
+            await other.service.active.wait()
+            died = await other.end()
+            self.wrong += [died] if died is not None else []
 
     async def trouble(self) -> None:
         """For a while nothing that it stores arrives, or no command does, or nothing is answered."""
-        seconds = self._tale.pick((0.1, 1.0, 5.0, 70.0, 100.0))
+        seconds = self.tale.pick((0.1, 1.0, 5.0, 70.0, 100.0))
         moment, only = (
-            self._tale.pick((Moment.STORE, Moment.ANSWER)),
-            self._tale.pick(("", ".command.", ".execution.")),
+            self.tale.pick((Moment.STORE, Moment.ANSWER)),
+            self.tale.pick(("", ".command.", ".execution.")),
         )
-        self._process.fail(moment, seconds, only)
+        self.process.fail(moment, seconds, only)
 
     async def junk(self) -> None:
         """The server's answer to somebody's question is stored where frames and commands stand."""
-        execution = self._tale.pick([*list(self._runs)[-3:], ExecutionId("wfe-404")])
+        execution = self.tale.pick([*list(self.runs)[-3:], ExecutionId("wfe-404")])
         for subject in (subjects.decision(CELL), f"ro.{CELL}.command.workflow.{execution}"):
-            self._store(subject, JUNK)
+            self.store(subject, JUNK)
 
     async def again(self) -> None:
         """The orchestrator ends, and another begins."""
-        if self._tale.pick((True, False)):
+        if self.tale.pick((True, False)):
             await self._restart()
 
 
 Step = Callable[[History], "Coroutine[object, object, None]"]
-FACTS: tuple[Step, ...] = (History.run, History.fire, History.resolve)
+FACTS: tuple[Step, ...] = (histories_runs.run, History.fire, History.resolve)
 STEPS: tuple[Step, ...] = (
     *(History.wait,) * 7,
     *(History.fire,) * 5,
-    *(History.run,) * 5,
-    *(History.together,) * 3,
+    *(histories_runs.run,) * 5,
+    *(histories_runs.together,) * 3,
     *(History.resolve, History.resolve, History.analyse, History.analyse, History.operate, History.operate),
     *(History.clear, History.adopt, History.adopt, History.stamp, History.again, History.trouble, History.junk),
+    *(histories_runs.race, History.overtaken),
 )
 
 

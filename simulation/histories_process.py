@@ -1,6 +1,7 @@
 """The orchestrator of a history: the real one, on a line that may fail."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -32,6 +33,8 @@ class Process:
         self._running.set()
         self.deciding = False
         """Whether a frame of it is under way, stored or not."""
+        self.meanwhile: Callable[[str], Awaitable[None]] | None = None
+        """What happens while something of it is under way to a subject, each time."""
         lease = cell.lease(TTL, self._strike)
         process = clock.ProcessClock(clock.SkewedClock())
         identity = Identity(name, VERSION)
@@ -72,6 +75,8 @@ class Process:
         if moment is Moment.STORE and subject == self._decision:
             self.deciding = True
             await asyncio.sleep(FRAME_SECONDS)
+        if moment is Moment.STORE and self.meanwhile is not None:
+            await self.meanwhile(subject)
         is_lease = moment is Moment.ASK and subject == self.name
         strikes = self._failing is not None and moment is self._failing[0] and self._only in subject
         if self.troubled and (strikes or is_lease):

@@ -49,6 +49,8 @@ def live(seed: int, size: Size) -> Result:
             day = simulate(seed, size)
     except EndlessError as error:
         return Result(seed, [f"the day does not end: {error}"], Counter(), 0, size.facts, 0)
+    except Exception as error:  # Whatever it is: nothing may come out of a day.
+        return Result(seed, [f"the day breaks off: {error!r}"], Counter(), 0, size.facts, 0)
     facts = facts_of(day.messages)
     found = list(violations(day))
     if facts < size.facts:

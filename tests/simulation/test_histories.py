@@ -1,17 +1,28 @@
 """Histories: whatever a cell is told, near every boundary, no promise about its log is broken."""
 
+import asyncio
 import base64
 import random
+from datetime import timedelta
 
+import pytest
+
+from remediation_orchestrator.bus.memory import MemoryCell
+from remediation_orchestrator.events import CellName
+from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
+from remediation_orchestrator.simulation import clock
 from remediation_orchestrator.simulation.catalogs import refresh
+from remediation_orchestrator.simulation.endless import EndlessError, ended
 from remediation_orchestrator.simulation.explore_search import silently
 from remediation_orchestrator.simulation.histories import tell
+from remediation_orchestrator.simulation.histories_process import Process
 from remediation_orchestrator.simulation.leads import lead_on
 
 # The suite's share; `ro-sim fuzz --reader histories` goes on for as long as wanted.
 HISTORIES = 80
 CATALOGS = 40
 BYTES = (60, 150, 300)
+REPAIRED = b'{"name":"Slow","target":{"name":"checkout"},"workflow":{"id":"restart"}}'
 
 
 def test_whatever_the_history_no_promise_about_its_log_is_broken() -> None:
@@ -23,14 +34,33 @@ def test_whatever_the_history_no_promise_about_its_log_is_broken() -> None:
         assert list(tell(told)) == [], base64.b64encode(told).decode()
 
 
-def test_a_snapshot_goes_on_where_frames_before_its_own_were_not_read_back() -> None:
-    """The frame behind it still tells of them: who began from such a snapshot called a good log not whole."""
+def test_a_leader_does_not_spin_while_the_brokers_clock_is_behind() -> None:
+    """Something is due right behind the newest moment, which the clock does not reach for two hours."""
     silently()
-    told = base64.b64decode(
-        "hMLrhV554jJvWc65a4bf+ywCpo5FDDrpsSqhuMwaAb+eE1uj0HXu1UBZciAgMuIGpAvBpzpKVcPKEG18uARGHCh2tvekp1NjK/5L"
-        "OYsxk319ztb0sHO/P4EIAZnoYLiLgJ4V//+gpHQDvCT0qlLNBzbaSBoQm5BJQ/3PusYSK4TG1Q33TmhbysHpPMQbHL25h+qBzZJG"
-    )
-    assert list(tell(told)) == []
+    off = timedelta()
+
+    async def wait_for_the_clock() -> None:
+        nonlocal off
+        cell = MemoryCell(CellName("main"), lambda: clock.broker_now() + off)
+        process = Process(cell, "o1", DEFAULT)
+        cell.store("ro.main.signal.told", REPAIRED, None, None)
+        while not process.service.fold.view.runs:  # noqa: ASYNC110 - virtual time
+            await asyncio.sleep(0.1)
+        due = process.service.fold.view.next_wakeup()
+        assert due is not None
+        await asyncio.sleep((due - clock.broker_now() - timedelta(microseconds=50)).total_seconds())
+        cell.store("ro.main.signal.told", b"junk", None, None)
+        await asyncio.sleep(0.00001)
+        off -= timedelta(hours=2)
+        cell.store("ro.main.signal.told", b"junk", None, None)
+        await asyncio.sleep(7_200.0)
+        await process.end()
+
+    try:
+        with ended(10.0):
+            clock.run(wait_for_the_clock())
+    except EndlessError as error:
+        pytest.fail(str(error))
 
 
 def test_whatever_becomes_of_two_orchestrators_the_one_leads_that_should() -> None:

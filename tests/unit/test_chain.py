@@ -9,11 +9,15 @@ from msgspec.structs import replace
 from story import minute
 from written import WrittenLog
 
-from remediation_orchestrator.events import StoredMessage
+from remediation_orchestrator.events import StoredMessage, encode
+from remediation_orchestrator.events.codec import join_frame
+from remediation_orchestrator.events.stored import EXPECTED
+from remediation_orchestrator.orchestrator.frames import decision_attributes
 from remediation_orchestrator.orchestrator.queries.audit import audit
 from remediation_orchestrator.orchestrator.queries.findings import Drift
 from remediation_orchestrator.orchestrator.routing.chain import Chain, record_digest
 from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.routing.snapshot import Image, restore
 
 STAMP = datetime(2026, 11, 21, 10, 0, 0, 250_001, tzinfo=UTC)
 RECORD = StoredMessage(7, STAMP, "ro.main.signal.é", b'{"name":"x"}', {"b": 'say "no"', "a": "1"})
@@ -121,6 +125,34 @@ def test_a_frame_that_nobody_has_read_back_is_covered_by_its_bytes() -> None:
         chain.record(message)
     chain.frame(place, head["previous"], frame.payload + b" ", read=head["read"])
     assert chain.previous(head["read"]) != stated
+
+
+def test_a_snapshot_goes_on_where_frames_before_its_own_were_not_read_back() -> None:
+    """The frame behind it still tells of them: who began from such a snapshot called a good log not whole."""
+    written = WrittenLog()
+    written.signal(0)
+    messages, writer = list(written.messages), Fold()
+    for message in messages:
+        writer.take(message)
+    frames = [_stored_and_not_read_back(writer, messages) for _ in range(2)]
+    image = Image(writer, frames[-1].payload, minute(1), code="")
+    parts = list(image.parts())
+    _stored_and_not_read_back(writer, messages)
+    begun = Fold()
+    restore(begun, replace(image.head, digest=hashlib.sha256(b"".join(parts)).hexdigest()), frames[-1], parts)
+    for message in messages[begun.read :]:
+        begun.take(message)
+    assert begun.broken is None
+
+
+def _stored_and_not_read_back(writer: Fold, messages: list[StoredMessage]) -> StoredMessage:
+    """One more frame of one that reads late: it says of the frames before it only what their bytes are."""
+    head = writer.head("o1", minute(1))
+    payload = join_frame([encode(head, decision_attributes(head, "/test", minute(1)))])
+    headers = {EXPECTED: str(writer.chain.head)}
+    messages.append(StoredMessage(len(messages) + 1, minute(1), "ro.main.decision", payload, headers))
+    writer.stored(len(messages), [head], payload)
+    return messages[-1]
 
 
 def test_a_log_that_is_not_whole_is_known_while_it_is_folded(log: list[StoredMessage]) -> None:

@@ -112,9 +112,10 @@ def test_what_is_marked_is_killed_however_late_it_is_looked_for(monkeypatch: pyt
     """Whoever looks may be stopped at any moment, or get no turn: the time counts from the first kill."""
     hours = itertools.count(0.0, 3_600.0)
     monkeypatch.setattr(supervisor, "instant", lambda: next(hours))
-    with subprocess.Popen(["sleep", "60"], env={MARK: "of-this-test"}) as left:
+    mark = f"of-{os.getpid()}"  # Else other runs of this test would kill it, too.
+    with subprocess.Popen(["sleep", "60"], env={MARK: mark}) as left:
         try:
-            assert end_marked("of-this-test") in ([], [left.pid])
+            assert end_marked(mark) in ([], [left.pid])
             assert left.wait(20) == -signal.SIGKILL
         finally:
             left.kill()
