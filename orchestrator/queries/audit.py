@@ -5,9 +5,10 @@ was it? And of the log: is its chain whole, has every fact its decision, every c
 its command?"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
 
 from remediation_orchestrator.events import (
+    AnalysisCompleted,
+    AnalysisFailed,
     Command,
     CreateWorkflow,
     DecisionFrame,
@@ -40,7 +41,7 @@ from remediation_orchestrator.events.subjects import Family, command_id, parse
 from remediation_orchestrator.orchestrator.frames import FRAME_BYTES_MAX, STORED_MAX, command_attributes
 from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
 from remediation_orchestrator.orchestrator.routing.judge import Following, Judged
-from remediation_orchestrator.orchestrator.routing.outbox import Errand, Key
+from remediation_orchestrator.orchestrator.routing.outbox import Errand
 from remediation_orchestrator.orchestrator.routing.owed import command_of
 from remediation_orchestrator.orchestrator.routing.shadow import shadow_verdict
 from remediation_orchestrator.orchestrator.routing.snapshot import Origin
@@ -56,9 +57,6 @@ from .promises import Promises
 from .revocations import NOT_OURS, Revocations
 from .tasks import asked, describe, place_of
 from .turns import Turns
-
-# An append is answered within five seconds or tried again: twice that after its decision a command is late.
-COMMAND_GRACE = timedelta(seconds=10)
 
 
 def audit(messages: Iterable[StoredMessage], report: Report | None = None) -> Iterator[Finding]:
@@ -80,7 +78,7 @@ class Auditor(Observer):
         self.archived: list[LogArchived] = []
         """What was archived, as the log says."""
         self._examination = Examination(self.fold.view)
-        self._promises = Promises()
+        self._promises = Promises(self.fold.view)
         self._origin: Origin | None = None
         """The projection from which the log goes on, where its beginning is archived."""
         self._unknown: dict[Position, str] = {}
@@ -101,7 +99,7 @@ class Auditor(Observer):
         self._origin = origin
         self.report.last = origin.head.through
         self._turns.resume(origin.head.as_of)
-        self._promises.resume(self.fold.view, origin.head.through)
+        self._promises.resume(origin.head.through)
         self._revocations.resume(self.fold.view)
         self._fences.resume(origin.head.through)
 
@@ -130,8 +128,9 @@ class Auditor(Observer):
             for one in self._turns.missing():
                 self._find_missing(one)
         self._check_origin()
-        for key, place in self._promises.late(self.fold.view.owed, self.fold.view.newest - COMMAND_GRACE):
+        for key, place in self._promises.missing():
             self._find(place, Drift.UNANSWERED, f"the command {'.'.join(key)} that it owes never came")
+        self._promises.next_frame(None, further=True)
         self.report.waiting = len(self.fold.facts)
         self.fold.fold_facts()  # What no frame covers yet has to fit, too.
         return self._findings
@@ -151,6 +150,8 @@ class Auditor(Observer):
                 self._unknown[record.position] = record.unknown_type
         elif isinstance(record.event, _RUN_FACTS):
             self._see_run(record, record.event, fits=fits)
+        elif fits and isinstance(record.event, AnalysisCompleted | AnalysisFailed):
+            self._promises.answered(record.event.remediation)
 
     def _see_run(self, record: Recorded, fact: RunFact, *, fits: bool) -> None:
         run, kind, sequence = fact.execution, type(fact).__name__, position_key(record.position)[0]
@@ -160,14 +161,17 @@ class Auditor(Observer):
         if isinstance(fact, WorkflowRevoked):
             self._findings += self._revocations.folded(record, fact, fits=fits, is_open=is_open)
         elif fits and not self._promises.was_sent(run, sequence):
-            self._find(record.position, Drift.EXECUTION, f"{kind} of {run}, and no command for it before")
-            self._promises.keep(Key(Errand.WORKFLOW, run), sequence)  # Said once.
-        if fits and isinstance(fact, WorkflowRevoked):
-            self._promises.revoked(run)
-        elif fits and is_open:
+            drift = Drift.STRAY if self._promises.was_never_owed(run) else Drift.EXECUTION
+            self._find(record.position, drift, f"{kind} of {run}, and no command for it before")
+            self._promises.told(run, sequence)
+        if fits and isinstance(fact, WorkflowStarted):
+            self._promises.began(run)
+        if fits and is_open and not isinstance(fact, WorkflowRevoked):
             self._find(record.position, Drift.UNFENCED, f"{kind} of {run} expects no record before it")
+        if fits and not isinstance(fact, WorkflowStarted):
+            self._promises.forget(run)
         if isinstance(fact, WorkflowCompleted | WorkflowFailed):
-            for one in (self._promises, self._fences, self._revocations):
+            for one in (self._fences, self._revocations):
                 one.forget(run)
 
     def turn(self, head: DecisionFrame, records: Sequence[Decoded]) -> None:
@@ -175,6 +179,7 @@ class Auditor(Observer):
         self._records, self._head = records, head
         for one in self._turns.begin(head, records):
             self._find_missing(one)
+        self._promises.next_frame(self._turns.said, further=head.as_of > self.fold.chain.as_of)
 
     def frame(self, message: StoredMessage, head: DecisionFrame | None, *, fits: bool) -> None:
         """A frame is next."""
@@ -201,6 +206,7 @@ class Auditor(Observer):
         self._findings += wrong_in_frame(self._records, around, self._leaders.source_of(head, message))
         if turns.said not in (None, time):
             self._find(place, Drift.ENVELOPE, f"its time is {time}, and it was judged at {turns.said}")
+        self._promises.stored(time or message.recorded_at, message.recorded_at, begins=turns.begins)
 
     def _may_be_empty(self) -> bool:
         """Whether a frame has to stand here although nothing is decided in it."""

@@ -1,41 +1,61 @@
 """The commands that a log's decisions owe, followed through it: what audit holds the commands against.
 
-It only remembers. What is owed at the moment is the projection's to know."""
+Every command stands in the log that whoever led had the time to send, whatever has settled it meanwhile: an answer
+or an end says nothing of what it answers. Not sent is what was over within the round that decided it, or before
+another took over; what had no time left; and what is still under way at the end of the log."""
 
-from collections.abc import Container, Iterator
-from datetime import datetime
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
-from remediation_orchestrator.events import (
-    ExecutionId,
-    PhaseChanged,
-    Position,
-    RoutingDecided,
-)
+from remediation_orchestrator.events import ExecutionId, PhaseChanged, Position, RemediationId, RoutingDecided
+from remediation_orchestrator.events.identity import analysis_id
 from remediation_orchestrator.orchestrator.routing.outbox import Errand, Key, promises
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Owed
 
 from .moments import moment_of
 
+# An append is answered within five seconds or tried again: twice that after its round a command is late.
+COMMAND_GRACE = timedelta(seconds=10)
+FOREVER = datetime.max.replace(tzinfo=UTC)
+
 
 class Promises:
-    """The commands that decisions owe, until they are in the log: also one whose remediation ended meanwhile."""
+    """What decisions owe, until it is in the log: also where its remediation ended meanwhile."""
 
-    def __init__(self) -> None:
+    def __init__(self, view: Projection) -> None:
+        self._view = view
         self._owed: dict[Key, Owed] = {}
         self._sent: dict[ExecutionId, int] = {}
         """Where the command of each run stands."""
+        self._new: list[Key] = []
+        """Owed since the round under way, or since another took over: perhaps over before it is sent."""
+        self._since: deque[tuple[Key, datetime, datetime]] = deque()
+        """What whoever leads has begun to send, the oldest first; and a later frame: judged when, stored when."""
+        self._due: set[Key] = set()
+        """What has to stand in the log."""
+        self._told: set[Key] = set()
+        self._never: set[ExecutionId] = set()
+        """The runs whose command was over before it could be sent."""
+        self._time: datetime | None = None
+        """When the newest frame was judged."""
+        self._begun = False
+        """Whether that one began with a start."""
+        self._under_way: list[Key] = []
+        """What was owed behind a round that is over."""
 
     def add(self, decision: RoutingDecided | PhaseChanged, place: Position) -> None:
         """A decision owes what it owes."""
         for key in promises(decision):
-            if key.errand is not Errand.REVOKE:
-                self._owed[key] = Owed(decision, place)
+            self._owed[key] = Owed(decision, place)
+            self._new.append(key)
 
-    def resume(self, view: Projection, sequence: int) -> None:
+    def resume(self, sequence: int) -> None:
         """Begin where a projection stands: what it owes is owed, and of every other run the command was sent."""
-        self._owed = {key: owed for key, owed in view.owed.items() if key.errand is not Errand.REVOKE}
-        self._sent = {run: sequence for run in view.runs if Key(Errand.WORKFLOW, run) not in self._owed}
+        self._owed = dict(self._view.owed)
+        self._new = list(self._owed)
+        self._sent = {run: sequence for run in self._view.runs if Key(Errand.WORKFLOW, run) not in self._owed}
 
     def keep(self, key: tuple[str, str], sequence: int) -> Owed | None:
         """A command is there: return what owed it."""
@@ -43,20 +63,74 @@ class Promises:
             self._sent[ExecutionId(key[1])] = sequence
         return self._owed.pop(key, None)  # type: ignore[call-overload, no-any-return]  # A pair of words equals a key.
 
-    def forget(self, execution: ExecutionId) -> None:
-        """A run is over: nothing more is asked about its command."""
-        self._sent.pop(execution, None)
+    def was_never_owed(self, execution: ExecutionId) -> bool:
+        """Whether no command of a run was owed behind any frame: nobody was asked to run it."""
+        return execution in self._never
 
-    def revoked(self, execution: ExecutionId) -> None:
-        """A run never began: nobody will cancel it."""
-        self._owed.pop(Key(Errand.CANCEL, execution), None)
+    def told(self, execution: ExecutionId, sequence: int) -> None:
+        """It was said of a run that its command was not there: that is said once."""
+        self._sent[execution] = sequence
+        self._told.add(Key(Errand.WORKFLOW, execution))
+
+    def began(self, execution: ExecutionId) -> None:
+        """A run has begun: what could not be revoked any more is to be cancelled."""
+        self._owed.pop(Key(Errand.REVOKE, execution), None)
+        self._new.append(Key(Errand.CANCEL, execution))
+
+    def answered(self, remediation: RemediationId) -> None:
+        """An analysis has its answer, so somebody was asked."""
+        known = self._view.remediations.get(remediation)
+        if known is not None:
+            self._due.add(Key(Errand.ANALYZE, analysis_id(known.id, known.analyses)))
+
+    def forget(self, execution: ExecutionId) -> None:
+        """A run is over: nothing more is asked about its command, nor is its revocation missed."""
+        self._sent.pop(execution, None)
+        self._never.discard(execution)
+        self._owed.pop(Key(Errand.REVOKE, execution), None)
 
     def was_sent(self, execution: ExecutionId, sequence: int) -> bool:
         """Whether the command of a run stands before this record."""
         return self._sent.get(execution, sequence) < sequence
 
-    def late(self, wanted: Container[Key], before: datetime) -> Iterator[tuple[Key, Position]]:
-        """The commands that are still wanted of decisions before a moment."""
+    def next_frame(self, said: datetime | None, *, further: bool) -> None:
+        """A frame is next: of another round, if it covers further facts or says another moment.
+
+        All that is owed behind the one before is under way by then; what is not owed any more was never sent."""
+        if not self._begun and (further or said not in (None, self._time)):
+            for key in self._new:
+                if key in self._view.owed:
+                    self._under_way.append(key)
+                elif key.errand is Errand.WORKFLOW and key in self._owed:
+                    self._never.add(ExecutionId(key.name))
+            self._new = []
+
+    def stored(self, judged: datetime, stamp: datetime, *, begins: bool) -> None:
+        """A frame stands; with a start whoever led before sends nothing any more.
+
+        A frame may be stored long after it was judged, and a broker may step its clock: both have to go on."""
+        if begins:
+            self._new, self._under_way = list(self._owed), []
+            self._since.clear()
+        self._since += [(key, judged, stamp) for key in self._under_way]
+        self._begun, self._time, self._under_way = begins, judged, []
+        while self._since and min(judged - self._since[0][1], stamp - self._since[0][2]) >= COMMAND_GRACE:
+            key, _, _ = self._since.popleft()
+            owed = self._owed.get(key)
+            if owed is not None and _until(key, owed) >= judged:
+                self._due.add(key)
+
+    def missing(self) -> Iterator[tuple[Key, Position]]:
+        """The log is over: what has to stand in it, and does not, and what is owed still and late."""
+        before = self._view.newest - COMMAND_GRACE
         for key, owed in self._owed.items():
-            if key in wanted and owed.position is not None and (moment_of(owed.decision) or before) < before:
+            late = key in self._view.owed and (moment_of(owed.decision) or before) < before
+            if (late or key in self._due) and key not in self._told and owed.position is not None:
                 yield key, owed.position
+
+
+def _until(key: Key, owed: Owed) -> datetime:
+    """Until when it may be sent: nobody begins a run behind its `start_before`, and it is revoked instead."""
+    if key.errand is not Errand.WORKFLOW or not isinstance(owed.decision, RoutingDecided):
+        return FOREVER
+    return owed.decision.start_before or FOREVER

@@ -6,53 +6,19 @@ from typing import Any
 
 import msgspec
 import pytest
+from forged import Forged, by, newest, start
 from msgspec.structs import replace
 from story import CELL, STEADY, minute
-from tampered import ELSEWHERE, Items, Odd, data, drifts, found, rewritten
+from tampered import ELSEWHERE, Items, data, drifts, found, rewritten
 
 from remediation_orchestrator.events import (
     Decision,
-    ExecutionId,
-    OrchestratorStarted,
     StoredMessage,
-    WorkflowRevoked,
     encode,
-    encode_frame,
-    subjects,
 )
 from remediation_orchestrator.events.stored import EXPECTED
-from remediation_orchestrator.orchestrator.frames import decision_attributes, revocation_attributes
+from remediation_orchestrator.orchestrator.frames import decision_attributes
 from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Drift
-from remediation_orchestrator.orchestrator.routing.policy import policy_of
-
-DIGEST = policy_of(STEADY).digest
-DECISION = subjects.decision(CELL)
-
-
-def by(orchestrator: str) -> str:
-    """The source of what an orchestrator writes."""
-    return f"/ro/{CELL}/orchestrator/{orchestrator}"
-
-
-def start(orchestrator: str) -> OrchestratorStarted:
-    """A start as it comes in a log that has its policy."""
-    return OrchestratorStarted(orchestrator, "test", "0123abcd", None, DIGEST)
-
-
-class Forged(Odd):
-    """A log in which others write frames, too, that are right but for who writes them and what is in them."""
-
-    def frame(self, at: float, orchestrator: str, *decisions: Decision) -> int:
-        """Store a frame of an orchestrator."""
-        head = self._fold.head(orchestrator, minute(at))
-        events = [(one, decision_attributes(one, by(orchestrator), minute(at))) for one in (head, *decisions)]
-        return int(self.store(at, DECISION, encode_frame(events), self._expecting(DECISION)))
-
-    def revoked(self, at: float, run: str, *, orchestrator: str = "o1") -> int:
-        """Store the end of a run that nobody has begun."""
-        fact, subject = WorkflowRevoked(ExecutionId(run)), subjects.execution(CELL, ExecutionId(run))
-        payload = encode(fact, revocation_attributes(fact, by(orchestrator), minute(at)))
-        return int(self.store(at, subject, payload, self._expecting(subject)))
 
 
 @pytest.fixture
@@ -61,11 +27,6 @@ def log() -> Forged:
     log = Forged()
     log.signal(0)
     return log
-
-
-def newest(log: Forged, part: str = ".decision") -> int:
-    """The newest record of a kind."""
-    return max(one.sequence for one in log.messages if part in one.subject)
 
 
 def changed(log: Forged, sequence: int, change: Callable[[Any], None]) -> list[StoredMessage]:
