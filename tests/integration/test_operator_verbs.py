@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from cell import PATIENCE_SECONDS, bare, findings, orchestrator, running, wait_for
+from cell import PATIENCE_SECONDS, bare, events_of, findings, orchestrator, running, wait_for
 from click.testing import CliRunner, Result
 from nats.aio.client import Client
 
@@ -35,6 +35,8 @@ from remediation_orchestrator.events import (
     RemediationCancelled,
     RemediationId,
     RoutingDecided,
+    SignalReceived,
+    SignalResolved,
     WorkflowRef,
     encode,
     subjects,
@@ -212,3 +214,17 @@ def test_a_verb_waits_for_a_number_of_seconds(said: str) -> None:
     done = CliRunner().invoke(main, ["retry", "rr-1", "--reason", "x", "--wait", said])
     assert done.exit_code == 2
     assert "--wait" in done.stderr
+
+
+async def test_a_signal_says_which_of_a_problems_alerts_it_is(
+    server: EmbeddedServer, log: JetStreamLog, cell: CellName
+) -> None:
+    """Firing, and when that alert is over."""
+    options = ["signal", "--name", "X", "--target", "t", "--alert", "pod-1", "--nats", server.url, "--cell", cell]
+    for more in ([], ["--resolved"]):
+        done = await asyncio.to_thread(CliRunner().invoke, main, [*options, *more])
+        assert done.exit_code == 0, done.stderr
+    fires, over = await events_of(log)
+    assert isinstance(fires, SignalReceived)
+    assert isinstance(over, SignalResolved)
+    assert fires.alert == over.alert == "pod-1"

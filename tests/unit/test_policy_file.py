@@ -94,6 +94,7 @@ def test_a_file_is_read_by_its_name(tmp_path: Path) -> None:
             "p.yaml:2: routing.consecutive_failure_cooldown: must be longer than 0",
         ),
         ("routing: {signal_max_age: 0h0s}", "p.yaml:1: routing.signal_max_age: must be longer than 0"),
+        ("routing: {alert_memory: null}", "p.yaml:1: routing.alert_memory: a duration is written as 90s, 5m or"),
         (
             "scope:\n  exclude:\n  - {kind: Pod}\n  - {namespace: '*'}",
             "p.yaml:4: scope.exclude[1].namespace: '*' is compared exactly, and * stands for nothing else here",
