@@ -13,9 +13,18 @@ from .support.operating import Operator, operate, operator_options
 from .support.output import RefusedError
 
 
+def _enough(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """An empty variable in a shell names no plan, nor do a few digits."""
+    if value is not None and len(value) < PLAN_DIGITS:
+        raise click.BadParameter(f"at least {PLAN_DIGITS} digits, as in `ro show`", ctx=context, param=parameter)
+    return value
+
+
 @click.command("approve")
 @click.argument("name", metavar="ID")
-@click.option("--plan", "seen", metavar="DIGITS", help="Only if this is the plan, as in `ro show`.")
+@click.option(
+    "--plan", "seen", metavar="DIGITS", callback=_enough, help="Only if this is the plan, as in `ro show`."
+)
 @operator_options
 def verb(broker: Broker, operator: Operator, name: str, seen: str | None) -> None:
     """Let a remediation that waits for an approval be judged for its run."""
@@ -32,8 +41,6 @@ def _fact(remediation: Remediation, by: str, reason: str) -> ApprovalGranted:
 
 def _follows(remediation: Remediation, seen: str | None) -> str:
     plan = asked_plan(remediation)
-    if seen is not None and len(seen) < PLAN_DIGITS:
-        raise RefusedError(f"--plan takes at least {PLAN_DIGITS} digits, as `ro show {remediation.id}` says them")
     if not plan or remediation.workflow is None:
         raise RefusedError(f"{remediation.id} is {remediation.phase} and awaits no approval")
     if not plan.startswith(seen or ""):

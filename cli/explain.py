@@ -17,7 +17,7 @@ from remediation_orchestrator.orchestrator.queries.place import target_present
 from remediation_orchestrator.orchestrator.queries.present import present
 from remediation_orchestrator.orchestrator.queries.standing import Present
 from remediation_orchestrator.orchestrator.queries.views import near
-from remediation_orchestrator.orchestrator.routing.words import describe
+from remediation_orchestrator.orchestrator.routing.words import describe_decided
 
 from .support.connection import Source, reading_options
 from .support.output import BadInputError, RefusedError, json_line, line, moment
@@ -117,7 +117,7 @@ def _show(one: Explanation) -> None:
     line("")
     line(
         f"Attempt {decided.attempt}, at {moment(situation.now)}, because {decided.because.kind}{place}: "
-        f"{describe(decided.verdict)}. Recorded at {one.position}; policy {one.policy[:12]}."
+        f"{describe_decided(decided)}. Recorded at {one.position}; policy {one.policy[:12]}."
     )
     line(f"Target {situation.target}, fingerprint {situation.fingerprint}. What each check read then:")
     table(

@@ -4,13 +4,15 @@ import click
 
 from remediation_orchestrator.events import Phase
 from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
+from remediation_orchestrator.orchestrator.queries.rejected import RejectedView, rejected
 from remediation_orchestrator.orchestrator.queries.views import RemediationView, remediations
 from remediation_orchestrator.orchestrator.routing.words import spoken
 
 from .support.connection import Source, reading_options
-from .support.output import json_line, line, moment
+from .support.output import json_line, line, moment, reading
 from .support.presence import phase_of
 from .support.reading import Read, read
+from .support.running import run
 from .support.tables import Cell, table
 
 COLUMNS = ("ID", "NAME", "TARGET", "PHASE", "REASON", "UNTIL", "ATTEMPTS", "AGE")
@@ -29,11 +31,25 @@ OPTIONAL = ("ATTEMPTS", "UNTIL", "AGE", "NAME")
 )
 @click.option("--target", metavar="TEXT", help="Only those whose target contains this text.")
 @click.option("--needs-me", is_flag=True, help="Only those for which nothing goes on until a person acts.")
+@click.option(
+    "--rejected", "refused", is_flag=True, help="In their place, what was stored and could not be taken."
+)
 @reading_options
 def verb(
-    source: Source, active: bool, phases: tuple[str, ...], target: str | None, needs_me: bool, as_json: bool
+    source: Source,
+    active: bool,
+    phases: tuple[str, ...],
+    target: str | None,
+    needs_me: bool,
+    refused: bool,
+    as_json: bool,
 ) -> None:
     """Show the remediations, the oldest first."""
+    if refused:
+        if active or phases or target is not None or needs_me:
+            raise click.UsageError("--rejected shows no remediations: it goes with none of their options")
+        _show_rejected(run(_rejected(source)), as_json)
+        return
     chronicle = Chronicle()
     found = read(source, chronicle)
     rows = [
@@ -60,3 +76,20 @@ def _row(one: RemediationView, found: Read) -> tuple[Cell, ...]:
     age = spoken(found.now - one.opened_at)
     phase = phase_of(one)
     return one.id, one.name, str(one.target), phase, reason, moment(one.until), one.attempts, age
+
+
+async def _rejected(source: Source) -> list[RejectedView]:
+    async with source.log() as log:
+        with reading(f"reading the log of {log.cell}"):
+            return [one async for message in log.read(await log.first_sequence()) for one in rejected(message)]
+
+
+def _show_rejected(found: list[RejectedView], as_json: bool) -> None:
+    if as_json:
+        for one in found:
+            json_line(one)
+    elif found:
+        rows = [(one.position, moment(one.recorded_at), one.subject, one.reason, one.message) for one in found]
+        table(("POSITION", "TIME", "SUBJECT", "REASON", "WHAT"), rows, optional=("TIME", "REASON"))
+    else:
+        line("nothing was rejected")

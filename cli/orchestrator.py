@@ -46,7 +46,7 @@ def verb(
     address: tuple[str, int] | None,
 ) -> None:
     """Decide for a cell, or stand by while another does."""
-    policy = load_policy(policy_path)
+    policy = None if policy_path is None else load_policy(policy_path)
     url = broker.url()
 
     async def serve() -> None:

@@ -59,7 +59,7 @@ def show(source: Source, as_json: bool) -> None:
 
 
 @verb.command("adopt")
-@click.argument("file", metavar="FILE", required=False, type=click.Path(path_type=Path))
+@click.argument("file", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
 @click.option("--shadow", is_flag=True, help="The policy in shadow, in place of a file.")
 @click.option("--yes", "sure", is_flag=True, help="Do not ask. Nobody is asked either where no person sits there.")
 @operator_options

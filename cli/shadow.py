@@ -20,7 +20,7 @@ from .support.tables import table
 
 
 @click.command("shadow")
-@click.argument("path", metavar="FILE", required=False, type=click.Path(path_type=Path))
+@click.argument("path", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
 @click.option("--off", is_flag=True, help="Take the policy in shadow away.")
 @click.option("--report", "reports", is_flag=True, help="Count what policies in shadow have said otherwise.")
 @click.option("--reason", default="", help="Why; recorded with who. Required, but for --report.")

@@ -21,7 +21,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.facts import Severity
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
-from remediation_orchestrator.orchestrator.routing.words import describe
+from remediation_orchestrator.orchestrator.routing.words import describe_decided
 
 from .support.awaiting import SECONDS, UndecidedError
 from .support.connection import Broker, broker_options, json_option
@@ -214,10 +214,11 @@ async def _wait(log: EventLog, start: int, waiting: set[Position], seconds: floa
 
 def _say_verdict(decided: RoutingDecided, as_json: bool) -> None:
     if as_json:
-        json_line({"position": decided.signal, "remediation": decided.remediation, "verdict": decided.verdict})
+        leads = {"analysis": decided.analysis, "execution": decided.execution}
+        verdict = {"position": decided.signal, "remediation": decided.remediation, "verdict": decided.verdict}
+        json_line({**verdict, **{name: value for name, value in leads.items() if value is not None}})
         return
-    verdict = decided.verdict
-    on = "" if isinstance(verdict, Duplicate) else f" ({decided.remediation})"
-    remaining: float | None = getattr(verdict, "remaining", None)
+    on = "" if isinstance(decided.verdict, Duplicate) else f" ({decided.remediation})"
+    remaining: float | None = getattr(decided.verdict, "remaining", None)
     left = "" if remaining is None else f", {remaining:.0f} s remain"
-    line(f"{decided.signal}: {describe(verdict)}{left}{on}")
+    line(f"{decided.signal}: {describe_decided(decided)}{left}{on}")

@@ -79,7 +79,7 @@ def verb(
     cell: CellName,
 ) -> None:
     """Run a broker, an orchestrator, an executor, an analyser and the HTTP door here, until Ctrl-C."""
-    policy = load_policy(policy_path)
+    policy = None if policy_path is None else load_policy(policy_path)
     door = check_files(identity_file, mapping_files, tokens_file)
     catalog = workflows or data_dir / "workflows"
     catalog.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ class Settings(Struct, frozen=True):
     """What the services are told."""
 
     workflows: Path
-    policy: Policy
+    policy: Policy | None
     slots: int
     cell: CellName
     shape: LogShape

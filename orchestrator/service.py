@@ -57,14 +57,16 @@ class Orchestrator:
         lease: Lease,
         clock: Clock,
         identity: Identity,
-        policy: Policy = DEFAULT,
+        policy: Policy | None = None,
         pace: Pace = PACE,
     ) -> None:
         self._log = log
         self._lease = lease
         self.clock = ComparedClock(clock)
         self._identity = identity
-        self._policy = policy
+        self._policy = policy or DEFAULT
+        self._given = policy is not None
+        """Whether somebody has named this policy: then it is said where it is not the one in force."""
         self._pace = pace
         self._stopping = asyncio.Event()
         self._leader: Leader | None = None
@@ -328,7 +330,7 @@ class Orchestrator:
         view = self.fold.view
         policy = None if view.adopted else self._policy.document()
         in_force = view.policy if view.adopted else self._policy
-        if in_force.digest != self._policy.digest:
+        if self._given and in_force.digest != self._policy.digest:
             log.warning(
                 "the policy file given is not the policy in force; `ro policy adopt` is the way to change it",
                 extra={"given": self._policy.digest, "in_force": in_force.digest},

@@ -135,7 +135,7 @@ async def orchestrated(cell: AbstractAsyncContextManager[Cell], policy: Policy) 
 
 
 async def orchestrator(
-    connection: Connection, cell: CellName, name: str = "o1", policy: Policy = DEFAULT
+    connection: Connection, cell: CellName, name: str = "o1", policy: Policy | None = None
 ) -> Orchestrator:
     """An orchestrator of a cell, not running yet."""
     log = await JetStreamLog.ensure(connection, cell)

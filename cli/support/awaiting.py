@@ -25,7 +25,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.orchestrator.routing.fold import Fold
-from remediation_orchestrator.orchestrator.routing.words import name
+from remediation_orchestrator.orchestrator.routing.words import describe_decided
 
 from .output import RefusedError
 
@@ -63,8 +63,8 @@ class Answer(Struct, frozen=True):
     def line(self) -> str:
         """The decision, for people."""
         match self.decision:
-            case RoutingDecided(remediation=remediation, verdict=verdict):
-                what = name(verdict)
+            case RoutingDecided(remediation=remediation) as decided:
+                what = describe_decided(decided)
             case PhaseChanged(remediation=remediation, phase=phase):
                 what = phase
             case _:

@@ -9,7 +9,7 @@ import click
 from msgspec import Struct
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.events import OperatorFact, subjects
+from remediation_orchestrator.events import Duplicate, OperatorFact, RoutingDecided, subjects
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
 from remediation_orchestrator.orchestrator.routing.fold import Fold
@@ -112,14 +112,22 @@ async def tell(
 
 
 def told(found: list[Answer] | UndecidedError, document: Mapping[str, object], *lines: str, as_json: bool) -> None:
-    """Tell programs what is stored, and people what is decided. Raises UndecidedError where nothing is yet."""
+    """Tell programs what is stored, and people what is decided.
+
+    Raises UndecidedError where nothing is yet, and RefusedError where it only counts on what goes on already."""
     if as_json:
         json_line(document)
     if isinstance(found, UndecidedError):
         raise found
+    for one in found:
+        if isinstance(one.decision, RoutingDecided) and isinstance(one.decision.verdict, Duplicate):
+            of = one.decision.verdict.of
+            raise RefusedError(
+                f"{document['position']}: recorded, and counted on {of}, which is at this problem already"
+            )
     if not as_json:
-        for one in lines:
-            line(one)
+        for text in lines:
+            line(text)
 
 
 async def _operate(broker: Broker, operator: Operator, name: str, fact: Saying, follows: Following) -> None:

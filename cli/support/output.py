@@ -4,7 +4,6 @@ Whatever comes from the log is made plain before it reaches a terminal: a signal
 
 import gc
 import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -12,6 +11,8 @@ from datetime import datetime
 import click
 import msgspec
 from rich.console import Console
+
+from .wrapping import wrapped
 
 STYLES = {
     "Completed": "green",
@@ -54,11 +55,8 @@ def plain(text: str) -> str:
 def line(text: str) -> None:
     """Write a line for people on standard output; a terminal gets as many as it needs, broken between words."""
     shown = plain(text)
-    if not sys.stdout.isatty():
-        click.echo(shown)
-        return
-    width = Console(file=sys.stdout).width
-    for part in textwrap.wrap(shown, width, break_long_words=False, break_on_hyphens=False) or [""]:
+    width = Console(file=sys.stdout).width if sys.stdout.isatty() else None
+    for part in [shown] if width is None or len(shown) <= width else wrapped(shown, width):
         click.echo(part)
 
 

@@ -10,10 +10,11 @@ from .tables import Cell, Toned
 
 
 def show_present(name: str, present: Present) -> None:
-    """Write what is so of something. A command stands on a line of its own, so that it can be taken as it is."""
+    """Write what is so of something, and what can be done; a command is one line, to be taken as it is."""
     line(present.sentence(name))
     for act in present.acts:
-        click.echo(plain(f"  {act.command}   # {act.does}"))
+        line(f"  {act.does}:")
+        click.echo(plain(f"    {act.command}"))
 
 
 def phase_of(one: RemediationView) -> Cell:

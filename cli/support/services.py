@@ -26,7 +26,7 @@ from remediation_orchestrator.events import CellName
 from remediation_orchestrator.orchestrator import policy_file
 from remediation_orchestrator.orchestrator.lead import PACE, Pace
 from remediation_orchestrator.orchestrator.queries.witness import witness_of
-from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
+from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 from remediation_orchestrator.orchestrator.whole import why_not_whole
 
@@ -46,9 +46,9 @@ EXECUTOR_SECONDS = 60.0
 HASTY_SNAPSHOT = 300
 
 
-def load_policy(file: Path | None) -> Policy:
-    """The policy of a file, or the defaults. Raises BadInputError with one line for each thing that is wrong."""
-    return DEFAULT if file is None else read_policy(file).policy
+def load_policy(file: Path) -> Policy:
+    """The policy of a file. Raises BadInputError with one line for each thing that is wrong."""
+    return read_policy(file).policy
 
 
 def read_policy(file: Path) -> policy_file.PolicyFile:
@@ -79,7 +79,7 @@ async def begin(url: str) -> asyncio.Event:
 async def run_orchestrator(
     url: str,
     cell: CellName,
-    policy: Policy,
+    policy: Policy | None,
     stopping: asyncio.Event,
     active: asyncio.Event | None = None,
     *,

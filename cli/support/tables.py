@@ -3,9 +3,8 @@ wrapped between words; then columns that it can do without are left out; then wo
 
 In a pipe there is no width, and every row is one line."""
 
-import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 from rich.cells import cell_len
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .output import STYLES, plain
+from .wrapping import words_of, wrapped
 
 # A pipe has no width of its own, and a table in it is for `grep`, not for wrapping.
 PIPE_WIDTH = 10_000
@@ -22,8 +22,6 @@ SENTENCE_WIDTH = 24
 # What is left of a shortened word is still told from another's.
 WORD_WIDTH_MIN = 8
 GAP = 2
-# A day and the time of it are one word.
-_BETWEEN_WORDS = re.compile(r" +(?!\d\d:\d\d:\d\dZ)")
 
 
 class Toned(Struct, frozen=True):
@@ -50,16 +48,19 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, optional: S
 
 
 def fields(pairs: Iterable[tuple[str, Cell]]) -> None:
-    """Write names and their values, leaving out what has none."""
+    """Write names and their values, leaving out what has none. A value too wide for its place begins a line."""
     console = _console()
     found = [(name, _text(value)) for name, value in pairs if value not in (None, "")]
     names = max((cell_len(name) for name, _ in found), default=0)
-    shown = Table(box=None, pad_edge=False, show_header=False, padding=(0, GAP, 0, 0))
-    shown.add_column(style="dim", no_wrap=True)
-    shown.add_column(no_wrap=True)
+    room = console.width - names - GAP
     for name, text in found:
-        shown.add_row(name, _fitted(text, max(console.width - names - GAP, WORD_WIDTH_MIN)))
-    console.print(shown)
+        if max(map(cell_len, words_of(text.plain))) > room:
+            console.print(Text.assemble((name, "dim")), Text.assemble("  ", text), sep="\n", soft_wrap=True)
+            continue
+        first, *rest = _fitted(text, room).split("\n")
+        console.print(Text.assemble((name.ljust(names + GAP), "dim"), first), soft_wrap=True)
+        for line in rest:
+            console.print(Text.assemble(" " * (names + GAP), line), soft_wrap=True)
 
 
 def layout(
@@ -68,37 +69,20 @@ def layout(
     """Which columns there is room for, and how wide each is."""
     texts = [[name, *(row[number].plain for row in rows)] for number, name in enumerate(columns)]
     whole = [max(map(cell_len, column)) for column in texts]
-    words = [max(cell_len(word) for text in column for word in _words(text)) for column in texts]
+    words = [max(cell_len(word) for text in column for word in words_of(text)) for column in texts]
     ease = [min(whole[number], max(words[number], SENTENCE_WIDTH)) for number in range(len(columns))]
     kept, leaving = list(range(len(columns))), [columns.index(name) for name in optional]
+    gone: list[int] = []
     while sum(ease[number] for number in kept) > _room(kept, width) and leaving:
-        kept.remove(leaving.pop(0))
+        gone.append(leaving.pop(0))
+        kept.remove(gone[-1])
+    for number in reversed(gone):  # What was not in the way comes back.
+        if sum(ease[one] for one in [*kept, number]) <= _room([*kept, number], width):
+            kept = sorted([*kept, number])
     for least in (ease, words):
         if sum(least[number] for number in kept) <= _room(kept, width):
             return kept, _widened([least[one] for one in kept], [whole[one] for one in kept], _room(kept, width))
     return kept, _narrowed([words[number] for number in kept], _room(kept, width))
-
-
-def wrapped(text: str, width: int) -> list[str]:
-    """A text in lines that are no wider, its words unbroken; a word that is wider is shortened."""
-    lines = [""]
-    for word in _words(text):
-        fitting = shortened(word, width)
-        if lines[-1] and cell_len(lines[-1]) + 1 + cell_len(fitting) > width:
-            lines.append(fitting)
-        else:
-            lines[-1] = f"{lines[-1]} {fitting}" if lines[-1] else fitting
-    return lines
-
-
-def shortened(word: str, width: int) -> str:
-    """A word with its middle left out where it is wider; its ends tell it from others."""
-    if cell_len(word) <= width:
-        return word
-    begin, end = word[: len(word) // 2], word[len(word) // 2 :]
-    while cell_len(begin) + 1 + cell_len(end) > width and (begin or end):
-        begin, end = (begin[:-1], end) if len(begin) >= len(end) else (begin, end[1:])
-    return f"{begin}…{end}"
 
 
 def _room(kept: Sequence[int], width: int) -> int:
@@ -124,10 +108,6 @@ def _narrowed(widths: list[int], room: int) -> list[int]:
             break
         widths[widest] -= 1
     return widths
-
-
-def _words(text: str) -> Iterator[str]:
-    yield from _BETWEEN_WORDS.split(text)
 
 
 def _fitted(text: Text, width: int) -> Text:

@@ -29,7 +29,7 @@ def pending(it: Standing) -> Present:
         what=f"waits to be judged again: {why}" if why else "waits for its first verdict",
         since=None if why else it.one.occurred_at,
         ends="An orchestrator judges it, at once where one leads.",
-        acts=(Act("ro ready", "says whether one leads"),),
+        acts=(Act("ro ready", "to see whether one leads"),),
     )
 
 
@@ -42,7 +42,7 @@ def analyzing(it: Standing) -> Present:
         ends=_limit(
             it, f"An analyser's answer ends it{it.or_over}; else it has timed out, which counts as a failure."
         ),
-        acts=(Act("ro executor --workflows DIR", "answers, where no analyser runs"), it.cancel()),
+        acts=(Act("ro executor --workflows DIR", "to have an analyser, where none runs"), it.cancel()),
     )
 
 
@@ -57,8 +57,8 @@ def awaiting_approval(it: Standing) -> Present:
         until=one.until,
         ends=_limit(it, f"A person's word ends it{it.or_over}; else it has timed out, and no failure is counted."),
         acts=(
-            Act(f"ro approve {one.id} --plan {plan} --reason WHY", "has it judged for its run"),
-            Act(f"ro reject {one.id} --reason WHY", "ends it; no failure is counted"),
+            Act(f"ro approve {one.id} --plan {plan} --reason WHY", "to have it judged for its run"),
+            Act(f"ro reject {one.id} --reason WHY", "to end it; no failure is counted"),
         ),
         needs_person=True,
     )
@@ -87,7 +87,7 @@ def _not_begun(it: Standing, run: Run) -> Present:
         since=it.since,
         until=run.start_before,
         ends="Its time to begin is over: it is to be revoked, and judged again." if late else begins,
-        acts=(Act("ro executor --workflows DIR", "begins it, where no executor runs"), it.cancel()),
+        acts=(Act("ro executor --workflows DIR", "to have an executor, where none runs"), it.cancel()),
     )
 
 
@@ -103,7 +103,7 @@ def _running(it: Standing, run: Run) -> Present:
         since=begun.at if begun is not None else it.since,
         until=run.deadline,
         ends=(late if it.now > run.deadline else ends) + over,
-        acts=(Act(f"ro cancel {it.one.id} --reason WHY", f"ends it, and has {run.execution} told to stop"),),
+        acts=(Act(f"ro cancel {it.one.id} --reason WHY", f"to end it, and have {run.execution} told to stop"),),
     )
 
 
@@ -137,9 +137,8 @@ def _why_it_waits(it: Standing, reason: Reason | None) -> str:
             return f"waits after {failures} in a row, longer after each"
         case Reason.RECENTLY_REMEDIATED:
             of = it.objection.of if it.objection is not None else None
-            return (
-                f"waits to see whether the repair by {of} lasts" if of else "waits to see whether a repair lasts"
-            )
+            whose_repair = "its own repair" if of == it.one.id else f"the repair by {of}" if of else "a repair"
+            return f"waits to see whether {whose_repair} lasts"
         case _:
             return "waits"
 

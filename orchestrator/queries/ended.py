@@ -79,6 +79,7 @@ def cancelled(it: Standing) -> Present:
 
 def _for(it: Standing, reason: Reason | None) -> str:
     of = it.objection.of if it.objection is not None else None
+    run = "its own run" if of == it.one.id else f"a run for {of}"
     match reason:
         case None:
             return ""
@@ -89,9 +90,9 @@ def _for(it: Standing, reason: Reason | None) -> str:
         case Reason.EXHAUSTED_RETRIES:
             return ": too many runs had failed in a row"
         case Reason.PREVIOUS_EXECUTION_FAILED:
-            return f": a run for {of} had left {it.one.target} half-changed"
+            return f": {run} had left {it.one.target} half-changed"
         case Reason.RECENTLY_REMEDIATED:
-            return f": {of} had repaired it a short while before"
+            return f": {run} had repaired it a short while before"
         case _:
             return f": {reason}"
 
@@ -110,11 +111,11 @@ def _over(it: Standing, what: str, word: str | None, *, looking: bool = False) -
             over=True,
             since=it.since,
             ends=lasting + after,
-            acts=(Act(f"ro explain {newer}", "says where that stands"),),
+            acts=(Act(f"ro explain {newer}", "to see where that stands"),),
         )
-    retry = Act(f"ro retry {it.one.id} --reason WHY", "has it judged again, as a new signal would be")
+    retry = Act(f"ro retry {it.one.id} --reason WHY", "to have it judged again, as a new signal would be")
     mends = (
-        (Act("ro executor --workflows DIR", "with a workflow in DIR that fits, then retry"),) if looking else ()
+        (Act("ro executor --workflows DIR", "to offer a workflow that fits, before a retry"),) if looking else ()
     )
     gone = it.view.retention.has_forgotten(it.one, it.now)
     return Present(

@@ -90,7 +90,7 @@ class History(Observer):
 
     def __init__(self, remediation: RemediationId) -> None:
         self.chronicle = Chronicle()
-        self.entries: list[Entry] = []
+        self._entries: list[Entry] = []
         self.counted_on: RemediationId | None = None
         """The remediation that its signal turned out to repeat."""
         self._remediation = remediation
@@ -98,8 +98,15 @@ class History(Observer):
         self._fingerprint: Fingerprint | None = None
         self._target: Target | None = None
         self._ended = False
-        self._followed = False
-        """Whether its problem has shown itself again since it ended: what comes then is another's."""
+        self._succeeded = False
+        """Whether another has come after it on the same problem."""
+        self._unjudged: dict[Position, Recorded] = {}
+        """Signals of its problem without a verdict: which of them counts on it is said by that."""
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The records about it, in the order of the log."""
+        return sorted(self._entries, key=lambda one: position_key(one.position))
 
     def fact(self, record: Recorded | Undecodable, *, fits: bool) -> None:
         """Keep a fact that is about it."""
@@ -110,10 +117,11 @@ class History(Observer):
             self._fingerprint = Fingerprint(record.event.fingerprint)
             self._target = record.event.target
             self._keep(record)
+        elif isinstance(record.event, SignalReceived):
+            if record.event.fingerprint == self._fingerprint:
+                self._unjudged[record.position] = record
         elif self._concerns(record.event):
             self._keep(record)
-        elif isinstance(record.event, SignalReceived) and record.event.fingerprint == self._fingerprint:
-            self._followed = True
 
     def decision(self, record: Recorded | Undecodable) -> None:
         """Keep a decision on it."""
@@ -121,12 +129,21 @@ class History(Observer):
         if isinstance(record, Undecodable):
             return
         match record.event:
-            case RoutingDecided(signal=self._signal, verdict=Duplicate(of=original)):
+            case RoutingDecided(signal=self._signal, verdict=Duplicate(of=original)) if (
+                original != self._remediation
+            ):
                 self.counted_on = original
+            case RoutingDecided(remediation=self._remediation, verdict=Duplicate()) as decided:
+                repeated = self._unjudged.pop(decided.signal, None)
+                if repeated is not None:
+                    self._keep(repeated)
+                self._keep(record)
             case RoutingDecided(remediation=self._remediation) as decided:
-                self._ended = False
+                self._ended = self._succeeded = False
                 self._target = decided.situation.target
                 self._keep(record)
+            case RoutingDecided(signal=other) if self._unjudged.pop(other, None) is not None:
+                self._succeeded = True
             case PhaseChanged(remediation=self._remediation) as changed:
                 self._ended = changed.phase.ended
                 self._keep(record)
@@ -146,20 +163,19 @@ class History(Observer):
 
     def _concerns(self, event: Event) -> bool:
         match event:
-            case SignalReceived():
-                return event.fingerprint == self._fingerprint and not self._ended
-            case SignalResolved():  # That it is over is said behind its repair.
-                return event.fingerprint == self._fingerprint and not self._followed
+            case SignalResolved():  # That it is over is said behind its repair, until it shows itself again.
+                shown_again = self._succeeded or (self._ended and bool(self._unjudged))
+                return event.fingerprint == self._fingerprint and not shown_again
             case BlockCleared():
-                return self._fingerprint is not None and (
-                    event.fingerprint == self._fingerprint or event.target == self._target
+                return not self._succeeded and (
+                    event.fingerprint == self._fingerprint if event.fingerprint else event.target == self._target
                 )
             case _:
                 return about(event) == self._remediation
 
     def _keep(self, record: Recorded) -> None:
         kind = f"{type(record.event).__name__}.v1"
-        self.entries.append(Entry(record.position, record.recorded_at, kind, says(record.event), record.event))
+        self._entries.append(Entry(record.position, record.recorded_at, kind, says(record.event), record.event))
 
 
 class Locator(Chronicle):
@@ -206,7 +222,7 @@ def run_views(entries: list[Entry]) -> list[RunView]:
                 runs[ExecutionId(execution)] = RunView(
                     execution=ExecutionId(execution),
                     workflow=workflow.id if workflow else None,
-                    outcome="waiting",
+                    outcome="not begun",
                     decided_at=entry.recorded_at,
                 )
             case WorkflowStarted() | WorkflowCompleted() | WorkflowFailed() | WorkflowRevoked() as event:

@@ -15,7 +15,9 @@ def target_present(view: Projection, target: Target, now: datetime) -> Present:
     run = view.holder(target)
     waiting = view.queues.get(target, ())
     half_done = [workflow for place, workflow in view.half_done if place == target]
-    acts = [Act(Cleared(target=target, workflow=one).command, f"lets {one} run there again") for one in half_done]
+    acts = [
+        Act(Cleared(target=target, workflow=one).command, f"to let {one} run there again") for one in half_done
+    ]
     return Present(
         what="is free: no run holds it" if run is None else f"is held by {run.execution} of {run.remediation}",
         ends=" ".join(
@@ -34,6 +36,10 @@ def target_present(view: Projection, target: Target, now: datetime) -> Present:
         acts=tuple(acts),
         needs_person=bool(acts),
     )
+
+
+def _clearing(target: Target, workflow: str) -> Act:
+    return Act(Cleared(target=target, workflow=workflow).command, f"to let {workflow} run there again")
 
 
 def _refused(view: Projection, target: Target, workflow: str) -> str:

@@ -85,13 +85,13 @@ class Standing(Struct, frozen=True, dict=True):
         if clearing is None:
             return ()
         does = (
-            "forgives it its failures" if clearing.fingerprint else f"says that {clearing.target} is fit for a run"
+            f"to say that {clearing.target} is fit for a run" if clearing.target else "to forgive it its failures"
         )
         return (Act(clearing.command, does),)
 
     def cancel(self) -> Act:
         """End it."""
-        return Act(f"ro cancel {self.one.id} --reason WHY", "ends it")
+        return Act(f"ro cancel {self.one.id} --reason WHY", "to end it")
 
     @property
     def or_over(self) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from remediation_orchestrator.events import Block, Verdict
+from remediation_orchestrator.events import Block, RoutingDecided, Verdict
 from remediation_orchestrator.events.durations import MICROSECOND, format_duration
 
 _SECOND = timedelta(seconds=1)
@@ -50,6 +50,16 @@ def describe(verdict: Verdict, moment: Callable[[datetime], str] = said) -> str:
         parts.append(verdict.until and f"until {moment(verdict.until)}")
         parts.append(verdict.queue_position and f"place {verdict.queue_position} in the queue")
     return " ".join(part for part in parts if part)
+
+
+def describe_decided(decided: RoutingDecided) -> str:
+    """A verdict as it was given, and what it lets happen."""
+    if decided.execution is not None:
+        workflow = decided.workflow.id if decided.workflow else "a workflow"
+        return f"Proceed: {workflow} is to be run as {decided.execution}"
+    if decided.analysis is not None:
+        return "Proceed: an analysis is asked which workflow fits"
+    return describe(decided.verdict)
 
 
 def times(count: int, what: str) -> str:

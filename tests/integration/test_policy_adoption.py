@@ -20,6 +20,7 @@ from remediation_orchestrator.cli.main import main
 from remediation_orchestrator.events import CellName, PolicyAdopted, encode, subjects
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.orchestrator.policy_file import parse
+from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
 
 PATIENT = "routing: {retry_limit: 9, consecutive_failure_cooldown: 6h}\n"
 STOP = "scope:\n  exclude: [{namespace: shop}]\n"
@@ -122,3 +123,20 @@ async def test_what_was_shown_is_what_is_replaced_or_nothing_is_adopted(
     assert done.exit_code == 1
     assert "ro: another policy has been adopted meanwhile: look at what would change now" in done.output
     assert [one.policy for one in await cell_of_somebody.adopted()][1:] == [other.policy]
+
+
+async def test_nobody_is_told_of_a_policy_that_nobody_gave(
+    connection: Client, cell: CellName, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where a file was given it is said that another policy is in force, and how to change that."""
+    caplog.set_level("WARNING")
+    adopted = parse(PATIENT, "policy.yaml").policy
+    async with running(await orchestrator(connection, cell, "o1", adopted)):
+        pass
+    async with running(await orchestrator(connection, cell, "o2")):
+        pass
+    said = "the policy file given is not the policy in force; `ro policy adopt` is the way to change it"
+    assert said not in [one.message for one in caplog.records]
+    async with running(await orchestrator(connection, cell, "o3", DEFAULT)):
+        pass
+    assert [one.message for one in caplog.records].count(said) == 1

@@ -1,9 +1,11 @@
 """`ro approve`: what was seen is what is allowed."""
 
 import pytest
+from click.testing import CliRunner
 from story import Story
 
 from remediation_orchestrator.cli.approve import _follows
+from remediation_orchestrator.cli.main import main
 from remediation_orchestrator.cli.support.output import RefusedError
 from remediation_orchestrator.events import RemediationId
 
@@ -18,12 +20,12 @@ def asked() -> Story:
 
 @pytest.mark.parametrize("digits", [0, 1, 11])
 def test_a_plan_is_named_by_enough_of_its_digits(digits: int) -> None:
-    """An empty variable in a shell approves nothing."""
+    """An empty variable in a shell approves nothing: a bad argument, exit 2."""
     story = asked()
     plan = story.changes[-1].plan
     waiting = story.cell.fold.view.remediations[RemediationId("rr-1")]
-    with pytest.raises(RefusedError, match="at least 12 digits"):
-        _follows(waiting, plan[:digits])
+    done = CliRunner().invoke(main, ["approve", "rr-1", "--plan", plan[:digits], "--reason", "x"])
+    assert (done.exit_code, "at least 12 digits" in done.stderr) == (2, True)
     assert "is judged for restart" in _follows(waiting, plan[:12])
     assert "is judged for restart" in _follows(waiting, None)
 

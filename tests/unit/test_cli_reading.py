@@ -230,6 +230,27 @@ def test_after_the_last_allowed_failure_only_a_person_can_help(tmp_path: Path) -
     assert (shown["failures"], shown["next_allowed_at"], shown["objection"]) == (5, None, "ExhaustedRetries")
 
 
+def test_what_was_rejected_is_listed_with_its_reason(tmp_path: Path) -> None:
+    """What is no event, and an item of an array that is none, each with its place."""
+    written = WrittenLog()
+    written.store(0, subjects.signal(CELL, "mail"), b"no JSON")
+    written.store(0, subjects.signal(CELL, "door"), b'[{"name":"A","target":{"name":"b"}},{"name":5}]')
+    written.decide(1)
+    log = written.export(tmp_path / "log.jsonl")
+    first, second = objects(ro("list", "--rejected", "--log", log, "--json"))
+    assert (first["position"], first["subject"], first["reason"]) == ("2", "ro.main.signal.mail", "Undecodable")
+    assert (second["position"], second["subject"]) == ("3-1", "ro.main.signal.door")
+    assert "name" in second["message"]
+    assert "3-1" in ro("list", "--rejected", "--log", log).stdout
+    assert ro("list", "--rejected", "--active", "--log", log).exit_code == 2
+
+
+@pytest.mark.parametrize("verb", ["adopt", "shadow"])
+def test_a_file_that_need_not_be_given_is_shown_so(verb: str) -> None:
+    """In brackets, as everything that may be left out."""
+    assert "[FILE]" in ro("policy", verb, "--help").stdout
+
+
 def test_names_cannot_command_the_terminal(tmp_path: Path) -> None:
     """An escape is shown, not sent."""
     written = WrittenLog()

@@ -58,7 +58,7 @@ SAYS: dict[Way, tuple[str, str, bool]] = {
         False,
     ),
     (Happening.BLOCKED, Reason.RECENTLY_REMEDIATED): (
-        "rr-2 waits to see whether the repair by rr-2 lasts, since 10:03:00Z, until 10:07:00Z.",
+        "rr-2 waits to see whether its own repair lasts, since 10:03:00Z, until 10:07:00Z.",
         "It is judged again then, or its source says that it is over, or when a policy is adopted.",
         False,
     ),
@@ -79,7 +79,7 @@ SAYS: dict[Way, tuple[str, str, bool]] = {
         False,
     ),
     (Happening.SKIPPED, Reason.RECENTLY_REMEDIATED): (
-        "rr-2 was left out: rr-2 had repaired it a short while before, at 10:03:00Z.",
+        "rr-2 was left out: its own run had repaired it a short while before, at 10:03:00Z.",
         "Its next signal may lead to a run from 10:07:00Z on (RecentlyRemediated).",
         False,
     ),
@@ -90,7 +90,7 @@ SAYS: dict[Way, tuple[str, str, bool]] = {
         True,
     ),
     (Happening.REFUSED, Reason.PREVIOUS_EXECUTION_FAILED): (
-        "rr-2 was refused: a run for rr-2 had left T half-changed, at 10:02:00Z.",
+        "rr-2 was refused: its own run had left T half-changed, at 10:02:00Z.",
         "Its next signal is refused, too, until a person clears it.",
         True,
     ),
