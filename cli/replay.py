@@ -116,13 +116,15 @@ def _tell_state(found: State, as_json: bool) -> None:
 FINGERPRINT = ("FINGERPRINT", "FAILURES", "LAST FAILURE", "NEXT ALLOWED", "COMPLETED", "ACTIVE")
 TARGET = ("TARGET", "HELD BY", "OF", "QUEUE")
 REMEDIATION = ("ID", "NAME", "TARGET", "PHASE", "REASON", "UNTIL", "ATTEMPTS")
+# What there may be no room for, the first first.
+OPTIONAL = ("ATTEMPTS", "LAST FAILURE", "COMPLETED", "UNTIL", "NAME")
 
 
 def _section(title: str, columns: tuple[str, ...], rows: list[tuple[Cell, ...]]) -> None:
     line("")
     line(f"{title}: {len(rows) or 'none'}")
     if rows:
-        table(columns, rows)
+        table(columns, rows, optional=[name for name in OPTIONAL if name in columns])
 
 
 def _cells(row: Row) -> tuple[Cell, ...]:

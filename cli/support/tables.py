@@ -72,6 +72,7 @@ def layout(
     words = [max(cell_len(word) for text in column for word in words_of(text)) for column in texts]
     ease = [min(whole[number], max(words[number], SENTENCE_WIDTH)) for number in range(len(columns))]
     kept, leaving = list(range(len(columns))), [columns.index(name) for name in optional]
+    leaving.sort(key=lambda number: any(texts[number][1:]))  # What says nothing goes first.
     gone: list[int] = []
     while sum(ease[number] for number in kept) > _room(kept, width) and leaving:
         gone.append(leaving.pop(0))

@@ -106,7 +106,7 @@ def remediation_view(view: Projection, chronicle: Chronicle, one: Remediation, n
         phase=one.phase,
         reason=shown.word,
         of=found.objection.of if found.objection is not None else None,
-        until=None if one.phase.ended else one.until,
+        until=shown.until,
         attempts=one.attempts,
         runs=one.runs,
         workflow=one.workflow.id if one.workflow else None,
