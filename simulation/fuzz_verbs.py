@@ -9,6 +9,7 @@ from remediation_orchestrator.orchestrator.queries.explain import explanations, 
 from remediation_orchestrator.orchestrator.queries.history import History, Locator, run_views
 from remediation_orchestrator.orchestrator.queries.known import Known
 from remediation_orchestrator.orchestrator.queries.place import target_present
+from remediation_orchestrator.orchestrator.queries.rejected import rejected
 from remediation_orchestrator.orchestrator.queries.replay import state
 from remediation_orchestrator.orchestrator.queries.shadow import Shadows
 from remediation_orchestrator.orchestrator.queries.tally import Tally
@@ -24,6 +25,8 @@ from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
 def read_by_every_verb(messages: list[StoredMessage]) -> None:
     """Raises what a verb would die of."""
     list(audit(messages))
+    for message in messages:
+        list(rejected(message))
     newest = messages[-1].recorded_at
     chronicle = Chronicle()
     fold = _folded(messages, chronicle)

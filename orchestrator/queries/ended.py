@@ -73,13 +73,15 @@ def cancelled(it: Standing) -> Present:
     match cause:
         case Cause.RESOLVED:
             return _over(it, "is over: its source has said so, and nothing was running", "resolved")
-        case _:
+        case Cause.CANCELLED:
             return _over(it, "was ended by a person", "cancelled")
+        case _:
+            return _over(it, "was cancelled", "cancelled")
 
 
 def _for(it: Standing, reason: Reason | None) -> str:
     of = it.objection.of if it.objection is not None else None
-    run = "its own run" if of == it.one.id else f"a run for {of}"
+    run = "its own run" if of == it.one.id else f"a run for {of}" if of else "a run"
     match reason:
         case None:
             return ""

@@ -13,7 +13,8 @@ from remediation_orchestrator.events import (
     Phase,
     Reason,
 )
-from remediation_orchestrator.orchestrator.queries.present import SAID
+from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
+from remediation_orchestrator.orchestrator.queries.present import SAID, present
 from remediation_orchestrator.orchestrator.queries.replay import state
 from remediation_orchestrator.orchestrator.queries.standing import Present
 from remediation_orchestrator.orchestrator.queries.views import fingerprint_view, remediations
@@ -246,11 +247,23 @@ def test_what_is_so_is_said_of_every_phase_by_every_way_to_it(way: Way) -> None:
     tale, now = TALES[way]
     happening = way if isinstance(way, Happening) else way[0]
     (after,) = {row.after for row in ROWS if row.happening is happening}
-    phase, present = shown(tale(), now)
+    phase, found = shown(tale(), now)
     what, ends, needs_person = SAYS[way]
     assert phase is after
-    assert plainly(present.sentence("rr-2")) == f"{what} {ends}"
-    assert present.needs_person is needs_person
+    assert plainly(found.sentence("rr-2")) == f"{what} {ends}"
+    assert found.needs_person is needs_person
+
+
+@pytest.mark.parametrize("way", SAYS, ids=str)
+def test_nothing_is_invented_where_the_log_does_not_say_how_it_came_so(way: Way) -> None:
+    """As of one that was decided on in what is archived: no moment, no reason and nobody whom it does not name."""
+    tale, now = TALES[way]
+    fold, _ = tale().read()
+    found = present(fold.view, Chronicle(), fold.view.remediations[ONE], minute(now))
+    assert "None" not in found.sentence("rr-2")
+    if way == (Happening.CANCELLED, Phase.BLOCKED):
+        assert found.sentence("rr-2") == "rr-2 was cancelled. Its next signal is judged anew."
+    assert all("None" not in f"{act.command} {act.does}" for act in found.acts)
 
 
 @pytest.mark.parametrize("way", SAYS, ids=str)
