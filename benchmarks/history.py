@@ -21,7 +21,6 @@ from remediation_orchestrator.events import (
     CellName,
     Command,
     CreateWorkflow,
-    Decision,
     Fact,
     Notify,
     OrchestratorStarted,
@@ -38,24 +37,14 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes, join_frame
-from remediation_orchestrator.events.stored import EXPECTED
 from remediation_orchestrator.events.subjects import Family, parse
-from remediation_orchestrator.orchestrator.frames import (
-    batches,
-    command_attributes,
-    decision_attributes,
-    revocation_attributes,
-)
-from remediation_orchestrator.orchestrator.routing.decisions import fold_decision
-from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.judge import judge
-from remediation_orchestrator.orchestrator.routing.owed import command_of, revocation_of
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
+from remediation_orchestrator.testing.writer import LogWriter
 
 CELL = CellName("bench")
 SEED = 20_261_121
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
-SOURCE = f"/ro/{CELL}/orchestrator/bench"
 RESTART = WorkflowRef("restart-deployment", {"grace": 30})
 ZIPF_EXPONENT = 1.1
 SECONDS_BETWEEN_ARRIVALS = 1.0
@@ -65,6 +54,7 @@ STORMS, STORM_MIN, STORM_MAX = 0.02, 30, 200
 SENT_TWICE, CLOUD_EVENTS = 0.3, 0.3
 # Of all problems.
 UNRELIABLE, RESOLVING, FLAPPING, TO_ANALYSE, SHARING_A_TARGET = 0.1, 0.7, 0.2, 0.2, 0.2
+_items = msgspec.json.Decoder(list[msgspec.Raw])
 # Of all runs.
 NEVER_HEARD_OF_AGAIN, FAILING, FAILING_HALF_WAY = 0.002, 0.05, 0.1
 
@@ -87,23 +77,22 @@ class History:
         self._problems = list(_problems(problems, self._chance))
         self._weights = list(itertools.accumulate(1 / (n + 1) ** ZIPF_EXPONENT for n in range(problems)))
         self._failing = {problem.signal.fingerprint: problem.failing for problem in self._problems}
-        self._fold = Fold()
-        self._stored = 0
-        self._stamp = START
-        self._last: dict[str, int] = {}
-        """Of each subject the newest record, which whoever stores the next expects."""
+        self._writer = Stamped()
+        self._fold = self._writer.fold
         self._coming: list[tuple[datetime, int, str, bytes]] = []
         self._ids = itertools.count()
-        self.events = 0
-        """How many have been stored so far: one of a message, or several of a frame."""
+
+    @property
+    def events(self) -> int:
+        """How many have been stored so far."""
+        return self._writer.events
 
     def messages(self) -> Iterator[StoredMessage]:
         """Yield every message that is stored, in order, without end."""
         first = OrchestratorStarted(
             "bench", version("remediation-orchestrator"), "0badcafe", DEFAULT.document(), DEFAULT.digest
         )
-        yield self._frame([first], START)
-        fold_decision(self._fold.view, first, None)
+        yield self._writer.begin(START, first)
         arrival = START
         while True:
             if self._next() >= arrival:
@@ -114,7 +103,9 @@ class History:
                 now = self._next()
             while self._coming and self._coming[0][0] <= now:
                 _, _, subject, payload = heapq.heappop(self._coming)
-                yield self._store(subject, payload, now)
+                told = parse(subject).family is not Family.SIGNAL  # Whoever sends signals expects nothing.
+                expected = self._writer.expecting(subject) if told else None
+                yield self._writer.append(now, subject, payload, expected)
             yield from self._round(now)
 
     def _next(self) -> datetime:
@@ -131,10 +122,10 @@ class History:
         drawn = self._chance.choices(self._problems, cum_weights=self._weights, k=count)
         bodies = [body for problem in drawn for body in self._bodies(problem, now)]
         if storm:
-            yield self._store(subjects.signal(CELL, "alertmanager"), join_frame(bodies), now, len(bodies))
+            yield self._writer.append(now, subjects.signal(CELL, "alertmanager"), join_frame(bodies))
         else:
             for body in bodies:
-                yield self._store(subjects.signal(CELL, "probe"), body, now)
+                yield self._writer.append(now, subjects.signal(CELL, "probe"), body)
 
     def _bodies(self, problem: Problem, now: datetime) -> list[bytes]:
         times = 2 if self._chance.random() < SENT_TWICE else 1
@@ -184,55 +175,37 @@ class History:
     # -- what the orchestrator does --------------------------------------------------------------------
 
     def _round(self, now: datetime) -> Iterator[StoredMessage]:
-        fold = self._fold
+        fold, writer = self._fold, self._writer
         fold.fold_facts()
         now = max(now, fold.view.newest)
         result = judge(fold.view, now)
-        for batch in batches(result.decisions, SOURCE, now):
-            yield self._frame(batch.decisions, now, batch.encoded)
+        yield from writer.frames(now, result.decisions)
         if not result.decisions and any(kind == "cancel" for kind, _ in fold.view.owed):
-            yield self._frame([], now)
+            yield writer.frame(now, [])
         for run in result.overdue:
-            yield self._revoke(WorkflowRevoked(run), now)
-        for (kind, _), owed in list(fold.view.owed.items()):
-            assert owed.position is not None
-            if kind == "revoke":
-                yield self._revoke(revocation_of(owed.decision), now)
-                continue
-            command = command_of(kind, owed.decision, owed.position)
-            payload = encode(command, command_attributes(command, SOURCE, now))
-            yield self._store(subjects.command(CELL, command), payload, now)
+            yield writer.revoke(now, WorkflowRevoked(run))
+        yield from writer.revoke_owed(now)
+        for command, message in writer.send(now):
+            yield message
             self._answer(command, now)
 
-    def _revoke(self, fact: WorkflowRevoked, now: datetime) -> StoredMessage:
-        payload = encode(fact, revocation_attributes(fact, SOURCE, now))
-        return self._store(subjects.execution(CELL, fact.execution), payload, now)
 
-    def _frame(
-        self, decisions: list[Decision], now: datetime, encoded: list[bytes] | None = None
+class Stamped(LogWriter):
+    """Counts events, and stores no two records at one moment."""
+
+    def __init__(self) -> None:
+        super().__init__(CELL, "bench")
+        self._stamp = START
+        self.events = 0
+        """How many have been stored so far: one of a message, or several of an array."""
+
+    def message(
+        self, at: datetime, subject: str, payload: bytes, headers: dict[str, str] | None = None
     ) -> StoredMessage:
-        head = self._fold.head("bench", now)
-        items = encoded or [encode(one, decision_attributes(one, SOURCE, now)) for one in decisions]
-        payload = join_frame([encode(head, decision_attributes(head, SOURCE, now)), *items])
-        message = self._message(subjects.decision(CELL), payload, now, 1 + len(items))
-        self._fold.stored(message.sequence, [head, *decisions], payload)
-        self._fold.skip(message)
-        return message
-
-    def _store(self, subject: str, payload: bytes, now: datetime, events: int = 1) -> StoredMessage:
-        message = self._message(subject, payload, now, events)
-        self._fold.take(message)
-        return message
-
-    def _message(self, subject: str, payload: bytes, now: datetime, events: int) -> StoredMessage:
-        """Stamp it: no two records at one moment."""
-        self._stored += 1
-        self._stamp = max(now, self._stamp + timedelta(microseconds=1))
-        self.events += events
-        if parse(subject).family is Family.SIGNAL:  # Whoever sends signals expects nothing.
-            return StoredMessage(self._stored, self._stamp, subject, payload)
-        last, self._last[subject] = self._last.get(subject, 0), self._stored
-        return StoredMessage(self._stored, self._stamp, subject, payload, {EXPECTED: str(last)})
+        """Store it, a moment after the one before it."""
+        self._stamp = max(at, self._stamp + timedelta(microseconds=1))
+        self.events += len(_items.decode(payload)) if payload[:1] == b"[" else 1
+        return super().message(self._stamp, subject, payload, headers)
 
 
 def messages(events: int, seed: int = SEED) -> Iterator[StoredMessage]:

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
     from .cell import Cell
     from .story import Story
+    from .written import WrittenLog
 
 CASE_ENDING = ".case.jsonl"
-MARKER = "ro_policy(policy): the policy of this test's story or cell: a file, a mapping with its keys, or a Policy"
+MARKER = (
+    "ro_policy(policy): the policy of this test's story, log or cell: a file, a mapping with its keys, or a Policy"
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -68,6 +71,14 @@ def ro_story(request: pytest.FixtureRequest) -> "Story":
     from .story import Story
 
     return Story(_policy(request))
+
+
+@pytest.fixture
+def ro_log(request: pytest.FixtureRequest) -> "WrittenLog":
+    """A log as a cell would have written it: facts at minutes, frames and commands as they follow. No server."""
+    from .written import WrittenLog
+
+    return WrittenLog(_policy(request))
 
 
 @pytest.fixture

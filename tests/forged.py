@@ -37,23 +37,22 @@ def start(orchestrator: str) -> OrchestratorStarted:
 class Forged(Odd):
     """A log in which others write frames, too, that are right but for who writes them and what is in them."""
 
-    def frame(self, at: float, orchestrator: str, *decisions: Decision) -> int:
+    def forge(self, at: float, orchestrator: str, *decisions: Decision) -> int:
         """Store a frame of an orchestrator."""
-        head = self._fold.head(orchestrator, minute(at))
+        head = self.fold.head(orchestrator, minute(at))
         events = [(one, decision_attributes(one, by(orchestrator), minute(at))) for one in (head, *decisions)]
-        return int(self.store(at, DECISION, encode_frame(events), self._expecting(DECISION)))
+        return int(self.store(at, DECISION, encode_frame(events), self.expecting(DECISION)))
 
     def unsent(self, at: float) -> None:
         """Decide, and send nothing of what that owes."""
-        self._fold.fold_facts(not_after=minute(at))
-        for batch in self.batches(judge(self._fold.view, minute(at)).decisions, minute(at)):
-            self._store_frame(minute(at), batch.decisions, batch.encoded)
+        self.fold.fold_facts(not_after=minute(at))
+        list(self.frames(minute(at), judge(self.fold.view, minute(at)).decisions))
 
     def revoked(self, at: float, run: str, *, orchestrator: str = "o1") -> int:
         """Store the end of a run that nobody has begun."""
         fact, subject = WorkflowRevoked(ExecutionId(run)), subjects.execution(CELL, ExecutionId(run))
         payload = encode(fact, revocation_attributes(fact, by(orchestrator), minute(at)))
-        return int(self.store(at, subject, payload, self._expecting(subject)))
+        return int(self.store(at, subject, payload, self.expecting(subject)))
 
 
 def body(**more: object) -> bytes:

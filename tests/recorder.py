@@ -3,21 +3,12 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from remediation_orchestrator.events import (
-    CellName,
-    Decision,
-    ExecutionId,
-    StoredMessage,
-    WorkflowRevoked,
-    encode,
-    encode_frame,
-    subjects,
-)
+from remediation_orchestrator.events import CellName, Decision, ExecutionId, StoredMessage, WorkflowRevoked
 from remediation_orchestrator.events.codec import Attributes
-from remediation_orchestrator.events.stored import EXPECTED
 from remediation_orchestrator.orchestrator.queries.rehearsal import Rehearsal
 from remediation_orchestrator.orchestrator.routing.judge import judge
 from remediation_orchestrator.orchestrator.routing.policy import Policy
+from remediation_orchestrator.testing.writer import LogWriter
 
 MAIN = CellName("main")
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -31,13 +22,12 @@ class Recorder(Rehearsal):
         super().__init__(policy)
         self.log: list[StoredMessage] = []
         self.decided: list[Decision] = []
+        self._writer = LogWriter(MAIN, fold=self.fold)
 
     def store(self, at: datetime, subject: str, payload: bytes) -> StoredMessage:
-        """Write the next message."""
-        last = next((one.sequence for one in reversed(self.log) if one.subject == subject), 0)
-        message = StoredMessage(len(self.log) + 1, at, subject, payload, {EXPECTED: str(last)})
-        self.log.append(message)
-        return message
+        """Write the next message, which is not read yet."""
+        self.log.append(self._writer.message(at, subject, payload, self._writer.expecting(subject)))
+        return self.log[-1]
 
     def round(self, now: datetime) -> Iterator[Decision]:
         """Judge as a rehearsal does, and write down all of it."""
@@ -46,19 +36,11 @@ class Recorder(Rehearsal):
         while True:
             result = judge(view, now)
             if result.decisions:
-                self._frame(result.decisions, now)
+                self.log.append(self._writer.frame(now, result.decisions))
             yield from result.decisions
             owed = [ExecutionId(name) for kind, name in view.owed if kind == "revoke"]
             if not result.overdue and not owed:
                 return
             for execution in [*result.overdue, *owed]:
-                revoked = encode(WorkflowRevoked(execution), AROUND)
-                self.fold.take(self.store(now, subjects.execution(MAIN, execution), revoked))
+                self.log.append(self._writer.revoke(now, WorkflowRevoked(execution)))
                 self.fold.fold_facts()
-
-    def _frame(self, decisions: list[Decision], now: datetime) -> None:
-        frame = [self.fold.head("o1", now), *decisions]
-        payload = encode_frame((decision, AROUND) for decision in frame)
-        message = self.store(now, subjects.decision(MAIN), payload)
-        self.fold.stored(message.sequence, frame, payload)
-        self.fold.skip(message)

@@ -58,7 +58,7 @@ class Log(WrittenLog):
         for fact in facts:
             attributes = Attributes(id=f"{len(self.messages)}", source=SOURCE, time=minute(at))
             subject = subject_of(fact)
-            self.store(at, subject, encode(fact, attributes), self._expecting(subject))
+            self.store(at, subject, encode(fact, attributes), self.expecting(subject))
         return self
 
     def until(self, at: float) -> "Log":

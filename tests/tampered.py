@@ -63,6 +63,6 @@ class Odd(WrittenLog):
 
     def reversed_signals(self) -> None:
         """As if the newest signal came first."""
-        unjudged = self._fold.view.unjudged
+        unjudged = self.fold.view.unjudged
         for place in list(reversed(unjudged))[1:]:
             unjudged.move_to_end(place)

@@ -7,6 +7,7 @@ import pytest
 from cases import cut
 
 from remediation_orchestrator.bus.file import messages
+from remediation_orchestrator.events import Block, Recorded, RoutingDecided, decode
 from remediation_orchestrator.events.stored import export_line
 
 pytest_plugins = ["pytester"]
@@ -46,6 +47,30 @@ def test_it_imports_nothing_until_a_fixture_is_used(pytester: pytest.Pytester) -
     pytester.runpytest_subprocess(*ALONE).assert_outcomes(passed=1)
 
 
+def test_a_written_log_is_one_that_every_verb_reads(pytester: pytest.Pytester) -> None:
+    """It audits clean, and the policy of its test has judged in it."""
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.ro_policy({"routing": {"consecutive_failure_threshold": 1}})
+        def test_it(ro_log, tmp_path):
+            signal = ro_log.signal(0)
+            ro_log.fails(1, f"wfe-{signal}")
+            path = ro_log.export(tmp_path / "log.jsonl")
+
+            from remediation_orchestrator.bus.file import messages
+            from remediation_orchestrator.events import decode
+            from remediation_orchestrator.orchestrator.queries.audit import audit
+
+            read = list(messages(path))
+            assert list(audit(read)) == []
+            assert b"ConsecutiveFailures" in read[-1].payload
+        """
+    )
+    pytester.runpytest_subprocess(*ALONE).assert_outcomes(passed=1)
+
+
 def test_the_marker_gives_a_story_its_policy(pytester: pytest.Pytester) -> None:
     """From a mapping, or from a file beside the test; what is wrong in it is said."""
     pytester.makefile(
@@ -80,14 +105,23 @@ def test_the_marker_gives_a_story_its_policy(pytester: pytest.Pytester) -> None:
 
 def test_a_case_file_is_a_test(pytester: pytest.Pytester) -> None:
     """Collected by its ending; a verdict that is no longer given fails it, and is named in one line."""
-    lines = [export_line(message) for message in cut(list(messages(GOLDEN)), "rr-4").messages]
+    log = list(messages(GOLDEN))
+    decided = (one.event for message in log for one in decode(message) if isinstance(one, Recorded))
+    second = next(one.remediation for one in decided if isinstance(one, RoutingDecided) and _place(one) == 2)
+    lines = [export_line(message) for message in cut(log, second).messages]
     text = b"\n".join(lines)
     (pytester.path / "holds.case.jsonl").write_bytes(text)
     (pytester.path / "differs.case.jsonl").write_bytes(text.replace(b'"queue_position":2', b'"queue_position":7'))
     (pytester.path / "cut.case.jsonl").write_bytes(text[:-20])
     done = pytester.runpytest_subprocess(*ALONE)
     done.assert_outcomes(passed=1, failed=2)
-    done.stdout.fnmatch_lines(["*cut.case.jsonl, line *", "rr-4 is not judged as it was: at *queue_position*"])
+    done.stdout.fnmatch_lines(
+        ["*cut.case.jsonl, line *", f"{second} is not judged as it was: at *queue_position*"]
+    )
+
+
+def _place(decided: RoutingDecided) -> int | None:
+    return decided.verdict.queue_position if isinstance(decided.verdict, Block) else None
 
 
 def test_it_is_an_entry_point() -> None:

@@ -200,7 +200,7 @@ def test_what_was_due_and_never_judged_is_missed() -> None:
     written.fails(1, "wfe-2")
     honest = written.messages[:]
     assert found(honest) == []
-    written._fold.view.timers.heap.clear()  # As if this orchestrator had forgotten it.
+    written.fold.view.timers.heap.clear()  # As if this orchestrator had forgotten it.
     written.signal(9, "Other", target={"name": "elsewhere"})
     assert [(one.position, one.drift) for one in found(written.messages)] == [
         ("9-1", Drift.ORDER),
@@ -283,8 +283,8 @@ def test_a_fact_of_an_unknown_type_is_fine_where_it_was_rejected(tmp_path: Path)
     assert ro_audit(written.messages, tmp_path).exit_code == 0
     written = WrittenLog()
     written.store(1, "ro.main.operator.ponder", pondered, {EXPECTED: "0"})
-    written._fold.fold_facts()
-    written._fold.view.tasks.clear()  # As a version does that knows it.
+    written.fold.fold_facts()
+    written.fold.view.tasks.clear()  # As a version does that knows it.
     written.signal(2)
     result = ro_audit(written.messages, tmp_path)
     assert result.exit_code == 2

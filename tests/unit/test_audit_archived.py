@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from story import CELL
-from written import SOURCE, WrittenLog
+from written import WrittenLog
 
 from remediation_orchestrator.events import (
     ArchiveRequested,
@@ -12,13 +12,10 @@ from remediation_orchestrator.events import (
     ExecutionId,
     StoredMessage,
     WorkflowStarted,
-    encode,
     subjects,
 )
-from remediation_orchestrator.events.codec import join_frame
 from remediation_orchestrator.events.stored import EXPECTED
 from remediation_orchestrator.orchestrator.archive import base_of
-from remediation_orchestrator.orchestrator.frames import decision_attributes
 from remediation_orchestrator.orchestrator.queries.audit import Auditor, audit
 from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Drift, Finding, Report
 from remediation_orchestrator.orchestrator.routing.fold import Fold
@@ -36,21 +33,20 @@ class Overtaken(WrittenLog):
         self._run = run
         super().__init__()
 
-    def _store_frame(self, now: datetime, decisions: Sequence[Decision], encoded: list[bytes]) -> None:
+    def frame(
+        self, now: datetime, decisions: Sequence[Decision], encoded: Sequence[bytes] | None = None
+    ) -> StoredMessage:
+        """Store the junk, and then the frame that knows nothing of it."""
         if not self.messages:
-            super()._store_frame(now, decisions, encoded)
-            return
-        head = self._fold.head("o1", now)
-        payload = join_frame([encode(head, decision_attributes(head, SOURCE, now)), *encoded])
-        spoilt = f"ro.{CELL}.command.workflow.{self._run}"
-        junk = StoredMessage(len(self.messages) + 1, now, spoilt, b"{}", COPIED)
-        self.messages.append(junk)
+            return super().frame(now, decisions, encoded)
+        head, payload = self.written(now, decisions, encoded)
+        junk = self.message(now, f"ro.{CELL}.command.workflow.{self._run}", b"{}", COPIED)
         subject = subjects.decision(CELL)
-        frame = StoredMessage(len(self.messages) + 1, now, subject, payload, self._expecting(subject))
-        self.messages.append(frame)
-        self._fold.stored(frame.sequence, [head, *decisions], payload)
-        self._fold.take(junk)
-        self._fold.skip(frame)
+        frame = self.message(now, subject, payload, self.expecting(subject))
+        self.fold.stored(frame.sequence, [head, *decisions], payload)
+        self.fold.take(junk)
+        self.fold.skip(frame)
+        return frame
 
 
 class Archived(WrittenLog):
@@ -67,8 +63,9 @@ class Archived(WrittenLog):
         self.fact(at, subjects.operator(CELL, asked), asked)
         self.gone = through
 
-    def _expecting(self, subject: str) -> dict[str, str]:
-        expected = super()._expecting(subject)
+    def expecting(self, subject: str) -> dict[str, str]:
+        """Nothing of what is gone."""
+        expected = super().expecting(subject)
         return expected if int(expected[EXPECTED]) > self.gone else {EXPECTED: "0"}
 
 

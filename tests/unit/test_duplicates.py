@@ -51,10 +51,10 @@ PROBLEM = Problem(Fingerprint("f"), CHECKOUT, RemediationId("rr-2"), Stage.WORKF
 class Singly(WrittenLog):
     """A log as it was written before: each verdict a record."""
 
-    def batches(self, decisions: list[Decision], now: datetime) -> Iterator[Batch]:
+    def batches(self, decisions: Sequence[Decision], now: datetime) -> Iterator[Batch]:
         """Every decision by itself, all in one frame."""
         if decisions:
-            yield Batch(decisions, [encode(one, decision_attributes(one, SOURCE, now)) for one in decisions])
+            yield Batch(list(decisions), [encode(one, decision_attributes(one, SOURCE, now)) for one in decisions])
 
 
 def storm(log: WrittenLog) -> list[StoredMessage]:

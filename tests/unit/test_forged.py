@@ -43,15 +43,15 @@ def changed(log: Forged, sequence: int, change: Callable[[Any], None]) -> list[S
 
 def test_who_leads_after_another_is_no_fault_of_the_log(log: Forged) -> None:
     """It begins with its start, and only then writes."""
-    log.frame(1, "o2", start("o2"))
-    log.frame(1, "o1", start("o1"))
+    log.forge(1, "o2", start("o2"))
+    log.forge(1, "o1", start("o1"))
     log.signal(2, "Other", target=ELSEWHERE)
     assert found(log.messages) == []
 
 
 def test_a_frame_behind_the_start_of_another_is_found(log: Forged) -> None:
     """Whoever was fenced out can have stored no more."""
-    log.frame(1, "o2", start("o2"))
+    log.forge(1, "o2", start("o2"))
     log.signal(2, "Other", target=ELSEWHERE)
     assert drifts(log.messages) == [(f"{newest(log)}-0", Drift.LEADER)]
 
@@ -63,7 +63,7 @@ def test_a_frame_of_one_that_has_never_started_is_found(log: Forged) -> None:
         return [items[0]] if sequence == 1 else items
 
     assert ("3-0", Drift.LEADER) in drifts(rewritten(log.messages, never))
-    log.frame(1, "evil")
+    log.forge(1, "evil")
     assert (f"{newest(log)}-0", Drift.LEADER) in drifts(log.messages)
 
 
@@ -76,7 +76,7 @@ def test_a_frame_has_one_start_at_most_which_is_its_writers(
     log: Forged, decisions: list[Decision], place: int
 ) -> None:
     """A start of another than the frame's, or more than one."""
-    at = log.frame(1, "o1", *decisions)
+    at = log.forge(1, "o1", *decisions)
     assert drifts(log.messages) == [(f"{at}-{place}", Drift.LEADER)]
 
 
@@ -96,13 +96,13 @@ def test_a_start_carries_no_policy_where_one_is_in_force_and_names_that_one(
     log: Forged, field: str, value: object
 ) -> None:
     """Live, nobody takes it; and nobody of ours writes it."""
-    at = log.frame(1, "o2", replace(start("o2"), **{field: value}))
+    at = log.forge(1, "o2", replace(start("o2"), **{field: value}))
     assert drifts(log.messages) == [(f"{at}-1", Drift.RECORD)]
 
 
 def test_a_frame_without_a_decision_is_found_where_nothing_asks_for_one(log: Forged) -> None:
     """It would cover facts for nobody."""
-    at = log.frame(1, "o1")
+    at = log.forge(1, "o1")
     assert drifts(log.messages) == [(f"{at}-0", Drift.ORDER)]
 
 

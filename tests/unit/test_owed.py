@@ -90,7 +90,7 @@ def test_a_command_that_was_not_sent_before_another_took_over_is_not_missed(take
     log.store(0, SIGNALS, body(workflow=None))
     log.unsent(0)
     if taken_over:
-        log.frame(0.5, "o1", start("o1"))
+        log.forge(0.5, "o1", start("o1"))
     log.store(0.5, SIGNALS, body(workflow=None, status="resolved"))
     log.decide(0.5)
     log.signal(1, "Other", target=ELSEWHERE)

@@ -117,7 +117,7 @@ def test_a_line_formed_in_reverse_is_found() -> None:
     def waiting() -> None:
         log.store(1, subjects.signal(CELL, "t"), _signal("A"))
         log.store(1, subjects.signal(CELL, "t"), _signal("B"))
-        log._fold.fold_facts(not_after=minute(1))
+        log.fold.fold_facts(not_after=minute(1))
         log.reversed_signals()
 
     log.together(1, waiting)
@@ -133,7 +133,7 @@ def test_a_line_served_in_reverse_is_found() -> None:
     log.signal(1, "A")
     log.signal(1.5, "B")
     assert found(log.messages) == []
-    for queue in log._fold.view.queues.values():
+    for queue in log.fold.view.queues.values():
         queue[next(iter(queue))] = queue.pop(next(iter(queue)))
     log.fails(2, f"wfe-{run}")
     wrong = {one.drift for one in found(log.messages)}
@@ -147,8 +147,8 @@ def test_a_waiter_that_has_lost_its_place_is_found() -> None:
     second = log.signal(1, "A")
     log.signal(1.5, "B")
     honest = list(log.messages)
-    fingerprint = next(one.fingerprint for one in log._fold.view.remediations.values() if one.signal == second)
-    for queue in log._fold.view.queues.values():
+    fingerprint = next(one.fingerprint for one in log.fold.view.remediations.values() if one.signal == second)
+    for queue in log.fold.view.queues.values():
         queue[RemediationId(f"rr-{second}")] = queue.pop(RemediationId(f"rr-{second}"))
     clear = BlockCleared(fingerprint=Fingerprint(fingerprint), by="me", reason="look")
     log.fact(2, subjects.operator(CELL, clear), clear)
