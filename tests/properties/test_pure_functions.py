@@ -75,7 +75,7 @@ patterns = st.builds(Pattern, parts, parts, parts, parts).filter(lambda p: p != 
 policies = st.builds(
     Policy,
     routings,
-    st.builds(Timeouts, lengths, lengths, lengths, lengths, lengths),
+    st.builds(Timeouts, **dict.fromkeys(Timeouts.__struct_fields__, lengths)),
     st.builds(Scope, st.lists(patterns, max_size=3).map(tuple)),
 )
 jsons = st.recursive(
