@@ -14,7 +14,7 @@ from .commands import Command
 from .decisions import Decision, DecisionFrame
 from .duplicates import DuplicatesDecided, StoredDecision
 from .facts import Fact, Signal, SignalReceived, SignalResolved
-from .identity import CellName, Fingerprint, Position, WorkflowRef, position
+from .identity import CellName, Fingerprint, Position, WorkflowRef, Zoned, position
 from .reading import RefusedError, decoder_of, read
 from .signals import read_signal, settled, timely
 from .stored import MESSAGE_BYTES_MAX, RECORD_BYTES_MAX, StoredMessage, expectation
@@ -66,7 +66,7 @@ class Attributes(Struct, frozen=True, omit_defaults=True):
 
     id: str
     source: str
-    time: datetime
+    time: Zoned
     subject: str = ""
     causationid: str = ""
     correlationid: str = ""
@@ -80,7 +80,7 @@ class _Envelope(Struct, frozen=True, omit_defaults=True):
     id: str
     source: str
     type: str
-    time: datetime
+    time: Zoned
     datacontenttype: str
     data: Any
     subject: str = ""

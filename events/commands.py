@@ -1,11 +1,9 @@
 """Commands: what the active orchestrator wants done. Each is a function of the decision that owes it."""
 
-from datetime import datetime
-
 from msgspec import Struct
 
 from .decisions import Outcome, Reason
-from .identity import ExecutionId, Fingerprint, Position, RemediationId, Target, WorkflowRef
+from .identity import ExecutionId, Fingerprint, Position, RemediationId, Target, WorkflowRef, Zoned
 
 
 class CreateWorkflow(Struct, frozen=True, gc=False):
@@ -16,8 +14,8 @@ class CreateWorkflow(Struct, frozen=True, gc=False):
     fingerprint: Fingerprint
     target: Target
     workflow: WorkflowRef
-    start_before: datetime
-    deadline: datetime
+    start_before: Zoned
+    deadline: Zoned
     decided_at: Position
 
 
@@ -31,7 +29,7 @@ class AnalyzeSignal(Struct, frozen=True, gc=False):
     name: str
     severity: str
     target: Target
-    deadline: datetime
+    deadline: Zoned
     decided_at: Position
 
 

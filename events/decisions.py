@@ -1,13 +1,13 @@
 """Decisions: what the active orchestrator concluded, with all that it knew. Nobody else may write them."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Literal
 
 from msgspec import Struct
 
 from .facts import Severity
-from .identity import ExecutionId, Fingerprint, Position, RemediationId, Target, WorkflowRef
+from .identity import ExecutionId, Fingerprint, Position, RemediationId, Target, WorkflowRef, Zoned
 
 
 class Reason(StrEnum):
@@ -104,7 +104,7 @@ class Block(Struct, frozen=True, omit_defaults=True, tag="Block", tag_field="kin
     """Not yet. Without `until` it waits in a target's queue. `remaining` is in seconds."""
 
     reason: Reason
-    until: datetime | None = None
+    until: Zoned | None = None
     of: RemediationId | None = None
     remaining: float | None = None
     queue_position: int | None = None
@@ -138,7 +138,7 @@ Verdict = Proceed | Block | Skip | Refuse | Duplicate
 class Situation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """Every value that any check reads. A value that is not there means that its check was silent."""
 
-    now: datetime
+    now: Zoned
     policy: str
     """Digest of the policy that judged."""
     fingerprint: Fingerprint
@@ -147,7 +147,7 @@ class Situation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False)
     active: RemediationId | None = None
     """Another remediation of this fingerprint that has not ended."""
     resolves: bool = False
-    occurred_at: datetime | None = None
+    occurred_at: Zoned | None = None
     """When the newest occurrence was recorded."""
     queued: timedelta = timedelta(0)
     """How much of the time since then it spent in a target's queue."""
@@ -155,11 +155,11 @@ class Situation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False)
     """Whose run of this workflow left this target half-changed, uncleared."""
     failures: int = 0
     """Failures in a row, as the log gives them; those older than `failure_memory` no longer count."""
-    last_failure_at: datetime | None = None
-    completed_at: datetime | None = None
+    last_failure_at: Zoned | None = None
+    completed_at: Zoned | None = None
     """When a run of this fingerprint last completed, and of which remediation."""
     completed_by: RemediationId | None = None
-    workflow_completed_at: datetime | None = None
+    workflow_completed_at: Zoned | None = None
     """When this workflow last completed on this target, and of which remediation."""
     workflow_completed_by: RemediationId | None = None
     held_by: RemediationId | None = None
@@ -178,7 +178,7 @@ class DecisionFrame(Struct, frozen=True, gc=False):
     """Sequence of the last record of the log that it had read back."""
     orchestrator: str
     previous: str
-    not_after: datetime
+    not_after: Zoned
     """No fact that this frame is the first to cover has a later moment, whatever its stamp."""
 
 
@@ -209,8 +209,8 @@ class RoutingDecided(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
     """Id of the analysis that a Proceed without a workflow asks for."""
     execution: ExecutionId | None = None
     workflow: WorkflowRef | None = None
-    start_before: datetime | None = None
-    deadline: datetime | None = None
+    start_before: Zoned | None = None
+    deadline: Zoned | None = None
 
 
 class PhaseChanged(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
@@ -220,7 +220,7 @@ class PhaseChanged(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
     fingerprint: Fingerprint
     phase: Phase
     because: Because
-    now: datetime
+    now: Zoned
     attempt: int
     target: Target | None = None
     outcome: Outcome | None = None
@@ -235,7 +235,7 @@ class TargetReleased(Struct, frozen=True, gc=False):
 
     target: Target
     execution: ExecutionId
-    now: datetime
+    now: Zoned
 
 
 class SignalRejected(Struct, frozen=True, gc=False):

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from .decisions import Because, Cause, Decision, Duplicate, RoutingDecided, Situation, Stage
-from .identity import Fingerprint, Position, RemediationId, Target
+from .identity import Fingerprint, Position, RemediationId, Target, Zoned
 
 # So a record stays below a quarter of a frame even where all its names are as long as names may be.
 SIGNALS_MAX = 1_000
@@ -34,7 +34,7 @@ class Problem(Struct, frozen=True, gc=False):
 class DuplicatesDecided(Struct, frozen=True, gc=False):
     """First verdicts on signals in a row, all Duplicate: of each signal its position, and which problem it is."""
 
-    now: datetime
+    now: Zoned
     policy: str
     """Digest of the policy that judged."""
     problems: Annotated[list[Problem], Meta(max_length=SIGNALS_MAX)]

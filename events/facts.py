@@ -1,14 +1,11 @@
 """Facts: what the world outside says happened. Anyone may publish signals; nobody may take a fact back."""
 
-from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from .identity import ExecutionId, Fingerprint, Name, Part, RemediationId, Target, WorkflowRef
-
-Zoned: TypeAlias = Annotated[datetime, Meta(tz=True)]
+from .identity import ExecutionId, Fingerprint, Name, Part, RemediationId, Target, WorkflowRef, Zoned
 
 
 class Severity(StrEnum):

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, NewType, TypeAlias
 
@@ -13,6 +14,8 @@ NAME_LENGTH_MAX = 1_024
 
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
 Part: TypeAlias = Annotated[str, Meta(max_length=NAME_LENGTH_MAX)]
+Zoned: TypeAlias = Annotated[datetime, Meta(tz=True)]
+"""A moment; a time without a zone is none, and cannot be compared with any."""
 
 CellName = NewType("CellName", str)
 Fingerprint = NewType("Fingerprint", str)

@@ -1,8 +1,10 @@
 """Nothing of a covered record can be changed without audit naming it: no byte, stamp, subject or header."""
 
+import re
 from datetime import timedelta
 from functools import cache
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -109,3 +111,19 @@ def test_what_nobody_changed_is_named_by_nothing() -> None:
     messages, covered = lived()
     assert covered > len(messages) - 6
     assert not [one for one in audit(messages) if one.drift is Drift.CHAIN]
+
+
+@pytest.mark.parametrize(
+    "field", ["time", "now", "not_after", "occurred_at", "last_failure_at", "until", "start_before", "deadline"]
+)
+@pytest.mark.parametrize("moment", ["2026-11-21T10:00:00", "0001-01-01T00:00:00+14:00"])
+def test_a_time_without_a_zone_is_named_and_stops_no_audit(field: str, moment: str) -> None:
+    """It is no time, and cannot be compared with any; nor does one that nobody ever wrote stop anything."""
+    messages, covered = lived()
+    written = re.compile(rf'"{field}":"[^"]*"'.encode())
+    holding = [one for one in messages[:covered] if written.search(one.payload)]
+    assert holding
+    for message in holding:
+        other = replace(message, payload=written.sub(f'"{field}":"{moment}"'.encode(), message.payload, 1))
+        changed = [other if one is message else one for one in messages]
+        assert list(audit(changed)) != list(audit(messages))
