@@ -116,8 +116,21 @@ class Orchestrator:
                 await self._lead()
             except FencedError as conflict:
                 log.warning("standing by", extra={"why": str(conflict)})
+                await self._check_name()
             finally:
                 self.active.clear()
+
+    async def _check_name(self) -> None:
+        """Raise LogError where another leads under this very name: each would depose the other for ever."""
+        newest = None
+        with suppress(LogUnreachableError):
+            newest = await self._log.last(subjects.decision(self._log.cell))
+        head = None if newest is None else head_of(newest)
+        if newest is None or head is None or newest.sequence <= self.fold.chain.head:
+            return
+        if head.orchestrator == self._identity.name:
+            what = f"another orchestrator of the cell {self._log.cell} is named {head.orchestrator!r}, and leads"
+            raise LogError(f"{what}: give each a name of its own")
 
     async def why_not_ready(self) -> str | None:
         """Why it neither decides nor could take over, or takes no signals; None where all is well.
@@ -251,14 +264,17 @@ class Orchestrator:
         return free is not None and await self._has_lease(free.revision) and await self._at_tail()
 
     async def _is_free(self, asked: float) -> Holding | None:
-        """The lease as it may be taken: nobody has it, or whoever had it neither renews nor stores."""
+        """The lease as it may be taken: nobody has it, or whoever had it neither renews nor stores.
+
+        Where nothing is there its bucket may have gone, and its holder may work, never seen by who is new."""
         holding = await self._lease.look()
         now = asyncio.get_running_loop().time()
         self.clock.looked(holding, now)
         self._succession.heard(self.fold.chain.newest, now)
         if not self._succession.is_due(holding, asked, now):
             return None
-        if holding.standing is Standing.FREE or holding.holder == self._identity.name:
+        given_back = holding.standing is Standing.FREE and holding.since is not None
+        if given_back or holding.holder == self._identity.name:
             return holding
         newest = await self._log.last(subjects.decision(self._log.cell))
         frame, stamp = self.fold.chain.newest, None

@@ -289,6 +289,24 @@ async def test_a_bucket_of_leases_that_is_deleted_is_made_again_and_deposes_nobo
     await standing_by
 
 
+async def test_whoever_comes_when_the_bucket_of_leases_has_gone_looks_for_a_leader_first(
+    connection: Client, log: JetStreamLog, cell: CellName
+) -> None:
+    """Who leads has its lease again within a renewal, and who is new has seen nobody hold it."""
+    async with running(await orchestrator(connection, cell)):
+        await connection.jetstream().delete_stream(topology.LEASE_STREAM)
+        newcomer = await orchestrator(connection, cell, "o2")
+        following = asyncio.create_task(newcomer.run())
+        lease = await _there_again(connection, cell)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await lease.holder() != "o1":
+                pass  # Each question is a turn around the broker.
+        await decides(log, "meanwhile")
+        assert await starts(log) == 1
+        newcomer.stop()
+        await following
+
+
 async def _there_again(connection: Client, cell: CellName) -> JetStreamLease:
     from nats.js.errors import NotFoundError
 

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from cell import bare, events_of, findings, folded, orchestrator, running, tell, wait_for
+from cell import PATIENCE_SECONDS, bare, events_of, findings, folded, orchestrator, running, tell, wait_for
 from nats.aio.client import Client
 
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.lease import JetStreamLease
+from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events import (
     Block,
     CellName,
@@ -233,8 +234,6 @@ async def test_it_survives_the_broker_going_away_and_coming_back(
 
 async def _append_at_last(log: JetStreamLog, subject: str, payload: bytes) -> int:
     """Append as soon as the broker takes it; a message id keeps it single."""
-    from remediation_orchestrator.bus.port import LogError
-
     async with asyncio.timeout(20):
         while True:
             try:
@@ -261,3 +260,18 @@ async def test_nobody_decides_before_the_whole_log_is_folded(
     assert isinstance(decided.event.verdict, Block)
     assert decided.event.verdict.reason is Reason.EXPONENTIAL_BACKOFF
     assert (await folded(log)).view.history(decided.event.situation.fingerprint).failures == 1
+
+
+async def test_whoever_is_replaced_by_another_of_its_name_ends_and_says_so(
+    connection: Client, log: JetStreamLog, cell: CellName
+) -> None:
+    """By the lease they are one, so each would depose the other for ever."""
+    first = await orchestrator(connection, cell)
+    leading = asyncio.create_task(first.run())
+    await first.active.wait()
+    async with running(await orchestrator(connection, cell)):
+        with pytest.raises(LogError, match="named 'o1', and leads: give each a name of its own"):
+            await asyncio.wait_for(leading, PATIENCE_SECONDS)
+        signal = await log.append(source(cell), bare())
+        await wait_for(log, about(signal))
+    assert sum(isinstance(event, OrchestratorStarted) for event in await events_of(log)) == 2
