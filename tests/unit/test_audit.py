@@ -65,6 +65,15 @@ def test_a_changed_digit_in_a_fact_breaks_the_chain_at_the_next_frame(log: list[
     assert f"something from {frames(log)[1]} to {following - 1}" in first.message
 
 
+def test_a_field_that_is_not_known_changes_nothing_and_is_covered() -> None:
+    """What a newer version says beside what is known; who changes it afterwards is found."""
+    written = WrittenLog()
+    written.signal(0, mood="grim")
+    written.signal(1, "Other")
+    assert found(written.messages) == []
+    assert Drift.CHAIN in {one.drift for one in found(edited(written.messages, 2, b"grim", b"glum"))}
+
+
 def test_a_changed_digit_in_a_decision_is_named_itself(log: list[StoredMessage]) -> None:
     """A count that the log does not give, before the chain breaks at the next frame."""
     frame = frames(log)[2]
