@@ -6,6 +6,7 @@ One answer a command: it names its command as its cause, and is appended behind 
 remediation's subject. So a repeated delivery finds the answer there and stores no second one."""
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
@@ -37,6 +38,8 @@ from .workflow_file import MatchRule, Workflow
 
 log = logging.getLogger(__name__)
 
+# Enough to tell two catalogs apart in a line of a log.
+DIGEST_DIGITS = 12
 # A catalog that cannot be read is mended by a person.
 UNREAD_SECONDS = 5.0
 
@@ -82,7 +85,7 @@ class Analyser:
                 "unanswerable", extra={"command": delivery.command.subject, "sequence": delivery.command.sequence}
             )
         else:
-            await self._tell(remediation, fact, delivery)
+            await self._tell(remediation, fact, delivery, catalog)
         try:
             await delivery.acknowledge()
         except DeliveryError as error:  # It comes again, and its answer is found.
@@ -106,7 +109,7 @@ class Analyser:
         workflow = WorkflowRef(chosen.spec.id) if chosen else None
         return command.remediation, AnalysisCompleted(command.remediation, command.target, workflow)
 
-    async def _tell(self, remediation: RemediationId, fact: Fact, delivery: Delivery) -> None:
+    async def _tell(self, remediation: RemediationId, fact: Fact, delivery: Delivery, catalog: Catalog) -> None:
         subject = subjects.analysis(self._log.cell, remediation)
         payload = encode(fact, self._attributes(delivery))
         while True:
@@ -121,7 +124,8 @@ class Analyser:
                 log.warning("untold", extra={"remediation": remediation, "error": str(error)})
                 await asyncio.sleep(self._retry_after)
             else:
-                log.info("analysed", extra={"remediation": remediation, "event": type(fact).__name__})
+                said = {"remediation": remediation, "event": type(fact).__name__, "catalog": digest_of(catalog)}
+                log.info("analysed", extra=said)
                 return
 
     def _attributes(self, delivery: Delivery) -> Attributes:
@@ -135,6 +139,12 @@ class Analyser:
             correlationid=cause.correlationid if cause else "",
             traceparent=cause.traceparent if cause else "",
         )
+
+
+def digest_of(catalog: Catalog) -> str:
+    """Name all that a catalog has, to be compared: analysers whose catalogs differ answer differently."""
+    digests = sorted(one.digest for one in catalog.workflows.values())
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:DIGEST_DIGITS]
 
 
 def choose(workflows: Iterable[Workflow], command: AnalyzeSignal) -> Workflow | None:

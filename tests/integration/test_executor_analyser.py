@@ -1,6 +1,7 @@
 """The catalog analyser on a real log: one answer a command."""
 
 import asyncio
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
-from remediation_orchestrator.executor.analyser import UNREAD_SECONDS, Analyser
+from remediation_orchestrator.executor.analyser import UNREAD_SECONDS, Analyser, digest_of
 from remediation_orchestrator.executor.catalog import Catalog, load_catalog
 
 RR = RemediationId("rr-7")
@@ -166,3 +167,16 @@ async def test_what_does_not_count_in_the_place_of_an_answer_keeps_nobody_from_a
     await log.append(subjects.analysis(log.cell, RR), forged)
     await analyser.handle(delivered(encoded(analyze()), 8))
     assert await answers(log) == [AnalysisCompleted(RR, TARGET, WorkflowRef("restart"))]
+
+
+async def test_who_has_no_rule_answers_for_all_and_its_log_names_its_catalog(
+    analyser: Analyser, log: JetStreamLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another's catalog would have had one; it finds that the command has its answer."""
+    without = Catalog()
+    poor = Analyser("a2", log, lambda: without, lambda: datetime.now(UTC))
+    with caplog.at_level(logging.INFO):
+        await poor.handle(delivered(encoded(analyze()), 8))
+        await analyser.handle(delivered(encoded(analyze()), 8))
+    assert await answers(log) == [AnalysisCompleted(RR, TARGET)]
+    assert [one.catalog for one in caplog.records if one.msg == "analysed"] == [digest_of(without)]  # type: ignore[attr-defined]
