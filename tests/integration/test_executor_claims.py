@@ -36,6 +36,7 @@ from remediation_orchestrator.executor.ports import Ports
 from remediation_orchestrator.executor.service import EXECUTOR
 from remediation_orchestrator.executor.supervisor import instant
 from remediation_orchestrator.executor.worker import Worker
+from remediation_orchestrator.orchestrator.marks import Mark, Marker
 from remediation_orchestrator.orchestrator.whole import why_not_whole
 
 PACE = Pace(ack_wait=2.0)
@@ -175,6 +176,21 @@ async def test_a_command_whose_claim_the_log_has_lost_is_not_begun_again(
     assert isinstance(ended, WorkflowFailed)
     assert (ended.reason, ended.was_execution_failure, second.ran) == ("ExecutorLost", True, 0)
     assert "the log is not whole: it has no record" in ended.message
+
+
+async def test_a_command_in_a_store_that_is_behind_its_mark_is_not_begun(
+    slots: tuple[Slot, Slot], log: JetStreamLog
+) -> None:
+    """Restored to before a claim: the next stands where that one stood, and what was marked there is another's."""
+    first, _ = slots
+    lost = await log.last_sequence() + 1
+    mark = Mark(log.identity, 0, "", lost, "0" * 64, datetime.now(UTC))
+    assert await Marker(log.marks).write(mark)
+    await first.handle(await first.take())
+    ended = (await facts(log, 1))[-1]
+    assert isinstance(ended, WorkflowFailed)
+    assert (ended.reason, first.ran) == ("ExecutorLost", 0)
+    assert f"it has another record at {lost} than it had" in ended.message
 
 
 async def test_whoever_runs_stops_when_anothers_end_stands_on_its_subject(
