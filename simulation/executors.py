@@ -42,6 +42,7 @@ from .clock import SkewedClock, broker_now, passed
 from .diary import Touch
 from .faults import Fault, Faults
 from .line import CELL, Odds, Process
+from .scripts import last
 
 SLOTS = 3
 ANALYSED = "analysed-"
@@ -165,7 +166,7 @@ class Executor(Process):
         failing = self._faults.strikes(Fault.RUN_FAILED, 0.35)
         touch = self._begin(run, self._under[run.lease])
         try:
-            why = await self._touch(self._clock.read() + seconds, run, stop)
+            why = await self._last(seconds, run, stop)
             touch.ended = passed()
         finally:
             if touch.ended is None:  # Its executor died: the supervisor sees the pipe close, and ends it.
@@ -192,24 +193,9 @@ class Executor(Process):
         self._broker.diary.touches.append(touch)
         return touch
 
-    async def _touch(self, until: float, run: Run, stop: Stop) -> FailureReason | None:
-        """Wait as long as the script runs; return why it was killed, if it was."""
-        lease = run.lease
-        while True:
-            lapse = lease.confirmed_at + lease.pace.lease
-            nearest = min(until, run.deadline, lapse)
-            left = nearest - self._clock.read()
-            if left > 0 and not stop.wished.is_set():
-                try:
-                    async with asyncio.timeout(max(left, 1e-6)):
-                        await stop.wished.wait()
-                except TimeoutError:
-                    continue
-            if not stop.wished.is_set() and nearest == until:
-                return None
-            if not stop.wished.is_set() and lapse < lease.confirmed_at + lease.pace.lease:
-                continue  # It was confirmed meanwhile.
-            await asyncio.sleep(self._dice.uniform(0.0, lease.pace.kill_grace))
-            if stop.wished.is_set():
-                return FailureReason.TASK_FAILED
-            return FailureReason.DEADLINE_EXCEEDED if nearest == run.deadline else FailureReason.EXECUTOR_LOST
+    async def _last(self, seconds: float, run: Run, stop: Stop) -> FailureReason | None:
+        """Wait as long as the script runs, or is killed; return why it was, if it was."""
+        why = await last(seconds, run, stop, self._clock.read)
+        if why is not None:
+            await asyncio.sleep(self._dice.uniform(0.0, run.lease.pace.kill_grace))
+        return FailureReason.TASK_FAILED if why is not None and stop.wished.is_set() else why

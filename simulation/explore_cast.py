@@ -32,6 +32,7 @@ from .explore_gate import Kind
 from .explore_handed import environment_of, handed_over
 from .explore_ports import ACK_WAIT, Delivery, GatedLease, GatedLog
 from .orchestrators import PACE, TTL
+from .scripts import last
 
 if TYPE_CHECKING:
     from .explore_stage import Stage
@@ -157,35 +158,13 @@ class ExecutorRole:
         if lease.lost or self._clock.read() > run.start_by:
             return Failed(FailureReason.EXECUTOR_LOST, "too late to begin", ran=False)
         with self._stage.touching(environment, lease.pace.kill_grace):
-            why = await self._touch(self._clock.read() + self._stage.world.run_seconds, run, stop)
+            why = await last(self._stage.world.run_seconds, run, stop, self._clock.read)
         await self.actor.runs()
         if why is not None:
             return Failed(why, "killed", ran=True)
         if self._stage.fails(environment["RO_EXECUTION"]):
             return Failed(FailureReason.TASK_FAILED, "exit code 1", ran=True, exit_code=1)
         return Succeeded("")
-
-    async def _touch(self, until: float, run: Run, stop: Stop) -> FailureReason | None:
-        """Wait as long as the script runs; return why it was killed, if it was."""
-        lease = run.lease
-        while True:
-            lapse = lease.confirmed_at + lease.pace.lease
-            nearest = min(until, run.deadline, lapse)
-            left = nearest - self._clock.read()
-            if left > 0 and not stop.wished.is_set():
-                try:
-                    async with asyncio.timeout(left):
-                        await stop.wished.wait()
-                except TimeoutError:
-                    continue
-            if stop.wished.is_set():
-                return FailureReason.TASK_FAILED
-            if nearest == until:
-                return None
-            if nearest == run.deadline:
-                return FailureReason.DEADLINE_EXCEEDED
-            if lapse >= lease.confirmed_at + lease.pace.lease:
-                return FailureReason.EXECUTOR_LOST
 
 
 class Teller:

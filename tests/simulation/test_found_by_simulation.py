@@ -50,6 +50,13 @@ class Stage:
         )
         self.task = asyncio.create_task(self.service.run())
 
+    @classmethod
+    async def led(cls) -> "Stage":
+        """Such a cell, whose orchestrator leads it."""
+        stage = cls()
+        await stage.until_decided()
+        return stage
+
     async def _at(self, moment: Moment, subject: str) -> None:
         if moment is Moment.STORE and subject in self.late:
             await asyncio.sleep(self.late.pop(subject))
@@ -60,6 +67,12 @@ class Stage:
         """Publish nothing, wait for ten quiet seconds, and return the log's length."""
         await asyncio.sleep(10)
         return len(self.cell.messages)
+
+    async def decided(self, signal: bytes) -> str:
+        """A signal comes, and is decided."""
+        place = self.store(SIGNAL, signal)
+        await self.until_decided()
+        return place
 
     def store(self, subject: str, payload: bytes) -> str:
         """Somebody publishes."""
@@ -83,10 +96,8 @@ def test_a_cancel_stands_behind_the_frame_that_folds_the_start_it_answers() -> N
     """Found by seed 2: after a restart the cancel was owed again for ever, and audit knew no decision for it."""
 
     async def story() -> None:
-        stage = Stage()
-        await stage.until_decided()
-        signal = stage.store(SIGNAL, WITH_WORKFLOW)
-        await stage.until_decided()
+        stage = await Stage.led()
+        signal = await stage.decided(WITH_WORKFLOW)
         execution = f"wfe-{signal}"
         stage.late[subjects.execution(CELL, ExecutionId(execution))] = 5.0
         stage.cancel(f"rr-{signal}")
@@ -109,8 +120,7 @@ def test_a_command_under_way_when_its_remediation_ends_is_no_drift() -> None:
     """Found by seed 12: the log is as it must be, and audit said that nobody owed the command."""
 
     async def story() -> None:
-        stage = Stage()
-        await stage.until_decided()
+        stage = await Stage.led()
         signal = str(len(stage.cell.messages) + 1)
         stage.late[f"ro.{CELL}.command.analyze.rr-{signal}"] = 5.0
         stage.store(SIGNAL, TO_ANALYSE)
@@ -127,8 +137,7 @@ def test_a_command_that_could_not_be_stored_in_time_is_not_sent_any_more() -> No
     """Found by seed 8: the log was away for longer than `starting`, and the command came all the same."""
 
     async def story() -> None:
-        stage = Stage()
-        await stage.until_decided()
+        stage = await Stage.led()
         away = asyncio.Event()
         signal = str(len(stage.cell.messages) + 1)
         command = f"ro.{CELL}.command.workflow.wfe-{signal}"
@@ -149,10 +158,8 @@ def test_a_leader_whose_log_has_lost_what_it_read_behind_its_newest_frame_stops(
     """No sequence is missing, and the log grows again beyond what was lost: only the record tells it."""
 
     async def story() -> None:
-        stage = Stage()
-        await stage.until_decided()
-        signal = stage.store(SIGNAL, WITH_WORKFLOW)
-        await stage.until_decided()
+        stage = await Stage.led()
+        signal = await stage.decided(WITH_WORKFLOW)
         stage.start(f"wfe-{signal}")
         await stage.until_decided()
         claim = stage.cell.messages[-1]
@@ -175,17 +182,14 @@ def test_a_command_says_a_time_no_earlier_than_its_verdict() -> None:
     By the command's time an executor tells how the clocks differ, and so how long it may still begin."""
 
     async def story() -> None:
-        stage = Stage()
-        await stage.until_decided()
+        stage = await Stage.led()
         # Its moment is the broker's: later than anything that the next one reckons.
-        stage.store(SIGNAL, OF_ANOTHER)
-        await stage.until_decided()
+        await stage.decided(OF_ANOTHER)
         stage.service.stop()
         await stage.task
         slow = Stage(-900.0, stage.cell)
         await slow.until_decided()
-        signal = slow.store(SIGNAL, WITH_WORKFLOW)
-        await slow.until_decided()
+        signal = await slow.decided(WITH_WORKFLOW)
         records = [one for message in stage.cell.messages for one in decode(message) if isinstance(one, Recorded)]
         proceeds = next(one for one in records if getattr(one.event, "execution", None) == f"wfe-{signal}")
         command = next(
@@ -202,14 +206,11 @@ def test_a_leader_that_slept_through_a_restored_store_marks_nothing_of_it() -> N
     """Found by seed 110: its frame was stored in the older store and marked, so nobody led the good one."""
 
     async def story() -> None:
-        stage = Stage()
-        await stage.until_decided()
-        signal = stage.store(SIGNAL, WITH_WORKFLOW)
-        await stage.until_decided()
+        stage = await Stage.led()
+        signal = await stage.decided(WITH_WORKFLOW)
         stage.start(f"wfe-{signal}")
         held = stage.refused[subjects.decision(CELL)] = asyncio.Event()
-        stage.store(SIGNAL, OF_ANOTHER)
-        await stage.until_decided()
+        await stage.decided(OF_ANOTHER)
         good = list(stage.cell.messages)
         stage.cell.keep(good[:-2], last=len(good) - 2)  # The claim and the signal are behind its newest frame.
         held.set()
