@@ -39,10 +39,20 @@ CLOSE_SECONDS = 2.0
 class Dispatcher:
     """What is under way to the log, besides frames."""
 
-    def __init__(self, log: EventLog, source: str, now: Callable[[], datetime], together: int = 16) -> None:
-        """From `together` commands on they go as a batch, which costs the broker about as much as so many."""
+    def __init__(
+        self,
+        log: EventLog,
+        source: str,
+        now: Callable[[], datetime],
+        reckoning: Callable[[], datetime],
+        together: int = 16,
+    ) -> None:
+        """From `together` commands on they go as a batch, which costs the broker about as much as so many.
+
+        `now` may stand still, where others' clocks were ahead; `reckoning` is one's own, which goes on."""
         self._log = log
         self._now = now
+        self._reckoning = reckoning
         self._together = together
         self._source = source
         self._sent: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -61,7 +71,7 @@ class Dispatcher:
             for key, owed in view.owed.items()
             if key not in self._sent and owed.position is not None and _still_wanted(owed, key.errand, now)
         ]
-        commands = [(key, self._command(key, owed)) for key, owed in due if key.errand is not Errand.REVOKE]
+        commands = [(key, self._command(key, owed, now)) for key, owed in due if key.errand is not Errand.REVOKE]
         while len(commands) >= self._together:
             together, commands = commands[:TOGETHER_MAX], commands[TOGETHER_MAX:]
             self._send([key for key, _ in together], self._store_together([record for _, record in together]))
@@ -94,34 +104,39 @@ class Dispatcher:
     def _send(self, keys: list[tuple[str, str]], sending: Coroutine[None, None, None]) -> None:
         self._sent.update(dict.fromkeys(keys, asyncio.create_task(sending)))
 
-    def _command(self, key: Key, owed: Owed) -> "_Record":
+    def _command(self, key: Key, owed: Owed, begun: datetime) -> "_Record":
         """The command that is owed, as it is stored."""
         assert owed.position is not None
         command = command_of(key.errand, owed.decision, owed.position)
+        reckoned = self._reckoning()
+
+        def present() -> datetime:
+            return max(self._now(), begun + (self._reckoning() - reckoned))
 
         def written(now: datetime) -> bytes:
             payload = self.written[key] = encode(command, command_attributes(command, self._source, now))
             return payload
 
-        return _Record(subjects.command(self._log.cell, command), written, _until(owed, key.errand))
+        return _Record(subjects.command(self._log.cell, command), written, present, _until(owed, key.errand))
 
     async def _store_revocation(self, fact: WorkflowRevoked, now: datetime) -> None:
         payload = encode(fact, revocation_attributes(fact, self._source, now))
-        await self._store(_Record(subjects.execution(self._log.cell, fact.execution), lambda _now: payload))
+        subject = subjects.execution(self._log.cell, fact.execution)
+        await self._store(_Record(subject, lambda _now: payload, lambda: now))
 
     async def _store_together(self, records: Sequence["_Record"]) -> None:
         async with self._batch:
-            now = self._now()  # Another batch may have taken long.
-            timely = [one for one in records if one.is_timely(now)]
+            # Another batch may have taken long.
+            timely = [(one, now) for one in records if one.is_timely(now := one.present())]
             if not timely:
                 return
             try:
-                await self._log.append_together([(one.subject, one.written(now)) for one in timely])
+                await self._log.append_together([(one.subject, one.written(now)) for one, now in timely])
             except LogError as error:  # One by one is safe, whatever has become of the batch.
                 log.warning("not sent together", extra={"commands": len(timely), "why": str(error)})
             else:
                 return
-        await asyncio.gather(*(self._store(record) for record in timely))
+        await asyncio.gather(*(self._store(record) for record, _ in timely))
 
     async def _store(self, record: "_Record") -> None:
         """Store what is to be the first that counts on its subject, behind junk that may stand there.
@@ -129,7 +144,7 @@ class Dispatcher:
         It takes as long as it takes, or until it is too late for it."""
         behind: int | None = 0
         tries, said = 0, ""
-        while behind is not None and record.is_timely(now := self._now()):
+        while behind is not None and record.is_timely(now := record.present()):
             try:
                 await self._log.append(record.subject, record.written(now), expect=behind)
             except StaleWriteError:
@@ -173,6 +188,8 @@ class _Record(Struct, frozen=True):
 
     subject: str
     written: Callable[[datetime], bytes]
+    present: Callable[[], datetime]
+    """What time it is: never before its verdict's, and it goes on although moments may stand still."""
     until: datetime | None = None
 
     def is_timely(self, now: datetime) -> bool:

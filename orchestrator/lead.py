@@ -103,7 +103,7 @@ class Leader:
         self._keeper = keeper
         self._source = source(log.cell, f"orchestrator/{name}")
         self._subject = subjects.decision(log.cell)
-        self._dispatcher = Dispatcher(log, self._source, self._present, pace.together)
+        self._dispatcher = Dispatcher(log, self._source, self._present, clock.reckoning, pace.together)
         self._own: dict[int, float] = {}
         """Frames stored and not read back yet, and when (monotonic seconds) their append was acknowledged."""
         self.moved = asyncio.Event()

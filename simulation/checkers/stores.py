@@ -39,8 +39,9 @@ def _frame_on(day: "Day", damage: Damage, at: float, message: StoredMessage) -> 
 
 
 def _thawed(day: "Day", process: str, since: float, until: float) -> list[float]:
-    """When a process went on that had been stopped meanwhile."""
-    return [one.ended for one in day.diary.troubles if one.process == process and since <= one.ended <= until]
+    """When a process went on that had been stopped meanwhile, or could ask the broker again."""
+    stopped = [one for one in day.diary.troubles if one.process == process or one.what == "broker away"]
+    return [one.ended for one in stopped if since <= one.ended <= until]
 
 
 def check_nothing_is_lost_by_archiving(day: "Day") -> Iterator[str]:

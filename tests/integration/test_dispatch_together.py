@@ -91,9 +91,10 @@ async def test_no_batch_asks_for_a_run_after_its_start_before() -> None:
     """Where the batch before it took long: what has become too late meanwhile is not sent."""
     now = datetime(2026, 11, 21, 10, tzinfo=UTC)
     cell = MemoryCell(CellName("main"), lambda: now)
-    dispatcher = Dispatcher(cell.log(), "/test", lambda: now)
-    late = _Record("ro.main.command.workflow.wfe-1", lambda _now: b"late", now - timedelta(microseconds=1))
-    timely = _Record("ro.main.command.workflow.wfe-2", lambda _now: b"timely", now)
+    dispatcher = Dispatcher(cell.log(), "/test", lambda: now, lambda: now)
+    before = now - timedelta(microseconds=1)
+    late = _Record("ro.main.command.workflow.wfe-1", lambda _now: b"late", lambda: now, before)
+    timely = _Record("ro.main.command.workflow.wfe-2", lambda _now: b"timely", lambda: now, now)
     await dispatcher._store_together([late])
     await dispatcher._store_together([late, timely])
     assert [one.payload for one in cell.messages] == [b"timely"]
@@ -121,7 +122,7 @@ async def test_whoever_floods_a_commands_subject_is_overtaken_and_it_is_said(
     cell = MemoryCell(CellName("main"), lambda: now)
     subject = "ro.main.command.notify.rr-1-1"
     log = cell.log(Flooded(cell, FLOOD_TRIES))
-    await Dispatcher(log, "/x", lambda: now)._store(_Record(subject, lambda _: b"ours"))
+    await Dispatcher(log, "/x", lambda: now, lambda: now)._store(_Record(subject, lambda _: b"ours", lambda: now))
     newest = await log.last(subject)
     assert newest is not None
     assert newest.payload == b"ours"
@@ -143,7 +144,7 @@ async def test_a_lot_of_junk_is_stepped_over_in_one_go(
         return await ask(subject, after)
 
     monkeypatch.setattr(log, "next_on", counted)
-    await Dispatcher(log, "/x", lambda: now)._store(_Record(subject, lambda _: b"ours"))
+    await Dispatcher(log, "/x", lambda: now, lambda: now)._store(_Record(subject, lambda _: b"ours", lambda: now))
     newest = await log.last(subject)
     assert newest is not None
     assert (newest.payload, newest.sequence) == (b"ours", 301)

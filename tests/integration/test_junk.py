@@ -234,7 +234,7 @@ async def test_junk_behind_a_command_does_not_have_it_sent_again(
     """What counts stands once on its subject, whatever stands before or behind it."""
     from remediation_orchestrator.orchestrator.dispatch import Dispatcher
 
-    dispatcher = Dispatcher(log, "/test", lambda: datetime.now(UTC))
+    dispatcher = Dispatcher(log, "/test", lambda: datetime.now(UTC), lambda: datetime.now(UTC))
     subject = f"ro.{cell}.execution.wfe-7"
     await vandal.acknowledgement(subject)
     now = (await log.last(subject)).recorded_at  # type: ignore[union-attr]

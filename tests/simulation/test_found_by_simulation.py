@@ -154,6 +154,30 @@ def test_a_command_that_could_not_be_stored_in_time_is_not_sent_any_more() -> No
     run(story())
 
 
+def test_a_command_grows_too_old_although_the_moments_of_its_sender_stand_still() -> None:
+    """Found by full seed 310: a machine two hours slow slept between a frame and the command that it owed."""
+
+    async def story() -> None:
+        stage = await Stage.led()
+        await stage.decided(OF_ANOTHER)
+        stage.service.stop()
+        await stage.task
+        slow = Stage(-7_200.0, stage.cell)
+        await slow.until_decided()
+        away = asyncio.Event()
+        command = f"ro.{CELL}.command.workflow.wfe-{len(stage.cell.messages) + 1}"
+        slow.refused[command] = away
+        await slow.decided(WITH_WORKFLOW)
+        before = slow.service.fold.view.newest
+        await asyncio.sleep(DEFAULT.timeouts.starting.total_seconds() + 60)
+        away.set()
+        await slow.until_decided()
+        assert slow.service.fold.view.newest == before
+        assert command not in [one.subject for one in stage.cell.messages]
+
+    run(story())
+
+
 def test_a_leader_whose_log_has_lost_what_it_read_behind_its_newest_frame_stops() -> None:
     """No sequence is missing, and the log grows again beyond what was lost: only the record tells it."""
 
