@@ -99,15 +99,17 @@ def test_the_three_brokers_are_one_cluster_that_syncs_every_message_and_wants_a_
     """What they run with, said by themselves; the health check's page answers when all have found each other."""
     deadline = time.monotonic() + PATIENCE
     for monitor in monitors:
-        while not _healthy(monitor):
+        while not (_healthy(monitor) and _jetstream(monitor)["meta_cluster"]["cluster_size"] == len(NAMES)):
             assert time.monotonic() < deadline, "the brokers have not found each other"
             time.sleep(0.05)
-        with urlopen(f"{monitor}/jsz", timeout=5) as page:
-            said = json.load(page)
-        assert said["config"]["sync_always"] is True
-        assert said["meta_cluster"]["cluster_size"] == len(NAMES)
+        assert _jetstream(monitor)["config"]["sync_always"] is True
         with urlopen(f"{monitor}/varz", timeout=5) as page:
             assert json.load(page)["auth_required"] is True
+
+
+def _jetstream(monitor: str) -> Any:
+    with urlopen(f"{monitor}/jsz", timeout=PATIENCE) as page:
+        return json.load(page)
 
 
 def _healthy(monitor: str) -> bool:

@@ -29,7 +29,7 @@ from remediation_orchestrator.bus.lease import JetStreamLease
 from remediation_orchestrator.bus.memory import MemoryCell
 from remediation_orchestrator.bus.port import EventLog, Lease
 from remediation_orchestrator.bus.snapshots import FileSnapshots
-from remediation_orchestrator.cli.export import write
+from remediation_orchestrator.cli.support.exporting import write_log
 from remediation_orchestrator.events import (
     ArchiveRequested,
     CellName,
@@ -243,7 +243,7 @@ async def check(place: Place, files: list[Path], folder: Path) -> None:
         _, path = max(fitting)  # What died before it was kept has been archived again, with more.
         taken, following = [*taken, path], ranges[path][1] + 1
     rest = folder / "rest.jsonl"
-    await write(place.log, str(rest))
+    await write_log(place.log, str(rest))
     found = [message async for message in FileLog(*taken, rest).read()]
     assert [one.sequence for one in found] == list(range(1, len(found) + 1))
     assert list(audit(found)) == []
