@@ -170,12 +170,19 @@ async def run_gateway(
 
 async def until_stopped(stopping: asyncio.Event, *services: Awaitable[None], within: float) -> None:
     """Run services until `stopping`, or until one ends; then all are told to stop, and have so many seconds to."""
-    tasks = [asyncio.ensure_future(service) for service in services]
+    by_themselves: list[Awaitable[None]] = []
+
+    async def watched(service: Awaitable[None]) -> None:
+        try:
+            await service
+        finally:
+            if not stopping.is_set():
+                by_themselves.append(service)
+
+    tasks = [asyncio.create_task(watched(service)) for service in services]
     told = asyncio.create_task(stopping.wait())
-    asked = False
     try:
-        ended, _ = await asyncio.wait([*tasks, told], return_when=asyncio.FIRST_COMPLETED)
-        asked = ended == {told}
+        await asyncio.wait([*tasks, told], return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.set()
         await told
@@ -184,7 +191,7 @@ async def until_stopped(stopping: asyncio.Event, *services: Awaitable[None], wit
             task.cancel()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
     for end in ends:
-        if asked and isinstance(end, LogError):  # The broker ends, too, and some are heard of it on their way.
+        if isinstance(end, LogError) and not by_themselves:  # The broker ends, too, and is heard of on the way.
             logging.getLogger(__name__).warning("ended late", extra={"why": str(end)})
         elif isinstance(end, Exception):
             raise end

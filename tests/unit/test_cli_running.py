@@ -6,7 +6,9 @@ import signal
 
 import pytest
 
+from remediation_orchestrator.bus.port import LogUnreachableError
 from remediation_orchestrator.cli.support.running import run
+from remediation_orchestrator.cli.support.services import until_stopped
 
 
 def test_a_verb_gives_what_it_came_to() -> None:
@@ -42,3 +44,30 @@ def test_an_interrupt_is_not_lost_where_somebody_forgets_a_cancellation() -> Non
     with pytest.raises(KeyboardInterrupt):
         run(forgetful())
     assert forgotten == 3
+
+
+async def test_what_is_heard_of_the_broker_once_all_were_told_to_stop_is_no_failure() -> None:
+    """Also where another has stopped in the very turn in which it was told."""
+    stopping = asyncio.Event()
+
+    async def loses_its_broker() -> None:
+        await stopping.wait()
+        raise LogUnreachableError("it ends, too")
+
+    asyncio.get_running_loop().call_soon(stopping.set)
+    await until_stopped(stopping, _waits(stopping), loses_its_broker(), within=5)
+
+
+async def test_what_ends_by_itself_is_a_failure_and_ends_the_others() -> None:
+    """Of several the first in the order in which they were given says why."""
+    stopping = asyncio.Event()
+
+    async def lost(what: str) -> None:
+        raise LogUnreachableError(what)
+
+    with pytest.raises(LogUnreachableError, match="the server"):
+        await until_stopped(stopping, lost("the server"), lost("the log"), _waits(stopping), within=5)
+
+
+async def _waits(stopping: asyncio.Event) -> None:
+    await stopping.wait()
