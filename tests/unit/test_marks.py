@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from msgspec.structs import replace
 from written import WrittenLog
 
 from remediation_orchestrator.bus.clock import BrokerClock
@@ -11,6 +12,7 @@ from remediation_orchestrator.bus.marks import MemoryMarks
 from remediation_orchestrator.bus.memory import MemoryCell
 from remediation_orchestrator.bus.port import LogUnreachableError
 from remediation_orchestrator.events import CellName
+from remediation_orchestrator.orchestrator.marks import Mark, Marker, read_mark
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.watch import MARK_SECONDS, Watch
 from remediation_orchestrator.simulation.clock import run
@@ -78,3 +80,20 @@ def test_a_mark_that_could_not_be_written_is_written_as_soon_as_it_can_be() -> N
     (first, later) = followed(Store(), {1: True, 2: False})
     assert first == 1
     assert 4 <= later <= 4 + RENEW
+
+
+def test_the_mark_of_another_log_is_replaced_however_far_that_one_had_come() -> None:
+    """Its loss was accepted; else nobody knew of this one being older once more, for as long as it is shorter."""
+
+    async def write() -> list[str]:
+        store = MemoryMarks()
+        lost = Mark("lost", 1_000_000, "p", 1_000_000, "d", datetime(2026, 11, 21, tzinfo=UTC))
+        found = []
+        for mark in (lost, replace(lost, log="new", sequence=3, read=4), replace(lost, log="new", sequence=2)):
+            await Marker(store).write(mark)
+            _, kept = await read_mark(store)
+            assert kept is not None
+            found.append(f"{kept.log} {kept.sequence}")
+        return found
+
+    assert run(write()) == ["lost 1000000", "new 3", "new 3"]
