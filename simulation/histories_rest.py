@@ -19,6 +19,7 @@ from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.orchestrator.archive import Segment, where_to_cut
 from remediation_orchestrator.orchestrator.queries.audit import audit
 from remediation_orchestrator.orchestrator.queries.findings import HARMLESS
+from remediation_orchestrator.orchestrator.queries.moments import moment_of
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.service import Orchestrator
@@ -66,6 +67,17 @@ def _sent(messages: list[StoredMessage]) -> Iterator[str]:
             yield f"{message.subject} of {message.recorded_at} says that it was sent at {attributes.time}"
 
 
+def _sent_early(messages: list[StoredMessage]) -> Iterator[str]:
+    """No command says that it was sent before the moment of the decision that it follows from."""
+    records = [one for message in messages for one in decode(message) if isinstance(one, Recorded)]
+    decided = {one.position: moment_of(one.event) for one in records}
+    for one in records:
+        now = decided.get(getattr(one.event, "decided_at", Position("")))
+        attributes = attributes_of(messages[position_key(one.position)[0] - 1].payload)
+        if now is not None and attributes is not None and attributes.time < now:
+            yield f"{one.position} says that it was sent at {attributes.time}, and was decided at {now}"
+
+
 async def broken(cell: MemoryCell, begun: int, *, stepped: bool) -> list[str]:
     """Every promise about its log that a history broke: so many were begun, and the clock was set or not."""
     messages = cell.messages
@@ -76,6 +88,7 @@ async def broken(cell: MemoryCell, begun: int, *, stepped: bool) -> list[str]:
     rest = cast("Day", Rest(messages, _folded(whole), drained=False))
     wrong = [one for check in OF_A_LOG for one in check(rest)]
     wrong += [] if stepped else _sent(messages)
+    wrong += _sent_early(messages)
     led = sum(isinstance(one.event, OrchestratorStarted) for one in rest.records)
     if led > begun:
         wrong.append(f"{led} times somebody took the lead, and {begun} were begun")

@@ -109,6 +109,18 @@ async def test_a_brokers_clock_that_is_wrong_neither_shortens_nor_lengthens_a_ru
     assert (run.start_by, run.deadline) == (1060.0, 1600.0)
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_command_that_waited_has_less_time_whatever_the_brokers_clock_shows(
+    bench: Bench, hours: int
+) -> None:
+    """It was stored twenty seconds before it was claimed, by that same clock."""
+    stored = NOW - timedelta(seconds=20)
+    sender = stored - timedelta(hours=hours)
+    await bench.handle(Delivered(command(sent=sender), recorded_at=stored))
+    (run,) = bench.ran
+    assert (run.start_by, run.deadline) == (1040.0, 1580.0)
+
+
 @pytest.mark.parametrize("seconds", [-5, 5])
 async def test_clocks_that_nearly_agree_are_taken_as_one(bench: Bench, seconds: int) -> None:
     """A command that took its time to be stored has less time to begin; never more than its sender gave it."""
