@@ -79,6 +79,7 @@ class History:
         self._begun = 0
         self._first = self.tale.pick(POLICIES[:-1])
         self._stepped = False
+        self._unsent = False
         self.runs: dict[ExecutionId, None] = {}
         self.wrong: list[str] = []
 
@@ -95,7 +96,7 @@ class History:
         await self.settle()
         self.wrong += compare_folds("at the end", self._service.fold, fresh(self.cell, self._service.fold))
         await self._end()
-        self.wrong += await broken(self.cell, self._begun, stepped=self._stepped)
+        self.wrong += await broken(self.cell, self._begun, stepped=self._stepped, unsent=self._unsent)
         return self.wrong
 
     @property
@@ -283,6 +284,7 @@ class History:
             self.tale.pick((Moment.STORE, Moment.ANSWER)),
             self.tale.pick(("", ".command.", ".execution.")),
         )
+        self._unsent = self._unsent or only == ".command."
         self.process.fail(moment, seconds, only)
 
     async def junk(self) -> None:

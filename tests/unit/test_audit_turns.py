@@ -1,27 +1,14 @@
 """Whose turn it was, where a log ends in the middle of a round."""
 
-from collections.abc import Iterator
-from datetime import datetime
-
 import msgspec
 import pytest
 from story import CELL
-from written import WrittenLog
+from written import InManyFrames
 
-from remediation_orchestrator.events import Decision, subjects
-from remediation_orchestrator.orchestrator.frames import Batch
+from remediation_orchestrator.events import subjects
 from remediation_orchestrator.orchestrator.queries import audit as audit_module
 from remediation_orchestrator.orchestrator.queries.audit import audit
 from remediation_orchestrator.orchestrator.queries.findings import Drift
-
-
-class InManyFrames(WrittenLog):
-    """Whoever leads it dies behind a frame in the middle of a round, each of whose frames has one decision."""
-
-    def batches(self, decisions: list[Decision], now: datetime) -> Iterator[Batch]:
-        """One frame a decision."""
-        for decision in decisions:
-            yield from super().batches([decision], now)
 
 
 def test_a_log_that_ends_behind_as_many_decisions_as_are_stored_at_once_lacks_none(
