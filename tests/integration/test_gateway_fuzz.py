@@ -85,7 +85,7 @@ def test_every_answer_is_one_of_the_document_and_what_is_stored_can_be_read(
     """A 2xx names a place for each item, where a signal stands or what was refused."""
     with asyncio.Runner() as runner, closing(Doorway(runner, server.url, cell)) as door:
 
-        @settings(max_examples=300, deadline=None)
+        @settings(max_examples=300)
         @given(operation=st.sampled_from(OPERATIONS), body=bodies, packed=st.booleans())
         def answers(operation: tuple[str, str], body: bytes, packed: bool) -> None:
             runner.run(_send(door, *operation, body, packed))
@@ -124,7 +124,7 @@ def test_bytes_that_are_hardly_http_do_not_take_the_door_along(server: EmbeddedS
     begun = head("POST", "/v1/alertmanager", {})[:-2]
     with asyncio.Runner() as runner, closing(Doorway(runner, server.url, cell)) as door:
 
-        @settings(max_examples=100, deadline=None)
+        @settings(max_examples=100)
         @given(raw=st.binary(max_size=200) | st.binary().map(begun.__add__))
         def disturbs(raw: bytes) -> None:
             runner.run(_disturb(door.sender, raw))

@@ -164,7 +164,7 @@ def remembering() -> Projection:
 
 
 @pytest.mark.parametrize("resolves", [True, False])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     steps=st.lists(
         st.tuples(

@@ -198,7 +198,7 @@ def test_whatever_stands_in_a_place_a_body_is_items_or_refused(file: Path) -> No
     mapping = read(file, Mapping)
     body = json.loads((EXAMPLES / "bodies" / f"{file.stem}.json").read_bytes())
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(st.data())
     def see(data: st.DataObject) -> None:
         sent: Any = json.loads(json.dumps(body))
