@@ -5,7 +5,7 @@ import click
 from remediation_orchestrator.events import RemediationId
 from remediation_orchestrator.events.identity import named_by
 from remediation_orchestrator.orchestrator.queries.history import Entry, History, Locator, RunView, run_views
-from remediation_orchestrator.orchestrator.queries.views import RemediationView, near, remediation_view
+from remediation_orchestrator.orchestrator.queries.views import RemediationView, near, remediation_view, unjudged
 from remediation_orchestrator.orchestrator.routing.words import spoken
 
 from .support.connection import Source, reading_options
@@ -27,7 +27,7 @@ def verb(source: Source, name: str, as_json: bool) -> None:
     found = read(source, history)
     view = found.fold.view
     known = history.chronicle.known(view)
-    remediation = known.get(wanted)
+    remediation = known.get(wanted) or next((one for one in unjudged(view) if one.id == wanted), None)
     if remediation is None:
         counted = f"; its signal was counted on {history.counted_on}" if history.counted_on else ""
         close = ", ".join(near(known, wanted))

@@ -1,24 +1,36 @@
 """`ro explain`: what is so first, then what was decided, and nothing of what nobody has read."""
 
+import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tales import TALES, Log
+from story import minute
+from tales import ONE, TALES, Log
 from written import WrittenLog
 
 from remediation_orchestrator.cli.main import main
+from remediation_orchestrator.cli.support.output import STYLES
+from remediation_orchestrator.cli.support.presence import phase_of
+from remediation_orchestrator.cli.support.tables import Toned
 from remediation_orchestrator.events import (
+    AnalysisCompleted,
+    ExecutionId,
     Phase,
     PolicyAdopted,
     Position,
     Reason,
     RemediationCancelled,
     RemediationId,
+    WorkflowCompleted,
+    WorkflowRef,
+    WorkflowStarted,
 )
 from remediation_orchestrator.orchestrator.queries.explain import Answer, explanations
+from remediation_orchestrator.orchestrator.queries.views import remediations
 from remediation_orchestrator.orchestrator.routing.checks import CHECKS
 from remediation_orchestrator.orchestrator.routing.lifecycle import Happening
+from remediation_orchestrator.orchestrator.routing.words import describe_decided
 
 
 def said(*arguments: object) -> str:
@@ -116,9 +128,40 @@ def test_an_old_verdict_is_told_as_the_past(tmp_path: Path) -> None:
     assert "is to run" not in first
 
 
-def test_a_signal_that_nobody_has_judged_is_explained(tmp_path: Path) -> None:
+def test_a_signal_that_nobody_has_judged_is_explained_and_shown(tmp_path: Path) -> None:
     """There is no verdict on it, and that is said."""
     log = Log()
     log.store(0, "ro.main.signal.test", b'{"name":"A","target":{"name":"b"}}')
-    text = said("explain", "2", "--log", log.export(tmp_path / "log.jsonl"))
-    assert text.startswith("rr-2 waits for its first verdict, since ")
+    path = log.export(tmp_path / "log.jsonl")
+    for verb in (("explain", "2"), ("show", "rr-2")):
+        assert said(*verb, "--log", path).startswith("rr-2 waits for its first verdict, since ")
+
+
+def test_a_verdict_says_whether_an_analysis_is_asked_or_a_run_is_to_begin() -> None:
+    """Both are Proceed."""
+    log = Log().fires(workflow=None)
+    assert words_of_the_last(log) == "Proceed: an analysis is asked which workflow fits"
+    log.tell(1, AnalysisCompleted(ONE, None, WorkflowRef("restart")))
+    assert words_of_the_last(log) == "Proceed: restart is to be run as wfe-2"
+
+
+def words_of_the_last(log: Log) -> str:
+    """The newest verdict on the remediation, in words."""
+    return describe_decided(explanations(log.messages, Position("2"))[-1].decided)
+
+
+def test_what_needs_a_person_is_found_and_is_not_green(tmp_path: Path) -> None:
+    """That no workflow fits is over, and yet somebody has to look; what is repaired is not shown with it."""
+    log = Log().fires(workflow=None).tell(1, AnalysisCompleted(ONE))
+    done = log.signal(2, "Other")
+    log.tell(3, WorkflowStarted(ExecutionId(f"wfe-{done}")), WorkflowCompleted(ExecutionId(f"wfe-{done}")))
+    fold, chronicle = log.read()
+    looking, over = remediations(fold.view, chronicle, minute(4))
+    assert (looking.phase, over.phase) == (Phase.COMPLETED, Phase.COMPLETED)
+    assert phase_of(over) == Phase.COMPLETED
+    shown = phase_of(looking)
+    assert isinstance(shown, Toned)
+    assert STYLES[shown.like] != STYLES[Phase.COMPLETED] == "green"
+    assert STYLES["NoWorkflow"] == STYLES["ManualReviewRequired"] == "yellow"
+    (row,) = said("list", "--needs-me", "--json", "--log", log.export(tmp_path / "log.jsonl")).splitlines()
+    assert json.loads(row)["reason"] == "NoWorkflow"
