@@ -126,7 +126,7 @@ async def _show(log: ReadableLog, known: Known, policy: Policy | None, end: End,
 
 def _tell_differences(tally: Tally, shown: list[Row]) -> None:
     if shown:
-        table(("SIGNAL", "ATTEMPT", "AT", "WOULD BE", "WAS"), [_beside(row) for row in shown])
+        table(("SIGNAL", "ATTEMPT", "AT", "WOULD BE", "WAS"), [_beside(row) for row in shown], optional=("AT",))
         _tell_hidden(tally.differing - len(shown))
     if tally.first:
         line("")
@@ -135,6 +135,7 @@ def _tell_differences(tally: Tally, shown: list[Row]) -> None:
         table(
             ("FINGERPRINT", "SIGNAL", "ATTEMPT", "AT", "WOULD BE", "WAS"),
             [(fingerprint[:12], *_beside(row)) for fingerprint, row in firsts],
+            optional=("AT", "ATTEMPT"),
         )
         line("")
     line(

@@ -156,6 +156,10 @@ def _tell_changes(before: State, after: State, as_json: bool) -> None:
     table(("WHAT", "WHICH", "BEFORE", "AFTER"), [_change(one) for one in found])
 
 
+# `next_allowed` says in words what these say to programs.
+SAID_ALREADY = ("allowed", "next_allowed_at")
+
+
 def _change(one: Change) -> tuple[Cell, ...]:
     row = one.after or one.before
     assert row is not None
@@ -164,7 +168,7 @@ def _change(one: Change) -> tuple[Cell, ...]:
         whole = " ".join(str(cell) for cell in _cells(row)[1:] if cell not in (None, ""))
         return one.kind, which, whole if one.before else "-", whole if one.after else "-"
     before, after = _values(one.before), _values(one.after)
-    shown = [name for name in before if before[name] != after[name]]
+    shown = [name for name in before if before[name] != after[name] and name not in SAID_ALREADY]
     return one.kind, which, _said(before, shown), _said(after, shown)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from rich.cells import cell_len
 
 # A day and the time of it are one word.
-_BETWEEN_WORDS = re.compile(r" +(?!\d\d:\d\d:\d\dZ)")
+_BETWEEN_WORDS = re.compile(r" +(?!\d\d:\d\d:\d\d[.\d]*Z)")
 
 
 def wrapped(text: str, width: int) -> list[str]:

@@ -46,6 +46,7 @@ def test_then_words_are_shortened_and_what_names_the_row_is_not() -> None:
 def test_a_day_and_its_time_are_one_word() -> None:
     """They are read together."""
     assert wrapped("until 2026-11-21 10:00:00Z at most", 22) == ["until", "2026-11-21 10:00:00Z", "at most"]
+    assert wrapped("until 2026-11-21 10:00:00.125Z", 26) == ["until", "2026-11-21 10:00:00.125Z"]
 
 
 @pytest.mark.parametrize("width", [1, 2, WORD_WIDTH_MIN, 29])
