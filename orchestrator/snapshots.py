@@ -2,6 +2,7 @@
 
 A snapshot is a cache. One that does not match in anything is ignored, and the log is folded from its beginning."""
 
+import ast
 import asyncio
 import hashlib
 import logging
@@ -24,19 +25,38 @@ log = logging.getLogger(__name__)
 
 MISSING = "the projection that goes before is not kept: `ro archive --restore FILE` brings it back"
 
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _head = msgspec.json.Decoder(Head)
 
 
 @cache
 def code_digest() -> str:
-    """SHA-256, in hex, of the sources that read, fold and judge: other sources may fold otherwise."""
+    """SHA-256, in hex, of what reads, folds and judges: other code may fold otherwise."""
     digest = hashlib.sha256()
     for package in ("events", "orchestrator.routing"):
         folder = resources.files(f"remediation_orchestrator.{package}")
         for source in sorted(folder.iterdir(), key=lambda one: one.name):
             if source.name.endswith(".py"):
-                digest.update(f"{package}/{source.name}\n".encode() + source.read_bytes())
+                digest.update(f"{package}/{source.name}\n".encode() + meaning_of(source.read_bytes()))
     return digest.hexdigest()
+
+
+def meaning_of(source: bytes) -> bytes:
+    """What a source does, however it is laid out and whatever it says to people: its tree, no docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, _DOCUMENTED):
+            node.body = [one for one in node.body if not _is_said(one)]
+    return ast.dump(tree).encode()
+
+
+def _is_said(statement: ast.stmt) -> bool:
+    """Whether it is a text that nothing is done with: a docstring, of whatever stands before it."""
+    match statement:
+        case ast.Expr(value=ast.Constant(value=str())):
+            return True
+        case _:
+            return False
 
 
 def image_of(fold: Fold, frame: bytes) -> Image:
@@ -73,7 +93,7 @@ async def resume(log_: ReadableLog) -> Fold | None:
     fold = Fold()
     head = read_head(newest[0])
     if head.code != code_digest():
-        raise SnapshotError("other sources wrote it")
+        raise SnapshotError("other code wrote it")
     _check_reached(head, await log_.first_sequence())
     await _restore(fold, log_, head, newest[1])
     return fold
@@ -143,7 +163,7 @@ class Comparison:
 
     @property
     def is_ours(self) -> bool:
-        """Whether one would begin from it: our sources wrote it, or it is what an archive leads to."""
+        """Whether one would begin from it: our code wrote it, or it is what an archive leads to."""
         return self.head.code in ("", code_digest())
 
     def take(self, fold: Fold, message: StoredMessage) -> None:

@@ -58,7 +58,7 @@ class Head(Struct, frozen=True):
 
     schema: int
     code: str
-    """Digest of the sources that fold and judge: a snapshot of other code is not used."""
+    """Digest of the code that folds and judges: a snapshot of other code is not used."""
     sequence: int
     """Of the frame behind which it was taken."""
     frame: str
@@ -125,7 +125,7 @@ class Image:
     def __init__(self, fold: Fold, frame: bytes, at: datetime, *, code: str) -> None:
         """Copy the tables of a fold that has just stored, or folded, this frame. Raises SnapshotError.
 
-        `at` is when it is taken, `code` the digest of the sources that fold and judge."""
+        `at` is when it is taken, `code` the digest of the code that folds and judges."""
         view = fold.view
         if view.tasks or view.unjudged or fold.chain.as_of != fold.chain.covered:
             raise SnapshotError("something waits for its verdict")
