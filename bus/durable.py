@@ -1,7 +1,20 @@
-"""Files that are on disk when they are said to be: with their bytes, and with their names."""
+"""Files that are there whole or not at all, and on disk when they are said to be: with bytes and names."""
 
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def fresh_file(path: Path) -> Iterator[Path]:
+    """A file of one's own beside another, to be written and put in place; else it is gone at the end."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def put_in_place(fresh: Path, path: Path) -> None:

@@ -18,7 +18,7 @@ from remediation_orchestrator.events import CellName
 from remediation_orchestrator.events.stored import EXPECTED
 
 from . import api, topology
-from .durable import put_in_place
+from .durable import fresh_file, put_in_place
 from .feed import Feed
 from .kept import HEADERS, newest_kept
 from .packing import UnreadableLogError, read_lines, unpacked_lines, write_packed
@@ -237,11 +237,11 @@ class FileSnapshots:
         for part in parts:
             digest.update(part)
             kept.append(part)
-        fresh = self.path.with_name(self.path.name + ".new")
-        with write_packed(fresh, self.path.suffix) as file:
-            for line in (head(digest.hexdigest()), *kept):
-                file.write(line + b"\n")
-        put_in_place(fresh, self.path)
+        with fresh_file(self.path) as fresh:
+            with write_packed(fresh, self.path.suffix) as file:
+                for line in (head(digest.hexdigest()), *kept):
+                    file.write(line + b"\n")
+            put_in_place(fresh, self.path)
 
     def remove(self) -> None:
         """Take it away, if it is there."""

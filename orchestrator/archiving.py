@@ -10,14 +10,13 @@ taken away, and these records are written once more before they go. What has not
 
 import asyncio
 import hashlib
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
 
 from msgspec import Struct
 
-from remediation_orchestrator.bus.durable import put_new
+from remediation_orchestrator.bus.durable import fresh_file, put_new
 from remediation_orchestrator.bus.file import messages, segment_digest
 from remediation_orchestrator.bus.packing import write_packed
 from remediation_orchestrator.bus.port import EventLog, NotWholeError, StaleWriteError
@@ -231,16 +230,6 @@ def segment_of(path: Path) -> tuple[int, int, str]:
     """The first and the last sequence of an exported file, and the digest of its lines. Raises LogError."""
     first = next(messages(path)).sequence
     return first, *segment_digest(path)
-
-
-@contextmanager
-def fresh_file(path: Path) -> Iterator[Path]:
-    """A file of one's own beside another, which is gone at the end."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        yield part
-    finally:
-        part.unlink(missing_ok=True)
 
 
 async def _write(part: Path, path: Path, lines: AsyncIterator[bytes]) -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from remediation_orchestrator.bus.durable import fresh_file, put_in_place
 from remediation_orchestrator.bus.packing import write_packed
 from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.events.stored import export_line
@@ -22,15 +23,12 @@ async def write_log(log: ReadableLog, path: str, since: int = 1) -> None:
 
 @contextmanager
 def opened(path: str) -> Iterator[BinaryIO]:
-    """The file to write; one that is only half written never stands in its place."""
+    """The file to write; one that is only half written never stands in its place, nor one that is not on disk."""
     if path == "-":
         yield sys.stdout.buffer
         return
     whole = Path(path)
-    part = whole.with_name(f".{whole.name}.part")
-    try:
+    with fresh_file(whole) as part:
         with write_packed(part, whole.suffix) as file:
             yield file
-        part.replace(whole)
-    finally:
-        part.unlink(missing_ok=True)
+        put_in_place(part, whole)
