@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from remediation_orchestrator.events import Block, Fingerprint, Reason, Refuse, RemediationId, Skip, Target
 from remediation_orchestrator.orchestrator.routing.checks import decide
-from remediation_orchestrator.orchestrator.routing.durations import ZERO
+from remediation_orchestrator.orchestrator.routing.durations import ZERO, later
 from remediation_orchestrator.orchestrator.routing.effects import executing
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation, Run
@@ -109,9 +109,8 @@ def _refused(view: Projection, one: Remediation, verdict: Refuse, now: datetime)
         history, memory = view.history(one.fingerprint), view.policy.routing.failure_memory
         why = f"{times(history.failures, 'failure')} in a row"
         if history.last_failure_at is not None and memory is not None:
-            ends = (
-                f"A person clears it, or its failures are forgotten at {said(history.last_failure_at + memory)}."
-            )
+            forgotten = said(later(history.last_failure_at, memory))
+            ends = f"A person clears it, or its failures are forgotten at {forgotten}."
     else:
         of = f" for {verdict.of}" if verdict.of else ""
         why = f"{one.workflow.id if one.workflow else 'a run'}{of} has left {one.target} half-changed"

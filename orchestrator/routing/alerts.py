@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from remediation_orchestrator.events import Fingerprint
 
+from .durations import later
 from .forgetting import Diary
 
 # The pods of one Deployment, the disks of one node: far more than one problem has. Each has an id of up to 1 KiB.
@@ -99,7 +100,7 @@ class Alerts:
 
     def _note(self, fingerprint: Fingerprint, at: datetime, memory: timedelta) -> None:
         self._noted[fingerprint] = at
-        self._diary.note(at + memory, fingerprint)
+        self._diary.note(later(at, memory), fingerprint)
 
     def _drop(self, fingerprint: Fingerprint) -> None:
         self.firing.pop(fingerprint, None)

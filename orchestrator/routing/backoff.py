@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from remediation_orchestrator.events import Fingerprint
 
-from .durations import MICROSECOND
+from .durations import MICROSECOND, later
 from .policy import RoutingPolicy
 
 
@@ -36,7 +36,7 @@ def next_allowed_execution(
         return None
     if policy.backoff_base is None or policy.backoff_cap is None:
         return None
-    return last_failure_at + backoff(policy, fingerprint, failures)
+    return later(last_failure_at, backoff(policy, fingerprint, failures))
 
 
 def _jitter(promised: int, share: float, fingerprint: Fingerprint, failures: int) -> int:

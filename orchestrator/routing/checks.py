@@ -21,6 +21,7 @@ from remediation_orchestrator.events import (
 )
 
 from .backoff import backoff, counted, next_allowed_execution
+from .durations import later
 from .policy import Policy
 from .words import span, spoken, times, written
 
@@ -331,7 +332,7 @@ def failures(situation: Situation, policy: Policy) -> int:
 
 
 def _after(moment: datetime | None, wait: timedelta | None) -> datetime | None:
-    return None if moment is None or wait is None else moment + wait
+    return None if moment is None or wait is None else later(moment, wait)
 
 
 def _block_until(situation: Situation, reason: Reason, until: datetime | None) -> Block | None:

@@ -19,7 +19,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.identity import analysis_id, plan_of
 
 from .backoff import counted
-from .durations import ZERO
+from .durations import ZERO, later
 from .forgetting import minute_after
 from .lifecycle import Happening, enter
 from .projection import Projection
@@ -87,7 +87,7 @@ def end(view: Projection, remediation: Remediation, happening: Happening) -> Non
     unapproved = remediation.phase is Phase.AWAITING_APPROVAL  # What nobody approved is not known any more.
     view.retention.retire(
         replace(
-            enter(remediation, happening, after(minute_after(view.newest + view.policy.memory))),
+            enter(remediation, happening, after(minute_after(later(view.newest, view.policy.memory)))),
             queued_since=None,
             workflow=None if unapproved else remediation.workflow,
         )

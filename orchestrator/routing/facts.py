@@ -45,6 +45,7 @@ from remediation_orchestrator.events.codec import COMPLAINT_CHARACTERS_MAX
 from remediation_orchestrator.events.facts import RunFact
 from remediation_orchestrator.events.identity import position_key, remediation_of, run_number, signal_of
 
+from .durations import later
 from .effects import (
     asked_plan,
     change_of,
@@ -160,7 +161,7 @@ def _analysis_completed(view: Projection, fact: AnalysisCompleted, position: Pos
         workflow=shared_workflow(fact.workflow),
     )
     if fact.approval_required:
-        due = after(at + view.policy.timeouts.approval)
+        due = after(later(at, view.policy.timeouts.approval))
         asking = enter(known, Happening.APPROVAL_WANTED, due)
         view.retention.know(asking)
         view.timers.wake(due, known.order, known.id)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from remediation_orchestrator.events import Fingerprint, RemediationId, Target
 
-from .durations import EPOCH, ZERO
+from .durations import EPOCH, ZERO, later
 from .policy import Policy
 from .state import FingerprintHistory, WorkflowHistory
 
@@ -65,7 +65,7 @@ def minute_after(at: datetime) -> datetime:
 
 @lru_cache(maxsize=16)
 def _minute(number: int) -> datetime:
-    return EPOCH + number * MINUTE
+    return later(EPOCH, number * MINUTE)
 
 
 class Diary:
@@ -84,7 +84,7 @@ class Diary:
         if page is None:
             self._pages[minute] = page = []
             heappush(self._minutes, minute)
-            self.next_at = EPOCH + (self._minutes[0] + 1) * MINUTE
+            self.next_at = later(EPOCH, (self._minutes[0] + 1) * MINUTE)
         page.append(key)
 
     def due(self, now: datetime, most: int | None) -> Iterator[Key]:
@@ -96,4 +96,4 @@ class Diary:
                 yield page.pop()
             if not page:
                 del self._pages[heappop(self._minutes)]
-                self.next_at = EPOCH + (self._minutes[0] + 1) * MINUTE if self._minutes else None
+                self.next_at = later(EPOCH, (self._minutes[0] + 1) * MINUTE) if self._minutes else None

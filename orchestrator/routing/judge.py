@@ -37,6 +37,7 @@ from remediation_orchestrator.events.identity import analysis_id, remediation_id
 from .agenda import task_key
 from .checks import decide
 from .decisions import fold_decision, open_remediation
+from .durations import later
 from .effects import current_run
 from .lifecycle import LIFE, Happening, may
 from .projection import Projection
@@ -283,12 +284,12 @@ def _with_consequence(
             name=remediation.kind.name,
             severity=remediation.kind.severity,
             analysis=analysis_id(remediation.id, remediation.analyses + 1),
-            deadline=now + limits.analyzing,
+            deadline=later(now, limits.analyzing),
         )
     return replace(
         record,
         execution=view.next_run(remediation),
         workflow=remediation.workflow,
-        start_before=now + limits.starting,
-        deadline=now + limits.executing,
+        start_before=later(now, limits.starting),
+        deadline=later(now, limits.executing),
     )

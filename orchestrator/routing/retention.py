@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from remediation_orchestrator.events import ExecutionId, Fingerprint, RemediationId, Target
 
 from .alerts import Alerts
-from .durations import EPOCH, ZERO
+from .durations import EPOCH, ZERO, later
 from .forgetting import Diary, Key, Windows
 from .policy import DEFAULT, Policy
 from .state import FingerprintHistory, Remediation, Run, WorkflowHistory
@@ -216,7 +216,7 @@ class Retention:
 
     def _note(self, at: datetime | None, window: timedelta | None, key: Key) -> None:
         if at is not None and window is not None:
-            self._diary.note(at + window, key)
+            self._diary.note(later(at, window), key)
 
     def _look_up(self, most: int | None) -> None:
         for key in self._diary.due(self.newest, most):

@@ -26,7 +26,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.identity import execution_id, position_key, signal_of
 
-from .durations import MICROSECOND, ZERO
+from .durations import MICROSECOND, ZERO, later
 
 # A position's index has nine digits at most.
 _INDEX_BITS = 30
@@ -146,7 +146,7 @@ class Run(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     @property
     def released_at(self) -> datetime:
         """When, if lost, it can no longer be touching its target."""
-        return self.deadline + RELEASE_GRACE
+        return later(self.deadline, RELEASE_GRACE)
 
 
 class Unjudged(Struct, frozen=True, gc=False):
@@ -242,4 +242,4 @@ def _workflow(written: bytes) -> WorkflowRef:
 
 def after(limit: datetime) -> datetime:
     """The first moment that is strictly later than a limit: times are whole microseconds."""
-    return limit + MICROSECOND
+    return later(limit, MICROSECOND)

@@ -116,8 +116,10 @@ def test_what_nobody_changed_is_named_by_nothing() -> None:
 @pytest.mark.parametrize(
     "field", ["time", "now", "not_after", "occurred_at", "last_failure_at", "until", "start_before", "deadline"]
 )
-@pytest.mark.parametrize("moment", ["2026-11-21T10:00:00", "0001-01-01T00:00:00+14:00"])
-def test_a_time_without_a_zone_is_named_and_stops_no_audit(field: str, moment: str) -> None:
+@pytest.mark.parametrize(
+    "moment", ["2026-11-21T10:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999Z"]
+)
+def test_a_time_without_a_zone_or_of_any_year_is_named_and_stops_no_audit(field: str, moment: str) -> None:
     """It is no time, and cannot be compared with any; nor does one that nobody ever wrote stop anything."""
     messages, covered = lived()
     written = re.compile(rf'"{field}":"[^"]*"'.encode())
