@@ -116,21 +116,8 @@ class Orchestrator:
                 await self._lead()
             except FencedError as conflict:
                 log.warning("standing by", extra={"why": str(conflict)})
-                await self._check_name()
             finally:
                 self.active.clear()
-
-    async def _check_name(self) -> None:
-        """Raise LogError where another leads under this very name: each would depose the other for ever."""
-        newest = None
-        with suppress(LogUnreachableError):
-            newest = await self._log.last(subjects.decision(self._log.cell))
-        head = None if newest is None else head_of(newest)
-        if newest is None or head is None or newest.sequence <= self.fold.chain.head:
-            return
-        if head.orchestrator == self._identity.name:
-            what = f"another orchestrator of the cell {self._log.cell} is named {head.orchestrator!r}, and leads"
-            raise LogError(f"{what}: give each a name of its own")
 
     async def why_not_ready(self) -> str | None:
         """Why it neither decides nor could take over, or takes no signals; None where all is well.

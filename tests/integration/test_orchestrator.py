@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from cell import PATIENCE_SECONDS, bare, events_of, findings, folded, orchestrator, running, tell, wait_for
+from cell import bare, events_of, findings, folded, orchestrator, running, tell, wait_for
 from nats.aio.client import Client
 
 from remediation_orchestrator.bus.embedded import EmbeddedServer
@@ -260,18 +260,3 @@ async def test_nobody_decides_before_the_whole_log_is_folded(
     assert isinstance(decided.event.verdict, Block)
     assert decided.event.verdict.reason is Reason.EXPONENTIAL_BACKOFF
     assert (await folded(log)).view.history(decided.event.situation.fingerprint).failures == 1
-
-
-async def test_whoever_is_replaced_by_another_of_its_name_ends_and_says_so(
-    connection: Client, log: JetStreamLog, cell: CellName
-) -> None:
-    """By the lease they are one, so each would depose the other for ever."""
-    first = await orchestrator(connection, cell)
-    leading = asyncio.create_task(first.run())
-    await first.active.wait()
-    async with running(await orchestrator(connection, cell)):
-        with pytest.raises(LogError, match="named 'o1', and leads: give each a name of its own"):
-            await asyncio.wait_for(leading, PATIENCE_SECONDS)
-        signal = await log.append(source(cell), bare())
-        await wait_for(log, about(signal))
-    assert sum(isinstance(event, OrchestratorStarted) for event in await events_of(log)) == 2

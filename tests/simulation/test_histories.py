@@ -34,6 +34,12 @@ def test_whatever_the_history_no_promise_about_its_log_is_broken() -> None:
         assert list(tell(told)) == [], base64.b64encode(told).decode()
 
 
+def test_a_frame_of_its_own_that_is_stored_late_ends_no_orchestrator() -> None:
+    """It stands by, reads it, and leads again: to its log it is not another of its name."""
+    silently()
+    assert list(tell(bytes.fromhex("ceb2b1ed7a45c5c71acb4e9e"))) == []
+
+
 def test_a_leader_does_not_spin_while_the_brokers_clock_is_behind() -> None:
     """Something is due right behind the newest moment, which the clock does not reach for two hours."""
     silently()
