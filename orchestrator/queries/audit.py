@@ -168,6 +168,8 @@ class Auditor(Observer):
             self._promises.began(run)
         if fits and is_open and not isinstance(fact, WorkflowRevoked):
             self._find(record.position, Drift.UNFENCED, f"{kind} of {run} expects no record before it")
+        if fits and isinstance(fact, WorkflowRevoked):
+            self._promises.revoked(run)
         if fits and not isinstance(fact, WorkflowStarted):
             self._promises.forget(run)
         if isinstance(fact, WorkflowCompleted | WorkflowFailed):

@@ -2,7 +2,7 @@
 
 Every command stands in the log that whoever led had the time to send, whatever has settled it meanwhile: an answer
 or an end says nothing of what it answers. Not sent is what was over within the round that decided it, or before
-another took over; what had no time left; and what is still under way at the end of the log."""
+another took over; what had no time left, or was revoked instead; and what the end of the log cuts off."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -82,6 +82,10 @@ class Promises:
         known = self._view.remediations.get(remediation)
         if known is not None:
             self._due.add(Key(Errand.ANALYZE, analysis_id(known.id, known.analyses)))
+
+    def revoked(self, execution: ExecutionId) -> None:
+        """A run was revoked, so nobody has begun it: a command less is what its sender's clock has said."""
+        self._owed.pop(Key(Errand.WORKFLOW, execution), None)
 
     def forget(self, execution: ExecutionId) -> None:
         """A run is over: nothing more is asked about its command, nor is its revocation missed."""

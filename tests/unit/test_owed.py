@@ -83,6 +83,18 @@ def test_a_revocation_that_never_came_is_missed(log: Forged) -> None:
     assert missed(log.messages) == [f"revoke.{WFE}"]
 
 
+def test_a_command_that_was_not_sent_any_more_is_not_missed_where_its_run_was_revoked() -> None:
+    """Its sender's clock went on while the moments of the log stood still."""
+    log = Forged()
+    for at in (0, 1, 2):
+        log.store(at, SIGNALS, body(name=f"Alert{at}", workflow={"id": "restart"}))
+        log.unsent(at)
+    assert "workflow.wfe-2" in missed(log.messages)
+    log.revoked(6, "wfe-2")
+    log.unsent(6)
+    assert "workflow.wfe-2" not in missed(log.messages)
+
+
 @pytest.mark.parametrize("taken_over", [True, False])
 def test_a_command_that_was_not_sent_before_another_took_over_is_not_missed(taken_over: bool) -> None:
     """What was over by then is nobody's to send."""
