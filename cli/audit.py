@@ -186,7 +186,7 @@ def _summary(cell: str, auditor: Auditor) -> dict[str, str | int | None]:
         "facts_not_decided_on": report.waiting,
         "decisions": report.decisions,
         "commands": report.commands,
-        "chain_head": chain.head,
+        "chain_head": chain.last,
         "chain_digest": chain.previous(auditor.fold.read),
         "policy": view.policy.digest,
     }

@@ -20,7 +20,7 @@ from remediation_orchestrator.orchestrator.queries.replay import (
     state,
 )
 from remediation_orchestrator.orchestrator.routing.fold import Fold
-from remediation_orchestrator.orchestrator.routing.snapshot import Head
+from remediation_orchestrator.orchestrator.routing.snapshot import Manifest
 from remediation_orchestrator.orchestrator.snapshots import from_beginning
 
 from .support.connection import Source, reading_options
@@ -85,7 +85,7 @@ async def state_at(log: ReadableLog, until: Moment | None, *, live: bool) -> Sta
     return state(fold.view, chronicle, fold.read, at)
 
 
-def _check_begun(until: Moment, head: Head, newest: datetime) -> None:
+def _check_begun(until: Moment, head: Manifest, newest: datetime) -> None:
     archived = until < newest if isinstance(until, datetime) else until < head.sequence
     if archived:
         what = f"what was through {head.through} is archived: give its file, and the rest's, by --log each"

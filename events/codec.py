@@ -16,7 +16,7 @@ from .duplicates import DuplicatesDecided, StoredDecision
 from .facts import Fact, Signal, SignalReceived, SignalResolved
 from .identity import CellName, Fingerprint, Position, WorkflowRef, Zoned, position
 from .reading import RefusedError, decoder_of, read
-from .signals import read_signal, settled, timely
+from .signals import drop_impossible_start, normalise_signal, read_signal
 from .stored import MESSAGE_BYTES_MAX, RECORD_BYTES_MAX, StoredMessage, expectation
 from .subjects import FACTS, Family, Subject, command_id, parse, verb_of
 
@@ -251,9 +251,9 @@ def _decode_at_once(message: StoredMessage, subject: Subject) -> list[Decoded]:
     if subject.family is not Family.SIGNAL:
         events = [one.data for one in _many[subject.family].decode(payload)]
     elif b'"specversion"' not in payload:
-        events = [settled(signal) for signal in _bare.decode(payload)]
+        events = [normalise_signal(signal) for signal in _bare.decode(payload)]
     elif b"\\u" not in payload:  # An item that writes the word with an escape is taken for a bare signal.
-        events = [settled(one.data) for one in _many[subject.family].decode(payload)]
+        events = [normalise_signal(one.data) for one in _many[subject.family].decode(payload)]
     else:
         raise RefusedError("bare signals or CloudEvents")
     return [one for index, written in enumerate(events) for one in _recorded(message, index, written, subject)]
@@ -268,7 +268,7 @@ def attributes_of(item: bytes | Raw) -> Attributes | None:
     return found
 
 
-def source(cell: CellName, part: str) -> str:
+def event_source(cell: CellName, part: str) -> str:
     """The CloudEvents source of what a part of this system writes, such as `/ro/main/executor/e1`."""
     return f"/ro/{cell}/{part}"
 
@@ -306,7 +306,7 @@ def _recorded(message: StoredMessage, index: int | None, written: Written, subje
     if subject.family is not Family.DECISION:
         _check_subject(written, subject, len(message.payload))
     if isinstance(written, SignalReceived | SignalResolved):
-        written = timely(written, message.recorded_at)
+        written = drop_impossible_start(written, message.recorded_at)
     return [Recorded(place, message.recorded_at, written)]
 
 
@@ -329,7 +329,7 @@ def _event(item: bytes | Raw, family: Family) -> Written:
         event: Written = _one[family].decode(item).data
     except _UNREAD:
         return _event_by_steps(item, family)
-    return settled(event) if isinstance(event, Signal) else event
+    return normalise_signal(event) if isinstance(event, Signal) else event
 
 
 def _event_by_steps(item: bytes | Raw, family: Family) -> Written:
@@ -352,11 +352,11 @@ def _event_by_steps(item: bytes | Raw, family: Family) -> Written:
         event = read(decoder_of(kind), probe.data, kind, "data")
     if not isinstance(event, _HOME[family]):
         raise RefusedError(f"{kind.__name__}.v1 does not belong on a subject of kind `{family}`")
-    return settled(event) if isinstance(event, Signal) else event
+    return normalise_signal(event) if isinstance(event, Signal) else event
 
 
 def _signal(item: bytes | Raw) -> SignalReceived | SignalResolved:
-    return settled(read_signal(item))
+    return normalise_signal(read_signal(item))
 
 
 def _check_subject(fact: Event, subject: Subject, size: int) -> None:

@@ -56,7 +56,7 @@ class DuplicatesDecided(Struct, frozen=True, gc=False):
 StoredDecision = Decision | DuplicatesDecided
 
 
-def together(decisions: Iterable[Decision]) -> Iterator[tuple[Decision, StoredDecision]]:
+def gather_duplicates(decisions: Iterable[Decision]) -> Iterator[tuple[Decision, StoredDecision]]:
     """What is stored, in order: a decision and itself, or the first of duplicates in a row and a record of all."""
     row = _Row()
     for decision in decisions:

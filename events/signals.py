@@ -33,7 +33,7 @@ def read_signal(item: bytes | Raw, kind: type[AnySignal] = SignalReceived, where
     return found
 
 
-def settled(signal: Signal) -> AnySignal:
+def normalise_signal(signal: Signal) -> AnySignal:
     """Settle a signal's fingerprint and severity; either its type or its status may say that it is over."""
     if not signal.fingerprint:
         signal = msgspec.structs.replace(signal, fingerprint=fingerprint_of(signal.target, signal.name))
@@ -47,7 +47,7 @@ def settled(signal: Signal) -> AnySignal:
     return SignalResolved(**{**msgspec.structs.asdict(signal), "status": "resolved"})
 
 
-def timely(signal: AnySignal, recorded_at: datetime) -> AnySignal:
+def drop_impossible_start(signal: AnySignal, recorded_at: datetime) -> AnySignal:
     """A signal without its time, where that lies ahead of its record or is none in UTC."""
     began = signal.starts_at
     if began is None or (began.tzinfo is UTC and began - recorded_at <= FUTURE_MAX):

@@ -28,7 +28,7 @@ from remediation_orchestrator.events import (
     encode,
     subjects,
 )
-from remediation_orchestrator.events.codec import Attributes, source
+from remediation_orchestrator.events.codec import Attributes, event_source
 from remediation_orchestrator.events.codec import attributes_of as read_attributes
 from remediation_orchestrator.events.identity import named_by, position
 
@@ -132,7 +132,7 @@ class Analyser:
         cause = read_attributes(delivery.command.payload)
         return Attributes(
             id=f"analysis-{delivery.command.sequence}",
-            source=source(self._log.cell, f"analyser/{self.name}"),
+            source=event_source(self._log.cell, f"analyser/{self.name}"),
             time=self._now(),
             subject=cause.subject if cause else "",
             causationid=position(delivery.command.sequence),

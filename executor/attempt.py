@@ -17,7 +17,7 @@ from remediation_orchestrator.events import (
     WorkflowStarted,
     encode,
 )
-from remediation_orchestrator.events.codec import Attributes, attributes_of, source
+from remediation_orchestrator.events.codec import Attributes, attributes_of, event_source
 from remediation_orchestrator.events.identity import position
 
 from .assignment import Assignment, Junk, NotServed, assign
@@ -245,7 +245,7 @@ class Attempt:
         cause = attributes_of(self._delivery.command.payload)
         return Attributes(
             id=event_id,
-            source=source(self._ports.log.cell, f"executor/{self._executor}"),
+            source=event_source(self._ports.log.cell, f"executor/{self._executor}"),
             time=self._ports.now(),
             subject=cause.subject if cause else "",
             causationid=position(self._delivery.command.sequence),

@@ -24,9 +24,9 @@ from remediation_orchestrator.events.codec import (
     CONTENT_TYPE,
     SPECVERSION,
     Attributes,
+    event_source,
     fingerprint_in,
     join_frame,
-    source,
 )
 from remediation_orchestrator.events.identity import position_key
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
@@ -200,11 +200,13 @@ def _attributes(
     cell: CellName, name: str, digest: Digest, now: datetime, caused: str, index: int, item: Kept
 ) -> Attributes:
     if isinstance(item, Refused):
-        return Attributes(f"{digest.hex()}-{index}", source(cell, f"gateway/{name}"), now, causationid=caused)
+        return Attributes(
+            f"{digest.hex()}-{index}", event_source(cell, f"gateway/{name}"), now, causationid=caused
+        )
     given = item.attributes
     return Attributes(
         id=given.id if given else f"{digest.hex()}-{index}",
-        source=given.source if given else source(cell, f"gateway/{name}"),
+        source=given.source if given else event_source(cell, f"gateway/{name}"),
         time=given.time if given else now,
         subject=_fingerprint(item),
         causationid=caused,

@@ -58,7 +58,7 @@ async def where_to_cut(log: ReadableLog) -> Cut | None:
         stated = fold.chain.stated
         fold.take(message)
         if fold.chain.stated != stated and is_between_rounds(fold):
-            places.append((fold.chain.head, fold.chain.read, fold.view.newest))
+            places.append((fold.chain.last, fold.chain.read, fold.view.newest))
     _check_read_whole(fold)
     young = fold.view.newest - memory(fold)  # By moments that a frame stands for: a stamp alone may be anything.
     fold.fold_facts()
@@ -66,7 +66,7 @@ async def where_to_cut(log: ReadableLog) -> Cut | None:
     may_go = [
         (frame, through)
         for frame, through, at in places
-        if first <= through < needed and at < young and frame < fold.chain.head
+        if first <= through < needed and at < young and frame < fold.chain.last
     ]
     return Cut(first, may_go[-1][1], may_go[-1][0]) if may_go else None
 

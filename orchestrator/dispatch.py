@@ -22,7 +22,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import is_valid
 
 from .frames import command_attributes, revocation_attributes
-from .routing.outbox import Errand, Key
+from .routing.outbox import Errand, OwedKey
 from .routing.owed import command_of, revocation_of
 from .routing.projection import Projection
 from .routing.state import Owed
@@ -88,9 +88,9 @@ class Dispatcher:
 
     def revoke(self, execution: ExecutionId, reason: str, now: datetime) -> None:
         """End a run that has not begun, if nobody has begun it meanwhile."""
-        if Key(Errand.REVOKE, execution) not in self._sent:
+        if OwedKey(Errand.REVOKE, execution) not in self._sent:
             fact = WorkflowRevoked(execution, reason=reason)
-            self._send([Key(Errand.REVOKE, execution)], self._store_revocation(fact, now))
+            self._send([OwedKey(Errand.REVOKE, execution)], self._store_revocation(fact, now))
 
     async def close(self) -> None:
         """Let what is under way arrive, for a little while."""
@@ -104,7 +104,7 @@ class Dispatcher:
     def _send(self, keys: list[tuple[str, str]], sending: Coroutine[None, None, None]) -> None:
         self._sent.update(dict.fromkeys(keys, asyncio.create_task(sending)))
 
-    def _command(self, key: Key, owed: Owed, begun: datetime) -> "_Record":
+    def _command(self, key: OwedKey, owed: Owed, begun: datetime) -> "_Record":
         """The command that is owed, as it is stored."""
         assert owed.position is not None
         command = command_of(key.errand, owed.decision, owed.position)

@@ -22,7 +22,7 @@ from remediation_orchestrator.events import (
     encode,
 )
 from remediation_orchestrator.events.codec import Attributes
-from remediation_orchestrator.events.duplicates import DuplicatesDecided, StoredDecision, together
+from remediation_orchestrator.events.duplicates import DuplicatesDecided, StoredDecision, gather_duplicates
 from remediation_orchestrator.events.subjects import command_id
 
 # The server takes messages of up to 1 MiB. One decision stays below half of that: a fact has at most 256 KiB.
@@ -42,7 +42,7 @@ def batches(decisions: Iterable[Decision], source: str, now: datetime) -> Iterat
     """Encode decisions, and part them so that each batch fits into a frame."""
     batch = Batch([], [])
     size = 0
-    for decision, stored in together(decisions):
+    for decision, stored in gather_duplicates(decisions):
         encoded = encode(stored, decision_attributes(stored, source, now))
         apart = not isinstance(decision, ShadowDecided)  # It stands behind its verdict, in the same frame.
         if batch.decisions and apart and size + len(encoded) > FRAME_BYTES_MAX:

@@ -29,7 +29,7 @@ from remediation_orchestrator.events import (
     encode,
     subjects,
 )
-from remediation_orchestrator.events.codec import head_of, join_frame, source
+from remediation_orchestrator.events.codec import event_source, head_of, join_frame
 from remediation_orchestrator.events.stored import CLOCKS_DIFFER_MAX
 
 from .breath import Breath
@@ -101,7 +101,7 @@ class Leader:
         self._name = name
         self._pace = pace
         self._keeper = keeper
-        self._source = source(log.cell, f"orchestrator/{name}")
+        self._source = event_source(log.cell, f"orchestrator/{name}")
         self._subject = subjects.decision(log.cell)
         self._dispatcher = Dispatcher(log, self._source, self._present, clock.reckoning, pace.together)
         self._own: dict[int, float] = {}
@@ -282,10 +282,10 @@ class Leader:
 
     async def _store(self, decisions: list[Decision], now: datetime, encoded: list[bytes] | None = None) -> bytes:
         """Store one frame and return its bytes. Raises StaleWriteError where it is not the next of the chain."""
-        head = self._fold.head(self._name, self._not_after)
+        head = self._fold.head_of_next(self._name, self._not_after)
         items = encoded or [encode(one, decision_attributes(one, self._source, now)) for one in decisions]
         payload = join_frame([encode(head, decision_attributes(head, self._source, now)), *items])
-        sequence = await self._append(payload, expect=self._fold.chain.head)
+        sequence = await self._append(payload, expect=self._fold.chain.last)
         if sequence <= self._fold.read:  # What was read there is gone: nothing that was decided counts.
             raise NotWholeError(f"a frame was stored at {sequence}, and {self._fold.read} was read already")
         self.unstored = None

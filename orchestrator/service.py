@@ -149,7 +149,7 @@ class Orchestrator:
         self.inbox, self._ask_at = Inbox(), 0.0
         self._succession = Succession(self._identity.name, self._pace.renew)
         self.fold = await self._begin()
-        self._begun_at = self.fold.chain.head
+        self._begun_at = self.fold.chain.last
         try:
             async with beside(self._read(self.inbox)):
                 yield

@@ -19,14 +19,14 @@ from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.subjects import Family, command_key, parse
 
 from .routing.fold import Fold
-from .routing.snapshot import Head, Image, Origin, SnapshotError, restore
+from .routing.snapshot import Image, Manifest, Origin, SnapshotError, restore
 
 log = logging.getLogger(__name__)
 
 MISSING = "the projection that goes before is not kept: `ro archive --restore FILE` brings it back"
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-_head = msgspec.json.Decoder(Head)
+_head = msgspec.json.Decoder(Manifest)
 
 
 @cache
@@ -121,26 +121,26 @@ async def from_beginning(fold: Fold, log_: ReadableLog, *, strict: bool = False)
     return Origin(head, hashlib.sha256(kept[0]).hexdigest())
 
 
-async def check_origin(log_: ReadableLog, head: Head, parts: Iterable[bytes]) -> None:
+async def check_origin(log_: ReadableLog, head: Manifest, parts: Iterable[bytes]) -> None:
     """Raise SnapshotError where a log does not go on from this projection."""
     _check_reached(head, await log_.first_sequence())
     await _restore(Fold(), log_, head, parts)
 
 
-async def _restore(fold: Fold, log_: ReadableLog, head: Head, parts: Iterable[bytes]) -> None:
+async def _restore(fold: Fold, log_: ReadableLog, head: Manifest, parts: Iterable[bytes]) -> None:
     frame = await log_.at(head.sequence)
     if frame is None:
         raise SnapshotError(f"the log has no frame at {head.sequence}")
     restore(fold, head, frame, parts)
 
 
-def _check_reached(head: Head, first: int) -> None:
+def _check_reached(head: Manifest, first: int) -> None:
     """Raise SnapshotError where records are missing between a snapshot and the first record of a log."""
     if head.through < first - 1:
         raise SnapshotError(f"it ends at {head.through}, and the log begins at {first}")
 
 
-def read_head(written: bytes) -> Head:
+def read_head(written: bytes) -> Manifest:
     """Read the head of a snapshot. Raises SnapshotError."""
     try:
         return _head.decode(written)
@@ -176,7 +176,7 @@ class Comparison:
             found = Fold()
             restore(found, self.head, message, self._parts)
             for key in self._sent:  # Sent, and not read yet when it was taken.
-                found.view.outbox.settle(key)
+                found.view.outbox.strike_off(key)
             whole, kept = fold.view.tables(), found.view.tables()
             self.differs = [name for name in whole if whole[name] != kept[name]]
             if (found.chain.read, found.chain.stated) != (fold.chain.read, fold.chain.stated):
@@ -197,10 +197,10 @@ class Keeper:
     def consider(self, fold: Fold, frame: bytes) -> None:
         """Write one if it is time: it costs as much as is alive, so the more that is, the rarer it comes."""
         writing = self._writing is not None and not self._writing.done()
-        if writing or fold.chain.head < self._after:
+        if writing or fold.chain.last < self._after:
             return
         alive = len(fold.view.remediations) + len(fold.view.histories)
-        self._after = fold.chain.head + max(self._every, alive)
+        self._after = fold.chain.last + max(self._every, alive)
         try:
             image = image_of(fold, frame)
         except SnapshotError:

@@ -23,7 +23,7 @@ from remediation_orchestrator.events.codec import head_of
 
 from .marks import Mark, read_mark
 from .routing.chain import record_digest
-from .routing.snapshot import Head, SnapshotError
+from .routing.snapshot import Manifest, SnapshotError
 from .snapshots import MISSING, read_head
 
 
@@ -31,7 +31,7 @@ class Kept(Struct, frozen=True):
     """What is kept beside a log, and tells of it."""
 
     mark: Mark | None
-    snapshot: Head | None
+    snapshot: Manifest | None
 
 
 async def check_whole(log: ReadableLog, seen: Mark | None = None) -> None:
@@ -126,7 +126,7 @@ async def _why_cut_short(log: ReadableLog, extent: Extent) -> str | None:
     return None
 
 
-async def _why_behind(log: ReadableLog, extent: Extent, head: Head) -> str | None:
+async def _why_behind(log: ReadableLog, extent: Extent, head: Manifest) -> str | None:
     if head.sequence < extent.first or await log.at(head.sequence) is not None:
         return None
     return f"it has no record {head.sequence}, behind which a snapshot was taken: it is older than it was"

@@ -32,7 +32,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
-from remediation_orchestrator.events.codec import source as event_source
+from remediation_orchestrator.events.codec import event_source as event_source
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.orchestrator.queries.audit import audit
 from remediation_orchestrator.orchestrator.queries.findings import Finding

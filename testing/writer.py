@@ -17,7 +17,7 @@ from remediation_orchestrator.events import (
     encode,
     subjects,
 )
-from remediation_orchestrator.events.codec import join_frame, source
+from remediation_orchestrator.events.codec import event_source, join_frame
 from remediation_orchestrator.events.stored import EXPECTED
 from remediation_orchestrator.orchestrator.frames import (
     Batch,
@@ -37,7 +37,7 @@ class LogWriter:
     def __init__(self, cell: CellName, orchestrator: str = "o1", *, fold: Fold | None = None) -> None:
         self.cell = cell
         self.orchestrator = orchestrator
-        self.source = source(cell, f"orchestrator/{orchestrator}")
+        self.source = event_source(cell, f"orchestrator/{orchestrator}")
         self.fold = Fold() if fold is None else fold
         self._stored = 0
         self._last: dict[str, int] = {}
@@ -93,7 +93,7 @@ class LogWriter:
         self, now: datetime, decisions: Sequence[Decision], encoded: Sequence[bytes] | None = None
     ) -> tuple[DecisionFrame, bytes]:
         """The head of the next frame, and the frame's bytes."""
-        head = self.fold.head(self.orchestrator, now)
+        head = self.fold.head_of_next(self.orchestrator, now)
         items = encoded or [encode(one, decision_attributes(one, self.source, now)) for one in decisions]
         return head, join_frame([encode(head, decision_attributes(head, self.source, now)), *items])
 

@@ -39,7 +39,7 @@ class Forged(Odd):
 
     def forge(self, at: float, orchestrator: str, *decisions: Decision) -> int:
         """Store a frame of an orchestrator."""
-        head = self.fold.head(orchestrator, minute(at))
+        head = self.fold.head_of_next(orchestrator, minute(at))
         events = [(one, decision_attributes(one, by(orchestrator), minute(at))) for one in (head, *decisions)]
         return int(self.store(at, DECISION, encode_frame(events), self.expecting(DECISION)))
 

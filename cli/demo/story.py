@@ -28,7 +28,7 @@ from remediation_orchestrator.events import (
     encode,
     subjects,
 )
-from remediation_orchestrator.events.codec import Attributes, source
+from remediation_orchestrator.events.codec import Attributes, event_source
 from remediation_orchestrator.events.identity import execution_id, position, remediation_id
 from remediation_orchestrator.gateway.formats.alertmanager import items_of
 from remediation_orchestrator.gateway.items import Found
@@ -98,7 +98,9 @@ class Story:
             f" {3600 / FACTOR:.0f} s, five minutes in {300 / FACTOR:.2f} s, one in {60 / FACTOR:.2f} s."
         )
         fact = PolicyAdopted(self._policy.document(), replaces=DEFAULT.digest, by="demo")
-        around = Attributes(id="adopt", source=source(self._log.cell, "operator/demo"), time=datetime.now(UTC))
+        around = Attributes(
+            id="adopt", source=event_source(self._log.cell, "operator/demo"), time=datetime.now(UTC)
+        )
         subject = subjects.operator(self._log.cell, fact)
         place = await append_behind(self._log, subject, encode(fact, around), message_id=around.id)
         self._screen.say(f"PolicyAdopted at position {place} of the log: {self._policy.digest[:12]}...")

@@ -9,7 +9,7 @@ from msgspec import Struct
 from remediation_orchestrator.bus.behind import append_behind
 from remediation_orchestrator.bus.port import EventLog
 from remediation_orchestrator.events import CellName, Fact, Fingerprint, Position, encode
-from remediation_orchestrator.events.codec import Attributes, fingerprint_in, join_frame, source
+from remediation_orchestrator.events.codec import Attributes, event_source, fingerprint_in, join_frame
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 
@@ -31,7 +31,7 @@ def event_of(cell: CellName, part: str, fact: Fact, remediation: str = "") -> by
     """Write a fact as the CloudEvent that `part` of this system says."""
     attributes = Attributes(
         id=uuid.uuid4().hex,
-        source=source(cell, part),
+        source=event_source(cell, part),
         time=datetime.now(UTC),
         subject=fingerprint_in(fact) or Fingerprint(""),
         correlationid=remediation,

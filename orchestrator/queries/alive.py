@@ -2,7 +2,7 @@
 
 from remediation_orchestrator.events import Cause, Reason
 from remediation_orchestrator.orchestrator.routing.effects import asked_plan, current_run
-from remediation_orchestrator.orchestrator.routing.state import Judge, Run
+from remediation_orchestrator.orchestrator.routing.state import HeldRun, JudgeTask
 from remediation_orchestrator.orchestrator.routing.words import times
 
 from .obstacles import release_of, whose
@@ -22,8 +22,8 @@ FREED = {
 
 def pending(it: Standing) -> Present:
     """It has no verdict yet, or was freed to be judged again."""
-    task = it.view.tasks.get((Judge, it.one.id))
-    why = FREED.get(task.because.kind) if isinstance(task, Judge) else None
+    task = it.view.tasks.get((JudgeTask, it.one.id))
+    why = FREED.get(task.because.kind) if isinstance(task, JudgeTask) else None
     return Present(
         word="not judged yet",
         what=f"waits to be judged again: {why}" if why else "waits for its first verdict",
@@ -78,7 +78,7 @@ def executing(it: Standing) -> Present:
     )
 
 
-def _not_begun(it: Standing, run: Run) -> Present:
+def _not_begun(it: Standing, run: HeldRun) -> Present:
     late = it.now > run.start_before
     begins = f"An executor begins it{it.or_over}; else it is revoked, and judged again: no failure."
     return Present(
@@ -91,7 +91,7 @@ def _not_begun(it: Standing, run: Run) -> Present:
     )
 
 
-def _running(it: Standing, run: Run) -> Present:
+def _running(it: Standing, run: HeldRun) -> Present:
     start = it.chronicle.starts.get(it.one.id)
     begun = start if start is not None and start.execution == run.execution else None
     by = f", begun by {begun.executor}" if begun is not None and begun.executor else ""
@@ -113,7 +113,7 @@ def blocked(it: Standing) -> Present:
     if until is None:
         return _in_line(it)
     reason = it.objection.reason if it.objection is not None else None
-    asked = (Judge, it.one.id) in it.view.tasks or it.now >= until
+    asked = (JudgeTask, it.one.id) in it.view.tasks or it.now >= until
     then = f"It is judged again then{it.or_over}, or when a policy is adopted."
     return Present(
         word=reason,

@@ -40,12 +40,12 @@ from remediation_orchestrator.events.identity import position, position_key, sig
 from remediation_orchestrator.events.subjects import Family, command_id, parse
 from remediation_orchestrator.orchestrator.frames import FRAME_BYTES_MAX, STORED_MAX, command_attributes
 from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
-from remediation_orchestrator.orchestrator.routing.judge import Following, Judged
+from remediation_orchestrator.orchestrator.routing.judge import Judged, Turn
 from remediation_orchestrator.orchestrator.routing.outbox import Errand
 from remediation_orchestrator.orchestrator.routing.owed import command_of
 from remediation_orchestrator.orchestrator.routing.shadow import shadow_verdict
 from remediation_orchestrator.orchestrator.routing.snapshot import Origin
-from remediation_orchestrator.orchestrator.routing.state import Answer, Owed, Task, Unjudged
+from remediation_orchestrator.orchestrator.routing.state import Owed, RejectTask, Task, Unjudged
 
 from .envelopes import of_frame, wrong_around, wrong_in_frame
 from .examination import Examination, plain
@@ -300,7 +300,7 @@ class Auditor(Observer):
         self.archived.append(archived)
         self._fences.archive(archived.through)
 
-    def _find_wrong(self, place: Position, decision: Judged, expected: Following | None) -> None:
+    def _find_wrong(self, place: Position, decision: Judged, expected: Turn | None) -> None:
         """Name what is wrong with a decision: with itself, or, where nothing is, with its turn."""
         wrong = [Finding(place, *one) for one in self._examination.wrong_with(decision)]
         self._findings += wrong
@@ -349,12 +349,12 @@ class Auditor(Observer):
         self._find(record.position, Drift.UNREADABLE, record.message)
 
     def _find_unanswered(self, task: Task) -> None:
-        unknown = self._unknown.get(task.position) if isinstance(task, Answer) else None
+        unknown = self._unknown.get(task.position) if isinstance(task, RejectTask) else None
         if unknown is not None:
             self.newer = self.newer or _newer(place_of(task), unknown)
         self._find(place_of(task), Drift.UNANSWERED, f"nothing was recorded: {describe(task)}")
 
-    def _find_missing(self, one: Following) -> None:
+    def _find_missing(self, one: Turn) -> None:
         match one.about:
             case Unjudged():
                 self._find(one.about.position, Drift.UNANSWERED, "no decision answers this signal")

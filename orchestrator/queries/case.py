@@ -52,7 +52,7 @@ SOURCE = "/ro/case"
 JUDGED = frozenset({Drift.PROJECTION, Drift.JUDGEMENT, Drift.RECORD, Drift.CAUSE, Drift.OVERLAP})
 """What an audit can find in a decision itself; the rest is about the log around it, which a case does not have."""
 
-Key = Fingerprint | Target
+CaseSubject = Fingerprint | Target
 
 
 class Case(Struct, frozen=True):
@@ -82,7 +82,7 @@ class Links:
     """The first reading of a log: which fingerprints and targets hang together, and where each thing ends."""
 
     def __init__(self) -> None:
-        self._linked: dict[Key, set[Key]] = {}
+        self._linked: dict[CaseSubject, set[CaseSubject]] = {}
         self._fingerprints: dict[RemediationId, Fingerprint] = {}
         self._ends: dict[RemediationId, int] = {}
         self._moments = Moments()
@@ -104,8 +104,8 @@ class Links:
         fingerprint = self._fingerprints.get(remediation)
         if fingerprint is None:
             return None
-        keys: set[Key] = set()
-        found: list[Key] = [fingerprint]
+        keys: set[CaseSubject] = set()
+        found: list[CaseSubject] = [fingerprint]
         while found:
             key = found.pop()
             if key not in keys:
@@ -113,7 +113,7 @@ class Links:
                 found.extend(self._linked.get(key, ()))
         return Excerpt(remediation, keys, self._fingerprints, self._ends[remediation], self._moments)
 
-    def _link(self, one: Key, other: Key) -> None:
+    def _link(self, one: CaseSubject, other: CaseSubject) -> None:
         self._linked.setdefault(one, set()).add(other)
         self._linked.setdefault(other, set()).add(one)
 
@@ -124,7 +124,7 @@ class Excerpt:
     def __init__(
         self,
         remediation: RemediationId,
-        keys: set[Key],
+        keys: set[CaseSubject],
         fingerprints: dict[RemediationId, Fingerprint],
         end: int,
         moments: Moments,

@@ -1,7 +1,7 @@
 """What is said of a remediation that has ended: what it came to, what its run still does, what would follow."""
 
 from remediation_orchestrator.events import Cause, FailurePhase, Outcome, Reason
-from remediation_orchestrator.orchestrator.routing.state import Run
+from remediation_orchestrator.orchestrator.routing.state import HeldRun
 
 from .obstacles import release_of
 from .standing import Act, Present, Standing
@@ -147,7 +147,7 @@ def _next(it: Standing) -> str:
     return f"Its next signal is refused{why}, until {found.ends[0].lower()}{found.ends[1:]}"
 
 
-def _left(it: Standing, run: Run) -> str:
+def _left(it: Standing, run: HeldRun) -> str:
     """What a run still does that was its last."""
     if not run.started:
         return f"{run.execution}, which nobody has begun, is to be revoked: that releases {run.target}."

@@ -30,7 +30,13 @@ from remediation_orchestrator.orchestrator.routing.judge import (
 )
 from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.orchestrator.routing.projection import Projection
-from remediation_orchestrator.orchestrator.routing.state import Answer, Archive, Judge, Serve, Tell
+from remediation_orchestrator.orchestrator.routing.state import (
+    ArchiveTask,
+    JudgeTask,
+    RejectTask,
+    ServeTask,
+    TellTask,
+)
 
 from .findings import Drift
 
@@ -96,17 +102,17 @@ class Examination:
             return isinstance(event, RetryRequested) and event.remediation == remediation.id
         if because.kind is Cause.DUE:
             return remediation.until is not None and remediation.until <= decided.situation.now
-        judging = view.tasks.get((Judge, remediation.id))
-        serving = view.tasks.get((Serve, remediation.target))
-        return (isinstance(judging, Judge) and judging.because == because) or (
-            isinstance(serving, Serve) and serving.because == because
+        judging = view.tasks.get((JudgeTask, remediation.id))
+        serving = view.tasks.get((ServeTask, remediation.target))
+        return (isinstance(judging, JudgeTask) and judging.because == because) or (
+            isinstance(serving, ServeTask) and serving.because == because
         )
 
     def _change(self, change: PhaseChanged) -> Iterator[Wrong]:
-        task = self._view.tasks.get((Tell, change.remediation))
+        task = self._view.tasks.get((TellTask, change.remediation))
         expected = (
             replace(task.change, now=change.now)
-            if isinstance(task, Tell)
+            if isinstance(task, TellTask)
             else expected_end(self._view, change.remediation, change.now)
         )
         if expected is None:
@@ -122,13 +128,13 @@ class Examination:
             yield Drift.RECORD, f"{released.execution} holds {run.target}, not {released.target}"
 
     def _answer(self, answer: SignalRejected | PolicyRejected) -> Iterator[Wrong]:
-        task = self._view.tasks.get((Answer, answer.position))
-        if not isinstance(task, Answer) or answer_of(task) != answer:
+        task = self._view.tasks.get((RejectTask, answer.position))
+        if not isinstance(task, RejectTask) or answer_of(task) != answer:
             yield Drift.CAUSE, f"nothing at {answer.position} is to be rejected so"
 
     def _archive(self, archived: LogArchived) -> Iterator[Wrong]:
-        task = self._view.tasks.get((Archive, archived.position))
-        if not isinstance(task, Archive) or task.record != archived:
+        task = self._view.tasks.get((ArchiveTask, archived.position))
+        if not isinstance(task, ArchiveTask) or task.record != archived:
             yield Drift.CAUSE, f"nothing at {archived.position} asks for it"
 
 

@@ -12,7 +12,7 @@ from remediation_orchestrator.events import (
     Position,
     StoredMessage,
 )
-from remediation_orchestrator.events.codec import head_of, source
+from remediation_orchestrator.events.codec import event_source, head_of
 from remediation_orchestrator.events.identity import position, position_key
 from remediation_orchestrator.events.stored import CLOCKS_DIFFER_MAX
 from remediation_orchestrator.events.subjects import parse
@@ -157,4 +157,4 @@ class Leaders:
 
 
 def _source_of(head: DecisionFrame, message: StoredMessage) -> str:
-    return source(parse(message.subject).cell, f"orchestrator/{head.orchestrator}")
+    return event_source(parse(message.subject).cell, f"orchestrator/{head.orchestrator}")

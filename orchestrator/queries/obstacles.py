@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from remediation_orchestrator.events import Block, Fingerprint, Reason, Refuse, RemediationId, Skip, Target
 from remediation_orchestrator.orchestrator.routing.checks import decide
 from remediation_orchestrator.orchestrator.routing.durations import ZERO, later
-from remediation_orchestrator.orchestrator.routing.effects import executing
+from remediation_orchestrator.orchestrator.routing.effects import find_executing
 from remediation_orchestrator.orchestrator.routing.projection import Projection
-from remediation_orchestrator.orchestrator.routing.state import Remediation, Run
+from remediation_orchestrator.orchestrator.routing.state import HeldRun, Remediation
 from remediation_orchestrator.orchestrator.routing.words import said, times
 
 OF_THE_FINGERPRINT = frozenset({Reason.EXHAUSTED_RETRIES, Reason.CONSECUTIVE_FAILURES, Reason.EXPONENTIAL_BACKOFF})
@@ -142,14 +142,14 @@ def _locked(view: Projection, one: Remediation, verdict: Block, at: datetime, no
     )
 
 
-def release_of(view: Projection, run: Run, now: datetime) -> str:
+def release_of(view: Projection, run: HeldRun, now: datetime) -> str:
     """What has a run let its target go."""
     target = run.target
     if run.lost:
         return f"{target} is released at {said(run.released_at)}, or when a person clears it: its run was lost."
     if not run.started:
         return f"{target} is released when {run.execution} ends, or is revoked: nobody has begun it yet."
-    if executing(view, run) is not None:
+    if find_executing(view, run) is not None:
         return f"{target} is released when {run.execution} ends; its deadline is {said(run.deadline)}."
     if now >= run.released_at:
         return f"{target} is released when {run.execution} says that it has ended, or a person clears it."
@@ -157,14 +157,14 @@ def release_of(view: Projection, run: Run, now: datetime) -> str:
     return f"{target} is released when {run.execution} says that it has ended; {later}."
 
 
-def whose(run: Run, one: Remediation) -> str:
+def whose(run: HeldRun, one: Remediation) -> str:
     """A run that holds a target, as the remediation that waits for it sees it."""
     return f"its own {run.execution}" if run.remediation == one.id else f"{run.execution} of {run.remediation}"
 
 
-def is_clearable(view: Projection, run: Run, now: datetime) -> bool:
+def is_clearable(view: Projection, run: HeldRun, now: datetime) -> bool:
     """Whether a person's clear lets a run's target go."""
-    return run.lost or (executing(view, run) is None and now >= run.released_at)
+    return run.lost or (find_executing(view, run) is None and now >= run.released_at)
 
 
 def _clearing(view: Projection, one: Remediation, reason: Reason, now: datetime) -> Cleared | None:

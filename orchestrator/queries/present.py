@@ -7,7 +7,7 @@ from datetime import datetime
 
 from remediation_orchestrator.events import Block, Phase, Proceed, Refuse, Skip
 from remediation_orchestrator.orchestrator.routing.projection import Projection
-from remediation_orchestrator.orchestrator.routing.state import Remediation, Tell
+from remediation_orchestrator.orchestrator.routing.state import Remediation, TellTask
 
 from .alive import analyzing, awaiting_approval, blocked, executing, pending
 from .chronicle import Chronicle
@@ -49,8 +49,8 @@ def told(found: Standing) -> Present:
 
 def standing(view: Projection, chronicle: Chronicle, one: Remediation, now: datetime) -> Standing:
     """A remediation, with what put it where it is: a change of phase, or a verdict with none behind it."""
-    task = view.tasks.get((Tell, one.id))
-    change = task.change if isinstance(task, Tell) else chronicle.changes.get(one.id)
+    task = view.tasks.get((TellTask, one.id))
+    change = task.change if isinstance(task, TellTask) else chronicle.changes.get(one.id)
     verdict = chronicle.verdicts.get(one.id)
     if change is not None and (
         change.phase is not one.phase or (verdict is not None and verdict.attempt > change.attempt)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from remediation_orchestrator.events import ExecutionId, PhaseChanged, Position, RemediationId, RoutingDecided
 from remediation_orchestrator.events.identity import analysis_id
-from remediation_orchestrator.orchestrator.routing.outbox import Errand, Key, promises
+from remediation_orchestrator.orchestrator.routing.outbox import Errand, OwedKey, promises
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Owed
 
@@ -26,23 +26,23 @@ class Promises:
 
     def __init__(self, view: Projection) -> None:
         self._view = view
-        self._owed: dict[Key, Owed] = {}
+        self._owed: dict[OwedKey, Owed] = {}
         self._sent: dict[ExecutionId, int] = {}
         """Where the command of each run stands."""
-        self._new: list[Key] = []
+        self._new: list[OwedKey] = []
         """Owed since the round under way, or since another took over: perhaps over before it is sent."""
-        self._since: deque[tuple[Key, datetime, datetime]] = deque()
+        self._since: deque[tuple[OwedKey, datetime, datetime]] = deque()
         """What whoever leads has begun to send, the oldest first; and a later frame: judged when, stored when."""
-        self._due: set[Key] = set()
+        self._due: set[OwedKey] = set()
         """What has to stand in the log."""
-        self._told: set[Key] = set()
+        self._told: set[OwedKey] = set()
         self._never: set[ExecutionId] = set()
         """The runs whose command was over before it could be sent."""
         self._time: datetime | None = None
         """When the newest frame was judged."""
         self._begun = False
         """Whether that one began with a start."""
-        self._under_way: list[Key] = []
+        self._under_way: list[OwedKey] = []
         """What was owed behind a round that is over."""
 
     def add(self, decision: RoutingDecided | PhaseChanged, place: Position) -> None:
@@ -55,7 +55,7 @@ class Promises:
         """Begin where a projection stands: what it owes is owed, and of every other run the command was sent."""
         self._owed = dict(self._view.owed)
         self._new = list(self._owed)
-        self._sent = {run: sequence for run in self._view.runs if Key(Errand.WORKFLOW, run) not in self._owed}
+        self._sent = {run: sequence for run in self._view.runs if OwedKey(Errand.WORKFLOW, run) not in self._owed}
 
     def keep(self, key: tuple[str, str], sequence: int) -> Owed | None:
         """A command is there: return what owed it."""
@@ -70,28 +70,28 @@ class Promises:
     def told(self, execution: ExecutionId, sequence: int) -> None:
         """It was said of a run that its command was not there: that is said once."""
         self._sent[execution] = sequence
-        self._told.add(Key(Errand.WORKFLOW, execution))
+        self._told.add(OwedKey(Errand.WORKFLOW, execution))
 
     def began(self, execution: ExecutionId) -> None:
         """A run has begun: what could not be revoked any more is to be cancelled."""
-        self._owed.pop(Key(Errand.REVOKE, execution), None)
-        self._new.append(Key(Errand.CANCEL, execution))
+        self._owed.pop(OwedKey(Errand.REVOKE, execution), None)
+        self._new.append(OwedKey(Errand.CANCEL, execution))
 
     def answered(self, remediation: RemediationId) -> None:
         """An analysis has its answer, so somebody was asked."""
         known = self._view.remediations.get(remediation)
         if known is not None:
-            self._due.add(Key(Errand.ANALYZE, analysis_id(known.id, known.analyses)))
+            self._due.add(OwedKey(Errand.ANALYZE, analysis_id(known.id, known.analyses)))
 
     def revoked(self, execution: ExecutionId) -> None:
         """A run was revoked, so nobody has begun it: a command less is what its sender's clock has said."""
-        self._owed.pop(Key(Errand.WORKFLOW, execution), None)
+        self._owed.pop(OwedKey(Errand.WORKFLOW, execution), None)
 
     def forget(self, execution: ExecutionId) -> None:
         """A run is over: nothing more is asked about its command, nor is its revocation missed."""
         self._sent.pop(execution, None)
         self._never.discard(execution)
-        self._owed.pop(Key(Errand.REVOKE, execution), None)
+        self._owed.pop(OwedKey(Errand.REVOKE, execution), None)
 
     def was_sent(self, execution: ExecutionId, sequence: int) -> bool:
         """Whether the command of a run stands before this record."""
@@ -124,7 +124,7 @@ class Promises:
             if owed is not None and _until(key, owed) >= judged:
                 self._due.add(key)
 
-    def missing(self) -> Iterator[tuple[Key, Position]]:
+    def missing(self) -> Iterator[tuple[OwedKey, Position]]:
         """The log is over: what has to stand in it, and does not, and what is owed still and late."""
         before = self._view.newest - COMMAND_GRACE
         for key, owed in self._owed.items():
@@ -133,7 +133,7 @@ class Promises:
                 yield key, owed.position
 
 
-def _until(key: Key, owed: Owed) -> datetime:
+def _until(key: OwedKey, owed: Owed) -> datetime:
     """Until when it may be sent: nobody begins a run behind its `start_before`, and it is revoked instead."""
     if key.errand is not Errand.WORKFLOW or not isinstance(owed.decision, RoutingDecided):
         return FOREVER

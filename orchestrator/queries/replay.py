@@ -8,7 +8,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from remediation_orchestrator.events import ExecutionId, Fingerprint, Phase, RemediationId, Target
-from remediation_orchestrator.orchestrator.routing.backoff import counted
+from remediation_orchestrator.orchestrator.routing.backoff import count_remembered
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 
@@ -135,7 +135,7 @@ def _fingerprint(view: Projection, chronicle: Chronicle, newest: Remediation, at
     found = problem_obstacle(view, chronicle, newest, at)
     return FingerprintRow(
         fingerprint=newest.fingerprint,
-        failures=counted(history.failures, history.last_failure_at, at, view.policy.routing),
+        failures=count_remembered(history.failures, history.last_failure_at, at, view.policy.routing),
         last_failure_at=history.last_failure_at,
         allowed=found.objection is None,
         next_allowed_at=found.until,

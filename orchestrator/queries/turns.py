@@ -21,9 +21,15 @@ from remediation_orchestrator.events import (
     TargetReleased,
     Undecodable,
 )
-from remediation_orchestrator.orchestrator.routing.judge import Following, Judged, Key, following
+from remediation_orchestrator.orchestrator.routing.judge import Judged, Turn, TurnKey, next_turn
 from remediation_orchestrator.orchestrator.routing.projection import Projection
-from remediation_orchestrator.orchestrator.routing.state import Answer, Archive, Judge, Serve, Tell
+from remediation_orchestrator.orchestrator.routing.state import (
+    ArchiveTask,
+    JudgeTask,
+    RejectTask,
+    ServeTask,
+    TellTask,
+)
 
 from .moments import moment_of
 
@@ -36,9 +42,9 @@ class Turns:
         self._as_of = 0
         self._judging = False
         """Whether who is active has judged what is folded; who takes over has not yet."""
-        self._passed: dict[Key, Following] = {}
+        self._passed: dict[TurnKey, Turn] = {}
         """What was not decided in its turn, and has been named."""
-        self._missing: set[Key] = set()
+        self._missing: set[TurnKey] = set()
         """What was not decided in its round, and has been named."""
         self.decided = 0
         """How many decisions the round has, as far as it has come."""
@@ -53,7 +59,7 @@ class Turns:
         """The log goes on from an archived projection, in which everything is judged."""
         self._as_of = as_of
 
-    def begin(self, head: DecisionFrame, records: Sequence[Decoded]) -> list[Following]:
+    def begin(self, head: DecisionFrame, records: Sequence[Decoded]) -> list[Turn]:
         """A frame is next, and the facts that it is the first to cover. Return what is missing before them."""
         further = head.as_of > self._as_of
         missing = list(self.missing()) if further and self._judging else []
@@ -72,10 +78,10 @@ class Turns:
         self._as_of = max(self._as_of, head.as_of)
         return missing
 
-    def next(self) -> Following | None:
+    def next(self) -> Turn | None:
         """What has to be decided next; None where nothing has."""
         now = self.now or self._view.newest
-        while (one := following(self._view, now, self._passed)) is not None:
+        while (one := next_turn(self._view, now, self._passed)) is not None:
             if not isinstance(one, str):  # A run that nobody has begun in time is revoked on its own subject.
                 return one
         return None
@@ -87,11 +93,11 @@ class Turns:
             del self._passed[key]
         return bool(late)
 
-    def pass_over(self, one: Following) -> None:
+    def pass_over(self, one: Turn) -> None:
         """It was not decided in its turn, which has been said: what comes after it is expected."""
         self._passed[one.key] = one
 
-    def missing(self) -> Iterator[Following]:
+    def missing(self) -> Iterator[Turn]:
         """All that should have been decided by now and was not, each once."""
         still = [one for one in self._passed.values() if self._is_open(one)]
         yield from (one for one in still if one.key not in self._missing)
@@ -101,25 +107,25 @@ class Turns:
             self.pass_over(one)
             yield one
 
-    def _is_open(self, one: Following) -> bool:
+    def _is_open(self, one: Turn) -> bool:
         if isinstance(one.about, tuple):
             return self._view.is_timed(one.about[1], one.about[0])
         return one.key in self._view.tasks or one.key in self._view.unjudged
 
 
-def _keys(decision: Judged) -> list[Key]:
+def _keys(decision: Judged) -> list[TurnKey]:
     """What a decision may be an answer to."""
     match decision:
         case RoutingDecided(because=because):
-            served: list[Key] = [(Judge, decision.remediation), (Serve, decision.situation.target)]
+            served: list[TurnKey] = [(JudgeTask, decision.remediation), (ServeTask, decision.situation.target)]
             return [because.position or decision.remediation, *served]
         case PhaseChanged():
-            return [(Tell, decision.remediation), decision.remediation, decision.execution or ""]
+            return [(TellTask, decision.remediation), decision.remediation, decision.execution or ""]
         case TargetReleased():
             return [decision.execution]
         case LogArchived():
-            return [(Archive, decision.position)]
+            return [(ArchiveTask, decision.position)]
         case SignalRejected() | PolicyRejected():
-            return [(Answer, decision.position)]
+            return [(RejectTask, decision.position)]
         case _:
             assert_never(decision)

@@ -18,7 +18,7 @@ from remediation_orchestrator.events import (
     Target,
 )
 from remediation_orchestrator.events.identity import position_key, signal_named_by, signal_of
-from remediation_orchestrator.orchestrator.routing.backoff import counted
+from remediation_orchestrator.orchestrator.routing.backoff import count_remembered
 from remediation_orchestrator.orchestrator.routing.decisions import open_remediation
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
@@ -145,7 +145,7 @@ def fingerprint_view(
     found = problem_obstacle(view, chronicle, (known or of_it)[-1], now)
     return FingerprintView(
         fingerprint=fingerprint,
-        failures=counted(history.failures, history.last_failure_at, now, view.policy.routing),
+        failures=count_remembered(history.failures, history.last_failure_at, now, view.policy.routing),
         last_failure_at=history.last_failure_at,
         next_allowed_at=now if found.objection is None else found.until,
         objection=found.objection,

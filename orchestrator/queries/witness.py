@@ -31,7 +31,7 @@ class Testimony(Struct, frozen=True):
 def witness_of(fold: Fold) -> Testimony:
     """Say what a fold knows now."""
     tables = {name: _digest(table) for name, table in fold.view.tables().items()}
-    return Testimony(fold.read, len(fold.facts), fold.chain.head, tables)
+    return Testimony(fold.read, len(fold.facts), fold.chain.last, tables)
 
 
 def _digest(table: object) -> str:

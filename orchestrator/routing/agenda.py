@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 from remediation_orchestrator.events import Target
 
-from .state import Answer, Archive, Judge, Serve, Task, TaskKey, Tell
+from .state import ArchiveTask, JudgeTask, RejectTask, ServeTask, Task, TaskKey, TellTask
 
 
 class Agenda:
@@ -17,9 +17,9 @@ class Agenda:
         """Put a task on the agenda. One of the same kind about the same thing stands already: that one stays."""
         self.tasks.setdefault(task_key(task), task)
 
-    def tell(self, tell: Tell) -> None:
+    def tell(self, tell: TellTask) -> None:
         """Have readers told of a remediation's phase; the newest one, where several wait to be told."""
-        self.drop(Tell, tell.change.remediation)
+        self.drop(TellTask, tell.change.remediation)
         self.tasks[task_key(tell)] = tell
 
     def drop(self, kind: type[Task], about: str | Target) -> None:
@@ -30,13 +30,13 @@ class Agenda:
 def task_key(task: Task) -> TaskKey:
     """Return what makes a task the same as another: its kind and what it is about."""
     match task:
-        case Judge():
-            return Judge, task.remediation
-        case Serve():
-            return Serve, task.target
-        case Tell():
-            return Tell, task.change.remediation
-        case Answer():
-            return Answer, task.position
-        case Archive():
-            return Archive, task.record.position
+        case JudgeTask():
+            return JudgeTask, task.remediation
+        case ServeTask():
+            return ServeTask, task.target
+        case TellTask():
+            return TellTask, task.change.remediation
+        case RejectTask():
+            return RejectTask, task.position
+        case ArchiveTask():
+            return ArchiveTask, task.record.position

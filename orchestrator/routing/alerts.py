@@ -14,7 +14,7 @@ from .forgetting import Diary
 # The pods of one Deployment, the disks of one node: far more than one problem has. Each has an id of up to 1 KiB.
 ALERTS_MAX = 256
 
-Row = tuple[Fingerprint, str, datetime]
+AlertRow = tuple[Fingerprint, str, datetime]
 
 
 class Alerts:
@@ -77,12 +77,12 @@ class Alerts:
             elif len(left) < len(known):
                 self.firing[fingerprint] = left
 
-    def rows(self) -> Iterable[Row]:
+    def rows(self) -> Iterable[AlertRow]:
         """All of it as it is now, whatever is changed before it is read."""
         tables = list(self.firing.items())
         return ((fingerprint, alert, at) for fingerprint, known in tables for alert, at in known.items())
 
-    def restore(self, rows: Iterable[Row]) -> None:
+    def restore(self, rows: Iterable[AlertRow]) -> None:
         """Know some of what was written down, in whatever order it comes."""
         for fingerprint, alert, at in rows:
             self.firing.setdefault(fingerprint, {})[alert] = at

@@ -11,7 +11,7 @@ from .durations import MICROSECOND, later
 from .policy import RoutingPolicy
 
 
-def counted(failures: int, last_failure_at: datetime | None, now: datetime, policy: RoutingPolicy) -> int:
+def count_remembered(failures: int, last_failure_at: datetime | None, now: datetime, policy: RoutingPolicy) -> int:
     """Failures in a row that still count; at exactly `failure_memory` after the last they do."""
     memory = policy.failure_memory
     if last_failure_at is None or (memory is not None and now - last_failure_at > memory):

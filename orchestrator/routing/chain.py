@@ -47,10 +47,10 @@ def record_digest(message: StoredMessage) -> str:
 
 
 class Chain:
-    """Where the chain stands: its head, how far it covers the log, and what the next frame has to say."""
+    """Where the chain stands: its newest record, how far it covers the log, and what the next frame has to say."""
 
     def __init__(self) -> None:
-        self.head = 0
+        self.last = 0
         """Sequence of the newest record on the decision subject; what the next append expects."""
         self.newest = 0
         """Sequence of the newest frame."""
@@ -86,7 +86,7 @@ class Chain:
 
     def frame(self, sequence: int, previous: str, stored: bytes, *, read: int) -> None:
         """Stand behind a frame, which said `previous` and `read` itself."""
-        self.head, self.covered, self.stated = max(self.head, sequence), self.as_of, previous
+        self.last, self.covered, self.stated = max(self.last, sequence), self.as_of, previous
         self.newest = sequence
         self.read = max(self.read, min(read, sequence - 1))
         for behind in (self._records, self._frames):

@@ -20,7 +20,7 @@ from remediation_orchestrator.events import (
     Verdict,
 )
 
-from .backoff import backoff, counted, next_allowed_execution
+from .backoff import backoff, count_remembered, next_allowed_execution
 from .durations import later
 from .policy import Policy
 from .words import span, spoken, times, written
@@ -328,7 +328,7 @@ def decide(situation: Situation, policy: Policy) -> Verdict:
 
 def failures(situation: Situation, policy: Policy) -> int:
     """Failures in a row that count in this situation."""
-    return counted(situation.failures, situation.last_failure_at, situation.now, policy.routing)
+    return count_remembered(situation.failures, situation.last_failure_at, situation.now, policy.routing)
 
 
 def _after(moment: datetime | None, wait: timedelta | None) -> datetime | None:

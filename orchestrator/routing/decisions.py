@@ -39,17 +39,17 @@ from remediation_orchestrator.events.identity import (
     run_number,
 )
 
-from .effects import count_failure, current_run, end, occurred, resolve
+from .effects import count_failure, current_run, end, renew_occurrence, resolve
 from .lifecycle import Happening, enter, may
 from .policy import PolicyError, policy_of
 from .projection import Projection
 from .state import (
-    Answer,
-    Archive,
-    Judge,
+    ArchiveTask,
+    HeldRun,
+    JudgeTask,
+    RejectTask,
     Remediation,
-    Run,
-    Tell,
+    TellTask,
     Unjudged,
     after,
     shared_kind,
@@ -71,10 +71,10 @@ def fold_decision(view: Projection, decision: Decision, at: Position | None) -> 
             view.reach(decision.now)
             return _target_released(view, decision)
         case SignalRejected() | PolicyRejected():
-            view.agenda.drop(Answer, decision.position)
+            view.agenda.drop(RejectTask, decision.position)
             return True
         case LogArchived():
-            view.agenda.drop(Archive, decision.position)
+            view.agenda.drop(ArchiveTask, decision.position)
             return True
         case OrchestratorStarted():
             return _orchestrator_started(view, decision)
@@ -130,16 +130,16 @@ def _occurrence(view: Projection, record: RoutingDecided) -> Unjudged | None:
 
 def _settle(view: Projection, occurrence: Unjudged) -> None:
     """Take an occurrence off the list, and let the resolutions take effect that waited for its verdict."""
-    following = view.occurrences.settle(occurrence)
+    following = view.occurrences.answer(occurrence)
     while following is not None:
         resolve(view, following.fingerprint, following.position, following.recorded_at)
-        following = view.occurrences.settle(following)
+        following = view.occurrences.answer(following)
 
 
 def _count_occurrence(view: Projection, record: RoutingDecided, verdict: Duplicate, occurrence: Unjudged) -> None:
     original = view.remediations.get(verdict.of)
     if original is not None:
-        view.retention.know(occurred(original, occurrence.recorded_at))
+        view.retention.know(renew_occurrence(original, occurrence.recorded_at))
     of = remediation_id(record.signal)
     retried = view.remediations.get(of)
     if retried is not None:
@@ -162,7 +162,7 @@ def _take_verdict(
     happening = _happening(verdict, _chosen(remediation, record))
     if not may(remediation, happening):
         return False
-    view.agenda.drop(Judge, remediation.id)
+    view.agenda.drop(JudgeTask, remediation.id)
     if isinstance(verdict, Proceed | Block):  # What ends at once must not displace the one that is at it.
         view.retention.begin(remediation)
     if not (isinstance(verdict, Block) and verdict.reason is Reason.RESOURCE_BUSY):
@@ -235,9 +235,9 @@ def _proceed(view: Projection, remediation: Remediation, record: RoutingDecided)
 
 def _run_of(
     remediation: Remediation, workflow: WorkflowRef, record: RoutingDecided, following: ExecutionId
-) -> Run:
+) -> HeldRun:
     now = record.situation.now
-    return Run(
+    return HeldRun(
         execution=record.execution or following,
         remediation=remediation.id,
         fingerprint=remediation.fingerprint,
@@ -249,9 +249,9 @@ def _run_of(
 
 
 def _phase_changed(view: Projection, record: PhaseChanged, at: Position | None) -> bool:
-    told = view.tasks.get((Tell, record.remediation))
-    if isinstance(told, Tell) and told.change.phase is record.phase:
-        view.agenda.drop(Tell, record.remediation)
+    told = view.tasks.get((TellTask, record.remediation))
+    if isinstance(told, TellTask) and told.change.phase is record.phase:
+        view.agenda.drop(TellTask, record.remediation)
     remediation = view.remediations.get(record.remediation)
     if remediation is None:
         return False

@@ -18,22 +18,22 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.identity import analysis_id, plan_of
 
-from .backoff import counted
+from .backoff import count_remembered
 from .durations import ZERO, later
 from .forgetting import minute_after
 from .lifecycle import Happening, enter
 from .projection import Projection
-from .state import Judge, Remediation, Run, Tell, after
+from .state import HeldRun, JudgeTask, Remediation, TellTask, after
 
 
-def current_run(view: Projection, remediation: Remediation) -> Run | None:
+def current_run(view: Projection, remediation: Remediation) -> HeldRun | None:
     """The run that a remediation is executing."""
     if remediation.phase is not Phase.EXECUTING or remediation.execution is None:
         return None
     return view.runs.get(remediation.execution)
 
 
-def executing(view: Projection, run: Run) -> Remediation | None:
+def find_executing(view: Projection, run: HeldRun) -> Remediation | None:
     """The remediation of a run, if it is still about this run."""
     remediation = view.remediations.get(run.remediation)
     if remediation is None or remediation.phase is not Phase.EXECUTING:
@@ -54,7 +54,7 @@ def resolve(view: Projection, fingerprint: Fingerprint, position: Position, at: 
     return True
 
 
-def occurred(remediation: Remediation, at: datetime) -> Remediation:
+def renew_occurrence(remediation: Remediation, at: datetime) -> Remediation:
     """A remediation with a new occurrence of its problem: its age begins again."""
     return replace(remediation, occurred_at=at, queued=ZERO, resolved=False)
 
@@ -62,7 +62,7 @@ def occurred(remediation: Remediation, at: datetime) -> Remediation:
 def count_failure(view: Projection, fingerprint: Fingerprint, at: datetime) -> None:
     """Count one failure more, on those that are remembered: what lies about still is no count."""
     history = view.retention.remembered(fingerprint, at)
-    before = counted(history.failures, history.last_failure_at, at, view.policy.routing)
+    before = count_remembered(history.failures, history.last_failure_at, at, view.policy.routing)
     view.retention.record(fingerprint, replace(history, failures=before + 1, last_failure_at=at))
 
 
@@ -76,13 +76,13 @@ def forgive(view: Projection, fingerprint: Fingerprint) -> None:
 def judge_again(view: Projection, remediation: Remediation, happening: Happening, because: Because) -> None:
     """Nothing keeps a remediation from its run any more but a verdict, or it needs another: have it judged."""
     view.retention.know(enter(remediation, happening))
-    view.agenda.ask(Judge(remediation.id, because))
+    view.agenda.ask(JudgeTask(remediation.id, because))
 
 
 def end(view: Projection, remediation: Remediation, happening: Happening) -> None:
     """End a remediation: it waits for nothing any more, and its problem is free for another."""
     view.dequeue(remediation)
-    view.agenda.drop(Judge, remediation.id)
+    view.agenda.drop(JudgeTask, remediation.id)
     view.outbox.forget_analysis(analysis_id(remediation.id, remediation.analyses))
     unapproved = remediation.phase is Phase.AWAITING_APPROVAL  # What nobody approved is not known any more.
     view.retention.retire(
@@ -109,7 +109,7 @@ def end_and_tell(
     end(view, remediation, happening)
     change = change_of(view.remediations[remediation.id], because, at)
     view.agenda.tell(
-        Tell(
+        TellTask(
             replace(
                 change,
                 outcome=outcome,
@@ -149,13 +149,13 @@ def change_of(remediation: Remediation, because: Because, at: datetime) -> Phase
     )
 
 
-def let_go(view: Projection, run: Run, position: Position) -> None:
+def let_go(view: Projection, run: HeldRun, position: Position) -> None:
     """A run is over: nothing is owed for it any more, and its target is released."""
     view.outbox.forget_run(run.execution)
     view.release(run, position)
 
 
-def lose(view: Projection, run: Run) -> None:
+def lose(view: Projection, run: HeldRun) -> None:
     """Nobody knows whether a run still touches its target: hold it until it cannot."""
     lost = replace(run, started=True, lost=True)
     view.targets.renew(lost)

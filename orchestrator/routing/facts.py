@@ -51,25 +51,35 @@ from .effects import (
     change_of,
     count_failure,
     end_and_tell,
-    executing,
+    find_executing,
     forgive,
     judge_again,
     let_go,
     lose,
-    occurred,
+    renew_occurrence,
     resolve,
 )
 from .lifecycle import Happening, enter, may
 from .policy import PolicyError, policy_of
 from .projection import Projection
-from .state import Answer, Archive, Judge, Remediation, Tell, Unjudged, after, shared_target, shared_workflow
+from .state import (
+    ArchiveTask,
+    JudgeTask,
+    RejectTask,
+    Remediation,
+    TellTask,
+    Unjudged,
+    after,
+    shared_target,
+    shared_workflow,
+)
 
 
 def fold_fact(view: Projection, record: Recorded | Undecodable) -> bool:
     """Let one fact take effect; False where it is a stray that fits nothing."""
     view.reach(record.recorded_at)
     if isinstance(record, Undecodable):
-        view.agenda.ask(Answer(record.position, record.reason, record.message, record.unknown_type))
+        view.agenda.ask(RejectTask(record.position, record.reason, record.message, record.unknown_type))
         return True
     fact: Fact = record.event  # type: ignore[assignment]  # The codec lets nothing else be said on these subjects.
     fits = _take(view, fact, record.position, record.recorded_at)
@@ -112,7 +122,7 @@ def _take(view: Projection, fact: Fact, position: Position, at: datetime) -> boo
         case PolicyShadowed():
             return _policy_shadowed(view, fact, position)
         case ArchiveRequested():
-            view.agenda.ask(Archive(LogArchived(position, fact.through, fact.segment, fact.projection)))
+            view.agenda.ask(ArchiveTask(LogArchived(position, fact.through, fact.segment, fact.projection)))
             return True
         case LossAccepted():
             return True  # It is said to whoever would lead, and changes nothing that is known.
@@ -165,7 +175,7 @@ def _analysis_completed(view: Projection, fact: AnalysisCompleted, position: Pos
         asking = enter(known, Happening.APPROVAL_WANTED, due)
         view.retention.know(asking)
         view.timers.wake(due, known.order, known.id)
-        view.agenda.tell(Tell(change_of(asking, because, at)))
+        view.agenda.tell(TellTask(change_of(asking, because, at)))
     else:
         judge_again(view, known, Happening.WORKFLOW_CHOSEN, because)
     return True
@@ -224,7 +234,7 @@ def _workflow_completed(view: Projection, fact: WorkflowCompleted, position: Pos
         return False
     view.retention.complete(run, at)
     view.targets.leave(run, whole=True)
-    remediation = executing(view, run)
+    remediation = find_executing(view, run)
     if remediation is not None:
         history = view.history(run.fingerprint)
         view.retention.record(
@@ -243,7 +253,7 @@ def _workflow_failed(view: Projection, fact: WorkflowFailed, position: Position,
         return False
     if fact.was_execution_failure:
         view.targets.leave(run, whole=fact.idempotent)
-    remediation = executing(view, run)
+    remediation = find_executing(view, run)
     if remediation is not None:
         count_failure(view, run.fingerprint, at)
         because = Because(Cause.FAILED, position)
@@ -263,7 +273,7 @@ def _workflow_revoked(view: Projection, fact: WorkflowRevoked, position: Positio
     run = view.runs.get(fact.execution)
     if run is None or run.started or run.lost:
         return False
-    remediation = executing(view, run)
+    remediation = find_executing(view, run)
     if remediation is not None:
         judge_again(view, remediation, Happening.RUN_REVOKED, Because(Cause.RELEASED, position))
     let_go(view, run, position)
@@ -298,7 +308,7 @@ def _block_cleared(view: Projection, fact: BlockCleared, position: Position, at:
         view.targets.clear_problem(fact.fingerprint)
         waiting = view.active(fact.fingerprint)
         if waiting is not None and waiting.phase is Phase.BLOCKED:
-            view.agenda.ask(Judge(waiting.id, Because(Cause.CLEARED, position)))
+            view.agenda.ask(JudgeTask(waiting.id, Because(Cause.CLEARED, position)))
     if fact.target is not None:
         _clear_target(view, fact.target, fact.workflow, position, at)
     return fact.fingerprint is not None or fact.target is not None
@@ -309,7 +319,7 @@ def _clear_target(
 ) -> None:
     view.targets.clear_target(target, workflow)
     run = view.holder(target)
-    if run is not None and (run.lost or (executing(view, run) is None and at >= run.released_at)):
+    if run is not None and (run.lost or (find_executing(view, run) is None and at >= run.released_at)):
         let_go(view, run, position)
 
 
@@ -325,7 +335,7 @@ def _retry_requested(view: Projection, fact: RetryRequested, position: Position,
     remediation = view.remediations.get(fact.remediation)
     if remediation is None or view.retention.has_forgotten(remediation, at):
         return False
-    view.retention.know(occurred(remediation, at))
+    view.retention.know(renew_occurrence(remediation, at))
     view.occurrences.wait(Unjudged(position, at, remediation.fingerprint, fact))
     return True
 
@@ -334,11 +344,11 @@ def _policy_adopted(view: Projection, fact: PolicyAdopted, position: Position) -
     try:
         policy = policy_of(fact.policy)
     except PolicyError as error:
-        view.agenda.ask(Answer(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
+        view.agenda.ask(RejectTask(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
         return True
     view.retention.adopt(policy)
     for waiting in view.blocked():
-        view.agenda.ask(Judge(waiting.id, Because(Cause.POLICY, position)))
+        view.agenda.ask(JudgeTask(waiting.id, Because(Cause.POLICY, position)))
     return True
 
 
@@ -346,5 +356,5 @@ def _policy_shadowed(view: Projection, fact: PolicyShadowed, position: Position)
     try:
         view.retention.cast(None if fact.policy is None else policy_of(fact.policy))
     except PolicyError as error:
-        view.agenda.ask(Answer(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
+        view.agenda.ask(RejectTask(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
     return True

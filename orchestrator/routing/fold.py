@@ -28,7 +28,7 @@ from .chain import Chain
 from .decisions import fold_decision
 from .facts import fold_fact
 from .projection import Projection
-from .state import Answer, Remediation
+from .state import RejectTask, Remediation
 from .version import newer
 
 
@@ -96,7 +96,7 @@ class Fold:
         if subject.family.is_fact:
             self.facts.append(message)
         elif subject.family is Family.DECISION:
-            if message.sequence > self.chain.head:
+            if message.sequence > self.chain.last:
                 self._take_frame(message)
             elif head_of(message) is not None:  # Of a frame before a snapshot's, which the next may tell of.
                 self.chain.before(message.sequence, message.payload)
@@ -106,7 +106,7 @@ class Fold:
                 self._observer.command(message, key)
             # What is no command there is junk, which anybody may have made.
             if key in self.view.owed and _is_command(message, own.get(key)):
-                self.view.outbox.settle(key)
+                self.view.outbox.strike_off(key)
         self.chain.record(message)
 
     @property
@@ -121,7 +121,7 @@ class Fold:
         in a log in which a newer version was active: that one knew it. Any other is for us to answer."""
         if self.unknown is not None or not newer(self.version, version):
             return self.unknown
-        unanswered = (task for task in self.view.tasks.values() if isinstance(task, Answer))
+        unanswered = (task for task in self.view.tasks.values() if isinstance(task, RejectTask))
         return next((f"{one.unknown_type} at {one.position}" for one in unanswered if one.unknown_type), None)
 
     def fold_facts(self, through: int | None = None, *, not_after: datetime | None = None) -> None:
@@ -157,7 +157,7 @@ class Fold:
         self._stand_behind(sequence, head, payload)
         self.view.outbox.confirm(sequence, frame)
 
-    def head(self, orchestrator: str, not_after: datetime) -> DecisionFrame:
+    def head_of_next(self, orchestrator: str, not_after: datetime) -> DecisionFrame:
         """What the next frame has to say of all that came before it."""
         previous = self.chain.previous(self.read)
         return DecisionFrame(self.chain.as_of, self.read, orchestrator, previous, not_after)
@@ -187,7 +187,7 @@ class Fold:
             if self._observer is not None:
                 self._observer.frame(message, None, fits=True)
             # Not a frame: it decides nothing, and audit shows it. The next one is appended behind it.
-            self.chain.head = message.sequence
+            self.chain.last = message.sequence
             self.log = _log_named_unfenced(message) or self.log
             return
         if self._observer is not None:

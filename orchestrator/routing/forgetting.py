@@ -19,7 +19,7 @@ from .state import FingerprintHistory, WorkflowHistory
 
 MINUTE = timedelta(minutes=1)
 
-Key = Fingerprint | RemediationId | tuple[Target, str]
+Memo = Fingerprint | RemediationId | tuple[Target, str]
 
 
 class Windows(Struct, frozen=True, gc=False):
@@ -72,12 +72,12 @@ class Diary:
     """What is to be looked at, by the minute after which its time is over: a reference for each, and no more."""
 
     def __init__(self) -> None:
-        self._pages: dict[int, list[Key]] = {}
+        self._pages: dict[int, list[Memo]] = {}
         self._minutes: list[int] = []
         self.next_at: datetime | None = None
         """When the first page is over."""
 
-    def note(self, at: datetime, key: Key) -> None:
+    def note(self, at: datetime, key: Memo) -> None:
         """Look at this once a moment has passed."""
         minute = (at - EPOCH) // MINUTE
         page = self._pages.get(minute)
@@ -87,7 +87,7 @@ class Diary:
             self.next_at = later(EPOCH, (self._minutes[0] + 1) * MINUTE)
         page.append(key)
 
-    def due(self, now: datetime, most: int | None) -> Iterator[Key]:
+    def due(self, now: datetime, most: int | None) -> Iterator[Memo]:
         """Take what is to be looked at by now, so many at most."""
         while self.next_at is not None and self.next_at <= now and most != 0:
             page = self._pages[self._minutes[0]]

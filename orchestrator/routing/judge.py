@@ -42,7 +42,18 @@ from .effects import current_run
 from .lifecycle import LIFE, Happening, may
 from .projection import Projection
 from .shadow import shadow_verdict
-from .state import Answer, Archive, Judge, Remediation, Run, Serve, Task, TaskKey, Tell, Unjudged
+from .state import (
+    ArchiveTask,
+    HeldRun,
+    JudgeTask,
+    RejectTask,
+    Remediation,
+    ServeTask,
+    Task,
+    TaskKey,
+    TellTask,
+    Unjudged,
+)
 
 T = TypeVar("T")
 
@@ -54,14 +65,14 @@ LIMITS = {
 """The phases that have a limit, and in which phase a remediation fails that stays too long."""
 
 Judged = RoutingDecided | PhaseChanged | TargetReleased | SignalRejected | PolicyRejected | LogArchived
-Key = TaskKey | str
+TurnKey = TaskKey | str
 """What has to be decided: a task of the agenda, the id of what is due, the position of what has no verdict."""
 
 
-class Following(Struct, frozen=True):
+class Turn(Struct, frozen=True):
     """What has to be decided next."""
 
-    key: Key
+    key: TurnKey
     about: Task | tuple[datetime, str] | Unjudged
     """What asks for it."""
     decision: Judged
@@ -90,7 +101,7 @@ def judgements(view: Projection, now: datetime) -> Iterator[tuple[Decision, ...]
     """Decide all that waits, one by one, each folded before it is handed out with what stands behind it.
 
     An id is of a run to revoke. Whoever asks may go on later, as long as nothing else is folded meanwhile."""
-    while (one := following(view, now)) is not None:
+    while (one := next_turn(view, now)) is not None:
         if isinstance(one, str):
             yield one
             continue
@@ -101,13 +112,13 @@ def judgements(view: Projection, now: datetime) -> Iterator[tuple[Decision, ...]
         yield (decision,) if other is None else (decision, other)
 
 
-def following(view: Projection, now: datetime, passed: Container[Key] = ()) -> Following | ExecutionId | None:
+def next_turn(view: Projection, now: datetime, passed: Container[TurnKey] = ()) -> Turn | ExecutionId | None:
     """What has to be decided next at this moment, and is to be folded before that is asked again.
 
     An id is of a run to revoke, and is told once; None where nothing waits. What was `passed` over is left out."""
     task = _first(view.tasks.values(), task_key, passed) if view.tasks else None
     if task is not None:
-        return Following(task_key(task), task, _do(view, task, now))
+        return Turn(task_key(task), task, _do(view, task, now))
     while (due := view.timers.next_due(now)) is not None:
         about = due[1]
         run = view.runs.get(ExecutionId(about))
@@ -117,36 +128,36 @@ def following(view: Projection, now: datetime, passed: Container[Key] = ()) -> F
         if overdue:
             return ExecutionId(about)
         if about not in passed:
-            return Following(about, due, _when_due(view, run, RemediationId(about), now))
+            return Turn(about, due, _when_due(view, run, RemediationId(about), now))
     waiting: Iterable[Unjudged] = view.unjudged.values()
     if passed:  # A resolution waits behind what was passed over, and has no verdict of its own.
         waiting = (one for one in waiting if not isinstance(one.event, SignalResolved))
     occurrence = _first(waiting, _place_of, passed)
     if occurrence is not None:
-        return Following(occurrence.position, occurrence, _judged(view, occurrence, now))
+        return Turn(occurrence.position, occurrence, _judged(view, occurrence, now))
     return None
 
 
-def _first(waiting: Iterable[T], key_of: Callable[[T], Key], passed: Container[Key]) -> T | None:
+def _first(waiting: Iterable[T], key_of: Callable[[T], TurnKey], passed: Container[TurnKey]) -> T | None:
     if not passed:
         return next(iter(waiting), None)
     return next((one for one in waiting if key_of(one) not in passed), None)
 
 
-def _place_of(occurrence: Unjudged) -> Key:
+def _place_of(occurrence: Unjudged) -> TurnKey:
     return occurrence.position
 
 
-def _is_open(view: Projection, one: Following) -> bool:
+def _is_open(view: Projection, one: Turn) -> bool:
     """Whether what was decided waits all the same; a target's queue may have more than one who waits."""
     match one.about:
         case Unjudged():
             return one.key in view.unjudged
-        case Serve():
+        case ServeTask():
             return False
         case tuple():
             return view.timers.next_due() == one.about
-        case Judge() | Tell() | Answer() | Archive() as task:
+        case JudgeTask() | TellTask() | RejectTask() | ArchiveTask() as task:
             return view.tasks.get(task_key(task)) is task
 
 
@@ -189,27 +200,27 @@ def verdict_again(view: Projection, remediation: Remediation, because: Because, 
 
 def _do(view: Projection, task: Task, now: datetime) -> Judged:
     match task:
-        case Judge():
+        case JudgeTask():
             return verdict_again(view, view.remediations[task.remediation], task.because, now)
-        case Serve():
+        case ServeTask():
             first = view.targets.first(task.target)
             return verdict_again(view, view.remediations[first], task.because, now)
-        case Tell():
+        case TellTask():
             return replace(task.change, now=now)
-        case Archive():
+        case ArchiveTask():
             return task.record
-        case Answer():
+        case RejectTask():
             return answer_of(task)
 
 
-def answer_of(task: Answer) -> SignalRejected | PolicyRejected:
+def answer_of(task: RejectTask) -> SignalRejected | PolicyRejected:
     """How a record that could not be taken is answered."""
     if task.reason is None:
         return PolicyRejected(task.position, task.message)
     return SignalRejected(task.position, task.reason, task.message)
 
 
-def _when_due(view: Projection, run: Run | None, about: RemediationId, now: datetime) -> Judged:
+def _when_due(view: Projection, run: HeldRun | None, about: RemediationId, now: datetime) -> Judged:
     if run is not None and run.lost:
         return TargetReleased(run.target, run.execution, now)
     remediation = view.remediations[about if run is None else run.remediation]

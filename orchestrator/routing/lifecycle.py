@@ -40,7 +40,7 @@ class Happening(StrEnum):
     TOO_LATE = "the phase's time limit is exceeded"
 
 
-class Row(Struct, frozen=True):
+class Transition(Struct, frozen=True):
     """One line of the table."""
 
     before: tuple[Phase, ...]
@@ -54,24 +54,24 @@ ALIVE = (Phase.PENDING, Phase.BLOCKED, Phase.ANALYZING, Phase.AWAITING_APPROVAL,
 LIMITED = (Phase.ANALYZING, Phase.AWAITING_APPROVAL, Phase.EXECUTING)
 
 ROWS = (
-    Row(JUDGED, Happening.TO_BE_ANALYSED, Phase.ANALYZING),
-    Row(JUDGED, Happening.TO_BE_RUN, Phase.EXECUTING),
-    Row(JUDGED, Happening.BLOCKED, Phase.BLOCKED),
-    Row(JUDGED, Happening.SKIPPED, Phase.SKIPPED),
-    Row(JUDGED, Happening.REFUSED, Phase.FAILED),
-    Row((Phase.ANALYZING,), Happening.WORKFLOW_CHOSEN, Phase.PENDING),
-    Row((Phase.ANALYZING,), Happening.APPROVAL_WANTED, Phase.AWAITING_APPROVAL),
-    Row((Phase.ANALYZING,), Happening.NONE_FITS, Phase.COMPLETED),
-    Row((Phase.ANALYZING,), Happening.ANALYSIS_FAILED, Phase.FAILED),
-    Row((Phase.AWAITING_APPROVAL,), Happening.APPROVED, Phase.PENDING),
-    Row((Phase.AWAITING_APPROVAL,), Happening.REJECTED, Phase.FAILED),
-    Row((Phase.EXECUTING,), Happening.RUN_COMPLETED, Phase.COMPLETED),
-    Row((Phase.EXECUTING,), Happening.RUN_FAILED, Phase.PENDING),
-    Row((Phase.EXECUTING,), Happening.RUN_FAILED_FOR_GOOD, Phase.FAILED),
-    Row((Phase.EXECUTING,), Happening.RUN_REVOKED, Phase.PENDING),
-    Row(ALIVE, Happening.RESOLVED, Phase.CANCELLED),
-    Row(ALIVE, Happening.CANCELLED, Phase.CANCELLED),
-    Row(LIMITED, Happening.TOO_LATE, Phase.TIMED_OUT),
+    Transition(JUDGED, Happening.TO_BE_ANALYSED, Phase.ANALYZING),
+    Transition(JUDGED, Happening.TO_BE_RUN, Phase.EXECUTING),
+    Transition(JUDGED, Happening.BLOCKED, Phase.BLOCKED),
+    Transition(JUDGED, Happening.SKIPPED, Phase.SKIPPED),
+    Transition(JUDGED, Happening.REFUSED, Phase.FAILED),
+    Transition((Phase.ANALYZING,), Happening.WORKFLOW_CHOSEN, Phase.PENDING),
+    Transition((Phase.ANALYZING,), Happening.APPROVAL_WANTED, Phase.AWAITING_APPROVAL),
+    Transition((Phase.ANALYZING,), Happening.NONE_FITS, Phase.COMPLETED),
+    Transition((Phase.ANALYZING,), Happening.ANALYSIS_FAILED, Phase.FAILED),
+    Transition((Phase.AWAITING_APPROVAL,), Happening.APPROVED, Phase.PENDING),
+    Transition((Phase.AWAITING_APPROVAL,), Happening.REJECTED, Phase.FAILED),
+    Transition((Phase.EXECUTING,), Happening.RUN_COMPLETED, Phase.COMPLETED),
+    Transition((Phase.EXECUTING,), Happening.RUN_FAILED, Phase.PENDING),
+    Transition((Phase.EXECUTING,), Happening.RUN_FAILED_FOR_GOOD, Phase.FAILED),
+    Transition((Phase.EXECUTING,), Happening.RUN_REVOKED, Phase.PENDING),
+    Transition(ALIVE, Happening.RESOLVED, Phase.CANCELLED),
+    Transition(ALIVE, Happening.CANCELLED, Phase.CANCELLED),
+    Transition(LIMITED, Happening.TOO_LATE, Phase.TIMED_OUT),
 )
 LIFE: Mapping[tuple[Phase, Happening], Phase] = {
     (before, row.happening): row.after for row in ROWS for before in row.before

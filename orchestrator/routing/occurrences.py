@@ -27,7 +27,7 @@ class Occurrences:
         if isinstance(occurrence.event, RetryRequested):
             self.asked[occurrence.event.remediation] += 1
 
-    def settle(self, occurrence: Unjudged) -> Unjudged | None:
+    def answer(self, occurrence: Unjudged) -> Unjudged | None:
         """An occurrence has its verdict. Return the resolution that waited right behind it, if one did."""
         del self.unjudged[occurrence.position]
         if isinstance(occurrence.event, RetryRequested):

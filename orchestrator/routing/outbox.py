@@ -42,7 +42,7 @@ class Errand(StrEnum):
     REVOKE = "revoke"
 
 
-class Key(NamedTuple):
+class OwedKey(NamedTuple):
     """What is owed, by kind and id; a command's are the last two words of its subject."""
 
     errand: Errand
@@ -53,9 +53,9 @@ class Outbox:
     """All that is owed, in the order of being promised."""
 
     def __init__(self) -> None:
-        self.owed: dict[Key, Owed] = {}
+        self.owed: dict[OwedKey, Owed] = {}
 
-    def restore(self, rows: Iterable[tuple[Key, Owed]]) -> None:
+    def restore(self, rows: Iterable[tuple[OwedKey, Owed]]) -> None:
         """Know some of what was written down."""
         self.owed.update(rows)
 
@@ -71,26 +71,26 @@ class Outbox:
 
     def end_run(self, run: ExecutionId, change: PhaseChanged, at: Position | None, *, started: bool) -> None:
         """A run is to be ended: cancelled if it has begun, else revoked instead of commanded."""
-        self.owed.pop(Key(Errand.WORKFLOW, run), None)
-        self.owed[Key(Errand.CANCEL if started else Errand.REVOKE, run)] = Owed(change, at)
+        self.owed.pop(OwedKey(Errand.WORKFLOW, run), None)
+        self.owed[OwedKey(Errand.CANCEL if started else Errand.REVOKE, run)] = Owed(change, at)
 
     def begin_run(self, run: ExecutionId) -> None:
         """A run has begun: its command is not needed any more, and what could not be revoked is cancelled."""
-        self.owed.pop(Key(Errand.WORKFLOW, run), None)
-        revocation = self.owed.pop(Key(Errand.REVOKE, run), None)
+        self.owed.pop(OwedKey(Errand.WORKFLOW, run), None)
+        revocation = self.owed.pop(OwedKey(Errand.REVOKE, run), None)
         if revocation is not None:  # The executor was first.
-            self.owed[Key(Errand.CANCEL, run)] = revocation
+            self.owed[OwedKey(Errand.CANCEL, run)] = revocation
 
     def forget_run(self, run: ExecutionId) -> None:
         """Nothing is owed for a run any more."""
         for errand in (Errand.WORKFLOW, Errand.REVOKE, Errand.CANCEL):
-            self.owed.pop(Key(errand, run), None)
+            self.owed.pop(OwedKey(errand, run), None)
 
     def forget_analysis(self, analysis: str) -> None:
         """Nobody waits for an analysis any more."""
-        self.owed.pop(Key(Errand.ANALYZE, analysis), None)
+        self.owed.pop(OwedKey(Errand.ANALYZE, analysis), None)
 
-    def settle(self, key: tuple[str, str]) -> None:
+    def strike_off(self, key: tuple[str, str]) -> None:
         """What was owed is in the log."""
         self.owed.pop(key, None)  # type: ignore[call-overload]  # A key is a pair of words, and equal to them.
 
@@ -102,7 +102,7 @@ class Outbox:
                 if owed is not None and owed.decision is decision:
                     self.owed[key] = Owed(decision=owed.decision, position=position(sequence, index))
 
-    def take_commands(self) -> list[tuple[Key, Owed]]:
+    def take_commands(self) -> list[tuple[OwedKey, Owed]]:
         """Take away all commands: for whoever thinks a log through, and sends nothing."""
         taken = [(key, owed) for key, owed in self.owed.items() if key.errand is not Errand.REVOKE]
         for key, _ in taken:
@@ -114,7 +114,7 @@ class Outbox:
         return [ExecutionId(key.name) for key in self.owed if key.errand is Errand.REVOKE]
 
 
-def promises(decision: Decision) -> list[Key]:
+def promises(decision: Decision) -> list[OwedKey]:
     """What a decision may owe; a run that is to be ended is revoked or cancelled, as it stands then."""
     match decision:
         case RoutingDecided():
@@ -122,7 +122,7 @@ def promises(decision: Decision) -> list[Key]:
         case PhaseChanged():
             keys = [_notice(decision)] if decision.outcome is Outcome.MANUAL_REVIEW_REQUIRED else []
             if decision.execution is not None:
-                keys += [Key(Errand.REVOKE, decision.execution), Key(Errand.CANCEL, decision.execution)]
+                keys += [OwedKey(Errand.REVOKE, decision.execution), OwedKey(Errand.CANCEL, decision.execution)]
             return keys
         case DecisionFrame() | OrchestratorStarted() | ShadowDecided() | TargetReleased():
             return []
@@ -130,7 +130,7 @@ def promises(decision: Decision) -> list[Key]:
             return []
 
 
-def _promises_of(decided: RoutingDecided) -> list[Key]:
+def _promises_of(decided: RoutingDecided) -> list[OwedKey]:
     match decided.verdict:
         case Duplicate() | Block() | Skip():
             return []
@@ -138,9 +138,9 @@ def _promises_of(decided: RoutingDecided) -> list[Key]:
             return [_notice(decided)]
         case Proceed():
             if decided.execution is not None:
-                return [Key(Errand.WORKFLOW, decided.execution)]
-            return [] if decided.analysis is None else [Key(Errand.ANALYZE, decided.analysis)]
+                return [OwedKey(Errand.WORKFLOW, decided.execution)]
+            return [] if decided.analysis is None else [OwedKey(Errand.ANALYZE, decided.analysis)]
 
 
-def _notice(decision: RoutingDecided | PhaseChanged) -> Key:
-    return Key(Errand.NOTIFY, f"{decision.remediation}-{decision.attempt}")
+def _notice(decision: RoutingDecided | PhaseChanged) -> OwedKey:
+    return OwedKey(Errand.NOTIFY, f"{decision.remediation}-{decision.attempt}")

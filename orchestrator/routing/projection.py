@@ -25,19 +25,19 @@ from remediation_orchestrator.events.identity import execution_id
 
 from .agenda import Agenda
 from .occurrences import Occurrences
-from .outbox import Key, Outbox
+from .outbox import Outbox, OwedKey
 from .policy import Policy
 from .retention import LOOKS, Retention
 from .state import (
     FingerprintHistory,
     HalfDone,
+    HeldRun,
     Owed,
     Remediation,
-    Run,
-    Serve,
+    ServeTask,
     Task,
     TaskKey,
-    Tell,
+    TellTask,
     Unjudged,
     WorkflowHistory,
     after,
@@ -62,13 +62,13 @@ class Projection:
         self.workflows: Mapping[tuple[Target, str], WorkflowHistory] = self.retention.workflows
         self.firing: Mapping[Fingerprint, Mapping[str, datetime]] = self.retention.alerts.firing
         self.spoilt: Mapping[RemediationId, set[ExecutionId]] = self.retention.spoilt
-        self.runs: Mapping[ExecutionId, Run] = self.targets.runs
+        self.runs: Mapping[ExecutionId, HeldRun] = self.targets.runs
         self.holders: Mapping[Target, ExecutionId] = self.targets.holders
         self.queues: Mapping[Target, Mapping[RemediationId, None]] = self.targets.queues
         self.half_done: Mapping[tuple[Target, str], HalfDone] = self.targets.half_done
         self.unjudged: Mapping[Position, Unjudged] = self.occurrences.unjudged
         self.tasks: Mapping[TaskKey, Task] = self.agenda.tasks
-        self.owed: Mapping[Key, Owed] = self.outbox.owed
+        self.owed: Mapping[OwedKey, Owed] = self.outbox.owed
 
     # -- reading ---------------------------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ class Projection:
         at_it = self.retention.history(fingerprint).active
         return None if at_it is None else self.remediations[at_it]
 
-    def holder(self, target: Target) -> Run | None:
+    def holder(self, target: Target) -> HeldRun | None:
         """The run that holds a target."""
         return self.targets.holder(target)
 
@@ -157,21 +157,21 @@ class Projection:
 
     # -- what concerns more than one part --------------------------------------------------------------
 
-    def claim(self, run: Run) -> None:
+    def claim(self, run: HeldRun) -> None:
         """Give a run its target."""
         self.targets.claim(run)
-        self.agenda.drop(Serve, run.target)
+        self.agenda.drop(ServeTask, run.target)
         self.timers.wake(after(run.start_before), run.order, run.execution)
 
-    def release(self, run: Run, position: Position | None) -> None:
+    def release(self, run: HeldRun, position: Position | None) -> None:
         """End a run's hold on its target, and have its line served if anybody waits."""
         if self.targets.release(run):
-            self.agenda.ask(Serve(run.target, Because(Cause.RELEASED, position)))
+            self.agenda.ask(ServeTask(run.target, Because(Cause.RELEASED, position)))
 
     def dequeue(self, remediation: Remediation) -> None:
         """Let a remediation wait no longer."""
         if self.targets.dequeue(remediation):
-            self.agenda.drop(Serve, remediation.target)
+            self.agenda.drop(ServeTask, remediation.target)
 
     def reach(self, moment: datetime) -> None:
         """A record of this moment is being folded: let go what is over, moments that nobody waits for among it."""
@@ -202,7 +202,7 @@ class Projection:
         remediation = self.remediations.get(RemediationId(about))
         return None if remediation is None or remediation.phase.ended else remediation.due
 
-    def _end_of(self, run: Run) -> datetime | None:
+    def _end_of(self, run: HeldRun) -> datetime | None:
         if run.lost:
             return run.released_at
         remediation = self.remediations.get(run.remediation)
@@ -215,7 +215,7 @@ class Projection:
         return after(run.deadline if run.started else run.start_before)
 
     def _is_spoken_of(self, remediation: RemediationId) -> bool:
-        return remediation in self.occurrences.asked or (Tell, remediation) in self.tasks
+        return remediation in self.occurrences.asked or (TellTask, remediation) in self.tasks
 
     def tables(self) -> dict[str, object]:
         """Every table, to hold one projection against another; timers follow from them."""

@@ -12,9 +12,9 @@ from remediation_orchestrator.events import ExecutionId, Fingerprint, Remediatio
 
 from .alerts import Alerts
 from .durations import EPOCH, ZERO, later
-from .forgetting import Diary, Key, Windows
+from .forgetting import Diary, Memo, Windows
 from .policy import DEFAULT, Policy
-from .state import FingerprintHistory, Remediation, Run, WorkflowHistory
+from .state import FingerprintHistory, HeldRun, Remediation, WorkflowHistory
 
 NOTHING = FingerprintHistory()
 # What one record may have to pay for.
@@ -168,7 +168,7 @@ class Retention:
         if history.completed_at is not before.completed_at:
             self._note(history.completed_at, self._windows.completion, fingerprint)
 
-    def complete(self, run: Run, at: datetime) -> None:
+    def complete(self, run: HeldRun, at: datetime) -> None:
         """A workflow has completed on its target."""
         self.workflows[run.target, run.workflow] = WorkflowHistory(at, run.remediation)
         self._note(at, self._windows.workflow, (run.target, run.workflow))
@@ -196,7 +196,7 @@ class Retention:
         """Let go all that can change no verdict any more, to the last."""
         self.alerts.forget(self.newest, self.policy.routing.alert_memory)
         self._look_up(None)
-        keys: list[Key] = [*self.workflows, *self.histories, *self.remediations]
+        keys: list[Memo] = [*self.workflows, *self.histories, *self.remediations]
         for key in keys:
             self._look_at(key)
 
@@ -214,7 +214,7 @@ class Retention:
                 over = self.has_forgotten(remediation, self.newest)
                 self._note(self.newest if over else remediation.due, ZERO, remediation.id)
 
-    def _note(self, at: datetime | None, window: timedelta | None, key: Key) -> None:
+    def _note(self, at: datetime | None, window: timedelta | None, key: Memo) -> None:
         if at is not None and window is not None:
             self._diary.note(later(at, window), key)
 
@@ -222,7 +222,7 @@ class Retention:
         for key in self._diary.due(self.newest, most):
             self._look_at(key)
 
-    def _look_at(self, key: Key) -> None:
+    def _look_at(self, key: Memo) -> None:
         """Let go of what has this key. Somebody's fingerprint may look like a remediation's id."""
         if isinstance(key, tuple):
             done = self.workflows.get(key)

@@ -25,17 +25,17 @@ from remediation_orchestrator.events import (
     Target,
 )
 
-from .alerts import Row
+from .alerts import AlertRow
 from .fold import Fold
-from .outbox import Errand, Key
+from .outbox import Errand, OwedKey
 from .policy import PolicyError, policy_of
 from .projection import Projection
 from .state import (
     FingerprintHistory,
     HalfDone,
+    HeldRun,
     Owed,
     Remediation,
-    Run,
     WorkflowHistory,
     shared_kind,
     shared_target,
@@ -53,7 +53,7 @@ class SnapshotError(ValueError):
     """Something in a snapshot does not match. The message says what."""
 
 
-class Head(Struct, frozen=True):
+class Manifest(Struct, frozen=True):
     """Where a snapshot stands, and what it takes to trust it."""
 
     schema: int
@@ -87,12 +87,12 @@ class Head(Struct, frozen=True):
 class Origin(Struct, frozen=True):
     """The projection from which a log goes on whose beginning was archived."""
 
-    head: Head
+    head: Manifest
     digest: str
     """SHA-256, in hex, of its head as it is kept: what the log's own record of the archive says."""
 
 
-class Part(Struct, frozen=True):
+class SnapshotPart(Struct, frozen=True):
     """Some rows of one table."""
 
     table: str
@@ -104,10 +104,10 @@ _ROWS: dict[str, msgspec.json.Decoder[Any]] = {
     for table, row in {
         "histories": tuple[Fingerprint, FingerprintHistory],
         "remediations": Remediation,
-        "runs": Run,
+        "runs": HeldRun,
         "holders": ExecutionId,
         "queues": tuple[Target, list[RemediationId]],
-        "firing": Row,
+        "firing": AlertRow,
         "workflows": tuple[Target, str, WorkflowHistory],
         "half_done": tuple[Target, str, HalfDone],
         "spoilt": tuple[RemediationId, list[ExecutionId]],
@@ -115,7 +115,7 @@ _ROWS: dict[str, msgspec.json.Decoder[Any]] = {
         "owed_changes": tuple[Errand, str, Position, PhaseChanged],
     }.items()
 }
-_part = msgspec.json.Decoder(Part)
+_part = msgspec.json.Decoder(SnapshotPart)
 _encoder = msgspec.json.Encoder()
 
 
@@ -144,10 +144,10 @@ class Image:
             "owed_verdicts": iter([row for row in owed if isinstance(row[-1], RoutingDecided)]),
             "owed_changes": iter([row for row in owed if isinstance(row[-1], PhaseChanged)]),
         }
-        self.head = Head(
+        self.head = Manifest(
             schema=SCHEMA,
             code=code,
-            sequence=fold.chain.head,
+            sequence=fold.chain.last,
             frame=hashlib.sha256(frame).hexdigest(),
             previous=fold.chain.stated,
             as_of=fold.chain.as_of,
@@ -172,7 +172,7 @@ class Image:
                 yield _encoder.encode({"table": table, "rows": some})
 
 
-def restore(fold: Fold, head: Head, frame: StoredMessage, parts: Iterable[bytes]) -> None:
+def restore(fold: Fold, head: Manifest, frame: StoredMessage, parts: Iterable[bytes]) -> None:
     """Have a fresh fold go on from a snapshot: it has to be given every message behind `head.through`.
 
     Raises SnapshotError where anything does not match; the fold is of no use then."""
@@ -197,7 +197,7 @@ def restore(fold: Fold, head: Head, frame: StoredMessage, parts: Iterable[bytes]
     fold.chain.frame(head.sequence, head.previous, frame.payload, read=head.read)
 
 
-def _put_in_force(view: Projection, head: Head) -> None:
+def _put_in_force(view: Projection, head: Manifest) -> None:
     shadow = None if head.shadow is None else policy_of(head.shadow)
     view.retention.put_in_force(policy_of(head.policy), shadow, adopted=head.adopted)
 
@@ -217,7 +217,7 @@ class _Reader:
         self._fingerprints: dict[str, Fingerprint] = {}
         self._names: dict[str, RemediationId] = {}
 
-    def take(self, part: Part) -> None:
+    def take(self, part: SnapshotPart) -> None:
         """Take the rows of one part."""
         rows = _ROWS[part.table].decode(part.rows)
         getattr(self, f"_{part.table}")(rows)
@@ -240,7 +240,7 @@ class _Reader:
         named = ((self._fingerprints.get(fingerprint, fingerprint), history) for fingerprint, history in rows)
         self._view.retention.restore(histories=named)
 
-    def _runs(self, rows: list[Run]) -> None:
+    def _runs(self, rows: list[HeldRun]) -> None:
         for run in rows:
             remediation = self._view.remediations.get(run.remediation)
             if remediation is not None:
@@ -257,7 +257,7 @@ class _Reader:
     def _queues(self, rows: list[tuple[Target, list[RemediationId]]]) -> None:
         self._view.targets.restore(queues=((target, dict.fromkeys(queue)) for target, queue in rows))
 
-    def _firing(self, rows: list[Row]) -> None:
+    def _firing(self, rows: list[AlertRow]) -> None:
         self._view.retention.alerts.restore((self._fingerprints.get(of, of), alert, at) for of, alert, at in rows)
 
     def _workflows(self, rows: list[tuple[Target, str, WorkflowHistory]]) -> None:
@@ -277,7 +277,7 @@ class _Reader:
 
     def _owe(self, rows: Iterable[tuple[Errand, str, Position, RoutingDecided | PhaseChanged]]) -> None:
         self._view.outbox.restore(
-            (Key(kind, name), Owed(decision, position)) for kind, name, position, decision in rows
+            (OwedKey(kind, name), Owed(decision, position)) for kind, name, position, decision in rows
         )
 
 

@@ -122,7 +122,7 @@ class Remediation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
         return self.queued + max(now - max(self.queued_since, self.occurred_at), ZERO)
 
 
-class Run(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+class HeldRun(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One execution, as long as it holds its target."""
 
     execution: ExecutionId
@@ -158,27 +158,27 @@ class Unjudged(Struct, frozen=True, gc=False):
     event: SignalReceived | SignalResolved | RetryRequested
 
 
-class Judge(Struct, frozen=True, gc=False):
+class JudgeTask(Struct, frozen=True, gc=False):
     """A remediation is to be judged again."""
 
     remediation: RemediationId
     because: Because
 
 
-class Serve(Struct, frozen=True, gc=False):
+class ServeTask(Struct, frozen=True, gc=False):
     """A target was released: its queue is to be judged, from the front."""
 
     target: Target
     because: Because
 
 
-class Tell(Struct, frozen=True, gc=False):
+class TellTask(Struct, frozen=True, gc=False):
     """A fact has changed a remediation's phase: readers are to be told."""
 
     change: PhaseChanged
 
 
-class Answer(Struct, frozen=True, gc=False):
+class RejectTask(Struct, frozen=True, gc=False):
     """A record that could not be taken is to be answered; without a `reason` it is a policy."""
 
     position: Position
@@ -188,13 +188,13 @@ class Answer(Struct, frozen=True, gc=False):
     """Where it is of a type that this version does not know."""
 
 
-class Archive(Struct, frozen=True, gc=False):
+class ArchiveTask(Struct, frozen=True, gc=False):
     """A segment of the log is to be recorded as archived."""
 
     record: LogArchived
 
 
-Task = Judge | Serve | Tell | Answer | Archive
+Task = JudgeTask | ServeTask | TellTask | RejectTask | ArchiveTask
 TaskKey = tuple[type[Task], str | Target]
 
 

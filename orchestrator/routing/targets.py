@@ -4,31 +4,31 @@ from collections.abc import Callable, Iterable
 
 from remediation_orchestrator.events import ExecutionId, Fingerprint, RemediationId, Target
 
-from .state import HalfDone, Remediation, Run
+from .state import HalfDone, HeldRun, Remediation
 
 
 class Targets:
     """One holder and one line for each target. There are many lines, and each is short."""
 
     def __init__(self) -> None:
-        self.runs: dict[ExecutionId, Run] = {}
+        self.runs: dict[ExecutionId, HeldRun] = {}
         """Every run as long as it holds its target; one that a foreign decision has displaced, too."""
         self.holders: dict[Target, ExecutionId] = {}
         self.queues: dict[Target, dict[RemediationId, None]] = {}
         """Who waits for each target, in the order of being blocked."""
         self.half_done: dict[tuple[Target, str], HalfDone] = {}
 
-    def holder(self, target: Target) -> Run | None:
+    def holder(self, target: Target) -> HeldRun | None:
         """The run that holds a target."""
         execution = self.holders.get(target)
         return None if execution is None else self.runs[execution]
 
-    def claim(self, run: Run) -> None:
+    def claim(self, run: HeldRun) -> None:
         """Give a run its target."""
         self.runs[run.execution] = run
         self.holders[run.target] = run.execution
 
-    def renew(self, run: Run) -> None:
+    def renew(self, run: HeldRun) -> None:
         """Know this of a run from now on."""
         self.runs[run.execution] = run
 
@@ -44,7 +44,7 @@ class Targets:
         self.queues.update(queues)
         self.half_done.update(half_done)
 
-    def release(self, run: Run) -> bool:
+    def release(self, run: HeldRun) -> bool:
         """End a run's hold on its target; whether its line is to be served."""
         del self.runs[run.execution]
         if self.holders.get(run.target) != run.execution:
@@ -82,7 +82,7 @@ class Targets:
             return first, len(queue)
         return first, next(place for place, other in enumerate(queue) if other == remediation)
 
-    def leave(self, run: Run, *, whole: bool) -> None:
+    def leave(self, run: HeldRun, *, whole: bool) -> None:
         """Remember how a run left its target: half-changed until somebody clears it, or whole."""
         if whole:
             self.half_done.pop((run.target, run.workflow), None)

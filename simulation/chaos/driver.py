@@ -21,7 +21,7 @@ from remediation_orchestrator.events import (
     encode,
     subjects,
 )
-from remediation_orchestrator.events.codec import Attributes, source
+from remediation_orchestrator.events.codec import Attributes, event_source
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.events.subjects import parse
 
@@ -84,7 +84,9 @@ class Driver:
     async def _act(self, fact: BlockCleared | RemediationCancelled) -> None:
         self._count += 1
         name = f"act-{self._count}"
-        attributes = Attributes(id=name, source=source(self._log.cell, "operator/chaos"), time=datetime.now(UTC))
+        attributes = Attributes(
+            id=name, source=event_source(self._log.cell, "operator/chaos"), time=datetime.now(UTC)
+        )
         await self._store(subjects.operator(self._log.cell, fact), encode(fact, attributes), name)
 
     async def _publish_until(self, end: float) -> None:

@@ -134,7 +134,7 @@ async def test_a_frame_and_a_command_that_expect_nothing_depose_nobody_and_count
 ) -> None:
     """They are what whoever leads would have written, but for what it expects: nobody takes them for its own."""
     await decides(log, "before")
-    head = active.fold.head("o1", datetime.now(UTC))
+    head = active.fold.head_of_next("o1", datetime.now(UTC))
     start = OrchestratorStarted("evil", "99.0.0", log.identity)
     around = Attributes(id="x", source="/evil", time=datetime.now(UTC))
     await log.append(subjects.decision(cell), encode_frame([(head, around), (start, around)]))

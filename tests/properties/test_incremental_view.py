@@ -49,7 +49,7 @@ from remediation_orchestrator.orchestrator.routing.checks import decide
 from remediation_orchestrator.orchestrator.routing.effects import asked_plan
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
-from remediation_orchestrator.orchestrator.routing.snapshot import Head, Image, SnapshotError, restore
+from remediation_orchestrator.orchestrator.routing.snapshot import Image, Manifest, SnapshotError, restore
 from remediation_orchestrator.simulation.recount import recount
 
 MEMORY = timedelta(hours=3)
@@ -354,7 +354,7 @@ class Cell(RuleBasedStateMachine):
             return
         parts = list(image.parts())
         head = replace(image.head, digest=sha256(b"".join(parts)).hexdigest())
-        head = msgspec.json.decode(msgspec.json.encode(head), type=Head)
+        head = msgspec.json.decode(msgspec.json.encode(head), type=Manifest)
         resumed = Fold()
         restore(resumed, head, frame, parts)
         for message in self.cell.log[head.through :]:

@@ -112,7 +112,7 @@ def test_a_frame_that_nobody_has_read_back_is_covered_by_its_bytes() -> None:
     for message in written.messages:
         fold.take(message)
     frame = next(one for one in written.messages if one.sequence == place)
-    first = fold.head("o1", minute(1))
+    first = fold.head_of_next("o1", minute(1))
     assert first.read == fold.read
     chain = Fold().chain
     for message in written.messages[: place - 1]:
@@ -147,9 +147,9 @@ def test_a_snapshot_goes_on_where_frames_before_its_own_were_not_read_back() -> 
 
 def _stored_and_not_read_back(writer: Fold, messages: list[StoredMessage]) -> StoredMessage:
     """One more frame of one that reads late: it says of the frames before it only what their bytes are."""
-    head = writer.head("o1", minute(1))
+    head = writer.head_of_next("o1", minute(1))
     payload = join_frame([encode(head, decision_attributes(head, "/test", minute(1)))])
-    headers = {EXPECTED: str(writer.chain.head)}
+    headers = {EXPECTED: str(writer.chain.last)}
     messages.append(StoredMessage(len(messages) + 1, minute(1), "ro.main.decision", payload, headers))
     writer.stored(len(messages), [head], payload)
     return messages[-1]

@@ -27,8 +27,8 @@ from remediation_orchestrator.events.bounds import NESTING_MAX
 from remediation_orchestrator.events.codec import (
     Attributes,
     attributes_of,
+    event_source,
     join_frame,
-    source,
 )
 from remediation_orchestrator.events.identity import CellName
 from remediation_orchestrator.events.stored import EXPECTED, MESSAGE_BYTES_MAX
@@ -317,7 +317,8 @@ def test_a_subject_that_is_not_of_the_log_is_refused() -> None:
 
 def test_an_event_is_written_as_a_cloud_event() -> None:
     """With exactly the attributes of the contract, empty ones left out."""
-    around = Attributes(id="9", source=source(CellName("main"), "executor/e1"), time=NOW, correlationid="rr-1")
+    source = event_source(CellName("main"), "executor/e1")
+    around = Attributes(id="9", source=source, time=NOW, correlationid="rr-1")
     assert json.loads(encode(STARTED, around)) == {
         "specversion": "1.0",
         "id": "9",

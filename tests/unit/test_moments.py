@@ -93,7 +93,7 @@ def test_a_fact_that_had_to_be_bounded_is_known_until_a_frame_says_so() -> None:
     fold.take(StoredMessage(1, minute(60), subjects.signal(CELL, "s"), SIGNAL))
     fold.fold_facts(not_after=minute(1))
     assert fold.bounded
-    head = fold.head("o1", minute(1))
+    head = fold.head_of_next("o1", minute(1))
     fold.stored(2, [head], msgspec.json.encode([]))
     assert not fold.bounded
 

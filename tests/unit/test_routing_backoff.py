@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from remediation_orchestrator.events import Fingerprint
-from remediation_orchestrator.orchestrator.routing.backoff import backoff, counted, next_allowed_execution
+from remediation_orchestrator.orchestrator.routing.backoff import backoff, count_remembered, next_allowed_execution
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
 
 AT = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -65,10 +65,10 @@ def test_without_a_failure_or_its_keys_nothing_is_forbidden() -> None:
 def test_failures_are_forgotten_together_and_only_after_their_memory() -> None:
     """At exactly the memory they still count."""
     memory = timedelta(hours=24)
-    assert counted(4, AT, AT + memory, EVEN) == 4
-    assert counted(4, AT, AT + memory + US, EVEN) == 0
-    assert counted(4, AT, AT + 100 * memory, replace(EVEN, failure_memory=None)) == 4
-    assert counted(4, None, AT, EVEN) == 0
+    assert count_remembered(4, AT, AT + memory, EVEN) == 4
+    assert count_remembered(4, AT, AT + memory + US, EVEN) == 0
+    assert count_remembered(4, AT, AT + 100 * memory, replace(EVEN, failure_memory=None)) == 4
+    assert count_remembered(4, None, AT, EVEN) == 0
 
 
 def test_there_is_one_delay_for_one_failure() -> None:
