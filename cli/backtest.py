@@ -12,7 +12,7 @@ from remediation_orchestrator.orchestrator.queries.backtest import Backtest, Row
 from remediation_orchestrator.orchestrator.queries.known import Known
 from remediation_orchestrator.orchestrator.queries.tally import Difference, Pairs, Tally
 from remediation_orchestrator.orchestrator.routing.policy import Policy
-from remediation_orchestrator.orchestrator.routing.words import describe
+from remediation_orchestrator.orchestrator.routing.words import describe, times
 
 from .support.connection import Source, reading_options
 from .support.moments import Moment, check_known, cut_of, until_option
@@ -142,7 +142,7 @@ def _tell_differences(tally: Tally, shown: list[Row]) -> None:
         f"{tally.verdicts} verdicts: {tally.differing} differ, {tally.counterfactual} counterfactual, "
         f"{tally.missing} of the log would not be given"
     )
-    line(f"{tally.runs} runs instead of {tally.runs_recorded}: {_change(tally.runs_added)}")
+    line(f"{times(tally.runs, 'run')} instead of {tally.runs_recorded}: {_change(tally.runs_added)}")
 
 
 async def _compare(log: ReadableLog, known: Known, policies: list[Policy], end: End, as_json: bool) -> None:

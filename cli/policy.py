@@ -11,6 +11,7 @@ from remediation_orchestrator.events import PolicyAdopted
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.orchestrator.policy_file import PolicyFile
 from remediation_orchestrator.orchestrator.routing.policy import Policy
+from remediation_orchestrator.orchestrator.routing.words import times
 
 from .shadow import verb as shadow_verb
 from .support.connection import Broker, Source, json_option, reading_options
@@ -118,5 +119,7 @@ async def _adopt(broker: Broker, operator: Operator, adoption: _Adoption) -> Non
         stored, found = await publish(log, fold, fact, operator.seconds)
     place, digest = position(stored), adoption.policy.digest
     said = {"position": place, "type": "PolicyAdopted.v1", "digest": digest, "replaces": adoption.replaces}
-    text = f"{place}: adopted, digest {digest}; {adoption.blocked} blocked are judged again"
+    text = (
+        f"{place}: adopted, digest {digest}; {times(adoption.blocked, 'blocked remediation')} to be judged again"
+    )
     told(found, {**said, "changes": adoption.changes}, text, as_json=operator.as_json)

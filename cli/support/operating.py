@@ -9,7 +9,15 @@ import click
 from msgspec import Struct
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.events import Duplicate, OperatorFact, RoutingDecided, subjects
+from remediation_orchestrator.events import (
+    Duplicate,
+    OperatorFact,
+    Refuse,
+    RetryRequested,
+    RoutingDecided,
+    Skip,
+    subjects,
+)
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
 from remediation_orchestrator.orchestrator.routing.fold import Fold
@@ -114,17 +122,25 @@ async def tell(
 def told(found: list[Answer] | UndecidedError, document: Mapping[str, object], *lines: str, as_json: bool) -> None:
     """Tell programs what is stored, and people what is decided.
 
-    Raises UndecidedError where nothing is yet, and RefusedError where it only counts on what goes on already."""
+    Raises UndecidedError where nothing is yet, and RefusedError where it only counts on what goes on already, or
+    a retry is not let through."""
     if as_json:
         json_line(document)
     if isinstance(found, UndecidedError):
         raise found
+    is_retry = document["type"] == f"{RetryRequested.__name__}.v1"
     for one in found:
         if isinstance(one.decision, RoutingDecided) and isinstance(one.decision.verdict, Duplicate):
             of = one.decision.verdict.of
             raise RefusedError(
                 f"{document['position']}: recorded, and counted on {of}, which is at this problem already"
             )
+        if (
+            is_retry
+            and isinstance(one.decision, RoutingDecided)
+            and isinstance(one.decision.verdict, Refuse | Skip)
+        ):
+            raise RefusedError(f"{document['position']}: recorded, and not tried again: {one.line()}")
     if not as_json:
         for text in lines:
             line(text)

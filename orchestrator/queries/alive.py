@@ -114,7 +114,7 @@ def blocked(it: Standing) -> Present:
         return _in_line(it)
     reason = it.objection.reason if it.objection is not None else None
     asked = (JudgeTask, it.one.id) in it.view.tasks or it.now >= until
-    then = f"It is judged again then{it.or_over}, or when a policy is adopted."
+    then = f"It is judged again then, or when a policy is adopted{it.or_over}."
     return Present(
         word=reason,
         what=_why_it_waits(it, reason),

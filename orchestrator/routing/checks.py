@@ -67,7 +67,7 @@ def check_unmanaged_resource(situation: Situation, policy: Policy) -> Verdict | 
 
 
 def _say_scope(situation: Situation, policy: Policy) -> str:
-    return f"the scope excludes {len(policy.scope.exclude)} patterns; the target is {situation.target}"
+    return f"the scope excludes {times(len(policy.scope.exclude), 'pattern')}; the target is {situation.target}"
 
 
 def check_duplicate_in_progress(situation: Situation, policy: Policy) -> Verdict | None:

@@ -192,6 +192,20 @@ async def test_a_retry_that_is_a_duplicate_is_a_no(operated: Operated, cell: Cel
         assert decided["data"]["verdict"]["kind"] == "Duplicate"
 
 
+async def test_a_retry_that_is_not_let_through_is_a_no(operated: Operated, cell: CellName, tmp_path: Path) -> None:
+    """The policy keeps away from its target since: that is recorded, and nothing is tried again."""
+    file = tmp_path / "policy.yaml"
+    file.write_text("scope: {exclude: [{name: one}]}")
+    async with running(await orchestrator(operated.connection, cell)):
+        name = await operated.one_that("over", "one")
+        done = await operated.ro("policy", "adopt", str(file), "--yes")
+        assert done.exit_code == 0, done.output
+        done = await operated.ro("retry", name)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert "recorded, and not tried again: " in done.stderr
+        assert "Skip UnmanagedResource" in done.stderr
+
+
 async def test_a_clear_of_nothing_says_so(operated: Operated, cell: CellName) -> None:
     """And not that something is done."""
     async with running(await orchestrator(operated.connection, cell)):

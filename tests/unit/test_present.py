@@ -50,17 +50,17 @@ SAYS: dict[Way, tuple[str, str, bool]] = {
     ),
     (Happening.BLOCKED, Reason.EXPONENTIAL_BACKOFF): (
         "rr-2 waits after 1 failure in a row, longer after each, since 10:02:00Z, until 10:03:00Z.",
-        "It is judged again then, or its source says that it is over, or when a policy is adopted.",
+        "It is judged again then, or when a policy is adopted, or its source says that it is over.",
         False,
     ),
     (Happening.BLOCKED, Reason.CONSECUTIVE_FAILURES): (
         "rr-2 rests after 3 failures in a row; then one run may try, since 10:07:00Z, until 11:07:00Z.",
-        "It is judged again then, or its source says that it is over, or when a policy is adopted.",
+        "It is judged again then, or when a policy is adopted, or its source says that it is over.",
         False,
     ),
     (Happening.BLOCKED, Reason.RECENTLY_REMEDIATED): (
         "rr-2 waits to see whether its own repair lasts, since 10:03:00Z, until 10:07:00Z.",
-        "It is judged again then, or its source says that it is over, or when a policy is adopted.",
+        "It is judged again then, or when a policy is adopted, or its source says that it is over.",
         False,
     ),
     (Happening.BLOCKED, Reason.RESOURCE_BUSY): (
