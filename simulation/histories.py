@@ -80,8 +80,6 @@ class History:
         self._first = self.tale.pick(POLICIES[:-1])
         self._stepped = False
         self._unsent = False
-        self._replaced: list[Process] = []
-        """Those that another of their name has replaced: each ends by itself, and says why."""
         self.runs: dict[ExecutionId, None] = {}
         self.wrong: list[str] = []
 
@@ -117,14 +115,9 @@ class History:
         return self.process
 
     async def _end(self) -> None:
-        self.process.meanwhile = None
         troubled = self.process.troubled
         died = await self.process.end()
         self.wrong += [died] if died is not None else []
-        for one in self._replaced:
-            if await one.end() is None:
-                self.wrong.append(f"another {one.name} has taken the lead, and the one before has gone on")
-        self._replaced.clear()
         if self.cell.holder() is not None and not troubled:
             self.wrong.append(f"{self.process.name} has ended, and keeps the lease")
 
@@ -276,14 +269,13 @@ class History:
         await self.settle()
 
     async def _take_the_fence(self, subject: str) -> None:
-        replaced = self.process
-        leads = replaced.service.active.is_set()  # Who only begins to would take the fence once more.
-        if subject == subjects.decision(CELL) and leads and not replaced.was_troubled:
-            replaced.meanwhile = None
-            self._replaced.append(replaced)
-            self._begun += 1
-            self.process = Process(self.cell, replaced.name, policy_of(self._first))
-            await self.process.service.active.wait()
+        if subject == subjects.decision(CELL):
+            self.process.meanwhile = None
+            self._begun += 2  # It leads once more when the other has gone.
+            other = Process(self.cell, self.process.name, policy_of(self._first))
+            await other.service.active.wait()
+            died = await other.end()
+            self.wrong += [died] if died is not None else []
 
     async def trouble(self) -> None:
         """For a while nothing that it stores arrives, or no command does, or nothing is answered."""
