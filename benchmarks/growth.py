@@ -146,7 +146,7 @@ def _rounds(cell: Population, payloads: list[bytes]) -> Iterator[float]:
     messages = ROUND_SIGNALS // FRAME
     for start in range(0, len(payloads), messages):
         began = time.process_time()
-        for _ in cell.arrive(payloads[start : start + messages], FRAME):
+        for _ in cell.arrive(payloads[start : start + messages]):
             pass
         yield time.process_time() - began
 

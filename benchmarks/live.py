@@ -41,7 +41,6 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import join_frame
 from remediation_orchestrator.events.identity import cell_name
-from remediation_orchestrator.orchestrator.routing.decisions import fold_decision
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, policy_of
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 
@@ -81,7 +80,7 @@ class Population(history.History):
         super().__init__(problems=1)
         self._now = start
         self._policy = policy
-        self._told: list[tuple[str, bytes, int]] = []
+        self._told: list[tuple[str, bytes]] = []
 
     @property
     def view(self) -> Projection:
@@ -93,8 +92,7 @@ class Population(history.History):
         first = OrchestratorStarted(
             "bench", version("remediation-orchestrator"), "0badcafe", self._policy.document(), self._policy.digest
         )
-        yield self._frame([first], self._now)
-        fold_decision(self.view, first, None)
+        yield self._writer.begin(self._now, first)
         kinds = list(itertools.islice(itertools.cycle(SHAPES[shape]), count))
         numbers = sorted(range(count), key=lambda number: kinds[number] in OPEN)
         ended = sum(kind not in OPEN for kind in kinds)
@@ -102,17 +100,17 @@ class Population(history.History):
             together = numbers[start : start + AT_ONCE]
             bodies = [msgspec.json.encode(_signal(number, shape, kinds[number])) for number in together]
             self._now += over * (AT_ONCE / ended) if start < ended else timedelta()
-            yield from self.arrive([join_frame(bodies)], len(bodies))
+            yield from self.arrive([join_frame(bodies)])
             told, self._told = self._told, []
-            for subject, payload, events in told:
-                yield self._store(subject, payload, self._now, events)
+            for subject, payload in told:
+                yield self._writer.append(self._now, subject, payload, self._writer.expecting(subject))
             yield from self._round(self._now)
 
-    def arrive(self, payloads: list[bytes], each: int) -> Iterator[StoredMessage]:
-        """Yield messages of so many signals each, and the round that decides them."""
+    def arrive(self, payloads: list[bytes]) -> Iterator[StoredMessage]:
+        """Yield messages of signals, and the round that decides them."""
         self._now += timedelta(milliseconds=1)
         for payload in payloads:
-            yield self._store(subjects.signal(CELL, "bench"), payload, self._now, each)
+            yield self._writer.append(self._now, subjects.signal(CELL, "bench"), payload)
         yield from self._round(self._now)
 
     def _answer(self, command: Command, now: datetime) -> None:
@@ -129,7 +127,7 @@ class Population(history.History):
             facts.append(self._event(WorkflowCompleted(run, output="restarted"), now))
         elif not command.fingerprint.startswith("e"):
             return
-        self._told.append((subjects.execution(CELL, run), join_frame(facts), len(facts)))
+        self._told.append((subjects.execution(CELL, run), join_frame(facts)))
 
 
 def _signal(number: int, shape: str, kind: str) -> SignalReceived:
