@@ -76,6 +76,10 @@ class Extent(Struct, frozen=True):
     """Some of them: the first of those, HOLES_TOLD_MAX at most."""
 
 
+# From this share of its limit on a log takes no signals, so that what runs can still end in it.
+FULL = 0.9
+
+
 class Room(Struct, frozen=True):
     """How full a log is, as its broker says it of one moment."""
 

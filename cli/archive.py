@@ -23,6 +23,7 @@ from remediation_orchestrator.orchestrator.snapshots import check_origin, read_h
 
 from .support.awaiting import UndecidedError
 from .support.connection import Broker, broker_options, json_option
+from .support.files import FILE
 from .support.operating import by_option
 from .support.output import BadInputError, RefusedError, json_line, line, reading
 from .support.publishing import event_of, store
@@ -30,7 +31,7 @@ from .support.running import run
 
 
 @click.command("archive")
-@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("path", metavar="FILE", type=FILE)
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @click.option("--restore", is_flag=True, help=f"Bring FILE{AFTER_ENDING} back to the broker.")
 @click.option("--reason", default="", help="Why; recorded with who. Required, but for --dry-run and --restore.")

@@ -15,6 +15,7 @@ from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.orchestrator.routing.words import describe, times
 
 from .support.connection import Source, reading_options
+from .support.files import file_option
 from .support.moments import Moment, check_known, cut_of, until_option
 from .support.output import BadInputError, json_line, line, moment, plain, reading
 from .support.reading import check_whole
@@ -29,13 +30,11 @@ Tell = Callable[[int, Row], None]
 
 
 @click.command("backtest")
-@click.option(
+@file_option(
     "--policy",
     "files",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
+    "The policy to try; a second one to hold against it. Without: the one in force.",
     multiple=True,
-    help="The policy to try; a second one to hold against it. Without: the one in force.",
 )
 @click.option("--sweep", type=SweepType(), help="Try every value of one key: one line each.")
 @until_option

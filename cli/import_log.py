@@ -10,12 +10,13 @@ from remediation_orchestrator.bus.importing import bring_in
 from remediation_orchestrator.bus.packing import UnreadableLogError
 
 from .support.connection import Broker, broker_options, json_option
+from .support.files import FILE
 from .support.output import json_line, line, reading
 from .support.running import run
 
 
 @click.command("import")
-@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("path", metavar="FILE", type=FILE)
 @json_option
 @broker_options
 def verb(broker: Broker, path: Path, as_json: bool) -> None:

@@ -8,6 +8,7 @@ import click
 from remediation_orchestrator.web.health import Health
 
 from .support.connection import Broker, broker_options
+from .support.files import file_option
 from .support.health import answering, health_option
 from .support.log_options import LogShape, log_options
 from .support.running import run
@@ -15,12 +16,8 @@ from .support.services import ORCHESTRATOR_SECONDS, begin, load_policy, run_orch
 
 
 @click.command("orchestrator")
-@click.option(
-    "--policy",
-    "policy_path",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="The policy of a log that has none yet; afterwards `ro policy adopt` is the way.",
+@file_option(
+    "--policy", "policy_path", "The policy of a log that has none yet; afterwards `ro policy adopt` is the way."
 )
 @click.option(
     "--lease",

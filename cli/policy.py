@@ -15,6 +15,7 @@ from remediation_orchestrator.orchestrator.routing.words import times
 
 from .shadow import verb as shadow_verb
 from .support.connection import Broker, Source, json_option, reading_options
+from .support.files import FILE
 from .support.operating import Operator, operator_options, publish, told
 from .support.output import RefusedError, json_line, line
 from .support.policy_changes import Change, changes
@@ -22,8 +23,6 @@ from .support.reading import read, read_log
 from .support.running import run
 from .support.services import load_policy, read_policy
 from .support.tables import table
-
-FILE = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 
 
 @click.group("policy")
@@ -35,7 +34,7 @@ verb.add_command(shadow_verb)
 
 
 @verb.command("check")
-@FILE
+@click.argument("file", metavar="FILE", type=FILE)
 @json_option
 def check(file: Path, as_json: bool) -> None:
     """Say whether a policy file could be adopted, and with --json what it means in full."""
@@ -60,7 +59,7 @@ def show(source: Source, as_json: bool) -> None:
 
 
 @verb.command("adopt")
-@click.argument("file", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
+@click.argument("file", metavar="[FILE]", required=False, type=FILE)
 @click.option("--shadow", is_flag=True, help="The policy in shadow, in place of a file.")
 @click.option("--yes", "sure", is_flag=True, help="Do not ask. Nobody is asked either where no person sits there.")
 @operator_options

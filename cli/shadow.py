@@ -11,6 +11,7 @@ from remediation_orchestrator.orchestrator.queries.shadow import Shadow, Shadows
 from remediation_orchestrator.orchestrator.routing.policy import Policy
 
 from .support.connection import Broker, Source, reading_options
+from .support.files import FILE
 from .support.operating import by_option, publish, told, wait_option
 from .support.output import RefusedError, json_line, line
 from .support.reading import read_into, read_log
@@ -20,7 +21,7 @@ from .support.tables import table
 
 
 @click.command("shadow")
-@click.argument("path", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
+@click.argument("path", metavar="[FILE]", required=False, type=FILE)
 @click.option("--off", is_flag=True, help="Take the policy in shadow away.")
 @click.option("--report", "reports", is_flag=True, help="Count what policies in shadow have said otherwise.")
 @click.option("--reason", default="", help="Why; recorded with who. Required, but for --report.")

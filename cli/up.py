@@ -24,6 +24,7 @@ from .support.connection import DATA_DIR, CellType
 from .support.door_options import check_files, identity_option, mapping_option, tokens_option
 from .support.door_process import keep_door
 from .support.executor_options import WORKFLOWS, slots_option
+from .support.files import file_option
 from .support.health import answering, health_option
 from .support.log_options import LogShape, limit_option
 from .support.output import line
@@ -52,7 +53,7 @@ from .support.services import (
 @click.option(
     "--workflows", metavar="DIR", type=WORKFLOWS, help="The workflow catalog; without it nothing can run."
 )
-@click.option("--policy", "policy_path", metavar="FILE", type=click.Path(path_type=Path), help="For a new log.")
+@file_option("--policy", "policy_path", "For a new log.")
 @click.option("--port", type=click.IntRange(min=1, max=65_535), help="The broker's port.  [default: a free one]")
 @click.option(
     "--gateway-port", type=click.IntRange(min=1, max=65_535), help="The HTTP door's port.  [default: a free one]"

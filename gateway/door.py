@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from remediation_orchestrator.bus.port import EventLog, LogError, LogFullError, UnknownOutcomeError
+from remediation_orchestrator.bus.port import FULL, EventLog, LogError, LogFullError, UnknownOutcomeError
 from remediation_orchestrator.web.app import application
 from remediation_orchestrator.web.health import Health, pages
 from remediation_orchestrator.web.problems import CONTENT_TYPE as PROBLEM
@@ -52,8 +52,6 @@ LONG_BYTES = 256 * 1024
 # A broker is back within seconds; a full log needs a person.
 RETRY_SECONDS, RETRY_FULL_SECONDS = 2, 60
 READY_SECONDS = 2.0
-# As the orchestrator sees it: from here on it takes signals off the log.
-FULL = 0.9
 
 
 class Answer(Struct, frozen=True):

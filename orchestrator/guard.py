@@ -6,12 +6,12 @@ used what those answers will take if they are as large as those before them."""
 import asyncio
 import logging
 
-from remediation_orchestrator.bus.port import EventLog, LogError, Room
+from remediation_orchestrator.bus.port import FULL, EventLog, LogError, Room
 
 log = logging.getLogger(__name__)
 
-FULL, ROOM = 0.90, 0.80
-"""At which share of its limit the log stops taking signals, and takes them again."""
+ROOM = 0.80
+"""At which share of its limit a log that was full takes signals again."""
 # While frame follows frame it is looked at so often; at what a broker stores in that time, a few megabytes.
 BUSY_SECONDS = 0.25
 

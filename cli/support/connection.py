@@ -18,6 +18,7 @@ from remediation_orchestrator.bus.port import LogUnreachableError, ReadableLog
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.events.identity import DEFAULT_CELL, cell_name
 
+from .files import file_option
 from .output import BadInputError
 from .wholeness import telling
 
@@ -110,13 +111,11 @@ _DATA_DIR = click.option(
     show_default=True,
     help="The data folder of `ro up`.",
 )
-_LOG = click.option(
+_LOG = file_option(
     "--log",
     "segments",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
+    "Read an exported log, and no broker; given again, its segments in their order.",
     multiple=True,
-    help="Read an exported log, and no broker; given again, its segments in their order.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, and nothing else.")
 

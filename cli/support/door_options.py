@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-import click
 from pydantic import BaseModel
 
 from remediation_orchestrator.documents.files import FileError, read
@@ -17,40 +16,21 @@ from remediation_orchestrator.gateway.identity import Identity
 from remediation_orchestrator.gateway.processing import Processing
 from remediation_orchestrator.gateway.sources import Rules, built_in
 
+from .files import file_option
 from .output import BadInputError
 
 Verb: TypeAlias = Callable[..., None]
 T = TypeVar("T", bound=BaseModel)
 
-identity_option = click.option(
-    "--identity",
-    "identity_file",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="How a target is found in labels.",
-)
-_PROCESSING = click.option(
-    "--processing",
-    "processing_file",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Severity, environment and priority.",
-)
-mapping_option = click.option(
+identity_option = file_option("--identity", "identity_file", "How a target is found in labels.")
+_PROCESSING = file_option("--processing", "processing_file", "Severity, environment and priority.")
+mapping_option = file_option(
     "--mapping",
     "mapping_files",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
+    "Another system's bodies; may be given again, and a folder is all of its files.",
     multiple=True,
-    help="Another system's bodies; may be given again, and a folder is all of its files.",
 )
-tokens_option = click.option(
-    "--tokens",
-    "tokens_file",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Who may send, from where, and what.",
-)
+tokens_option = file_option("--tokens", "tokens_file", "Who may send, from where, and what.")
 
 
 def rules_options(verb: Verb) -> Verb:

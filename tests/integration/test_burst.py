@@ -12,7 +12,7 @@ from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.memory import MemoryCell, MemoryLog, Moment
-from remediation_orchestrator.bus.port import TooLargeError
+from remediation_orchestrator.bus.port import FULL, TooLargeError
 from remediation_orchestrator.bus.topology import PAYLOAD_MIN, stream_name
 from remediation_orchestrator.events import (
     CellName,
@@ -25,7 +25,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import join_frame
-from remediation_orchestrator.orchestrator.guard import FULL, Guard
+from remediation_orchestrator.orchestrator.guard import Guard
 from remediation_orchestrator.orchestrator.inbox import INBOX_BYTES_MAX, Inbox
 from remediation_orchestrator.orchestrator.lead import ROUND_MESSAGES_MAX, ROUND_RECORDS_MAX, STORED_MAX
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator

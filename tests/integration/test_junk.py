@@ -277,12 +277,7 @@ async def test_a_bucket_of_leases_that_is_deleted_is_made_again_and_deposes_nobo
         standing_by = asyncio.create_task(standby.run())
         await follows(standby, log)
         await connection.jetstream().delete_stream(topology.LEASE_STREAM)
-        lease = await _there_again(connection, cell)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while await lease.holder() != "o1":
-                pass  # Each question is a turn around the broker.
-        await decides(log, "meanwhile")
-        assert await starts(log) == 1
+        await _leads_on(connection, log)
     async with asyncio.timeout(PATIENCE_SECONDS):
         await standby.active.wait()
     standby.stop()
@@ -297,14 +292,19 @@ async def test_whoever_comes_when_the_bucket_of_leases_has_gone_looks_for_a_lead
         await connection.jetstream().delete_stream(topology.LEASE_STREAM)
         newcomer = await orchestrator(connection, cell, "o2")
         following = asyncio.create_task(newcomer.run())
-        lease = await _there_again(connection, cell)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while await lease.holder() != "o1":
-                pass  # Each question is a turn around the broker.
-        await decides(log, "meanwhile")
-        assert await starts(log) == 1
+        await _leads_on(connection, log)
         newcomer.stop()
         await following
+
+
+async def _leads_on(connection: Client, log: JetStreamLog) -> None:
+    """Wait until o1 has its lease again, and see that nobody has begun beside it."""
+    lease = await _there_again(connection, log.cell)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await lease.holder() != "o1":
+            pass  # Each question is a turn around the broker.
+    await decides(log, "meanwhile")
+    assert await starts(log) == 1
 
 
 async def _there_again(connection: Client, cell: CellName) -> JetStreamLease:
