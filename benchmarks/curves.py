@@ -22,7 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 FOLDER = Path(__file__).parents[1] / "docs" / "figures" / "scaling"
-BLUE, ORANGE, GREEN, GREY = "#1f6fb4", "#d1660f", "#2a8c4a", "#777777"
+BLUE, ORANGE, GREY = "#1f6fb4", "#d1660f", "#777777"
 STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,

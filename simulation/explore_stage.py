@@ -65,10 +65,6 @@ class Life:
     """Whether it was left where an earlier life had been."""
 
 
-class _OverError(Exception):
-    """Nobody has to go on."""
-
-
 class Stage:
     """Everything that there is in one life of a small world."""
 

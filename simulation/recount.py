@@ -41,6 +41,7 @@ from remediation_orchestrator.events import (
     WorkflowRevoked,
     WorkflowStarted,
 )
+from remediation_orchestrator.events.facts import RunFact
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 
 from .failures import Failures
@@ -51,8 +52,6 @@ from .occurrences import Occurrences
 
 # How long after its deadline a run whose end nobody has told may still be at its target.
 GRACE = timedelta(seconds=30)
-
-RunFact = WorkflowStarted | WorkflowRevoked | WorkflowCompleted | WorkflowFailed
 
 
 class Recount:

@@ -148,7 +148,7 @@ class Auditor(Observer):
         if isinstance(record, Undecodable):
             if record.unknown_type is not None:
                 self._unknown[record.position] = record.unknown_type
-        elif isinstance(record.event, _RUN_FACTS):
+        elif isinstance(record.event, RunFact):
             self._see_run(record, record.event, fits=fits)
         elif fits and isinstance(record.event, AnalysisCompleted | AnalysisFailed):
             self._promises.answered(record.event.remediation)
@@ -391,7 +391,6 @@ _LOOKS: dict[type, Callable[..., None]] = {
     OrchestratorStarted: Auditor._look_at_start,
     DecisionFrame: Auditor._look_at_head,
 }
-_RUN_FACTS = (WorkflowStarted, WorkflowCompleted, WorkflowFailed, WorkflowRevoked)
 
 
 def _newer(place: Position, unknown: str) -> str:

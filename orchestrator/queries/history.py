@@ -51,6 +51,7 @@ from remediation_orchestrator.events import (
     decode,
 )
 from remediation_orchestrator.events.about import about
+from remediation_orchestrator.events.facts import RunFact
 from remediation_orchestrator.events.identity import position_key, signal_of
 from remediation_orchestrator.orchestrator.routing.fold import Observer
 from remediation_orchestrator.orchestrator.routing.state import Remediation
@@ -300,7 +301,7 @@ def _last_line(text: str) -> str:
 
 def _with(
     run: RunView,
-    event: WorkflowStarted | WorkflowCompleted | WorkflowFailed | WorkflowRevoked,
+    event: RunFact,
     at: datetime,
 ) -> RunView:
     match event:

@@ -153,8 +153,8 @@ def release_of(view: Projection, run: HeldRun, now: datetime) -> str:
         return f"{target} is released when {run.execution} ends; its deadline is {said(run.deadline)}."
     if now >= run.released_at:
         return f"{target} is released when {run.execution} says that it has ended, or a person clears it."
-    later = f"from {said(run.released_at)} on, a person can clear it"
-    return f"{target} is released when {run.execution} says that it has ended; {later}."
+    clearable = f"from {said(run.released_at)} on, a person can clear it"
+    return f"{target} is released when {run.execution} says that it has ended; {clearable}."
 
 
 def whose(run: HeldRun, one: Remediation) -> str:

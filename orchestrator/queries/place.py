@@ -15,9 +15,7 @@ def target_present(view: Projection, target: Target, now: datetime) -> Present:
     run = view.holder(target)
     waiting = view.queues.get(target, ())
     half_done = [workflow for place, workflow in view.half_done if place == target]
-    acts = [
-        Act(Cleared(target=target, workflow=one).command, f"to let {one} run there again") for one in half_done
-    ]
+    acts = [_clearing(target, one) for one in half_done]
     return Present(
         what="is free: no run holds it" if run is None else f"is held by {run.execution} of {run.remediation}",
         ends=" ".join(

@@ -6,8 +6,9 @@ from fractions import Fraction
 from functools import lru_cache
 
 from remediation_orchestrator.events import Fingerprint
+from remediation_orchestrator.events.durations import MICROSECOND
 
-from .durations import MICROSECOND, later
+from .durations import later
 from .policy import RoutingPolicy
 
 

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-MICROSECOND = timedelta(microseconds=1)
 ZERO = timedelta(0)
 EPOCH = datetime.fromtimestamp(0, UTC)
 LAST = datetime.max.replace(tzinfo=UTC)
