@@ -83,9 +83,7 @@ class Verbs(click.Group):
     def _answer(self, args: list[str]) -> int:
         """Run a verb; answer whatever goes wrong with an exit code and one line."""
         try:
-            with self.make_context("ro", args) as context:
-                self.invoke(context)
-            sys.stdout.flush()
+            self._run(args)
         except click.exceptions.Exit as done:
             return done.exit_code
         except click.exceptions.NoArgsIsHelpError as error:
@@ -110,6 +108,18 @@ class Verbs(click.Group):
             _complain(f"a fault in ro itself: {type(error).__name__}: {error}")
             return FAULT
         return 0
+
+    def _run(self, args: list[str]) -> None:
+        """Run a verb. Raises what went wrong, and of several things that were done side by side the first."""
+        try:
+            with self.make_context("ro", args) as context:
+                self.invoke(context)
+            sys.stdout.flush()
+        except BaseExceptionGroup as group:
+            first: BaseException = group
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            raise first from group
 
 
 def _code_of(error: LogError) -> int:

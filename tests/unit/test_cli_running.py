@@ -4,9 +4,11 @@ import asyncio
 import os
 import signal
 
+import click
 import pytest
 
 from remediation_orchestrator.bus.port import LogUnreachableError
+from remediation_orchestrator.cli.main import Verbs, main
 from remediation_orchestrator.cli.support.running import run
 from remediation_orchestrator.cli.support.services import until_stopped
 
@@ -71,3 +73,18 @@ async def test_what_ends_by_itself_is_a_failure_and_ends_the_others() -> None:
 
 async def _waits(stopping: asyncio.Event) -> None:
     await stopping.wait()
+
+
+def test_what_goes_wrong_beside_others_is_told_as_what_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A person reads what was wrong, and not that something was."""
+
+    @click.command()
+    def broken() -> None:
+        raise ExceptionGroup("several", [ExceptionGroup("two", [LogUnreachableError("nobody answers")])])
+
+    monkeypatch.setattr(Verbs, "get_command", lambda *_: broken)
+    with pytest.raises(SystemExit) as ended:
+        main(["broken"])
+    assert (ended.value.code, capsys.readouterr().err) == (3, "ro: nobody answers\n")
