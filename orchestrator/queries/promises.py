@@ -7,6 +7,7 @@ another took over; what had no time left, or was revoked instead; and what the e
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from remediation_orchestrator.events import ExecutionId, PhaseChanged, Position, RemediationId, RoutingDecided
 from remediation_orchestrator.events.identity import analysis_id
@@ -27,6 +28,8 @@ class Promises:
     def __init__(self, view: Projection) -> None:
         self._view = view
         self._owed: dict[OwedKey, Owed] = {}
+        self._revoked: dict[OwedKey, Owed] = {}
+        """What was owed of runs that were revoked before their command came."""
         self._sent: dict[ExecutionId, int] = {}
         """Where the command of each run stands."""
         self._new: list[OwedKey] = []
@@ -61,7 +64,8 @@ class Promises:
         """A command is there: return what owed it."""
         if key[0] == Errand.WORKFLOW:
             self._sent[ExecutionId(key[1])] = sequence
-        return self._owed.pop(key, None)  # type: ignore[call-overload, no-any-return]  # A pair of words equals a key.
+        same: Any = key  # A pair of words equals a key.
+        return self._owed.pop(same, None) or self._revoked.pop(same, None)
 
     def was_never_owed(self, execution: ExecutionId) -> bool:
         """Whether no command of a run was owed behind any frame: nobody was asked to run it."""
@@ -84,8 +88,11 @@ class Promises:
             self._due.add(OwedKey(Errand.ANALYZE, analysis_id(known.id, known.analyses)))
 
     def revoked(self, execution: ExecutionId) -> None:
-        """A run was revoked, so nobody has begun it: a command less is what its sender's clock has said."""
-        self._owed.pop(OwedKey(Errand.WORKFLOW, execution), None)
+        """A run was revoked, so nobody has begun it: a command less is what its sender's clock has said, and one
+        that was under way may come yet."""
+        key = OwedKey(Errand.WORKFLOW, execution)
+        if key in self._owed:
+            self._revoked[key] = self._owed.pop(key)
 
     def forget(self, execution: ExecutionId) -> None:
         """A run is over: nothing more is asked about its command, nor is its revocation missed."""

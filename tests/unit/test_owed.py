@@ -95,6 +95,20 @@ def test_a_command_that_was_not_sent_any_more_is_not_missed_where_its_run_was_re
     assert "workflow.wfe-2" not in missed(log.messages)
 
 
+def test_a_command_that_was_under_way_when_its_run_was_revoked_is_owed(log: Forged) -> None:
+    """Both were sent, and the revocation came first."""
+    (command,) = (one for one in log.messages if one.subject == f"ro.{CELL}.command.workflow.{WFE}")
+    late = Forged()
+    late.store(0, SIGNALS, body(workflow={"id": "restart"}))
+    late.unsent(0)
+    late.store(0.1, SIGNALS, body(workflow={"id": "restart"}, status="resolved"))
+    late.unsent(0.1)
+    late.revoked(0.1, WFE)
+    late.signal(0.2, "Other", target=ELSEWHERE)
+    late.store(0.3, command.subject, command.payload, late.expecting(command.subject))
+    assert found(late.messages) == []
+
+
 @pytest.mark.parametrize("taken_over", [True, False])
 def test_a_command_that_was_not_sent_before_another_took_over_is_not_missed(taken_over: bool) -> None:
     """What was over by then is nobody's to send."""
