@@ -88,6 +88,9 @@ def end(view: Projection, remediation: Remediation, happening: Happening) -> Non
     view.retention.retire(
         replace(
             enter(remediation, happening, after(minute_after(later(view.newest, view.policy.memory)))),
+            queued=remediation.waited(
+                view.newest
+            ),  # A retry may have been asked for meanwhile, and counts from then.
             queued_since=None,
             workflow=None if unapproved else remediation.workflow,
         )

@@ -11,6 +11,7 @@ from remediation_orchestrator.events import (
     Reason,
     RemediationCancelled,
     RemediationId,
+    RetryRequested,
     RoutingDecided,
     Skip,
     Target,
@@ -280,6 +281,21 @@ def test_time_in_a_queue_does_not_make_a_signal_stale() -> None:
     assert story.last.remediation == "rr-3"
     assert story.verdict == Proceed()
     assert story.last.situation.queued == minute(29) - minute(1)
+
+
+def test_time_in_a_queue_counts_for_a_retry_that_was_asked_for_before_it_was_left() -> None:
+    """Cancelled behind the retry, and before anybody judged that."""
+    story = Story()
+    story.signal(0)
+    story.started(0.1, "wfe-1")
+    story.signal(1, "B", workflow="B")
+    story.together(
+        9,
+        lambda: story.operator(2, RetryRequested(RemediationId("rr-3"))),
+        lambda: story.operator(6, RemediationCancelled(RemediationId("rr-3"))),
+    )
+    assert story.last.situation.occurred_at == minute(2)
+    assert story.last.situation.queued == minute(6) - minute(2)
 
 
 def test_time_out_of_the_queue_does() -> None:
