@@ -268,6 +268,14 @@ def attributes_of(item: bytes | Raw) -> Attributes | None:
     return found
 
 
+def frame_time(message: StoredMessage) -> datetime | None:
+    """What the clock of a frame's writer showed when it began to write it; None where a record is no frame."""
+    if head_of(message) is None:
+        return None
+    head = attributes_of(_items.decode(message.payload)[0])
+    return None if head is None else head.time
+
+
 def event_source(cell: CellName, part: str) -> str:
     """The CloudEvents source of what a part of this system writes, such as `/ro/main/executor/e1`."""
     return f"/ro/{cell}/{part}"

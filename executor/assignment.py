@@ -5,7 +5,7 @@ The files that the file itself names are not read here: a program is what stands
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from remediation_orchestrator.events import (
     CreateWorkflow,
@@ -15,7 +15,7 @@ from remediation_orchestrator.events import (
     Undecodable,
     decode,
 )
-from remediation_orchestrator.events.codec import Attributes, attributes_of
+from remediation_orchestrator.events.codec import Attributes, attributes_of, frame_time
 from remediation_orchestrator.events.stored import CLOCKS_DIFFER_MAX
 
 from .binding import RefusedError
@@ -56,25 +56,28 @@ class Assignment:
     attributes: Attributes | None
     recorded_at: datetime
 
-    def moment(self, recorded_at: datetime) -> datetime:
-        """The moment of a later record in the clock in which the command's limits were reckoned: its sender's.
+    def moment(self, recorded_at: datetime, newest: StoredMessage | None) -> datetime:
+        """The moment of a later record in the clock in which the command's limits were reckoned: a leader's.
 
-        A command is stored right when it is sent, so where its stamp and its `time` differ, the clocks do."""
-        if self.attributes is None:
-            return recorded_at
-        differ = self.recorded_at - self.attributes.time
+        `newest` is the frame that was the newest then. A frame and a command are stored when they are written, or
+        later: where both were stored far from their own times the clocks differ, by no more than either says."""
+        said = [] if self.attributes is None else [(self.recorded_at, self.attributes.time)]
+        if newest is not None and (written := frame_time(newest)) is not None:
+            said.append((newest.recorded_at, written))
+        differ = min((stamp - time for stamp, time in said), default=timedelta(0))
         moment = recorded_at - differ if abs(differ) > CLOCKS_DIFFER_MAX else recorded_at
-        return max(moment, self.attributes.time)  # What follows from a command is never before it.
+        return max([moment, *(time for _, time in said)])  # What follows from them is never before them.
 
     def may_repeat(self, start: Started) -> bool:
         """Whether a run that another has begun may be repeated: known only if it was claimed under this file."""
         return self.workflow.digest == start.digest and self.workflow.spec.idempotent
 
-    def run(self, start: Started, asked_at: float, now: float, lease: Lease) -> Run:
+    def run(self, start: Started, newest: StoredMessage | None, asked_at: float, now: float, lease: Lease) -> Run:
         """The run behind its claim, which was asked for at `asked_at` of this machine's clock, as is `now`.
 
-        The claim was stored after that, so the broker's clock is never ahead of this reading of it."""
-        claimed = self.moment(start.recorded_at)
+        The claim was stored after that, so the broker's clock is never ahead of this reading of it. `newest` is
+        the newest frame behind it."""
+        claimed = self.moment(start.recorded_at, newest)
         start_by = asked_at + (self.command.start_before - claimed).total_seconds()
         deadline = asked_at + (self.command.deadline - claimed).total_seconds()
         if self.workflow.spec.timeout is not None:

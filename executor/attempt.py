@@ -5,17 +5,21 @@ was claimed. Somebody else's run is never run again."""
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from remediation_orchestrator.bus.port import Delivery, LogError, StaleWriteError
 from remediation_orchestrator.events import (
     ExecutionId,
     Fact,
     FailureReason,
+    StoredMessage,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowStarted,
     encode,
+    subjects,
 )
 from remediation_orchestrator.events.codec import Attributes, attributes_of, event_source
 from remediation_orchestrator.events.identity import position
@@ -28,6 +32,8 @@ from .place import Place
 from .ports import Ports
 
 log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 LOST = Failed(
     FailureReason.EXECUTOR_LOST, "its executor is gone; what it did to the target is not known", ran=True
@@ -167,12 +173,13 @@ class Attempt:
         """What is to be run, once for all, or why it is not begun."""
         if isinstance(assignment.plan, Failed):
             return assignment.plan
-        why = await self._why_not_whole()
+        newest = await self._ask(self._newest_frame)
+        why = await self._ask(self._ports.why_not_whole)
         if why is not None:
             message = f"not begun, but perhaps it was before: the log is not whole: {why}"
             return Failed(FailureReason.EXECUTOR_LOST, message, ran=True)
         now, stop = self._ports.monotonic(), self._hand.stop
-        run = assignment.run(start, self._hand.asked_at[self._delivery.number], now, self._lease)
+        run = assignment.run(start, newest, self._hand.asked_at[self._delivery.number], now, self._lease)
         if now > run.start_by or now >= run.deadline:
             return Failed(FailureReason.DEADLINE_EXCEEDED, "too late to begin", ran=False)
         if stop.wished.is_set():
@@ -182,11 +189,15 @@ class Attempt:
             return Failed(FailureReason.EXECUTOR_LOST, "the claim was not confirmed in time to begin", ran=False)
         return run
 
-    async def _why_not_whole(self) -> str | None:
-        """Why nobody knows whether this run was begun before: its first claim may be what the log has lost."""
+    async def _newest_frame(self) -> StoredMessage | None:
+        """What stands last where decisions do: a claim is not before what a leader knew when it wrote that."""
+        return await self._ports.log.last(subjects.decision(self._ports.log.cell))
+
+    async def _ask(self, question: Callable[[], Awaitable[Answer | None]]) -> Answer | None:
+        """Ask of the log what a run depends on, for as long as there is time to begin it."""
         while not self._lease.lost:
             try:
-                return await self._ports.why_not_whole()
+                return await question()
             except LogError as error:
                 log.warning("the log cannot be looked at", extra={"error": str(error)})
                 await asyncio.sleep(self._ports.retry_after)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from remediation_orchestrator.events import Phase, Target
+from remediation_orchestrator.events import Phase, RoutingDecided, Target
 
 NONE = timedelta()
 
@@ -16,9 +16,25 @@ class Run:
     fingerprint: str
     target: Target
     workflow: str
+    decided_at: datetime
+    start_before: datetime
     deadline: datetime
     started: bool = False
     lost: bool = False
+
+    def begins(self, at: datetime) -> None:
+        """Somebody says to have begun it: behind its `start_before` it has all of its time from there."""
+        if not self.started and at > self.start_before:
+            self.deadline = at + (self.deadline - self.decided_at)
+        self.started = True
+
+
+def run_of(decided: RoutingDecided, workflow: str = "") -> Run:
+    """The run that a verdict has decided."""
+    situation = decided.situation
+    now = situation.now
+    limits = (now, decided.start_before or now, decided.deadline or now)
+    return Run(decided.remediation, situation.fingerprint, situation.target, workflow, *limits)
 
 
 @dataclass

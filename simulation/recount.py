@@ -47,7 +47,7 @@ from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 from .failures import Failures
 from .firing import Firing
 from .fold_order import in_fold_order
-from .known import Known, Run
+from .known import Known, Run, run_of
 from .occurrences import Occurrences
 
 # How long after its deadline a run whose end nobody has told may still be at its target.
@@ -155,7 +155,7 @@ class Recount:
         current = known.executing == event.execution
         match event:
             case WorkflowStarted():
-                run.started = True
+                run.begins(at)
                 return
             case WorkflowRevoked() if run.started:
                 return
@@ -197,7 +197,7 @@ class Recount:
                 del self.half_done[key]
         for execution, run in list(self.runs.items()):
             goes_on = self.known[run.remediation].executing == execution
-            sure = run.lost or (not goes_on and at >= run.deadline + GRACE)
+            sure = run.lost or (run.started and not goes_on and at >= run.deadline + GRACE)
             if run.target == event.target and sure:
                 del self.runs[execution]
 
@@ -292,8 +292,7 @@ class Recount:
         if self.failures.are_exhausted(situation.fingerprint, situation.now):
             yield f"{place} runs although the retries are exhausted"
         known.executing = decided.execution
-        ids = (decided.remediation, situation.fingerprint, situation.target, decided.workflow.id)
-        self.runs[decided.execution] = Run(*ids, decided.deadline or situation.now)
+        self.runs[decided.execution] = run_of(decided, decided.workflow.id)
 
     def _values(self, decided: RoutingDecided, known: Known) -> dict[str, object]:
         """Every value that the log alone tells; what may be forgotten only where it is shown."""
@@ -326,11 +325,6 @@ def _phase(decided: RoutingDecided) -> Phase:
             return Phase.FAILED
         case _:
             return Phase.BLOCKED
-
-
-def is_over(decided: RoutingDecided, at: datetime) -> bool:
-    """Whether a run has come to its deadline and its grace: so long its target is held, whatever people say."""
-    return decided.deadline is not None and at >= decided.deadline + GRACE
 
 
 def recount(messages: Iterable[StoredMessage], policy: Policy = DEFAULT) -> tuple[Recount, list[str]]:

@@ -243,6 +243,7 @@ def _run_of(
         fingerprint=remediation.fingerprint,
         target=remediation.target,
         workflow=workflow.id,
+        decided_at=now,
         start_before=record.start_before or now,
         deadline=record.deadline or now,
     )

@@ -94,7 +94,7 @@ def _take(view: Projection, fact: Fact, position: Position, at: datetime) -> boo
         case SignalReceived():
             return _signal_received(view, fact, position, at)
         case WorkflowStarted():
-            return _workflow_started(view, fact)
+            return _workflow_started(view, fact, at)
         case WorkflowCompleted():
             return _workflow_completed(view, fact, position, at)
         case WorkflowFailed():
@@ -218,10 +218,12 @@ def _approval_rejected(view: Projection, fact: ApprovalRejected, position: Posit
 # -- runs ----------------------------------------------------------------------------------------------
 
 
-def _workflow_started(view: Projection, fact: WorkflowStarted) -> bool:
+def _workflow_started(view: Projection, fact: WorkflowStarted, at: datetime) -> bool:
     run = view.runs.get(fact.execution)
     if run is None or run.started or run.lost:
         return False
+    if at > run.start_before:  # By its executor's clock it was not too late: from here it has all of its time.
+        run = replace(run, deadline=later(at, run.deadline - run.decided_at))
     view.targets.renew(replace(run, started=True))
     view.timers.wake(after(run.deadline), run.order, run.execution)
     view.outbox.begin_run(run.execution)
@@ -319,7 +321,11 @@ def _clear_target(
 ) -> None:
     view.targets.clear_target(target, workflow)
     run = view.holder(target)
-    if run is not None and (run.lost or (find_executing(view, run) is None and at >= run.released_at)):
+    if run is None:
+        return
+    # What nobody has begun is revoked, which whoever would begin it cannot miss: a clock is no proof of that.
+    untold = run.started and find_executing(view, run) is None and at >= run.released_at
+    if run.lost or untold:
         let_go(view, run, position)
 
 

@@ -131,8 +131,10 @@ class HeldRun(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     fingerprint: Fingerprint
     target: Target
     workflow: str
+    decided_at: datetime
     start_before: datetime
     deadline: datetime
+    """When it is over; whoever begins it lets it last no longer than from `decided_at` to here."""
     started: bool = False
     lost: bool = False
     """Its executor was lost: nobody knows whether it still touches the target."""

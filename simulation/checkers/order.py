@@ -30,10 +30,12 @@ from remediation_orchestrator.events import (
     Target,
     TargetReleased,
     WorkflowRevoked,
+    WorkflowStarted,
 )
 from remediation_orchestrator.events.identity import position_key, remediation_of
 from remediation_orchestrator.simulation.firing import Firing
 from remediation_orchestrator.simulation.fold_order import in_fold_order
+from remediation_orchestrator.simulation.known import Run, run_of
 from remediation_orchestrator.simulation.occurrences import Occurrences
 
 if TYPE_CHECKING:
@@ -63,15 +65,21 @@ def _signals_in_order(day: "Day") -> Iterator[str]:
 
 
 def _frames(day: "Day") -> Iterator[list[Recorded]]:
-    """The decisions of each frame."""
+    """The decisions of each frame, and the starts that the next one covers."""
     frame: list[Recorded] = []
-    for record in day.records:
+    for record in in_fold_order(day.messages):
         if isinstance(record.event, DecisionFrame):
             yield frame
             frame = []
         elif isinstance(
             record.event,
-            RoutingDecided | PhaseChanged | TargetReleased | SignalRejected | PolicyRejected | LogArchived,
+            RoutingDecided
+            | PhaseChanged
+            | TargetReleased
+            | SignalRejected
+            | PolicyRejected
+            | LogArchived
+            | WorkflowStarted,
         ):
             frame.append(record)
     yield frame
@@ -82,7 +90,7 @@ class _Dues:
 
     def __init__(self) -> None:
         self._until: dict[str, datetime | None] = {}
-        self._deadline: dict[str, datetime | None] = {}
+        self._runs: dict[str, Run] = {}
 
     def take(self, frame: list[Recorded]) -> Iterator[str]:
         """Hold one frame's decisions against the order, and remember what they wait for."""
@@ -108,10 +116,11 @@ class _Dues:
     def _moment(self, record: Recorded) -> datetime | None:
         match record.event:
             case TargetReleased(execution=execution):
-                deadline = self._deadline.get(execution)
-                return None if deadline is None else deadline + GRACE
+                run = self._runs.get(execution)
+                return None if run is None else run.deadline + GRACE
             case PhaseChanged(execution=str(execution)):
-                return self._deadline.get(execution)
+                run = self._runs.get(execution)
+                return None if run is None else run.deadline
             case RoutingDecided(remediation=remediation) | PhaseChanged(remediation=remediation):
                 return self._until.get(remediation)
             case _:
@@ -123,8 +132,10 @@ class _Dues:
                 return
             case RoutingDecided(verdict=Block(until=until), remediation=remediation):
                 self._until[remediation] = until
-            case RoutingDecided(execution=str(execution), remediation=remediation, deadline=deadline):
-                self._until[remediation], self._deadline[execution] = None, deadline
+            case RoutingDecided(execution=str(execution), remediation=remediation) as decided:
+                self._until[remediation], self._runs[execution] = None, run_of(decided)
+            case WorkflowStarted(execution=execution) if execution in self._runs:
+                self._runs[execution].begins(record.recorded_at)
             case RoutingDecided(remediation=remediation, deadline=deadline):
                 self._until[remediation] = deadline
             case PhaseChanged(remediation=remediation):

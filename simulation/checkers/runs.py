@@ -25,8 +25,6 @@ from remediation_orchestrator.events.stored import EXPECTED
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.simulation.broker import ACK_WAIT
 from remediation_orchestrator.simulation.diary import Touch
-from remediation_orchestrator.simulation.fold_order import in_fold_order
-from remediation_orchestrator.simulation.recount import is_over
 
 from .reading import sequence_of
 
@@ -102,24 +100,31 @@ def check_every_run_was_commanded(day: "Day") -> Iterator[str]:
 
 
 def check_nothing_begins_too_late(day: "Day") -> Iterator[str]:
-    """No command is sent, and no run begun, after its `start_before`; what runs has ended at its deadline."""
+    """No command is sent, and no run begun, after its `start_before`; what runs has ended at its deadline.
+
+    Both by the clock of who leads: one that is behind what was decided stands still until it has come there."""
     limits: dict[str, tuple[float, float]] = {}
+    decided_at: dict[str, datetime] = {}
     for record in day.records:
         match record.event:
             case RoutingDecided(
                 execution=str(execution), start_before=datetime() as before, deadline=datetime() as end
             ):
                 tried, now = day.diary.tried.get(day.at(record).payload), record.event.situation.now
+                decided_at[execution] = now
                 if tried is not None:
                     begun, ended = (before - now).total_seconds(), (end - now).total_seconds()
                     limits[execution] = tried.at + begun, tried.at + ended
-            case CreateWorkflow(execution=execution, start_before=before):
+            case CreateWorkflow(execution=execution, start_before=before, deadline=end):
                 sent = day.diary.sent[day.at(record).subject]
                 if any(shown > before + SENDING for shown, _ in sent):
                     yield f"{execution} is sent at {sent[-1][0]}, and was to begin before {before}"
                 if sent and execution in limits:  # What is under way looks like clocks that differ.
                     late = max(0.0, day.diary.stored_at[sequence_of(record)] - sent[-1][1])
-                    limits[execution] = limits[execution][0] + late, limits[execution][1] + late
+                    shown, at = max(sent[-1][0], decided_at[execution]), sent[-1][1]
+                    left = (at + (before - shown).total_seconds(), at + (end - shown).total_seconds())
+                    begun, ended = map(max, limits[execution], left)
+                    limits[execution] = begun + late, ended + late
             case _:
                 pass
     for touch in day.diary.touches:
@@ -170,16 +175,13 @@ def check_a_lapsed_claim_stays_lapsed(day: "Day") -> Iterator[str]:
 
 
 def check_nothing_is_half(day: "Day") -> Iterator[str]:
-    """At rest every run that was decided has its command and its end, or was revoked, and every claim its end.
-
-    But for one that was never commanded, and whose target a person has cleared behind its deadline."""
+    """At rest every run that was decided has its command and its end, or was revoked, and every claim its end."""
     if not day.drained:
         return
     decided: dict[str, set[str]] = defaultdict(set)
-    given_up = _given_up(day)
     for record in day.records:
         match record.event:
-            case RoutingDecided(verdict=Proceed(), execution=str(execution)) if execution not in given_up:
+            case RoutingDecided(verdict=Proceed(), execution=str(execution)):
                 decided[execution].add("decided")
             case CreateWorkflow(execution=execution):
                 decided[execution].add("commanded")
@@ -196,18 +198,3 @@ def check_nothing_is_half(day: "Day") -> Iterator[str]:
             yield f"{run} is {', '.join(sorted(about))}, and never ended"
         if "begun" in about and "decided" in about and "ended" not in about:
             yield f"{run} was begun, and its end was never told"
-
-
-def _given_up(day: "Day") -> set[str]:
-    """Runs that were never commanded, and whose target a person has cleared when their deadline was long over."""
-    decided = {
-        record.event.execution: record.event
-        for record in day.records
-        if isinstance(record.event, RoutingDecided) and record.event.execution is not None
-    }
-    given_up: set[str] = set()
-    for record in in_fold_order(day.messages):
-        if isinstance(record.event, BlockCleared):
-            over = [one for one in decided.values() if is_over(one, record.recorded_at)]
-            given_up.update(one.execution or "" for one in over if one.situation.target == record.event.target)
-    return given_up - {one.event.execution for one in day.records if isinstance(one.event, CreateWorkflow)}

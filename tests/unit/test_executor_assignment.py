@@ -1,7 +1,7 @@
 """A run is bound once: to the file that it was claimed with, and to the clock of its sender."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from bench import IDEMPOTENT, Bench, command, tell
@@ -9,11 +9,16 @@ from faulty import NOW, Delivered
 
 from remediation_orchestrator.bus.port import UnknownOutcomeError
 from remediation_orchestrator.events import (
+    DecisionFrame,
     ExecutionId,
     FailureReason,
+    StoredMessage,
     WorkflowFailed,
     WorkflowStarted,
+    encode,
 )
+from remediation_orchestrator.events.codec import Attributes, join_frame
+from remediation_orchestrator.events.stored import EXPECTED
 from remediation_orchestrator.executor.engine import Failed
 from remediation_orchestrator.executor.program import Bound
 
@@ -133,5 +138,40 @@ async def test_a_brokers_clock_that_steps_back_behind_a_command_gives_it_no_more
     """Its claim is stamped before it was sent; it was not."""
     sender = NOW + timedelta(hours=1)
     await bench.handle(Delivered(command(sent=sender), recorded_at=sender))
+    (run,) = bench.ran
+    assert (run.start_by, run.deadline) == (1060.0, 1600.0)
+
+
+def frame(written: datetime, recorded_at: datetime) -> StoredMessage:
+    """A frame without decisions, as a leader has it stored."""
+    head = DecisionFrame(previous="", as_of=0, orchestrator="o", not_after=written, read=0)
+    payload = join_frame([encode(head, Attributes(id="frame.", source="/ro/main/orchestrator/o", time=written))])
+    return StoredMessage(1, recorded_at, "ro.main.decision", payload, {EXPECTED: "0"})
+
+
+async def test_a_claim_is_never_before_the_newest_frame(bench: Bench) -> None:
+    """The broker's clock stepped back while the command waited, and a leader had come further meanwhile."""
+    sent = NOW + timedelta(hours=1)
+    bench.log.stored.append(frame(sent + timedelta(seconds=61), sent + timedelta(seconds=61)))
+    await bench.handle(Delivered(command(sent=sent), recorded_at=sent))
+    assert not bench.ran
+    ended = bench.log.facts()[1]
+    assert isinstance(ended, WorkflowFailed)
+    assert ended.reason == FailureReason.DEADLINE_EXCEEDED
+
+
+async def test_a_command_that_was_long_under_way_gets_no_more_time(bench: Bench) -> None:
+    """It was stored forty seconds after it was sent; the newest frame shows that the clocks agree."""
+    sent = NOW - timedelta(seconds=40)
+    bench.log.stored.append(frame(sent, sent))
+    await bench.handle(Delivered(command(sent=sent)))
+    (run,) = bench.ran
+    assert (run.start_by, run.deadline) == (1020.0, 1560.0)
+
+
+async def test_junk_where_decisions_stand_says_nothing_of_the_time(bench: Bench) -> None:
+    """Anybody may have it stored."""
+    bench.log.stored.append(StoredMessage(1, NOW, "ro.main.decision", b"{}", None))
+    await bench.handle(Delivered(command()))
     (run,) = bench.ran
     assert (run.start_by, run.deadline) == (1060.0, 1600.0)

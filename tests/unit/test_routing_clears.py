@@ -1,5 +1,7 @@
 """What an operator's clear forgives, releases and has judged again."""
 
+from collections.abc import Callable
+
 from story import CHECKOUT, Story, minute
 
 from remediation_orchestrator.events import (
@@ -8,6 +10,7 @@ from remediation_orchestrator.events import (
     Proceed,
     Reason,
     Refuse,
+    RemediationCancelled,
     RemediationId,
     Target,
     fingerprint_of,
@@ -135,6 +138,29 @@ def test_a_clear_releases_a_target_from_a_run_that_nobody_reports_thirty_seconds
     story.operator(30.49, BlockCleared(target=CHECKOUT))
     assert story.holder() == "wfe-1"
     story.operator(30.5, BlockCleared(target=CHECKOUT))
+    assert story.holder() is None
+
+
+def cancelled(story: Story, *then: Callable[[], object]) -> None:
+    """A run is cancelled while nobody leads, an hour passes, and this happens before anybody does."""
+    story.signal(0)
+    story.together(60, lambda: story.operator(1, RemediationCancelled(RemediationId("rr-1"))), *then)
+
+
+def test_a_clear_never_releases_a_target_from_a_run_that_may_yet_be_begun() -> None:
+    """It is not revoked yet, and who takes its command up holds the target, whatever the clocks show."""
+    story = Story()
+    cancelled(story, lambda: story.operator(59, BlockCleared(target=CHECKOUT)), lambda: story.started(59, "wfe-1"))
+    assert story.holder() == "wfe-1"
+
+
+def test_a_run_that_was_begun_too_late_has_all_of_its_time_from_there() -> None:
+    """Its executor's clock was behind: nobody else is let on its target before that run is surely over."""
+    story = Story()
+    cancelled(story, lambda: story.started(60, "wfe-1"))
+    story.operator(90.49, BlockCleared(target=CHECKOUT))
+    assert story.holder() == "wfe-1"
+    story.operator(90.5, BlockCleared(target=CHECKOUT))
     assert story.holder() is None
 
 
