@@ -55,6 +55,10 @@ class NotWholeError(LogError):
     """Something of the log is missing, or it is another than it was: it may be read, and nobody may lead it."""
 
 
+class ArchivedError(LogError):
+    """What was to be read next was archived meanwhile: begin anew, behind it."""
+
+
 class OccupiedError(LogError):
     """The cell has a log already: nothing is brought in on top of it."""
 

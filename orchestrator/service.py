@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from msgspec import Struct
 
 from remediation_orchestrator.bus.port import (
+    ArchivedError,
     Clock,
     EventLog,
     Holding,
@@ -103,6 +104,8 @@ class Orchestrator:
                 with suppress(LogError):
                     await self._lease.release(self._identity.name)
                 await self._watch.rest(error, self._stopping)
+            except ArchivedError as error:  # It stood still for longer than what it was to read has lasted.
+                log.warning("beginning anew", extra={"why": str(error)})
 
     async def _take_part(self) -> None:
         """Stand by, and lead once."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 
-from remediation_orchestrator.bus.port import Clock, EventLog, LogError, NotWholeError
+from remediation_orchestrator.bus.port import ArchivedError, Clock, EventLog, LogError, NotWholeError
 
 from .marks import Mark, Marker, mark_of
 from .routing.fold import Fold
@@ -63,12 +63,12 @@ class Watch:
             self.why, self._unasked = None, False
 
     async def check_gap(self, first: int, last: int) -> None:
-        """Raise NotWholeError where records are missing, or LogError where they were archived meanwhile."""
+        """Raise NotWholeError where records are missing, or ArchivedError where they were archived meanwhile."""
         begins = await self._log.first_sequence()
         where = f"the log of {self._log.cell}"
         if first < begins:
             await check_whole(self._log)
-            raise LogError(f"{where}: it was archived up to {begins} while it was read, and {first} is missing")
+            raise ArchivedError(f"{where}: it was archived up to {begins} while it was read, and {first} is missing")
         raise NotWholeError(f"{where} is not whole: {told(first, last)}")
 
     def remember(self, fold: Fold) -> None:

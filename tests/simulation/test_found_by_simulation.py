@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from remediation_orchestrator.bus.memory import MemoryCell, MemoryLease, MemoryLog, Moment
-from remediation_orchestrator.bus.port import LogUnreachableError
+from remediation_orchestrator.bus.port import ArchivedError, LogUnreachableError
 from remediation_orchestrator.events import (
     ExecutionId,
     Recorded,
@@ -196,6 +196,21 @@ def test_a_leader_whose_log_has_lost_what_it_read_behind_its_newest_frame_stops(
         assert f"it has another record at {claim.sequence} than it had" in (
             await stage.service.why_not_ready() or ""
         )
+
+    run(story())
+
+
+def test_who_stood_still_while_what_it_was_to_read_was_archived_begins_anew() -> None:
+    """It ends neither itself nor whoever started it."""
+
+    async def story() -> None:
+        stage = await Stage.led()
+        stage.service.inbox.fail(ArchivedError("it was archived up to 248 while it was read"))
+        stage.service.inbox.wake()
+        stage.store(SIGNAL, WITH_WORKFLOW)
+        await stage.until_decided()
+        assert not stage.task.done()
+        assert await stage.service.why_not_ready() is None
 
     run(story())
 
