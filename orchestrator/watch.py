@@ -68,7 +68,9 @@ class Watch:
         where = f"the log of {self._log.cell}"
         if first < begins:
             await check_whole(self._log)
-            raise ArchivedError(f"{where}: it was archived up to {begins} while it was read, and {first} is missing")
+            raise ArchivedError(
+                f"{where}: it was archived up to {begins} while it was read, and {first} is missing"
+            )
         raise NotWholeError(f"{where} is not whole: {told(first, last)}")
 
     def remember(self, fold: Fold) -> None:

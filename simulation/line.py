@@ -183,7 +183,7 @@ class Line(MemoryLog):
         self._spoilt = None if follow else self._spoilt
         async for message in super().read(start, follow=follow):
             self._process.handed(message)
-            if not self._broker.cell.is_there(message):
+            if self._broker.cell.is_flipped(message):
                 self._spoilt = message.sequence
             if message.subject == DECISION:
                 self._broker.diary.read_back.setdefault((self._process.name, message.sequence), passed())

@@ -51,7 +51,7 @@ def live(seed: int, size: Size) -> Result:
         return Result(seed, [f"the day does not end: {error}"], Counter(), 0, size.facts, 0)
     except Exception as error:  # Whatever it is: nothing may come out of a day.
         return Result(seed, [f"the day breaks off: {error!r}"], Counter(), 0, size.facts, 0)
-    facts = facts_of(day.messages)
+    facts = facts_of(day.messages) + facts_of(day.store.gone())
     found = list(violations(day))
     if facts < size.facts:
         found.append(f"a day of {facts} facts is too short: {size.facts} were asked for")

@@ -3,7 +3,7 @@
 Whatever was stored in the good one stands in `history` for ever: by it the promises are judged."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -87,10 +87,16 @@ class Store(MemoryCell):
             self.history.append(message)
             self._grown.set()
 
-    def is_there(self, message: StoredMessage) -> bool:
-        """Whether the good store says the same at its place."""
+    def is_flipped(self, message: StoredMessage) -> bool:
+        """Whether the good store says another thing at its place, and no other store stands there."""
+        if self.damage is not None and self.damage.replaced:
+            return False
         kept = self.history[message.sequence - 1] if message.sequence <= len(self.history) else None
-        return kept is message or kept == message
+        return kept is not message and kept != message
+
+    def gone(self) -> Iterator[StoredMessage]:
+        """What was stored in others that stood in its place, and went with them."""
+        return (message for one in self.damages if one.replaced for _, message in one.stored)
 
     def archived_at(self, sequence: int) -> int:
         """Up to where the good store was archived when a record was stored there."""
