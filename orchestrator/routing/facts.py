@@ -108,7 +108,7 @@ def _take(view: Projection, fact: Fact, position: Position, at: datetime) -> boo
         case WorkflowRevoked():
             return _workflow_revoked(view, fact, position)
         case ApprovalGranted():
-            return _approval_granted(view, fact, position)
+            return _approval_granted(view, fact, position, at)
         case ApprovalRejected():
             return _approval_rejected(view, fact, position, at)
         case BlockCleared():
@@ -198,9 +198,11 @@ def _analysis_failed(view: Projection, fact: AnalysisFailed, position: Position,
     return True
 
 
-def _approval_granted(view: Projection, fact: ApprovalGranted, position: Position) -> bool:
+def _approval_granted(view: Projection, fact: ApprovalGranted, position: Position, at: datetime) -> bool:
     remediation = view.remediations.get(fact.remediation)
     if remediation is None or not asked_plan(remediation) or fact.plan != asked_plan(remediation):
+        return False
+    if _is_too_late(remediation, at):
         return False
     judge_again(view, remediation, Happening.APPROVED, Because(Cause.APPROVED, position))
     return True
@@ -208,11 +210,16 @@ def _approval_granted(view: Projection, fact: ApprovalGranted, position: Positio
 
 def _approval_rejected(view: Projection, fact: ApprovalRejected, position: Position, at: datetime) -> bool:
     remediation = view.remediations.get(fact.remediation)
-    if remediation is None or not may(remediation, Happening.REJECTED):
+    if remediation is None or not may(remediation, Happening.REJECTED) or _is_too_late(remediation, at):
         return False
     because = Because(Cause.REJECTED, position)
     end_and_tell(view, remediation, Happening.REJECTED, because, at, failure_phase=FailurePhase.APPROVAL)
     return True
+
+
+def _is_too_late(remediation: Remediation, at: datetime) -> bool:
+    """Whether what a person says comes behind the limit, be it that nobody has told yet that time is over."""
+    return remediation.due is not None and at >= remediation.due
 
 
 # -- runs ----------------------------------------------------------------------------------------------

@@ -188,6 +188,19 @@ def test_a_grant_of_another_plan_than_is_asked_for_changes_nothing() -> None:
     assert story.verdict == Proceed()
 
 
+@pytest.mark.parametrize("late", [timedelta(0), US])
+@pytest.mark.parametrize("said", ["granted", "rejected"])
+def test_what_a_person_says_behind_the_limit_is_too_late(said: str, late: timedelta) -> None:
+    """Nobody has led since, to say that its time is over; at exactly the limit it still counts."""
+    story = analysing()
+    story.analysed(2, ONE, approval=True)
+    plan = story.changes[-1].plan
+    fact = ApprovalGranted(ONE, plan) if said == "granted" else ApprovalRejected(ONE)
+    story.together(20, lambda: story.operator(minute(17) + late, fact))
+    in_time = "Executing" if said == "granted" else "Failed"
+    assert story.phase(ONE) == ("TimedOut" if late else in_time)
+
+
 def test_a_rejected_approval_has_failed_and_counts_nothing() -> None:
     """A person said no."""
     story = analysing()
