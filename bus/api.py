@@ -98,7 +98,7 @@ class FoundMessage(Struct):
     hdrs: bytes = b""
 
 
-class Found(Struct):
+class MessageAnswer(Struct):
     """The answer of STREAM.MSG.GET."""
 
     message: FoundMessage
@@ -174,7 +174,7 @@ async def message_at(connection: Client, stream: str, sequence: int) -> FoundMes
 
 async def _message(connection: Client, stream: str, which: dict[str, Any]) -> FoundMessage | None:
     try:
-        found = await call(connection, f"STREAM.MSG.GET.{stream}", which, Found)
+        found = await call(connection, f"STREAM.MSG.GET.{stream}", which, MessageAnswer)
     except ApiError as error:
         if error.err_code == MESSAGE_NOT_FOUND:
             return None

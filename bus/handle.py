@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
 
-class Moment(StrEnum):
+class FaultPoint(StrEnum):
     """When a fault may strike a handle."""
 
     STORE = "store"
@@ -17,7 +17,7 @@ class Moment(StrEnum):
     """Before a message is handed to a reader."""
 
 
-Faults = Callable[[Moment, str], Awaitable[None]]
+Faults = Callable[[FaultPoint, str], Awaitable[None]]
 """Awaited at every moment with the subject: may wait as long as it likes, and may raise any LogError."""
 
 
@@ -27,7 +27,7 @@ class Handle:
     def __init__(self, faults: Faults | None) -> None:
         self._faults = faults
 
-    async def strike(self, moment: Moment, subject: str) -> None:
+    async def strike(self, moment: FaultPoint, subject: str) -> None:
         """Let a fault strike, if one wants to."""
         if self._faults is not None:
             await self._faults(moment, subject)

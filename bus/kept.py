@@ -21,7 +21,7 @@ HEADERS = {KEPT: "1"}
 READ_PATIENCE_SECONDS = 5.0
 
 
-class Place(Struct, frozen=True):
+class SubjectState(Struct, frozen=True):
     """What stands on a subject."""
 
     last: int
@@ -30,14 +30,14 @@ class Place(Struct, frozen=True):
     """Of the newest that was kept; None where nothing was."""
 
 
-async def newest_kept(connection: Client, stream: str, subject: str) -> Place:
+async def newest_kept(connection: Client, stream: str, subject: str) -> SubjectState:
     """Look for what was kept last on a subject. Raises LogError."""
     found = await api.last_message(connection, stream, subject)
     if found is None:
-        return Place(0, None)
+        return SubjectState(0, None)
     if _is_kept(parse_headers(found.hdrs)):
-        return Place(found.seq, found.data)
-    return Place(found.seq, await _behind_junk(connection, stream, subject))
+        return SubjectState(found.seq, found.data)
+    return SubjectState(found.seq, await _behind_junk(connection, stream, subject))
 
 
 async def _behind_junk(connection: Client, stream: str, subject: str) -> bytes | None:

@@ -18,7 +18,7 @@ from . import api, topology
 from .feed import Feed
 from .headers import parse as parse_headers
 from .jetstream import moment_of
-from .port import Holding, LogError, LogUnreachableError, StaleWriteError, Standing
+from .port import Holding, LeaseState, LogError, LogUnreachableError, StaleWriteError
 from .storing import store
 
 log = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ class JetStreamLease:
         except api.NoStreamError as error:
             raise await self._made_again() from error
         if found is None:
-            return 0, Holding(Standing.FREE)
+            return 0, Holding(LeaseState.FREE)
         headers = parse_headers(found.hdrs) or {}
         return found.seq, _holding(found.data, headers, moment_of(found.time), found.seq)
 
@@ -158,10 +158,10 @@ class JetStreamLease:
 def _holding(payload: bytes, headers: dict[str, str], at: datetime, revision: int) -> Holding:
     """What a revision says. One that is neither ours nor the server's marker says nothing."""
     if _MARKER in headers or EXPECTED not in headers:
-        return Holding(Standing.LAPSED, None, at, revision)
+        return Holding(LeaseState.LAPSED, None, at, revision)
     if headers.get(_OPERATION) == _DELETED and not payload:
-        return Holding(Standing.FREE, None, at, revision)
+        return Holding(LeaseState.FREE, None, at, revision)
     name = payload.decode(errors="replace")
     if _TTL not in headers or _NAME.fullmatch(name) is None:
-        return Holding(Standing.LAPSED, None, at, revision)
-    return Holding(Standing.HELD, name, at, revision)
+        return Holding(LeaseState.LAPSED, None, at, revision)
+    return Holding(LeaseState.HELD, name, at, revision)

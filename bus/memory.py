@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from remediation_orchestrator.events import CellName, StoredMessage, subjects
 from remediation_orchestrator.events.stored import EXPECTED
 
+from .handle import FaultPoint as FaultPoint
 from .handle import Faults as Faults
 from .handle import Handle
-from .handle import Moment as Moment
 from .jetstream import matches, not_taken
 from .lease import TTL
 from .marks import MemoryMarks
@@ -20,12 +20,12 @@ from .port import (
     TOGETHER_MAX,
     Extent,
     Holding,
+    LeaseState,
     LogError,
     LogFullError,
     NotWholeError,
     Room,
     StaleWriteError,
-    Standing,
 )
 from .records import Records, record_size
 from .snapshots import MemorySnapshots
@@ -155,11 +155,11 @@ class MemoryCell:
     def holding(self) -> Holding:
         """How it stands with the lease now."""
         if self._holder is None:
-            return Holding(Standing.FREE, None, self._given_back, self._revision)
+            return Holding(LeaseState.FREE, None, self._given_back, self._revision)
         holder, until = self._holder
         if until <= self.now():
-            return Holding(Standing.LAPSED, None, until, self._revision)
-        return Holding(Standing.HELD, holder, revision=self._revision)
+            return Holding(LeaseState.LAPSED, None, until, self._revision)
+        return Holding(LeaseState.HELD, holder, revision=self._revision)
 
     def hold(self, holder: str, ttl: timedelta | None) -> None:
         """Give the lease to a holder, or to nobody."""
@@ -236,23 +236,23 @@ class MemoryLog(Handle):
         self, subject: str, payload: bytes, *, expect: int | None = None, message_id: str | None = None
     ) -> int:
         """Store one message and return its sequence."""
-        await self.strike(Moment.STORE, subject)
+        await self.strike(FaultPoint.STORE, subject)
         sequence = self._store.store(subject, payload, expect, message_id)
-        await self.strike(Moment.ANSWER, subject)
+        await self.strike(FaultPoint.ANSWER, subject)
         return sequence
 
     async def append_together(self, records: Sequence[tuple[str, bytes]]) -> int:
         """Store messages that are each the first on their subject, all of them or none."""
-        await self.strike(Moment.STORE, records[-1][0])
+        await self.strike(FaultPoint.STORE, records[-1][0])
         sequence = self._store.store_together(records)
-        await self.strike(Moment.ANSWER, records[-1][0])
+        await self.strike(FaultPoint.ANSWER, records[-1][0])
         return sequence
 
     async def append_in_a_row(self, subject: str, payloads: Sequence[bytes], *, expect: int) -> int:
         """Store messages on one subject, all of them or none, and return the first's sequence."""
-        await self.strike(Moment.STORE, subject)
+        await self.strike(FaultPoint.STORE, subject)
         first = self._store.store_in_a_row(subject, payloads, expect)
-        await self.strike(Moment.ANSWER, subject)
+        await self.strike(FaultPoint.ANSWER, subject)
         return first
 
     async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
@@ -270,18 +270,18 @@ class MemoryLog(Handle):
                 continue
             if message is None or (end is not None and message.sequence > end):
                 return
-            await self.strike(Moment.DELIVER, message.subject)
+            await self.strike(FaultPoint.DELIVER, message.subject)
             yield message
             read, delivered = message.sequence, message
 
     async def last(self, subject: str) -> StoredMessage | None:
         """The newest message on a literal subject."""
-        await self.strike(Moment.ASK, subject)
+        await self.strike(FaultPoint.ASK, subject)
         return self._store.newest(subject)
 
     async def next_on(self, subject: str, after: int) -> StoredMessage | None:
         """The first message on a literal subject behind a sequence."""
-        await self.strike(Moment.ASK, subject)
+        await self.strike(FaultPoint.ASK, subject)
         return self._store.records.next_on(subject, after)
 
     async def behind(self, subject: str, after: int) -> list[StoredMessage]:
@@ -290,12 +290,12 @@ class MemoryLog(Handle):
 
     async def at(self, sequence: int) -> StoredMessage | None:
         """The message of this sequence."""
-        await self.strike(Moment.ASK, "")
+        await self.strike(FaultPoint.ASK, "")
         return self._store.records.at(sequence)
 
     async def last_sequence(self) -> int:
         """The sequence of the newest message of the log; 0 where it is empty."""
-        await self.strike(Moment.ASK, "")
+        await self.strike(FaultPoint.ASK, "")
         return self._store.records.last
 
     async def first_sequence(self) -> int:
@@ -304,22 +304,22 @@ class MemoryLog(Handle):
 
     async def extent(self) -> Extent:
         """How far the log reaches, and what is missing between."""
-        await self.strike(Moment.ASK, "")
+        await self.strike(FaultPoint.ASK, "")
         return self._store.records.extent()
 
     async def purge(self, below: int) -> None:
         """Take away every record below a sequence."""
-        await self.strike(Moment.ASK, "")
+        await self.strike(FaultPoint.ASK, "")
         self._store.keep([one for one in self._store.messages if one.sequence >= below])
 
     async def room(self) -> Room:
         """How full the log is."""
-        await self.strike(Moment.ASK, "")
+        await self.strike(FaultPoint.ASK, "")
         return self._store.room()
 
     async def take_signals(self, *, enabled: bool) -> None:
         """Open or shut the log for signals."""
-        await self.strike(Moment.ASK, "")
+        await self.strike(FaultPoint.ASK, "")
         self._store.take_signals(enabled=enabled)
 
 
@@ -335,12 +335,12 @@ class MemoryLease(Handle):
 
     async def look(self) -> Holding:
         """How it stands with it now."""
-        await self.strike(Moment.ASK, "")
+        await self.strike(FaultPoint.ASK, "")
         return self._store.holding()
 
     async def acquire(self, holder: str, *, over: int | None = None) -> bool:
         """Become the holder if nobody is, lapsed or not, or at this revision; True where `holder` has it now."""
-        await self.strike(Moment.ASK, holder)
+        await self.strike(FaultPoint.ASK, holder)
         found = self._store.holding()
         if found.holder not in (None, holder) and found.revision != over:
             return False
@@ -349,7 +349,7 @@ class MemoryLease(Handle):
 
     async def renew(self, holder: str) -> bool:
         """Hold it for its time-to-live again; False where it was lost."""
-        await self.strike(Moment.ASK, holder)
+        await self.strike(FaultPoint.ASK, holder)
         if self._store.holding().holder != holder:
             return False
         self._store.hold(holder, self._ttl)
@@ -357,21 +357,21 @@ class MemoryLease(Handle):
 
     async def release(self, holder: str) -> None:
         """Give it back, so that another can take over at once."""
-        await self.strike(Moment.ASK, holder)
+        await self.strike(FaultPoint.ASK, holder)
         if self._store.holding().holder == holder:
             self._store.hold(holder, None)
 
     async def holder(self) -> str | None:
         """Who holds it now."""
-        await self.strike(Moment.ASK, "")
+        await self.strike(FaultPoint.ASK, "")
         return self._store.holding().holder
 
     async def changed(self) -> None:
         """Return when the holder may have changed since the last call here; the first call returns at once."""
-        await self.strike(Moment.ASK, "")
+        await self.strike(FaultPoint.ASK, "")
         while self._watching and self._store.holding().holder == self._seen:
             await self._store.lease_news()
-            await self.strike(Moment.ASK, "")
+            await self.strike(FaultPoint.ASK, "")
         self._watching = True
         self._seen = self._store.holding().holder
 

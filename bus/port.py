@@ -212,7 +212,7 @@ class EventLog(ReadableLog, Protocol):
         """Take away every record below a sequence: for what is archived, and for nothing else."""
 
 
-class Standing(StrEnum):
+class LeaseState(StrEnum):
     """How it stands with a lease."""
 
     FREE = "free"
@@ -225,7 +225,7 @@ class Standing(StrEnum):
 class Holding(Struct, frozen=True):
     """Who holds a lease, and since when it stands so by the broker's clock, where that is known."""
 
-    standing: Standing
+    standing: LeaseState
     holder: str | None = None
     since: datetime | None = None
     revision: int = 0

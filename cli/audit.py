@@ -15,7 +15,7 @@ from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Dri
 from remediation_orchestrator.orchestrator.routing.snapshot import Origin, SnapshotError
 from remediation_orchestrator.orchestrator.snapshots import Comparison, from_beginning
 
-from .support.connection import Source, reading_options
+from .support.connection import LogSource, reading_options
 from .support.output import BadInputError, json_line, line, reading
 from .support.running import run
 from .support.tables import fields, table
@@ -28,13 +28,13 @@ SHOWN_MAX = 20
 @click.command("audit")
 @click.option("--snapshots", is_flag=True, help="Hold the snapshot that is kept against the whole log, too.")
 @reading_options
-def verb(source: Source, snapshots: bool, as_json: bool) -> None:
+def verb(source: LogSource, snapshots: bool, as_json: bool) -> None:
     """Derive every decision of the log again. Exit 0: equal; 1: it does not hold; 2: it cannot be read."""
     if run(_audit(source, snapshots, as_json)):
         raise click.exceptions.Exit(NO)
 
 
-async def _audit(source: Source, snapshots: bool, as_json: bool) -> int:
+async def _audit(source: LogSource, snapshots: bool, as_json: bool) -> int:
     """Audit and tell; return how many findings count against the log."""
     auditor, telling = Auditor(Report()), Telling(as_json)
     async with source.log() as log:
@@ -58,7 +58,7 @@ async def _audit(source: Source, snapshots: bool, as_json: bool) -> int:
     return telling.drift
 
 
-async def _comparisons(source: Source, log: ReadableLog) -> AsyncIterator[Comparison]:
+async def _comparisons(source: LogSource, log: ReadableLog) -> AsyncIterator[Comparison]:
     """The snapshots that are kept. Raises BadInputError where one cannot be read."""
     for store in (log.snapshots, *(FileSnapshots(path, AFTER_ENDING) for path in source.files)):
         try:

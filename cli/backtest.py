@@ -8,13 +8,13 @@ import click
 
 from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.events import Verdict
-from remediation_orchestrator.orchestrator.queries.backtest import Backtest, Row
+from remediation_orchestrator.orchestrator.queries.backtest import Backtest, VerdictRow
 from remediation_orchestrator.orchestrator.queries.known import Known
-from remediation_orchestrator.orchestrator.queries.tally import Difference, Pairs, Tally
+from remediation_orchestrator.orchestrator.queries.tally import Pairs, Tally, VerdictDifference
 from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.orchestrator.routing.words import describe, times
 
-from .support.connection import Source, reading_options
+from .support.connection import LogSource, reading_options
 from .support.files import file_option
 from .support.moments import Moment, check_known, cut_of, until_option
 from .support.output import BadInputError, json_line, line, moment, plain, reading
@@ -26,7 +26,7 @@ from .support.tables import Cell, table
 
 SHOWN_MAX = 50
 
-Tell = Callable[[int, Row], None]
+Tell = Callable[[int, VerdictRow], None]
 
 
 @click.command("backtest")
@@ -40,7 +40,7 @@ Tell = Callable[[int, Row], None]
 @until_option
 @reading_options
 def verb(
-    source: Source, files: tuple[Path, ...], sweep: Sweep | None, until: Moment | None, as_json: bool
+    source: LogSource, files: tuple[Path, ...], sweep: Sweep | None, until: Moment | None, as_json: bool
 ) -> None:
     """Judge the log again by another policy. Facts that nobody has judged are judged as they came."""
     if len(files) > 2 or (sweep is not None and len(files) > 1):
@@ -49,7 +49,7 @@ def verb(
 
 
 async def _backtest(
-    source: Source, policies: list[Policy], sweep: Sweep | None, until: Moment | None, as_json: bool
+    source: LogSource, policies: list[Policy], sweep: Sweep | None, until: Moment | None, as_json: bool
 ) -> None:
     async with source.log() as log:
         await check_whole(log, "a backtest lives through a log")
@@ -106,9 +106,9 @@ async def _show(log: ReadableLog, known: Known, policy: Policy | None, end: End,
     if as_json:
         await _run(log, known, [policy], end, lambda _, row: json_line(row))
         return
-    tally, shown = Tally(), list[Row]()
+    tally, shown = Tally(), list[VerdictRow]()
 
-    def tell(_: int, row: Row) -> None:
+    def tell(_: int, row: VerdictRow) -> None:
         tally.add(row)
         if (row.differs or not known.last_frame) and len(shown) < SHOWN_MAX:
             shown.append(row)
@@ -123,7 +123,7 @@ async def _show(log: ReadableLog, known: Known, policy: Policy | None, end: End,
         line(f"{tally.verdicts} verdicts, {tally.runs} runs; the log holds no decisions of its own")
 
 
-def _tell_differences(tally: Tally, shown: list[Row]) -> None:
+def _tell_differences(tally: Tally, shown: list[VerdictRow]) -> None:
     if shown:
         table(("SIGNAL", "ATTEMPT", "AT", "WOULD BE", "WAS"), [_beside(row) for row in shown], optional=("AT",))
         _tell_hidden(tally.differing - len(shown))
@@ -146,10 +146,10 @@ def _tell_differences(tally: Tally, shown: list[Row]) -> None:
 
 async def _compare(log: ReadableLog, known: Known, policies: list[Policy], end: End, as_json: bool) -> None:
     """Two policies beside each other."""
-    pairs, tallies, found = Pairs(), [Tally(), Tally()], list[Difference]()
+    pairs, tallies, found = Pairs(), [Tally(), Tally()], list[VerdictDifference]()
     count = 0
 
-    def take(differences: Iterable[Difference]) -> None:
+    def take(differences: Iterable[VerdictDifference]) -> None:
         nonlocal count
         for one in differences:
             count += 1
@@ -158,7 +158,7 @@ async def _compare(log: ReadableLog, known: Known, policies: list[Policy], end: 
             elif len(found) < SHOWN_MAX:
                 found.append(one)
 
-    def tell(side: int, row: Row) -> None:
+    def tell(side: int, row: VerdictRow) -> None:
         tallies[side].add(row)
         difference = pairs.add(side, row)
         if difference is not None:
@@ -215,15 +215,15 @@ def _exactly(until: datetime) -> str:
     return f"{until:%Y-%m-%d %H:%M:%S.%f}"[:-3] + "Z"
 
 
-def _place(row: Row) -> tuple[Cell, ...]:
+def _place(row: VerdictRow) -> tuple[Cell, ...]:
     return row.position, row.attempt, moment(row.at)
 
 
-def _beside(row: Row) -> tuple[Cell, ...]:
+def _beside(row: VerdictRow) -> tuple[Cell, ...]:
     return *_place(row), says(row.verdict), says(row.recorded)
 
 
-def _at(row: Row | None) -> str:
+def _at(row: VerdictRow | None) -> str:
     return "-" if row is None else f"{moment(row.at)} {says(row.verdict)}"
 
 

@@ -12,14 +12,14 @@ from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.events import Position, Target
 from remediation_orchestrator.events.identity import signal_named_by
 from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
-from remediation_orchestrator.orchestrator.queries.explain import Explainer, Explanation, Line, why_not
+from remediation_orchestrator.orchestrator.queries.explain import CheckLine, Explainer, Explanation, why_not
 from remediation_orchestrator.orchestrator.queries.place import target_present
 from remediation_orchestrator.orchestrator.queries.present import present
 from remediation_orchestrator.orchestrator.queries.standing import Present
 from remediation_orchestrator.orchestrator.queries.views import near
 from remediation_orchestrator.orchestrator.routing.words import describe_decided
 
-from .support.connection import Source, reading_options
+from .support.connection import LogSource, reading_options
 from .support.output import BadInputError, RefusedError, json_line, line, moment
 from .support.presence import show_present
 from .support.reading import read_into, read_log
@@ -42,7 +42,9 @@ class Told(Struct, frozen=True):
 @click.option("--attempt", type=click.IntRange(min=1), help="This verdict; by default the newest.")
 @click.option("--why-not", "target", metavar="TARGET", help="Why nothing happens to this target.")
 @reading_options
-def verb(source: Source, identifier: str | None, attempt: int | None, target: str | None, as_json: bool) -> None:
+def verb(
+    source: LogSource, identifier: str | None, attempt: int | None, target: str | None, as_json: bool
+) -> None:
     """Say what is so now of a remediation (rr-…), a run (wfe-…) or a signal's position, and why it was decided."""
     if (identifier is None) == (target is None):
         raise BadInputError("give either an ID or --why-not TARGET")
@@ -64,7 +66,7 @@ def verb(source: Source, identifier: str | None, attempt: int | None, target: st
                 _show(shown)
 
 
-async def _told(source: Source, identifier: str | None, target: str | None) -> list[Told]:
+async def _told(source: LogSource, identifier: str | None, target: str | None) -> list[Told]:
     async with source.log() as log:
         live = source.file is None
         if identifier is not None:
@@ -127,6 +129,6 @@ def _show(one: Explanation) -> None:
     )
 
 
-def _row(check: Line) -> tuple[Cell, ...]:
+def _row(check: CheckLine) -> tuple[Cell, ...]:
     answer = check.answer + (f" (would be: {check.would})" if check.would else "")
     return check.check, check.key, answer, check.read, ", ".join(check.because)

@@ -11,7 +11,7 @@ from remediation_orchestrator.orchestrator.queries.views import (
 )
 from remediation_orchestrator.orchestrator.routing.words import spoken
 
-from .support.connection import Source, reading_options
+from .support.connection import LogSource, reading_options
 from .support.naming import the_fingerprint
 from .support.output import json_line, line, moment
 from .support.presence import phase_of, show_present
@@ -25,7 +25,7 @@ ALERTS_SHOWN = 4
 @click.command("fingerprint")
 @click.argument("text", metavar="FINGERPRINT")
 @reading_options
-def verb(source: Source, text: str, as_json: bool) -> None:
+def verb(source: LogSource, text: str, as_json: bool) -> None:
     """Show a fingerprint's failures and its next allowed time; as much of it as is unique is enough."""
     chronicle = Chronicle()
     found = read(source, chronicle)

@@ -11,7 +11,7 @@ import msgspec
 
 from remediation_orchestrator.bus.port import EventLog
 from remediation_orchestrator.events.identity import fingerprint_of
-from remediation_orchestrator.gateway.access import OPEN, Guard
+from remediation_orchestrator.gateway.access import OPEN, Authenticator
 from remediation_orchestrator.gateway.bodies import Received, Source
 from remediation_orchestrator.gateway.door import Door
 from remediation_orchestrator.gateway.items import Found, Item, LeftOut, Refused, WebhookError
@@ -132,13 +132,13 @@ def _show_signal(item: Found, as_json: bool) -> None:
     fields((f"  {part}", value) for part, value in rows.items())
 
 
-def _guard(host: str, tokens_file: Path | None, is_open: bool, sources: dict[str, Source]) -> Guard:
+def _guard(host: str, tokens_file: Path | None, is_open: bool, sources: dict[str, Source]) -> Authenticator:
     """Who may send. Raises BadInputError where anybody could, and nobody has said that this is meant."""
     if tokens_file is not None:
-        return Guard(read_access(tokens_file, sources))
+        return Authenticator(read_access(tokens_file, sources))
     if not is_open and not _is_loopback(host):
         raise BadInputError(f"whoever reaches {host} could start repairs: give --tokens FILE, or say --open")
-    return Guard(OPEN)
+    return Authenticator(OPEN)
 
 
 def _is_loopback(host: str) -> bool:

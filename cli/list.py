@@ -8,7 +8,7 @@ from remediation_orchestrator.orchestrator.queries.rejected import RejectedView,
 from remediation_orchestrator.orchestrator.queries.views import RemediationView, remediations
 from remediation_orchestrator.orchestrator.routing.words import spoken
 
-from .support.connection import Source, reading_options
+from .support.connection import LogSource, reading_options
 from .support.output import json_line, line, moment, reading
 from .support.presence import phase_of
 from .support.reading import Read, read
@@ -36,7 +36,7 @@ OPTIONAL = ("ATTEMPTS", "UNTIL", "AGE", "NAME")
 )
 @reading_options
 def verb(
-    source: Source,
+    source: LogSource,
     active: bool,
     phases: tuple[str, ...],
     target: str | None,
@@ -78,7 +78,7 @@ def _row(one: RemediationView, found: Read) -> tuple[Cell, ...]:
     return one.id, one.name, str(one.target), phase, reason, moment(one.until), one.attempts, age
 
 
-async def _rejected(source: Source) -> list[RejectedView]:
+async def _rejected(source: LogSource) -> list[RejectedView]:
     async with source.log() as log:
         with reading(f"reading the log of {log.cell}"):
             return [one async for message in log.read(await log.first_sequence()) for one in rejected(message)]

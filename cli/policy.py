@@ -14,11 +14,11 @@ from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.orchestrator.routing.words import times
 
 from .shadow import verb as shadow_verb
-from .support.connection import Broker, Source, json_option, reading_options
+from .support.connection import Broker, LogSource, json_option, reading_options
 from .support.files import FILE
 from .support.operating import Operator, operator_options, publish, told
 from .support.output import RefusedError, json_line, line
-from .support.policy_changes import Change, changes
+from .support.policy_changes import PolicyChange, changes
 from .support.reading import read, read_log
 from .support.running import run
 from .support.services import load_policy, read_policy
@@ -47,7 +47,7 @@ def check(file: Path, as_json: bool) -> None:
 
 @verb.command("show")
 @reading_options
-def show(source: Source, as_json: bool) -> None:
+def show(source: LogSource, as_json: bool) -> None:
     """Show the policy in force; it can be edited and adopted."""
     view = read(source).fold.view
     if as_json:
@@ -89,7 +89,7 @@ class _Adoption(Struct, frozen=True):
 
     policy: Policy
     replaces: str | None
-    changes: list[Change]
+    changes: list[PolicyChange]
     blocked: int
 
 

@@ -9,12 +9,12 @@ import msgspec
 from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
 from remediation_orchestrator.orchestrator.queries.replay import (
-    Change,
+    CellState,
     FingerprintRow,
     PolicyRow,
     RemediationRow,
     Row,
-    State,
+    StateChange,
     TargetRow,
     changes,
     state,
@@ -23,7 +23,7 @@ from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.snapshot import Manifest
 from remediation_orchestrator.orchestrator.snapshots import from_beginning
 
-from .support.connection import Source, reading_options
+from .support.connection import LogSource, reading_options
 from .support.moments import Moment, MomentType, check_known, cut_of, until_option
 from .support.output import BadInputError, json_line, line, moment, reading
 from .support.running import run
@@ -36,7 +36,7 @@ from .support.tables import Cell, table
     "--diff", "between", metavar="A B", type=MomentType(), nargs=2, help="What changed between two moments."
 )
 @reading_options
-def verb(source: Source, until: Moment | None, between: tuple[Moment, Moment] | None, as_json: bool) -> None:
+def verb(source: LogSource, until: Moment | None, between: tuple[Moment, Moment] | None, as_json: bool) -> None:
     """Rebuild what the cell knows from its log, and show it. A moment is a sequence or a time."""
     if until is not None and between is not None:
         raise BadInputError("--until or --diff, not both")
@@ -44,7 +44,7 @@ def verb(source: Source, until: Moment | None, between: tuple[Moment, Moment] | 
 
 
 async def _replay(
-    source: Source, until: Moment | None, between: tuple[Moment, Moment] | None, as_json: bool
+    source: LogSource, until: Moment | None, between: tuple[Moment, Moment] | None, as_json: bool
 ) -> None:
     live = source.file is None
     async with source.log() as log:
@@ -57,7 +57,7 @@ async def _replay(
     _tell_changes(before, after, as_json)
 
 
-async def state_at(log: ReadableLog, until: Moment | None, *, live: bool) -> State:
+async def state_at(log: ReadableLog, until: Moment | None, *, live: bool) -> CellState:
     """Fold a log up to a moment. Raises BadInputError where the log does not reach it."""
     chronicle = Chronicle(keep=False)
     fold = Fold(chronicle)
@@ -100,7 +100,7 @@ def _check_reached(until: Moment, last: int, now: datetime) -> None:
         raise BadInputError(f"sequence {until} is beyond the end of the log, which is {last}")
 
 
-def _tell_state(found: State, as_json: bool) -> None:
+def _tell_state(found: CellState, as_json: bool) -> None:
     if as_json:
         json_line({"kind": "moment", "sequence": found.sequence, "at": found.at})
         for row in found.rows():
@@ -143,7 +143,7 @@ def _cells(row: Row) -> tuple[Cell, ...]:
             return row.id, row.name, str(row.target), row.phase, row.reason, until, row.attempts
 
 
-def _tell_changes(before: State, after: State, as_json: bool) -> None:
+def _tell_changes(before: CellState, after: CellState, as_json: bool) -> None:
     found = list(changes(before, after))
     if as_json:
         for one in found:
@@ -160,7 +160,7 @@ def _tell_changes(before: State, after: State, as_json: bool) -> None:
 SAID_ALREADY = ("allowed", "next_allowed_at")
 
 
-def _change(one: Change) -> tuple[Cell, ...]:
+def _change(one: StateChange) -> tuple[Cell, ...]:
     row = one.after or one.before
     assert row is not None
     which = str(_cells(row)[0])

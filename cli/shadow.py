@@ -10,7 +10,7 @@ from remediation_orchestrator.events.identity import DEFAULT_CELL, position
 from remediation_orchestrator.orchestrator.queries.shadow import Shadow, Shadows
 from remediation_orchestrator.orchestrator.routing.policy import Policy
 
-from .support.connection import Broker, Source, reading_options
+from .support.connection import Broker, LogSource, reading_options
 from .support.files import FILE
 from .support.operating import by_option, publish, told, wait_option
 from .support.output import RefusedError, json_line, line
@@ -29,7 +29,7 @@ from .support.tables import table
 @wait_option
 @reading_options
 def verb(
-    source: Source,
+    source: LogSource,
     path: Path | None,
     off: bool,
     reports: bool,
@@ -70,7 +70,7 @@ async def _put(broker: Broker, fact: PolicyShadowed, policy: Policy | None, seco
     told(found, {"position": place, "type": "PolicyShadowed.v1", "digest": digest}, text, as_json=as_json)
 
 
-async def _report(source: Source, as_json: bool) -> None:
+async def _report(source: LogSource, as_json: bool) -> None:
     shadows = Shadows()
     async with source.log() as log:
         await read_into(shadows.fold, log, live=source.file is None)

@@ -8,7 +8,7 @@ from remediation_orchestrator.orchestrator.queries.history import Entry, History
 from remediation_orchestrator.orchestrator.queries.views import RemediationView, near, remediation_view, unjudged
 from remediation_orchestrator.orchestrator.routing.words import spoken
 
-from .support.connection import Source, reading_options
+from .support.connection import LogSource, reading_options
 from .support.output import RefusedError, json_line, line, moment
 from .support.presence import phase_of, show_present
 from .support.reading import Read, read
@@ -18,7 +18,7 @@ from .support.tables import fields, table
 @click.command("show")
 @click.argument("name", metavar="ID")
 @reading_options
-def verb(source: Source, name: str, as_json: bool) -> None:
+def verb(source: LogSource, name: str, as_json: bool) -> None:
     """Show a remediation: ID is rr-..., wfe-..., or the position of one of its records."""
     wanted = named_by(name)
     if wanted is None:
@@ -40,7 +40,7 @@ def verb(source: Source, name: str, as_json: bool) -> None:
         _print(shown, runs, history.entries, found)
 
 
-def _located(source: Source, name: str) -> RemediationId:
+def _located(source: LogSource, name: str) -> RemediationId:
     try:
         locator = Locator(name)
     except ValueError as error:

@@ -15,7 +15,7 @@ from remediation_orchestrator.orchestrator.queries.views import fingerprints_lik
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 
-from .support.connection import Source, reading_options
+from .support.connection import LogSource, reading_options
 from .support.naming import the_fingerprint
 from .support.output import RefusedError, json_line, line, moment
 from .support.picture import check_drawable, draw, lasted
@@ -37,7 +37,7 @@ AXIS_WIDTH = 24
     help="Of a problem or a target, so many remediations.",
 )
 @reading_options
-def verb(source: Source, name: str, svg: Path | None, last: int, as_json: bool) -> None:
+def verb(source: LogSource, name: str, svg: Path | None, last: int, as_json: bool) -> None:
     """Tell a story in order: of rr-..., wfe-..., a record's position, a fingerprint, or a target."""
     if svg is not None:
         check_drawable()

@@ -86,11 +86,11 @@ def verb(
     catalog.mkdir(parents=True, exist_ok=True)
     log_to_stderr()
     with take_address(HOST, gateway_port or 0) as listening:
-        settings = Settings(catalog, policy, slots, cell, LogShape(max_bytes=log_max_bytes), address, door)
+        settings = UpSettings(catalog, policy, slots, cell, LogShape(max_bytes=log_max_bytes), address, door)
         run(_serve(EmbeddedServer(data_dir, port=port), settings, listening))
 
 
-class Settings(Struct, frozen=True):
+class UpSettings(Struct, frozen=True):
     """What the services are told."""
 
     workflows: Path
@@ -103,7 +103,7 @@ class Settings(Struct, frozen=True):
     """The door's options."""
 
 
-async def _serve(embedded: EmbeddedServer, settings: Settings, listening: socket.socket) -> None:
+async def _serve(embedded: EmbeddedServer, settings: UpSettings, listening: socket.socket) -> None:
     stopping, active, opened = stop_on_signals(), asyncio.Event(), asyncio.Event()
     health = Health("orchestrator", "executor", "gateway")
     health.ask("gateway", partial(_why_not_open, opened))

@@ -15,7 +15,7 @@ from .decisions import Decision, DecisionFrame
 from .duplicates import DuplicatesDecided, StoredDecision
 from .facts import Fact, Signal, SignalReceived, SignalResolved
 from .identity import CellName, Fingerprint, Position, WorkflowRef, Zoned, position
-from .reading import RefusedError, decoder_of, read
+from .reading import UndecodableError, decoder_of, read
 from .signals import drop_impossible_start, normalise_signal, read_signal
 from .stored import MESSAGE_BYTES_MAX, RECORD_BYTES_MAX, StoredMessage, expectation
 from .subjects import FACTS, Family, Subject, command_id, parse, verb_of
@@ -99,7 +99,7 @@ class _Probe(Struct):
     data: Raw = Raw(b"")
 
 
-_UNREAD = (msgspec.DecodeError, UnicodeDecodeError, RefusedError)
+_UNREAD = (msgspec.DecodeError, UnicodeDecodeError, UndecodableError)
 _encoder = msgspec.json.Encoder()
 _items = msgspec.json.Decoder(list[Raw])
 _probe = msgspec.json.Decoder(_Probe)
@@ -178,7 +178,7 @@ def decode(message: StoredMessage) -> list[Decoded]:
     try:
         return _decode(message)
     except RecursionError:  # No fact comes so far; of decisions and commands nobody counts the nesting.
-        return [_undecodable(message, None, RefusedError("nested too deeply"))]
+        return [_undecodable(message, None, UndecodableError("nested too deeply"))]
 
 
 def is_valid(message: StoredMessage) -> bool:
@@ -201,7 +201,7 @@ def _decode(message: StoredMessage) -> list[Decoded]:
     try:
         subject = parse(message.subject)
     except ValueError as error:
-        return [_undecodable(message, None, RefusedError(str(error)))]
+        return [_undecodable(message, None, UndecodableError(str(error)))]
     payload = message.payload
     most = MESSAGE_BYTES_MAX if subject.family.is_fact else RECORD_BYTES_MAX
     if len(payload) > most:
@@ -210,7 +210,7 @@ def _decode(message: StoredMessage) -> list[Decoded]:
     if subject.family.is_fenced and expectation(message) is None:
         return [_rejected(message, "Forged", UNFENCED)]
     if subject.family.is_fact and nesting(payload) > NESTING_MAX:
-        return [_undecodable(message, None, RefusedError(f"nested deeper than {NESTING_MAX}"))]
+        return [_undecodable(message, None, UndecodableError(f"nested deeper than {NESTING_MAX}"))]
     if payload.lstrip()[:1] != b"[":
         return _decode_item(message, None, payload, subject)
     if (items := count_items(payload)) > ITEMS_MAX:
@@ -226,7 +226,7 @@ def _decode_one_by_one(message: StoredMessage, subject: Subject) -> list[Decoded
     try:
         items = _items.decode(message.payload)
     except _UNREAD as error:
-        return [_undecodable(message, None, RefusedError(f"not JSON: {error}"))]
+        return [_undecodable(message, None, UndecodableError(f"not JSON: {error}"))]
     found = [one for index, item in enumerate(items) for one in _decode_item(message, index, item, subject)]
     return _gathered(found)
 
@@ -255,7 +255,7 @@ def _decode_at_once(message: StoredMessage, subject: Subject) -> list[Decoded]:
     elif b"\\u" not in payload:  # An item that writes the word with an escape is taken for a bare signal.
         events = [normalise_signal(one.data) for one in _many[subject.family].decode(payload)]
     else:
-        raise RefusedError("bare signals or CloudEvents")
+        raise UndecodableError("bare signals or CloudEvents")
     return [one for index, written in enumerate(events) for one in _recorded(message, index, written, subject)]
 
 
@@ -302,7 +302,7 @@ def _envelope(event: Written, attributes: Attributes) -> _Envelope:
 def _decode_item(message: StoredMessage, index: int | None, item: bytes | Raw, subject: Subject) -> list[Decoded]:
     try:
         return _recorded(message, index, _event(item, subject.family), subject)
-    except RefusedError as refused:
+    except UndecodableError as refused:
         return [_undecodable(message, index, refused)]
 
 
@@ -323,7 +323,7 @@ def _rejected(message: StoredMessage, reason: Literal["TooLarge", "Forged"], com
     return Undecodable(position(message.sequence), message.recorded_at, reason, complaint)
 
 
-def _undecodable(message: StoredMessage, index: int | None, refused: RefusedError) -> Undecodable:
+def _undecodable(message: StoredMessage, index: int | None, refused: UndecodableError) -> Undecodable:
     place = position(message.sequence, index)
     complaint = str(refused)[:COMPLAINT_CHARACTERS_MAX]
     return Undecodable(place, message.recorded_at, "Undecodable", complaint, refused.unknown_type)
@@ -345,21 +345,21 @@ def _event_by_steps(item: bytes | Raw, family: Family) -> Written:
     if probe.specversion is None and family is Family.SIGNAL:
         return _signal(item)
     if probe.specversion != SPECVERSION:
-        raise RefusedError('not a CloudEvent 1.0: `specversion` is not "1.0"')
+        raise UndecodableError('not a CloudEvent 1.0: `specversion` is not "1.0"')
     if not isinstance(probe.type, str):
-        raise RefusedError("not a CloudEvent 1.0: `type` is not a string")
+        raise UndecodableError("not a CloudEvent 1.0: `type` is not a string")
     kind = TYPES.get(probe.type)
     if kind is None:
-        raise RefusedError(f"unknown event type {probe.type!r}", unknown_type=probe.type)
+        raise UndecodableError(f"unknown event type {probe.type!r}", unknown_type=probe.type)
     if not probe.data:
-        raise RefusedError("the event has no `data`")
+        raise UndecodableError("the event has no `data`")
     event: Written
     if issubclass(kind, SignalReceived | SignalResolved):
         event = read_signal(probe.data, kind, "data")
     else:
         event = read(decoder_of(kind), probe.data, kind, "data")
     if not isinstance(event, _HOME[family]):
-        raise RefusedError(f"{kind.__name__}.v1 does not belong on a subject of kind `{family}`")
+        raise UndecodableError(f"{kind.__name__}.v1 does not belong on a subject of kind `{family}`")
     return normalise_signal(event) if isinstance(event, Signal) else event
 
 
@@ -372,14 +372,14 @@ def _check_subject(fact: Event, subject: Subject, size: int) -> None:
     if subject.family is not Family.SIGNAL:
         named = _NAMED[subject.family](fact)
         if named != subject.rest:
-            raise RefusedError(f"the event is about {named!r}, its subject about {subject.rest!r}")
+            raise UndecodableError(f"the event is about {named!r}, its subject about {subject.rest!r}")
     if size * GROWTH_MAX <= PARAMETERS_BYTES_MAX or subject.family not in _CHOOSING:
         return
     workflow: WorkflowRef | None = getattr(fact, "workflow", None)
     if workflow is not None and workflow.parameters:
         size = len(_encoder.encode(workflow.parameters))
         if size > PARAMETERS_BYTES_MAX:
-            raise RefusedError(f"`workflow.parameters`: {size:,} bytes, of {PARAMETERS_BYTES_MAX:,} at most")
+            raise UndecodableError(f"`workflow.parameters`: {size:,} bytes, of {PARAMETERS_BYTES_MAX:,} at most")
 
 
 def fingerprint_in(event: Event) -> Fingerprint | None:

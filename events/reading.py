@@ -12,7 +12,7 @@ _VERBATIM = ("parameters", "policy")
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {}
 
 
-class RefusedError(Exception):
+class UndecodableError(Exception):
     """What is wrong with one item, on its way to becoming an `Undecodable`."""
 
     def __init__(self, message: str, unknown_type: str | None = None) -> None:
@@ -26,15 +26,15 @@ def read(decoder: msgspec.json.Decoder[T], item: bytes | Raw, kind: Any = None, 
         return decoder.decode(item)
     except msgspec.ValidationError as error:
         if kind is None or b"null" not in bytes(item):
-            raise RefusedError(_place(error, where)) from error
+            raise UndecodableError(_place(error, where)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RefusedError(f"not JSON: {error}") from error
+        raise UndecodableError(f"not JSON: {error}") from error
     try:
         converted: T = msgspec.convert(_without_nulls(msgspec.json.decode(item)), kind)
     except msgspec.ValidationError as error:
-        raise RefusedError(_place(error, where)) from error
+        raise UndecodableError(_place(error, where)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # The first look ended where it had seen enough.
-        raise RefusedError(f"not JSON: {error}") from error
+        raise UndecodableError(f"not JSON: {error}") from error
     return converted
 
 

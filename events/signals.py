@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from .facts import Signal, SignalReceived, SignalResolved
 from .identity import fingerprint_of
-from .reading import RefusedError, decoder_of, read
+from .reading import UndecodableError, decoder_of, read
 
 AnySignal = SignalReceived | SignalResolved
 
@@ -22,10 +22,10 @@ _fields = msgspec.json.Decoder(dict[str, Raw])
 
 
 def read_signal(item: bytes | Raw, kind: type[AnySignal] = SignalReceived, where: str = "") -> AnySignal:
-    """Read one signal, without its time where only that is wrong. Raises RefusedError."""
+    """Read one signal, without its time where only that is wrong. Raises UndecodableError."""
     try:
         found: AnySignal = read(decoder_of(kind), item, kind, where)
-    except RefusedError:
+    except UndecodableError:
         fields = _without_time(item)
         if fields is None:
             raise

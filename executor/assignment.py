@@ -18,12 +18,12 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import Attributes, attributes_of, frame_time
 from remediation_orchestrator.events.stored import CLOCKS_DIFFER_MAX
 
-from .binding import RefusedError
+from .binding import BindingError
 from .catalog import Catalog
 from .claim import Started, execution_of
 from .engine import Failed, Run
 from .engines import ENGINES
-from .lease import Lease
+from .lease import ClaimLease
 from .workflow_file import Workflow
 
 # What writing a command's values may raise: a number in it is too large to be written.
@@ -72,7 +72,9 @@ class Assignment:
         """Whether a run that another has begun may be repeated: known only if it was claimed under this file."""
         return self.workflow.digest == start.digest and self.workflow.spec.idempotent
 
-    def run(self, start: Started, newest: StoredMessage | None, asked_at: float, now: float, lease: Lease) -> Run:
+    def run(
+        self, start: Started, newest: StoredMessage | None, asked_at: float, now: float, lease: ClaimLease
+    ) -> Run:
         """The run behind its claim, which was asked for at `asked_at` of this machine's clock, as is `now`.
 
         The claim was stored after that, so the broker's clock is never ahead of this reading of it. `newest` is
@@ -116,7 +118,7 @@ def assign(
 def _plan(workflow: Workflow, command: CreateWorkflow, environment: Mapping[str, str]) -> object:
     try:
         return ENGINES[workflow.spec.engine].bind(workflow, command, environment)
-    except RefusedError as refused:
+    except BindingError as refused:
         return Failed(refused.reason, str(refused), ran=False)
     except _UNWRITABLE as error:
         return Failed(FailureReason.CONFIGURATION_ERROR, f"{type(error).__name__}: {error}", ran=False)

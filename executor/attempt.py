@@ -26,9 +26,9 @@ from remediation_orchestrator.events.identity import position
 
 from .assignment import Assignment, Junk, NotServed, assign
 from .claim import Closed, Free, Started, claim_id, execution_of, is_duplicate, is_lost
-from .engine import Absent, Ended, Engine, Failed, Foreign, Outcome, Run, Running, Stop, Succeeded
-from .lease import Lease
-from .place import Place
+from .engine import Absent, Ended, Engine, Failed, Foreign, Run, Running, RunOutcome, Stop, Succeeded
+from .lease import ClaimLease
+from .place import ExecutionSubject
 from .ports import Ports
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ LOST = Failed(
 class InHand:
     """An execution that this process has in hand. It is remembered while a claim of ours may be stored."""
 
-    place: Place
+    place: ExecutionSubject
     assignment: Assignment | None = None
     stop: Stop = field(default_factory=Stop)
     asked_at: dict[int, float] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class InHand:
 class Attempt:
     """One delivery, answered by one executor for as long as its lease holds."""
 
-    def __init__(self, executor: str, ports: Ports, hand: InHand, delivery: Delivery, lease: Lease) -> None:
+    def __init__(self, executor: str, ports: Ports, hand: InHand, delivery: Delivery, lease: ClaimLease) -> None:
         self._executor = executor
         self._ports = ports
         self._hand = hand
@@ -203,7 +203,7 @@ class Attempt:
                 await asyncio.sleep(self._ports.retry_after)
         return None  # It is too late to begin in any case.
 
-    async def _perform(self, run: Run) -> Outcome:
+    async def _perform(self, run: Run) -> RunOutcome:
         """Have a run begun, and look at it until it has ended. Should its engine break its promise and raise, the
         command comes again, and is then reported lost."""
         engine = self._engine_of(run)
@@ -232,7 +232,7 @@ class Attempt:
     def _engine_of(self, run: Run) -> Engine:
         return self._ports.engines[run.workflow.spec.engine]
 
-    async def _report(self, start: Started, outcome: Outcome, *, idempotent: bool) -> None:
+    async def _report(self, start: Started, outcome: RunOutcome, *, idempotent: bool) -> None:
         """Tell the end of a run, for as long as it takes; the fence lets it be told once."""
         fact = _fact(self._execution, outcome, idempotent=idempotent)
         payload = encode(fact, self._attributes(f"end-{start.sequence}"))
@@ -265,7 +265,7 @@ class Attempt:
         )
 
 
-def _fact(execution: ExecutionId, outcome: Outcome, *, idempotent: bool) -> Fact:
+def _fact(execution: ExecutionId, outcome: RunOutcome, *, idempotent: bool) -> Fact:
     if isinstance(outcome, Succeeded):
         return WorkflowCompleted(execution, outcome.output)
     return WorkflowFailed(

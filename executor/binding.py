@@ -13,7 +13,7 @@ from .workflow_file import PLACEHOLDER, TARGET_PARTS, Workflow
 VALUE_BYTES_MAX = 100_000
 
 
-class RefusedError(Exception):
+class BindingError(Exception):
     """A command that cannot be begun: why, in one line. Nothing has run."""
 
     def __init__(self, reason: FailureReason, message: str) -> None:
@@ -22,7 +22,7 @@ class RefusedError(Exception):
 
 
 def parameter_values(workflow: Workflow, given: Mapping[str, object]) -> dict[str, str]:
-    """The parameters of a workflow, set by a command or by default, as text. Raises RefusedError."""
+    """The parameters of a workflow, set by a command or by default, as text. Raises BindingError."""
     known = workflow.spec.parameters
     unknown = sorted(set(given) - set(known))
     if unknown:
@@ -42,7 +42,7 @@ def parameter_values(workflow: Workflow, given: Mapping[str, object]) -> dict[st
 
 
 def placeholder_values(target: Target, parameters: Mapping[str, str]) -> dict[str, str]:
-    """What each placeholder stands for. Raises RefusedError."""
+    """What each placeholder stands for. Raises BindingError."""
     values = {f"target.{part}": _part(target, part) for part in TARGET_PARTS}
     return values | {f"parameters.{name}": text for name, text in parameters.items()}
 
@@ -53,13 +53,13 @@ def fill(text: str, values: Mapping[str, str]) -> str:
 
 
 def check_text(what: str, text: str, *, dash: bool = False, newline: bool = False) -> None:
-    """Refuse what could be read as an option, end a line, or not be an argument at all. Raises RefusedError."""
+    """Refuse what could be read as an option, end a line, or not be an argument at all. Raises BindingError."""
     if "\0" in text:
         raise misconfigured(f"{what} contains NUL")
     if text.startswith("-") and not dash:
-        raise RefusedError(FailureReason.FORBIDDEN, f"{what} begins with '-' and could be read as an option")
+        raise BindingError(FailureReason.FORBIDDEN, f"{what} begins with '-' and could be read as an option")
     if ("\n" in text or "\r" in text) and not newline:
-        raise RefusedError(FailureReason.FORBIDDEN, f"{what} contains a newline")
+        raise BindingError(FailureReason.FORBIDDEN, f"{what} contains a newline")
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
@@ -68,9 +68,9 @@ def check_text(what: str, text: str, *, dash: bool = False, newline: bool = Fals
         raise misconfigured(f"{what} has {size:,} bytes, and at most {VALUE_BYTES_MAX:,} can be passed on")
 
 
-def misconfigured(message: str) -> RefusedError:
+def misconfigured(message: str) -> BindingError:
     """What is said where file and command do not fit each other."""
-    return RefusedError(FailureReason.CONFIGURATION_ERROR, message)
+    return BindingError(FailureReason.CONFIGURATION_ERROR, message)
 
 
 def _part(target: Target, part: str) -> str:

@@ -53,7 +53,7 @@ class Closed:
     sequence: int
 
 
-Standing = Free | Started | Closed
+ClaimState = Free | Started | Closed
 
 
 def claim_id(delivery: Delivery) -> str:
@@ -61,7 +61,7 @@ def claim_id(delivery: Delivery) -> str:
     return f"claim-{delivery.command.sequence}-{delivery.number}"
 
 
-def standing_after(standing: Standing, message: StoredMessage) -> Standing:
+def standing_after(standing: ClaimState, message: StoredMessage) -> ClaimState:
     """What stands on an execution's subject behind its next record. Of two starts the first counts."""
     events = [one.event for one in decode(message) if isinstance(one, Recorded)]
     if isinstance(standing, Closed):

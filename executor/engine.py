@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from remediation_orchestrator.events import CreateWorkflow, ExecutionId, FailureReason
 
 from .claim import Started
-from .lease import Lease
+from .lease import ClaimLease
 from .workflow_file import Workflow, WorkflowFile
 
 
@@ -34,7 +34,7 @@ class Failed:
     exit_code: int | None = None
 
 
-Outcome = Succeeded | Failed
+RunOutcome = Succeeded | Failed
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Running:
 class Ended:
     """It has ended, and how."""
 
-    outcome: Outcome
+    outcome: RunOutcome
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Run:
     plan: object
     start_by: float
     deadline: float
-    lease: Lease
+    lease: ClaimLease
 
     @property
     def execution(self) -> ExecutionId:
@@ -105,7 +105,7 @@ class EngineType:
 
     `section`: what a workflow's file says to this engine alone. `check` raises ValueError where that does not fit
     the rest of the file. `bind` makes a run's plan of a workflow, a command and our environment, or raises
-    RefusedError: nothing has run then. `make`: the engine itself, one for each executor."""
+    BindingError: nothing has run then. `make`: the engine itself, one for each executor."""
 
     section: type[BaseModel]
     check: Callable[[BaseModel, WorkflowFile], None]

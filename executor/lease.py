@@ -22,7 +22,7 @@ PASS_ON_SECONDS_MAX = 10.0
 
 
 @dataclass(frozen=True)
-class Pace:
+class ConfirmSchedule:
     """When a claim is confirmed, and when it counts as lost. All in seconds, all shares of `ack_wait`."""
 
     ack_wait: float
@@ -63,12 +63,12 @@ class Pace:
         return min(PASS_ON_SECONDS * (1 + (number - 1) / 4), PASS_ON_SECONDS_MAX, self.ack_wait)
 
 
-class Lease:
+class ClaimLease:
     """Whether a delivered command is still surely ours. `since`: the broker had not delivered it yet. It is of the
     clock `monotonic`, as are all instants here. `prove`, where it is set, looks at each confirmation whether the
     run is still to go on, and raises LogError where that cannot be seen."""
 
-    def __init__(self, pace: Pace, monotonic: Callable[[], float], since: float) -> None:
+    def __init__(self, pace: ConfirmSchedule, monotonic: Callable[[], float], since: float) -> None:
         self.pace = pace
         self._monotonic = monotonic
         self.confirmed_at = since
@@ -91,10 +91,10 @@ class Lease:
 
 @asynccontextmanager
 async def confirming(
-    delivery: Delivery, pace: Pace, monotonic: Callable[[], float], since: float
-) -> AsyncIterator[Lease]:
+    delivery: Delivery, pace: ConfirmSchedule, monotonic: Callable[[], float], since: float
+) -> AsyncIterator[ClaimLease]:
     """Confirm a delivery for as long as this is entered. `since`: it had not been made yet."""
-    lease = Lease(pace, monotonic, since)
+    lease = ClaimLease(pace, monotonic, since)
     task = asyncio.create_task(_confirm(delivery, lease, monotonic))
     try:
         yield lease
@@ -102,7 +102,7 @@ async def confirming(
         task.cancel()
 
 
-async def _confirm(delivery: Delivery, lease: Lease, monotonic: Callable[[], float]) -> None:
+async def _confirm(delivery: Delivery, lease: ClaimLease, monotonic: Callable[[], float]) -> None:
     while not lease.lost:
         asked_at = monotonic()
         try:

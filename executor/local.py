@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from remediation_orchestrator.events import ExecutionId
 
-from .engine import Absent, Ended, Outcome, Run, Sight, Stop
+from .engine import Absent, Ended, Run, RunOutcome, Sight, Stop
 
-Perform = Callable[[Run, Stop], Awaitable[Outcome]]
+Perform = Callable[[Run, Stop], Awaitable[RunOutcome]]
 """Does what a run is, to its end, or until it is wished to stop."""
 
 
 @dataclass
 class _Begun:
-    task: asyncio.Future[Outcome]
+    task: asyncio.Future[RunOutcome]
     stop: Stop
 
 

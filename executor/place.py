@@ -4,17 +4,17 @@ can have junk stored there: it is stepped over, and keeps nobody from claiming a
 from remediation_orchestrator.bus.port import EventLog
 from remediation_orchestrator.events import ExecutionId, StoredMessage, subjects
 
-from .claim import Free, Standing, standing_after
+from .claim import ClaimState, Free, standing_after
 
 
-class Place:
+class ExecutionSubject:
     """What stands on an execution's subject, as far as it was read."""
 
     def __init__(self, log: EventLog, execution: ExecutionId) -> None:
         self._log = log
         self._subject = subjects.execution(log.cell, execution)
         self.last = 0
-        self.standing: Standing = Free()
+        self.standing: ClaimState = Free()
 
     async def look(self, until: int | None = None) -> None:
         """Read on to the newest record, or to the one of this sequence. Raises LogError."""

@@ -17,9 +17,9 @@ from msgspec import Struct
 
 from remediation_orchestrator.events import FailureReason
 
-from .engine import Failed, Outcome, Stop, Succeeded
+from .engine import Failed, RunOutcome, Stop, Succeeded
 from .family import MARK, end_marked
-from .lease import Lease
+from .lease import ClaimLease
 from .supervisor import instant
 
 SUPERVISOR = (sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py")))
@@ -36,7 +36,7 @@ REPORT_BYTES_MAX = 8 * OUTPUT_BYTES_MAX
 
 
 @dataclass(frozen=True)
-class Bound:
+class Program:
     """What is run: a program and its arguments, its whole environment, and the folder it starts in."""
 
     arguments: tuple[str, ...]
@@ -48,7 +48,7 @@ class Bound:
 class Job:
     """What is run, and between which instants of the machine's clock."""
 
-    bound: Bound
+    bound: Program
     start_by: float
     deadline: float
 
@@ -64,7 +64,7 @@ class _Report(Struct):
     left: tuple[str, ...] = ()
 
 
-async def run_program(job: Job, lease: Lease, stop: Stop) -> Outcome:
+async def run_program(job: Job, lease: ClaimLease, stop: Stop) -> RunOutcome:
     """Run a program to its end, or until it may not go on. Returns when nothing is left that may be killed."""
     mark = secrets.token_hex(8)
     try:
@@ -107,7 +107,7 @@ async def _start_supervisor() -> Process:
     )
 
 
-def _job_line(job: Job, lease: Lease, mark: str) -> bytes:
+def _job_line(job: Job, lease: ClaimLease, mark: str) -> bytes:
     pace = lease.pace
     said = {
         "arguments": job.bound.arguments,
@@ -123,7 +123,7 @@ def _job_line(job: Job, lease: Lease, mark: str) -> bytes:
     return json.dumps(said).encode() + b"\n"
 
 
-async def _tell_confirmations(supervisor: Process, lease: Lease) -> None:
+async def _tell_confirmations(supervisor: Process, lease: ClaimLease) -> None:
     assert supervisor.stdin is not None
     while True:
         await lease.changed.wait()
@@ -137,7 +137,7 @@ async def _tell_stop(supervisor: Process, stop: Stop) -> None:
     supervisor.stdin.write(b"k\n")
 
 
-async def _watch(supervisor: Process, job: Job, lease: Lease, stop: Stop) -> None:
+async def _watch(supervisor: Process, job: Job, lease: ClaimLease, stop: Stop) -> None:
     """Look whether the supervisor still does: one that was stopped sees neither its limits nor our end."""
     overdue = 0.0
     while True:
@@ -151,7 +151,7 @@ async def _watch(supervisor: Process, job: Job, lease: Lease, stop: Stop) -> Non
                 os.killpg(supervisor.pid, signal.SIGCONT)
 
 
-async def _unsupervised(mark: str) -> Outcome:
+async def _unsupervised(mark: str) -> RunOutcome:
     """Neither the supervisor nor its guard has told the end: do what they would have done."""
     left = await asyncio.to_thread(end_marked, mark)
     why = "the run's supervisor is gone, and what it left was ended as far as it was found"
@@ -162,7 +162,7 @@ def _may_go_on(left: Sequence[str]) -> str:
     return f"; could not be killed and may go on: {', '.join(left)}" if left else ""
 
 
-def _outcome(report: _Report, stop: Stop) -> Outcome:
+def _outcome(report: _Report, stop: Stop) -> RunOutcome:
     output = _printable(report.output)
     match report.why:
         case "deadline":

@@ -22,7 +22,7 @@ from remediation_orchestrator.events import CancelWorkflow, CellName, Recorded, 
 from .analyser import Analyser
 from .engines import ENGINES
 from .folder import CatalogFolder
-from .lease import Pace, confirming
+from .lease import ConfirmSchedule, confirming
 from .ports import Look, Ports, believe
 from .supervisor import instant
 from .worker import Worker
@@ -39,7 +39,7 @@ REPORT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class ExecutorSettings:
     """What an executor is told. `grace`: seconds that a run may still take when the executor stops."""
 
     workflows: Path
@@ -52,7 +52,7 @@ class Settings:
 async def run_executor(
     url: str,
     cell: CellName,
-    settings: Settings,
+    settings: ExecutorSettings,
     stop: asyncio.Event,
     tell: Callable[[Probe], None] | None = None,
     why_not_whole: Callable[[ReadableLog], Awaitable[str | None]] | None = None,
@@ -67,7 +67,7 @@ async def run_executor(
             await ensure_consumer(connection, cell, durable, subjects.commands(cell, kind), settings.ack_wait)
             for durable, kind in KINDS.items()
         ]
-    pace = Pace(min(waits))
+    pace = ConfirmSchedule(min(waits))
     deliveries = Deliveries(
         url, cell, name=EXECUTOR, monotonic=instant, graceful_seconds=settings.grace + REPORT_SECONDS
     )
@@ -134,7 +134,9 @@ def _cancel(message: StoredMessage, worker: Worker) -> None:
             worker.cancel(one.event.execution, one.event.reason or "by the orchestrator")
 
 
-def _serve_workflows(deliveries: Deliveries, cell: CellName, worker: Worker, slots: int, pace: Pace) -> None:
+def _serve_workflows(
+    deliveries: Deliveries, cell: CellName, worker: Worker, slots: int, pace: ConfirmSchedule
+) -> None:
     async def handle(delivery: Delivery, asked_at: float) -> None:
         async with confirming(delivery, pace, instant, asked_at) as lease:
             await worker.handle(delivery, lease)
@@ -143,7 +145,7 @@ def _serve_workflows(deliveries: Deliveries, cell: CellName, worker: Worker, slo
     deliveries.serve(EXECUTOR, subject, handle, slots=slots, pull=pace.pull, answer_wait=pace.answer_wait)
 
 
-def _serve_analyses(deliveries: Deliveries, cell: CellName, analyser: Analyser, pace: Pace) -> None:
+def _serve_analyses(deliveries: Deliveries, cell: CellName, analyser: Analyser, pace: ConfirmSchedule) -> None:
     async def handle(delivery: Delivery, asked_at: float) -> None:
         async with confirming(delivery, pace, instant, asked_at):
             await analyser.handle(delivery)

@@ -37,7 +37,7 @@ IGNORED = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Job:
+class SupervisedJob:
     """What is run, and until when."""
 
     def __init__(
@@ -108,7 +108,7 @@ def named(processes: list[int]) -> list[str]:
     return found[:NAMED_MAX] + ([f"and {more} more"] if more > 0 else [])
 
 
-def spawn(job: Job, output: int) -> int:
+def spawn(job: SupervisedJob, output: int) -> int:
     """Start the program in a session of its own. Return its process id, or raise OSError: it did not begin."""
     failed_read, failed_write = os.pipe()
     supervisor = os.getpid()
@@ -125,7 +125,7 @@ def spawn(job: Job, output: int) -> int:
     return child
 
 
-def become(job: Job, output: int, failed: int, supervisor: int) -> NoReturn:
+def become(job: SupervisedJob, output: int, failed: int, supervisor: int) -> NoReturn:
     """In the child: become the program, or say why not. Never returns."""
     try:
         os.setsid()
@@ -147,10 +147,10 @@ def become(job: Job, output: int, failed: int, supervisor: int) -> NoReturn:
         os._exit(EXEC_FAILED)
 
 
-class Run:
+class SupervisedRun:
     """One program that runs: what it printed last, how it ended, and why it was killed, if it was."""
 
-    def __init__(self, job: Job, output: int) -> None:
+    def __init__(self, job: SupervisedJob, output: int) -> None:
         self.job = job
         self.confirmed = job.confirmed
         self.output = output
@@ -272,7 +272,7 @@ def quietly(call: Callable[[int, int], None], process: int, number: int) -> None
         call(process, number)
 
 
-def read_job() -> tuple[Job, bytes]:
+def read_job() -> tuple[SupervisedJob, bytes]:
     """Read the first line, and return with it what was already said after it."""
     said = b""
     while b"\n" not in said:
@@ -281,7 +281,7 @@ def read_job() -> tuple[Job, bytes]:
             sys.exit(0)
         said += read
     line, _, rest = said.partition(b"\n")
-    return Job(**json.loads(line)), rest
+    return SupervisedJob(**json.loads(line)), rest
 
 
 def report(**what: str | int | bool | list[str] | None) -> None:
@@ -292,10 +292,10 @@ def report(**what: str | int | bool | list[str] | None) -> None:
             left = left[os.write(1, left) :]
 
 
-def supervise(job: Job, commands: bytes) -> None:
+def supervise(job: SupervisedJob, commands: bytes) -> None:
     """Run the program and report how it ended."""
     output, program_output = os.pipe()
-    run = Run(job, output)
+    run = SupervisedRun(job, output)
     run.take(commands)
     if run.is_unconfirmed():
         run.end("unconfirmed")

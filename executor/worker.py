@@ -11,8 +11,8 @@ from remediation_orchestrator.events import ExecutionId
 from .assignment import NotServed
 from .attempt import Attempt, InHand
 from .claim import execution_of
-from .lease import Lease
-from .place import Place
+from .lease import ClaimLease
+from .place import ExecutionSubject
 from .ports import Ports
 
 log = logging.getLogger(__name__)
@@ -41,13 +41,13 @@ class Worker:
         for hand in self._in_hand.values():
             hand.stop.wish(reason)
 
-    async def handle(self, delivery: Delivery, lease: Lease) -> None:
+    async def handle(self, delivery: Delivery, lease: ClaimLease) -> None:
         """Answer one delivery of a command. What is left unanswered is delivered again."""
         execution = execution_of(delivery.command.subject)
         hand = self._in_hand.get(execution)
         if hand is not None and hand.active:
             return  # Another slot of ours has it in hand; should that one fail, this comes again.
-        hand = self._in_hand.setdefault(execution, InHand(Place(self._ports.log, execution)))
+        hand = self._in_hand.setdefault(execution, InHand(ExecutionSubject(self._ports.log, execution)))
         hand.active = True
         hand.asked_at.setdefault(delivery.number, self._ports.monotonic())
         answer: bool | NotServed = False
@@ -62,7 +62,7 @@ class Worker:
         if answer is True:
             await self._acknowledge(delivery)
 
-    async def _pass_on(self, found: NotServed, delivery: Delivery, lease: Lease) -> None:
+    async def _pass_on(self, found: NotServed, delivery: Delivery, lease: ClaimLease) -> None:
         """Leave a command to others: it is delivered again, to whoever asks then."""
         if (found.workflow, found.why) not in self._unserved:
             if len(self._unserved) >= UNSERVED_MAX:

@@ -61,7 +61,7 @@ class Parameter(Written):
         return self
 
 
-class TargetRule(Written):
+class TargetMatch(Written):
     """The parts of a target that a rule wants, compared exactly."""
 
     cluster: str | None = None
@@ -75,7 +75,7 @@ class MatchRule(Written):
 
     name: str | None = None
     severity: str | None = None
-    target: TargetRule = TargetRule()
+    target: TargetMatch = TargetMatch()
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

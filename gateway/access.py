@@ -12,7 +12,7 @@ from msgspec import Struct
 from pydantic import Field, SecretStr, model_validator
 
 from remediation_orchestrator.documents.files import Written
-from remediation_orchestrator.web.problems import Problem
+from remediation_orchestrator.web.problems import HttpProblem
 
 BEARER = "bearer "
 # Long enough that nobody finds it by trying.
@@ -75,9 +75,9 @@ class Sender(Struct, frozen=True):
     workflows: bool = True
 
     def check(self, source: str) -> None:
-        """Raises Problem 403 where it may not send to this source."""
+        """Raises HttpProblem 403 where it may not send to this source."""
         if self.sources is not None and source not in self.sources:
-            raise Problem(HTTPStatus.FORBIDDEN, f"{self.name!r} is not for {source!r}")
+            raise HttpProblem(HTTPStatus.FORBIDDEN, f"{self.name!r} is not for {source!r}")
 
     @property
     def authid(self) -> str:
@@ -88,7 +88,7 @@ class Sender(Struct, frozen=True):
 ANYONE = Sender("anyone")
 
 
-class Guard:
+class Authenticator:
     """Knows senders by what they show."""
 
     def __init__(self, access: Access = OPEN) -> None:
@@ -99,7 +99,7 @@ class Guard:
         self.is_open = not self._tokens and not self._signers
 
     def by_headers(self, headers: Mapping[str, str]) -> Sender | None:
-        """Who sends, as far as its headers show it; None where only a signature can. Raises Problem 401."""
+        """Who sends, as far as its headers show it; None where only a signature can. Raises HttpProblem 401."""
         if self.is_open:
             return ANYONE
         shown = headers.get("authorization", "")
@@ -115,7 +115,7 @@ class Guard:
         raise _unauthorized("a bearer token or a signature is missing")
 
     def by_signature(self, headers: Mapping[str, str], raw: bytes) -> Sender:
-        """Who signed this body. Raises Problem 401."""
+        """Who signed this body. Raises HttpProblem 401."""
         found = None
         for sender, header, secret in self._signers:
             shown = headers.get(header, "").strip().removeprefix("sha256=").lower()
@@ -135,7 +135,7 @@ class Rate:
         self._left: dict[str, tuple[float, float]] = {}
 
     def take(self, sender: str, now: float, status: HTTPStatus = HTTPStatus.TOO_MANY_REQUESTS) -> None:
-        """Count one body. Raises Problem, with the status that its sender heeds, saying when to come again."""
+        """Count one body. Raises HttpProblem, with the status that its sender heeds, saying when to come again."""
         if self._per_second is None:
             return
         most = max(2 * self._per_second, 1.0)
@@ -145,12 +145,12 @@ class Rate:
             self._left[sender] = (left, now)
             wait = int((1 - left) / self._per_second) + 1
             detail = f"more than {self._per_second:g} bodies a second"
-            raise Problem(status, detail, retry_after=wait)
+            raise HttpProblem(status, detail, retry_after=wait)
         self._left[sender] = (left - 1, now)
 
 
-def _unauthorized(detail: str) -> Problem:
-    return Problem(HTTPStatus.UNAUTHORIZED, detail, headers={"www-authenticate": 'Bearer realm="ro"'})
+def _unauthorized(detail: str) -> HttpProblem:
+    return HttpProblem(HTTPStatus.UNAUTHORIZED, detail, headers={"www-authenticate": 'Bearer realm="ro"'})
 
 
 def _sender(one: Token | Signer) -> Sender:

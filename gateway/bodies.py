@@ -7,7 +7,7 @@ from http import HTTPStatus
 import msgspec
 from msgspec import Struct
 
-from .identity import Identity
+from .identity import IdentityRules
 from .items import Found, Item, Items, refused
 
 JSON = frozenset({"application/json"})
@@ -26,17 +26,17 @@ class Source(Struct, frozen=True):
 
     name: str
     title: str
-    convert: Callable[[Received, Identity, datetime], Items]
+    convert: Callable[[Received, IdentityRules, datetime], Items]
     media_types: frozenset[str] = JSON
     too_often: HTTPStatus = HTTPStatus.TOO_MANY_REQUESTS
 
 
-def normalised(items: Iterable[Item], identity: Identity) -> Items:
+def normalised(items: Iterable[Item], identity: IdentityRules) -> Items:
     """Items whose source names the target itself, written as the rules want it."""
     return (_normalise(item, identity) for item in items)
 
 
-def _normalise(item: Item, identity: Identity) -> Item:
+def _normalise(item: Item, identity: IdentityRules) -> Item:
     if not isinstance(item, Found):
         return item
     signal = item.signal

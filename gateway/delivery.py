@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client import Gauge
 
 from remediation_orchestrator.web.connection import DRAIN_BYTES_MAX
-from remediation_orchestrator.web.problems import Problem
+from remediation_orchestrator.web.problems import HttpProblem
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -40,9 +40,9 @@ class Held:
         self._held = 0
 
     def take(self, size: int) -> None:
-        """Count bytes that come in. Raises Problem 503 where it would be too much."""
+        """Count bytes that come in. Raises HttpProblem 503 where it would be too much."""
         if self._held + size > self._max:
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many bodies at once", retry_after=1)
+            raise HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, "too many bodies at once", retry_after=1)
         self._held += size
         self._gauge.set(self._held)
 
@@ -63,7 +63,7 @@ class Incoming:
         self._complete = False
 
     async def read(self, headers: Mapping[str, str]) -> bytes:
-        """The body as it was sent. Raises Problem or DisconnectedError."""
+        """The body as it was sent. Raises HttpProblem or DisconnectedError."""
         length = headers.get("content-length", "")
         if length.isdecimal() and len(length) < 20 and int(length) > BODY_BYTES_MAX:
             raise _too_large("the body")
@@ -80,7 +80,7 @@ class Incoming:
         except TimeoutError as error:
             self._complete = True  # As far as we are concerned.
             detail = f"the body was not there within {self._seconds:g} s"
-            raise Problem(HTTPStatus.REQUEST_TIMEOUT, detail, headers={"connection": "close"}) from error
+            raise HttpProblem(HTTPStatus.REQUEST_TIMEOUT, detail, headers={"connection": "close"}) from error
         return bytes(body)
 
     async def drain(self) -> bool:
@@ -95,7 +95,7 @@ class Incoming:
         return self._complete
 
     def unpacked(self, headers: Mapping[str, str], raw: bytes) -> bytes:
-        """The body behind its content encoding, which counts as in hand, too. Raises Problem."""
+        """The body behind its content encoding, which counts as in hand, too. Raises HttpProblem."""
         body = unpacked(headers, raw)
         if body is not raw:
             self._held.take(len(body))
@@ -117,7 +117,7 @@ class Incoming:
 
 
 def check_encoding(headers: Mapping[str, str], media_types: frozenset[str]) -> str:
-    """The media type of a body that can be read here. Raises Problem 415."""
+    """The media type of a body that can be read here. Raises HttpProblem 415."""
     given = headers.get("content-type", "")
     media_type = given.partition(";")[0].strip().lower()
     if media_type not in media_types:
@@ -133,30 +133,30 @@ def check_encoding(headers: Mapping[str, str], media_types: frozenset[str]) -> s
 
 
 def unpacked(headers: Mapping[str, str], raw: bytes) -> bytes:
-    """The body behind its content encoding, never more of it than the bound. Raises Problem."""
+    """The body behind its content encoding, never more of it than the bound. Raises HttpProblem."""
     if headers.get("content-encoding", "").strip().lower() != "gzip":
         return raw
     unpacking = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
         body = unpacking.decompress(raw, BODY_BYTES_MAX + 1)
     except zlib.error as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, "the body is not gzip") from error
+        raise HttpProblem(HTTPStatus.BAD_REQUEST, "the body is not gzip") from error
     if len(body) > BODY_BYTES_MAX:
         raise _too_large("the unpacked body")
     if len(body) > RATIO_MAX * len(raw):
         detail = f"the body unpacks to more than {RATIO_MAX} times its size"
-        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+        raise HttpProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
     if not unpacking.eof or unpacking.unused_data:
-        raise Problem(HTTPStatus.BAD_REQUEST, "the body is not one whole gzip member")
+        raise HttpProblem(HTTPStatus.BAD_REQUEST, "the body is not one whole gzip member")
     return body
 
 
-def _too_large(what: str) -> Problem:
-    return Problem(
+def _too_large(what: str) -> HttpProblem:
+    return HttpProblem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"{what} is larger than {BODY_BYTES_MAX:,} bytes: send fewer alerts at once",
     )
 
 
-def _unsupported(detail: str) -> Problem:
-    return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"accept-encoding": "gzip"})
+def _unsupported(detail: str) -> HttpProblem:
+    return HttpProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"accept-encoding": "gzip"})

@@ -21,15 +21,15 @@ from remediation_orchestrator.bus.port import FULL, EventLog, LogError, LogFullE
 from remediation_orchestrator.web.app import application
 from remediation_orchestrator.web.health import Health, pages
 from remediation_orchestrator.web.problems import CONTENT_TYPE as PROBLEM
-from remediation_orchestrator.web.problems import Problem
+from remediation_orchestrator.web.problems import HttpProblem
 
 from . import metrics as metrics_page
-from .access import Guard, Rate, Sender
+from .access import Authenticator, Rate, Sender
 from .bodies import Received, Source
 from .delivery import DisconnectedError, Held, Incoming, Receive, check_encoding
-from .frames import Body, body_of, digest_of
+from .frames import StoredBody, body_of, digest_of
 from .intake import BusyError, Intake, Stored
-from .items import Found, Item, LeftOut, TooLargeError, WebhookError, refused
+from .items import BodyTooLargeError, Found, Item, LeftOut, WebhookError, refused
 from .leisure import Leisure
 from .metrics import Metrics
 from .openapi import document
@@ -54,7 +54,7 @@ RETRY_SECONDS, RETRY_FULL_SECONDS = 2, 60
 READY_SECONDS = 2.0
 
 
-class Answer(Struct, frozen=True):
+class Reply(Struct, frozen=True):
     """What goes back."""
 
     status: HTTPStatus
@@ -63,7 +63,7 @@ class Answer(Struct, frozen=True):
     headers: dict[str, str] = {}
 
 
-class Entry(Struct):
+class AccessEntry(Struct):
     """What the access log says of a body, as far as it came."""
 
     source: str = metrics_page.NO_SOURCE
@@ -78,7 +78,12 @@ class Door:
     """Sources by their names, each with an intake of its own, behind one guard."""
 
     def __init__(
-        self, log: EventLog, sources: Mapping[str, Source], rules: Rules, guard: Guard, rate: float | None = None
+        self,
+        log: EventLog,
+        sources: Mapping[str, Source],
+        rules: Rules,
+        guard: Authenticator,
+        rate: float | None = None,
     ) -> None:
         self.intakes = {name: Intake(log, name) for name in sources}
         self.metrics = Metrics(list(sources))
@@ -127,12 +132,12 @@ class Door:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.monotonic()
         incoming = Incoming(receive, self._held)
-        entry = Entry()
+        entry = AccessEntry()
         try:
             answer = await self._take(scope["path_params"]["source"], scope, incoming, entry)
-        except Problem as problem:
+        except HttpProblem as problem:
             entry.why = problem.detail
-            answer = Answer(problem.status, problem.body(), PROBLEM, problem.headers)
+            answer = Reply(problem.status, problem.body(), PROBLEM, problem.headers)
             if not await incoming.drain():
                 answer = msgspec.structs.replace(answer, headers={**answer.headers, "connection": "close"})
         finally:
@@ -156,20 +161,20 @@ class Door:
             return "the log cannot be reached"
         return "the log is nearly full" if full else None
 
-    async def _take(self, name: str, scope: Scope, incoming: Incoming, entry: Entry) -> Answer:
+    async def _take(self, name: str, scope: Scope, incoming: Incoming, entry: AccessEntry) -> Reply:
         """Take one body, in the order in which a refusal costs least."""
         if self._requests > REQUESTS_MAX:
             raise _unavailable("too many requests at once", 1)
         source = self._sources.get(name)
         if source is None:
-            raise Problem(HTTPStatus.NOT_FOUND, f"there is no source {name[:100]!r}")
+            raise HttpProblem(HTTPStatus.NOT_FOUND, f"there is no source {name[:100]!r}")
         entry.source = name
         if scope["method"] != "POST":
             detail = "only POST is understood here"
-            raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"allow": "POST"})
+            raise HttpProblem(HTTPStatus.METHOD_NOT_ALLOWED, detail, headers={"allow": "POST"})
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         if "origin" in headers:  # Some bodies are text/plain, which any page may send to any address.
-            raise Problem(HTTPStatus.FORBIDDEN, "a page in a browser sends nothing here")
+            raise HttpProblem(HTTPStatus.FORBIDDEN, "a page in a browser sends nothing here")
         sender = self._guard.by_headers(headers)
         media_type = check_encoding(headers, source.media_types)
         if sender is not None:
@@ -182,20 +187,20 @@ class Door:
         received = Received(media_type, headers, incoming.unpacked(headers, raw))
         return await self._store(source, received, sender, entry)
 
-    def _let_in(self, sender: Sender, source: Source, entry: Entry) -> None:
+    def _let_in(self, sender: Sender, source: Source, entry: AccessEntry) -> None:
         entry.sender = sender.name
         sender.check(source.name)
         self._rate.take(sender.name, time.monotonic(), source.too_often)
 
-    async def _store(self, source: Source, received: Received, sender: Sender, entry: Entry) -> Answer:
+    async def _store(self, source: Source, received: Received, sender: Sender, entry: AccessEntry) -> Reply:
         try:
             items, body = await self._leisure.do(
                 self._converted(source, received, sender), long=len(received.body) > LONG_BYTES
             )
-        except TooLargeError as error:
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error.lines[0]) from error
+        except BodyTooLargeError as error:
+            raise HttpProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error.lines[0]) from error
         except WebhookError as error:
-            raise Problem(HTTPStatus.BAD_REQUEST, error.lines[0], errors=error.lines) from error
+            raise HttpProblem(HTTPStatus.BAD_REQUEST, error.lines[0], errors=error.lines) from error
         if body is None:
             self.metrics.stored(source.name, items, duplicate=False)
             tell(items, entry.source, entry.sender)
@@ -215,7 +220,7 @@ class Door:
 
     def _converted(
         self, source: Source, received: Received, sender: Sender
-    ) -> Generator[None, None, tuple[list[Item], Body | None]]:
+    ) -> Generator[None, None, tuple[list[Item], StoredBody | None]]:
         """A body's items, and what is to be stored of them. It rests after each. Raises WebhookError."""
         now = datetime.now(UTC)
         items: list[Item] = []
@@ -230,13 +235,13 @@ class Door:
         return [*left_out, *kept], body if kept else None
 
 
-def _accepted(stored: Stored | None, items: list[Item]) -> Answer:
+def _accepted(stored: Stored | None, items: list[Item]) -> Reply:
     """Where each item stands that is stored; which are no signals, and what, or of what, was left out."""
     said: dict[str, object] = {"positions": stored.place.positions() if stored else []}
     if stored is not None and stored.duplicate:
         said["duplicate"] = True
     said |= {key: lines for key, lines in lines_of(items).items() if lines}
-    return Answer(HTTPStatus.OK, msgspec.json.encode(said))
+    return Reply(HTTPStatus.OK, msgspec.json.encode(said))
 
 
 def _allowed(item: Item, sender: Sender) -> Item:
@@ -253,7 +258,7 @@ def _attributes(headers: Mapping[str, str]) -> list[bytes]:
     return [part.encode() for pair in given for part in pair]
 
 
-def _not_stored(error: Exception) -> Problem:
+def _not_stored(error: Exception) -> HttpProblem:
     match error:
         case LogFullError():
             return _unavailable("the log is full", RETRY_FULL_SECONDS)
@@ -267,11 +272,11 @@ def _not_stored(error: Exception) -> Problem:
             return _unavailable("the log cannot be reached")
 
 
-def _unavailable(detail: str, retry_after: int = RETRY_SECONDS) -> Problem:
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=retry_after)
+def _unavailable(detail: str, retry_after: int = RETRY_SECONDS) -> HttpProblem:
+    return HttpProblem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after=retry_after)
 
 
-async def _send(send: Send, answer: Answer, *, head: bool) -> None:
+async def _send(send: Send, answer: Reply, *, head: bool) -> None:
     headers = {"content-type": answer.content_type, "content-length": str(len(answer.body)), **answer.headers}
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": answer.status.value, "headers": raw})

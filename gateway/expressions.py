@@ -14,13 +14,13 @@ import jmespath  # type: ignore[import-untyped]
 from jmespath import exceptions, functions
 from pydantic import PlainValidator
 
-from .patterns import Pattern
+from .patterns import CompiledPattern
 
 # In a template whatever stands in quotes is part of the expression, be it a brace.
 _PLACE = re.compile(r"""\{((?:[^{}'"`]|'[^']*'|"[^"]*"|`[^`]*`)*)\}""")
 _TEXT = {"types": ["string", "null"]}
 # Of patterns in files, of which there are few.
-_pattern = lru_cache(maxsize=256)(Pattern)
+_pattern = lru_cache(maxsize=256)(CompiledPattern)
 
 
 class Functions(functions.Functions):  # type: ignore[misc]
@@ -138,7 +138,7 @@ def _check_function(node: dict[str, Any]) -> None:
         pattern = node["children"][1] if len(node["children"]) == 2 else {"type": ""}
         if pattern["type"] != "literal" or not isinstance(pattern["value"], str):
             raise ValueError("cut() takes a text and a pattern in single quotes")
-        Pattern(pattern["value"])
+        CompiledPattern(pattern["value"])
 
 
 def _template(text: object) -> Template:

@@ -31,7 +31,7 @@ from remediation_orchestrator.events.codec import (
 from remediation_orchestrator.events.identity import position_key
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 
-from .items import STORED_BYTES_MAX, TOO_MUCH, Found, Kept, Refused, TooLargeError, refused
+from .items import STORED_BYTES_MAX, TOO_MUCH, BodyTooLargeError, Found, Kept, Refused, refused
 
 BODY = "body-"
 # As CloudEvents' extension for it has it: whoever sends has shown a secret that has a name.
@@ -44,7 +44,7 @@ _BRACKETS, _COMMA = 2, 1
 Digest = bytes
 
 
-class Body(Struct, frozen=True):
+class StoredBody(Struct, frozen=True):
     """What is stored of a body, together: its events, frame by frame, and which problems they are about."""
 
     digest: Digest
@@ -90,7 +90,7 @@ def digest_of(*parts: bytes) -> Digest:
 
 def body_of(
     cell: CellName, name: str, digest: Digest, items: list[Kept], now: datetime, sender: str = ""
-) -> Generator[None, None, Body]:
+) -> Generator[None, None, StoredBody]:
     """Write items as events of whoever sends them; it may rest after each. What it returns is the body.
 
     What cannot be written becomes an item that is refused, in `items` too. TooLargeError where it is too much."""
@@ -98,7 +98,7 @@ def body_of(
     for index, item in enumerate(items):
         items[index] = writing.add(index, item)
         yield
-    return Body(digest, writing.frames, frozenset(writing.problems), writing.size)
+    return StoredBody(digest, writing.frames, frozenset(writing.problems), writing.size)
 
 
 class _Writing:
@@ -126,7 +126,7 @@ class _Writing:
         self._frame_bytes += len(event) + _COMMA
         self.size += len(event) + _COMMA
         if self.size > STORED_BYTES_MAX:
-            raise TooLargeError([TOO_MUCH])
+            raise BodyTooLargeError([TOO_MUCH])
         if isinstance(item, Found):
             self.problems.add(problem_of(_fingerprint(item)))
         return item
@@ -179,14 +179,14 @@ def bodies_in(message: StoredMessage) -> Iterator[BodyRead]:
             first = index
 
 
-def frames_of(bodies: Sequence[Body]) -> list[bytes]:
+def frames_of(bodies: Sequence[StoredBody]) -> list[bytes]:
     """The messages that bodies become together: one, unless it is one body that is larger."""
     if len(bodies) == 1:
         return [join_frame(frame) for frame in bodies[0].frames]
     return [join_frame([event for body in bodies for event in body.frames[0]])]
 
 
-def fits(size: int, body: Body) -> bool:
+def fits(size: int, body: StoredBody) -> bool:
     """Whether a body still fits in a message whose bodies have this size."""
     return body.fits and size + body.size + _BRACKETS <= MESSAGE_BYTES_MAX
 

@@ -58,7 +58,7 @@ class Normalise(Written):
         return self
 
 
-class Example(Written):
+class IdentityExample(Written):
     """Labels, and what the rules must make of them."""
 
     labels: dict[str, str]
@@ -77,7 +77,7 @@ class Identified(Struct, frozen=True):
     by: dict[str, str]
 
 
-class Way(Struct, frozen=True):
+class TargetCandidate(Struct, frozen=True):
     """A way that is open, and where it leads."""
 
     rule: TargetRule
@@ -86,7 +86,7 @@ class Way(Struct, frozen=True):
     by: str
 
 
-class Identity(Written):
+class IdentityRules(Written):
     """The rules, as their file has them. In each list the first label that an alert carries counts."""
 
     name: list[str] = Field(default=["alertname"], min_length=1)
@@ -96,10 +96,10 @@ class Identity(Written):
     leave_out: list[Annotated[dict[str, str], Field(min_length=1)]] = LEAVE_OUT
     defaults: dict[Literal["cluster", "namespace"], str] = {}
     normalise: list[Normalise] = []
-    examples: list[Example] = []
+    examples: list[IdentityExample] = []
 
     @model_validator(mode="after")
-    def _examples_hold(self) -> "Identity":
+    def _examples_hold(self) -> "IdentityRules":
         for number, example in enumerate(self.examples):
             found = self.identify(example.labels, "labels")
             if isinstance(found, list):
@@ -145,23 +145,23 @@ class Identity(Written):
             target = msgspec.structs.replace(target, namespace=found)
         return self.normalised(labels[name], target, by, where)
 
-    def named(self, kind: str, name: str) -> Way | None:
+    def named(self, kind: str, name: str) -> TargetCandidate | None:
         """What the rules make of an object that is named by its kind: a pod, say, may be a Deployment's."""
         label = LABEL_OF_KIND.get(kind, kind.lower())
         return next((way for way in self._ways({label: name}) if way.rule.label == label), None)
 
-    def _ways(self, labels: Mapping[str, str]) -> list[Way]:
+    def _ways(self, labels: Mapping[str, str]) -> list[TargetCandidate]:
         """The first way that is open, and the next by another label that leads to another target."""
-        ways: list[Way] = []
+        ways: list[TargetCandidate] = []
         for number, rule in enumerate(self.target):
             name, kind = rule.name(labels), rule.kind_of(labels)
             if not name:
                 continue
             if not ways:
-                ways.append(Way(rule, name, kind, f"target[{number}], label {rule.label}"))
+                ways.append(TargetCandidate(rule, name, kind, f"target[{number}], label {rule.label}"))
             elif rule.label != ways[0].rule.label and (name, kind) != (ways[0].name, ways[0].kind):
                 by = f"target[{number}], label {rule.label}"
-                return [*ways, Way(rule, name, kind, f"{kind}/{name[:100]}: {by}")]
+                return [*ways, TargetCandidate(rule, name, kind, f"{kind}/{name[:100]}: {by}")]
         return ways
 
     def normalised(self, name: str, target: Target, by: dict[str, str], where: str) -> Identified | list[str]:
@@ -185,7 +185,7 @@ class Identity(Written):
         return Identified(parts["name"], target, by)
 
 
-DEFAULT = Identity()
+DEFAULT = IdentityRules()
 
 
 def _of_the_subject(labels: Mapping[str, str]) -> dict[str, str]:

@@ -20,8 +20,8 @@ from remediation_orchestrator.bus.port import EventLog, LogError, StaleWriteErro
 from remediation_orchestrator.events import StoredMessage, subjects
 from remediation_orchestrator.events.stored import EXPECTED
 
-from .frames import Body, Digest, bodies_in, fits, frames_of
-from .known import Known, Place
+from .frames import Digest, StoredBody, bodies_in, fits, frames_of
+from .known import BodyPlace, KnownBodies
 
 # Alertmanager tries a notification again for as long as its group interval, five minutes by default; and within
 # the default cooldown of five minutes the repetition of a signal could start nothing.
@@ -40,12 +40,12 @@ class BusyError(Exception):
 class Stored(Struct, frozen=True):
     """The answer to a body: where it stands, and whether it stood there before it came."""
 
-    place: Place
+    place: BodyPlace
     duplicate: bool
 
 
 class _Waiting(Struct, eq=False):
-    body: Body
+    body: StoredBody
     answer: "asyncio.Future[Stored]"
 
 
@@ -64,7 +64,7 @@ class Intake:
         self.subject = subjects.signal(log.cell, source)
         self._log = log
         self._window = window
-        self._known = Known()
+        self._known = KnownBodies()
         self._waiting: deque[_Waiting] = deque()
         self._by_digest: dict[Digest, _Waiting] = {}
         self._by_problem: dict[Digest, _Waiting] = {}
@@ -75,7 +75,7 @@ class Intake:
         self._is_read = False  # Whether that is the last there is, as far as anybody knows.
         self._appending: _Append | None = None
 
-    async def store(self, body: Body) -> Stored:
+    async def store(self, body: StoredBody) -> Stored:
         """Store a body, or find where it is stored. Raises LogError or BusyError: then it may be sent again."""
         waiting = self._by_digest.get(body.digest)
         if waiting is not None and all(self._by_problem.get(one) is waiting for one in body.problems):
@@ -170,7 +170,7 @@ class Intake:
             for number, frame in enumerate(one.body.frames):
                 parts.append((sequence + number, first if number == 0 else 0, len(frame)))
             first += len(one.body.frames[0])
-            place = Place(tuple(parts), now)
+            place = BodyPlace(tuple(parts), now)
             self._known.add(one.body.digest, place, one.body.problems)
             self._release(one, Stored(place, duplicate=False))
 

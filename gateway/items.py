@@ -43,7 +43,7 @@ class WebhookError(ValueError):
         self.lines = lines
 
 
-class TooLargeError(WebhookError):
+class BodyTooLargeError(WebhookError):
     """A body that may be well formed, and is more than the log takes at once."""
 
 
@@ -91,9 +91,11 @@ is no body of this kind at all, and TooLargeError where it has too many."""
 
 
 def counted(items: Sequence[T]) -> Sequence[T]:
-    """What is not too much to be looked at. TooLargeError where it is: nothing was validated yet."""
+    """What is not too much to be looked at. BodyTooLargeError where it is: nothing was validated yet."""
     if len(items) > ITEMS_MAX:
-        raise TooLargeError([f"{len(items):,} items, and a body has at most {ITEMS_MAX:,}: send fewer at once"])
+        raise BodyTooLargeError(
+            [f"{len(items):,} items, and a body has at most {ITEMS_MAX:,}: send fewer at once"]
+        )
     return items
 
 
@@ -130,7 +132,7 @@ def began(said: object, now: datetime, where: str, **how: Any) -> tuple[datetime
 def read_json(body: bytes) -> object:
     """Read a body. WebhookError says where it is no JSON."""
     if (many := sum(body.count(mark) for mark in (b",", b"[", b"{"))) > VALUES_MAX:
-        raise TooLargeError(
+        raise BodyTooLargeError(
             [f"{many:,} commas and brackets, and a body has at most {VALUES_MAX:,}: send less at once"]
         )
     try:

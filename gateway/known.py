@@ -14,7 +14,7 @@ from .frames import BodyRead, Digest
 PROBLEMS_MAX = 250_000
 
 
-class Place(Struct, frozen=True, gc=False):
+class BodyPlace(Struct, frozen=True, gc=False):
     """Where a body stands: of each of its messages the sequence, the index of its first event, and how many."""
 
     parts: tuple[tuple[int, int, int], ...]
@@ -33,11 +33,11 @@ class Place(Struct, frozen=True, gc=False):
 
 
 class _Body(Struct):
-    place: Place
+    place: BodyPlace
     problems: frozenset[Digest]
 
 
-class Known:
+class KnownBodies:
     """What one door knows of one source's bodies, in the order in which they were stored."""
 
     def __init__(self) -> None:
@@ -45,12 +45,12 @@ class Known:
         self._newest: dict[Digest, Digest] = {}
         """Which body was the last about a problem."""
 
-    def find(self, digest: Digest) -> Place | None:
+    def find(self, digest: Digest) -> BodyPlace | None:
         """Where a body stands that nothing has overtaken."""
         found = self._bodies.get(digest)
         return found.place if found else None
 
-    def add(self, digest: Digest, place: Place, problems: frozenset[Digest]) -> None:
+    def add(self, digest: Digest, place: BodyPlace, problems: frozenset[Digest]) -> None:
         """A body was stored."""
         self._drop(digest)
         self._overtake(digest, problems)
@@ -62,12 +62,12 @@ class Known:
         part = (sequence, found.first, found.events)
         known = self._bodies.get(found.digest)
         if found.digest and found.begins == 0:
-            self.add(found.digest, Place((part,), since), found.problems)
+            self.add(found.digest, BodyPlace((part,), since), found.problems)
         elif known is None:
             self._overtake(b"", found.problems)
         elif known.place.events == found.begins:
             self._overtake(found.digest, found.problems)
-            known.place = Place((*known.place.parts, part), since)
+            known.place = BodyPlace((*known.place.parts, part), since)
             known.problems |= found.problems
 
     def forget(self, before: float) -> None:

@@ -14,7 +14,7 @@ _MEMORY_MAX = 1 << 20
 _GROUP = re.compile(r"\\(?:([0-9]|\\)|g<([0-9A-Za-z_]+)>)")
 
 
-class Pattern:
+class CompiledPattern:
     """A compiled pattern."""
 
     def __init__(self, text: str) -> None:
@@ -63,10 +63,10 @@ def _said(error: Exception) -> str:
     return found.decode(errors="replace") if isinstance(found, bytes) else str(error)
 
 
-def _compiled(pattern: object) -> Pattern:
+def _compiled(pattern: object) -> CompiledPattern:
     if not isinstance(pattern, str):
         raise ValueError("a regular expression is text")
-    return Pattern(pattern)
+    return CompiledPattern(pattern)
 
 
-Regex = Annotated[Pattern, PlainValidator(_compiled)]
+Regex = Annotated[CompiledPattern, PlainValidator(_compiled)]

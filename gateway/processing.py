@@ -20,7 +20,7 @@ _TARGET = {"cluster": "cluster", "namespace": "namespace", "kind": "kind", "targ
 _PLAIN = ("name", "severity", "environment", "priority")
 
 
-class Example(Written):
+class ProcessingExample(Written):
     """As much of a signal as a rule looks at."""
 
     name: str = "Example"
@@ -44,7 +44,7 @@ class Rule(Written):
 
     value: str = Field(min_length=1, max_length=100)
     when: dict[str, str | list[str]] = {}
-    examples: list[Example] = []
+    examples: list[ProcessingExample] = []
 
     @model_validator(mode="after")
     def _keys_are_known(self) -> "Rule":

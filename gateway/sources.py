@@ -9,7 +9,7 @@ from msgspec import Struct
 from .bodies import Received, Source
 from .formats import alertmanager, cloudevents, kubernetes
 from .formats.mapping import Mapping, source_of
-from .identity import DEFAULT, Identity
+from .identity import DEFAULT, IdentityRules
 from .items import Found, Item, Items, Refused, WebhookError
 from .processing import NONE, Processing
 
@@ -19,7 +19,7 @@ SOURCES = (*alertmanager.SOURCES, *kubernetes.SOURCES, *cloudevents.SOURCES)
 class Rules(Struct, frozen=True):
     """What a user has said of identities and of what signals mean."""
 
-    identity: Identity = DEFAULT
+    identity: IdentityRules = DEFAULT
     processing: Processing = NONE
 
 

@@ -16,7 +16,7 @@ _POD_OF_CRONJOB = f"-[23][0-9]{{7}}-{_ONE}{{5}}$"
 _HOST = r"^(\[[^\]/]+\]|[^/:]+|[0-9A-Fa-f:]+)(?::[0-9]+)?$"
 
 
-class Way(TypedDict, total=False):
+class TargetRuleDict(TypedDict, total=False):
     """A way to a target, as a file of rules has it."""
 
     label: str
@@ -29,7 +29,7 @@ class Way(TypedDict, total=False):
 _STATE_METRICS = {"job": "*kube-state-metrics*", "pod": "*kube-state-metrics*"}
 _NODE_EXPORTER = "*node-exporter*"
 
-TARGET: list[Way] = [
+TARGET: list[TargetRuleDict] = [
     # What has a label of its own for its name is never told of by chance.
     {"label": "deployment", "kind": "Deployment"},
     {"label": "statefulset", "kind": "StatefulSet"},

@@ -62,7 +62,7 @@ class Archived(Struct, frozen=True):
     """Whether an earlier archive had begun it."""
 
 
-class Written(Struct, frozen=True):
+class WrittenSegment(Struct, frozen=True):
     """A segment that stands in its file, with the projection behind it beside it."""
 
     cut: Cut
@@ -123,7 +123,7 @@ class Archiver:
         await self._log.purge(cut.through + 1)
         return Archived(cut.first, cut.through, cut.frame, segment, recorded, finished=True)
 
-    async def _write_file(self, kept: Base | None) -> Written:
+    async def _write_file(self, kept: Base | None) -> WrittenSegment:
         """The first step. The file is put in place last: where it is, what belongs beside it is."""
         cut = await where_to_cut(self._log)
         if cut is None:
@@ -137,9 +137,9 @@ class Archiver:
                 await FileSnapshots(self._path, BEFORE_ENDING).save(kept.parts, kept.its_head)
             await FileSnapshots(self._path, AFTER_ENDING).save(segment.base.parts, segment.base.its_head)
             self._put(part)
-        return Written(cut, segment.digest, segment.base)
+        return WrittenSegment(cut, segment.digest, segment.base)
 
-    async def _look_at_file(self) -> Written:
+    async def _look_at_file(self) -> WrittenSegment:
         """The first step was done before: the file is what it would be written as, to the last byte."""
         beside = await FileSnapshots(self._path, AFTER_ENDING).newest()
         first, through, segment = segment_of(self._path)
@@ -149,7 +149,7 @@ class Archiver:
             async for _ in again.lines():
                 pass
             if again.base is not None and (again.digest, again.base.head) == (segment, beside[0]):
-                return Written(cut, segment, again.base)
+                return WrittenSegment(cut, segment, again.base)
         raise FileTakenError(f"{self._path} is there already: an archive never takes the place of another")
 
     async def _rewrite_file(self, kept: Base, cut: Cut) -> str:

@@ -8,7 +8,7 @@ import logging
 import math
 from datetime import datetime, timedelta
 
-from remediation_orchestrator.bus.port import Clock, Holding, Standing
+from remediation_orchestrator.bus.port import Clock, Holding, LeaseState
 from remediation_orchestrator.events.stored import CLOCKS_DIFFER_MAX
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class ComparedClock:
     def looked(self, holding: Holding, at: float) -> None:
         """Compare with a renewal of another's lease, which was written since the last look at it."""
         before, self._revision = self._revision, holding.revision
-        renewed = before not in (None, holding.revision) and holding.standing is Standing.HELD
+        renewed = before not in (None, holding.revision) and holding.standing is LeaseState.HELD
         if renewed and holding.since is not None:
             self._compare(holding.since, at)
 

@@ -20,7 +20,7 @@ BUSY_SECONDS = 0.25
 ANSWER_FACTOR = 2
 
 
-class Guard:
+class FillWatch:
     """How full the log is, looked at now and then, and more often while much is stored."""
 
     def __init__(self, log_: EventLog, every: float) -> None:

@@ -35,7 +35,7 @@ from remediation_orchestrator.events.stored import CLOCKS_DIFFER_MAX
 from .breath import Breath
 from .dispatch import Dispatcher
 from .frames import STORED_MAX, batches, decision_attributes
-from .guard import Guard
+from .guard import FillWatch
 from .inbox import Inbox
 from .routing.decisions import fold_decision
 from .routing.fold import Fold
@@ -57,7 +57,7 @@ ROUND_SECONDS = 1.0
 RETRY_SECONDS = 0.25
 
 
-class Pace(Struct, frozen=True):
+class LeaderSettings(Struct, frozen=True):
     """How often an orchestrator does what nothing has called for, in seconds where it does not say otherwise."""
 
     renew: float = 0.25
@@ -74,7 +74,7 @@ class Pace(Struct, frozen=True):
     """To send commands together: so many of one round, which is what a batch costs the broker."""
 
 
-PACE = Pace()
+PACE = LeaderSettings()
 
 
 class FencedError(Exception):
@@ -91,7 +91,7 @@ class Leader:
         fold: Fold,
         inbox: Inbox,
         name: str,
-        pace: Pace,
+        pace: LeaderSettings,
         keeper: Keeper,
     ) -> None:
         self._log = log
@@ -113,7 +113,7 @@ class Leader:
         self._resigned: str | None = None
         self._not_after = clock.reckoning() + CLOCKS_DIFFER_MAX
         """No fact of the frame under way has a later moment: one's own reckoning, and what clocks differ by."""
-        self._guard = Guard(log, pace.fill)
+        self._guard = FillWatch(log, pace.fill)
         self._breath = Breath()
 
     async def begin(self, first_record: Callable[[], OrchestratorStarted]) -> None:

@@ -17,10 +17,10 @@ from remediation_orchestrator.bus.port import (
     EventLog,
     Holding,
     Lease,
+    LeaseState,
     LogError,
     LogUnreachableError,
     NotWholeError,
-    Standing,
 )
 from remediation_orchestrator.events import OrchestratorStarted, subjects
 from remediation_orchestrator.events.codec import head_of
@@ -28,7 +28,7 @@ from remediation_orchestrator.events.codec import head_of
 from .breath import SLICE_SECONDS, beside
 from .clocks import ComparedClock
 from .inbox import Inbox
-from .lead import PACE, FencedError, Leader, Pace
+from .lead import PACE, FencedError, Leader, LeaderSettings
 from .routing.fold import Fold
 from .routing.policy import DEFAULT, Policy
 from .snapshots import Keeper, begin
@@ -59,7 +59,7 @@ class Orchestrator:
         clock: Clock,
         identity: Identity,
         policy: Policy | None = None,
-        pace: Pace = PACE,
+        pace: LeaderSettings = PACE,
     ) -> None:
         self._log = log
         self._lease = lease
@@ -263,7 +263,7 @@ class Orchestrator:
         self._succession.heard(self.fold.chain.newest, now)
         if not self._succession.is_due(holding, asked, now):
             return None
-        given_back = holding.standing is Standing.FREE and holding.since is not None
+        given_back = holding.standing is LeaseState.FREE and holding.since is not None
         if given_back or holding.holder == self._identity.name:
             return holding
         newest = await self._log.last(subjects.decision(self._log.cell))

@@ -5,7 +5,7 @@ neither a late renewal, nor a broker that answered nobody, nor a sleep of one's 
 
 from datetime import datetime, timedelta
 
-from remediation_orchestrator.bus.port import Holding, Standing
+from remediation_orchestrator.bus.port import Holding, LeaseState
 
 # All in renewals. A holder that works renews within one, and takes back what has lapsed.
 GRACE = 1.2
@@ -60,11 +60,11 @@ class Succession:
         elif self._answered is not None and asked - self._answered > late:
             self._lapsed, self._not_before = None, max(self._not_before, at + SILENT * self._renew)
         self._answered = at
-        if holding.standing is Standing.HELD and holding.holder != self._name:
+        if holding.standing is LeaseState.HELD and holding.holder != self._name:
             self._known, self._lapsed = True, None
             return self._is_stuck(holding, at)
         self._revision = None
-        if holding.holder == self._name or (holding.standing is Standing.FREE and not self._is_gone(holding)):
+        if holding.holder == self._name or (holding.standing is LeaseState.FREE and not self._is_gone(holding)):
             return True
         if self._lapsed is None:
             self._lapsed = at
@@ -95,4 +95,4 @@ class Succession:
 
     def _is_gone(self, holding: Holding) -> bool:
         """Whether the lease of somebody who was seen to hold it is not there any more: nobody gave it back."""
-        return self._known and holding.standing is Standing.FREE and holding.since is None
+        return self._known and holding.standing is LeaseState.FREE and holding.since is None

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from remediation_orchestrator.bus.behind import append_behind
-from remediation_orchestrator.bus.memory import Moment
+from remediation_orchestrator.bus.memory import FaultPoint
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.bus.snapshots import MemorySnapshots
 from remediation_orchestrator.events import ArchiveRequested, Position, encode, subjects
@@ -122,9 +122,9 @@ class _ArchiveLine(Line):
         await super().purge(below)
         await self._step_of_archive()
 
-    async def step(self, moment: Moment, subject: str) -> None:
+    async def step(self, moment: FaultPoint, subject: str) -> None:
         """What is read is read at once: a day's log a few times over would be much of its time."""
-        if moment is not Moment.DELIVER:
+        if moment is not FaultPoint.DELIVER:
             await super().step(moment, subject)
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from remediation_orchestrator.bus.behind import append_behind
-from remediation_orchestrator.bus.memory import Moment
+from remediation_orchestrator.bus.memory import FaultPoint
 from remediation_orchestrator.bus.port import DeliveryError, LogError
 from remediation_orchestrator.events import (
     AnalysisCompleted,
@@ -28,12 +28,12 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.executor.analyser import Analyser
 from remediation_orchestrator.executor.catalog import Catalog
-from remediation_orchestrator.executor.engine import Failed, Outcome, Run, Stop, Succeeded
+from remediation_orchestrator.executor.engine import Failed, Run, RunOutcome, Stop, Succeeded
 from remediation_orchestrator.executor.engines.script import Script
-from remediation_orchestrator.executor.lease import Lease, Pace, confirming
+from remediation_orchestrator.executor.lease import ClaimLease, ConfirmSchedule, confirming
 from remediation_orchestrator.executor.local import LocalEngine
 from remediation_orchestrator.executor.ports import Ports
-from remediation_orchestrator.executor.program import Bound
+from remediation_orchestrator.executor.program import Program
 from remediation_orchestrator.executor.worker import Worker
 from remediation_orchestrator.executor.workflow_file import MatchRule, Workflow, WorkflowFile
 
@@ -91,7 +91,7 @@ class Executor(Process):
         self._dice = random.Random(f"{name}:scripts")
         self._log = log = broker.log(self, Odds(0.02, self._at_step))
         self.served = served
-        self._under: dict[Lease, Delivery] = {}
+        self._under: dict[ClaimLease, Delivery] = {}
         """Under which delivery each lease is held."""
         engines = {"script": LocalEngine(self._script)}
         self._worker = Worker(name, Ports(log, lambda: self.served, engines, clock.read, broker_now, {}))
@@ -108,7 +108,7 @@ class Executor(Process):
         for task in self.tasks:
             task.cancel()
 
-    def _at_step(self, moment: Moment) -> None:
+    def _at_step(self, moment: FaultPoint) -> None:
         if self.dead or self.frozen:
             return
         if self._faults.strikes(Fault.EXECUTOR_CRASHED, 0.006):
@@ -122,7 +122,7 @@ class Executor(Process):
         while True:
             delivery = await self._broker.workflows.pull(self)
             made_at = self._clock.read(delivery.made_at)
-            async with confirming(delivery, Pace(ACK_WAIT), self._clock.read, made_at) as lease:
+            async with confirming(delivery, ConfirmSchedule(ACK_WAIT), self._clock.read, made_at) as lease:
                 self._under[lease] = delivery
                 await self._worker.handle(delivery, lease)
                 del self._under[lease]
@@ -156,7 +156,7 @@ class Executor(Process):
             if isinstance(record, Recorded) and isinstance(record.event, CancelWorkflow):
                 self._worker.cancel(record.event.execution, record.event.reason)
 
-    async def _script(self, run: Run, stop: Stop) -> Outcome:
+    async def _script(self, run: Run, stop: Stop) -> RunOutcome:
         """Touch the target for a while, and say how it went."""
         if self._faults.strikes(Fault.RUN_REFUSED, 0.05):
             return Failed(FailureReason.CONFIGURATION_ERROR, "the program cannot be started", ran=False)
@@ -180,7 +180,7 @@ class Executor(Process):
 
     def _begin(self, run: Run, delivery: Delivery) -> Touch:
         """A script begins: the world writes down at what."""
-        assert isinstance(run.plan, Bound)
+        assert isinstance(run.plan, Program)
         about = run.plan.environment
         target = Target(
             name=about["RO_TARGET_NAME"],

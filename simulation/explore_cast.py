@@ -17,9 +17,9 @@ from remediation_orchestrator.events.subjects import parse
 from remediation_orchestrator.executor.analyser import Analyser
 from remediation_orchestrator.executor.catalog import Catalog
 from remediation_orchestrator.executor.claim import DELIVERIES_OF_A_LOST_RUN
-from remediation_orchestrator.executor.engine import Failed, Outcome, Run, Stop, Succeeded
+from remediation_orchestrator.executor.engine import Failed, Run, RunOutcome, Stop, Succeeded
 from remediation_orchestrator.executor.engines.script import Script
-from remediation_orchestrator.executor.lease import Lease, Pace, confirming
+from remediation_orchestrator.executor.lease import ClaimLease, ConfirmSchedule, confirming
 from remediation_orchestrator.executor.local import LocalEngine
 from remediation_orchestrator.executor.ports import Ports
 from remediation_orchestrator.executor.worker import Worker
@@ -102,7 +102,7 @@ class ExecutorRole:
         self._stage = stage
         self.actor = stage.enter(name, DELIVERIES_OF_A_LOST_RUN * ACK_WAIT, self._crash)
         self._clock = SkewedClock()
-        self._under: dict[Lease, Delivery] = {}
+        self._under: dict[ClaimLease, Delivery] = {}
         """Under which delivery each lease is held."""
         log = GatedLog(stage.cell, stage.gate, self.actor)
         served = stage.catalog_of(name)
@@ -124,7 +124,7 @@ class ExecutorRole:
         while True:
             delivery = await self._stage.workflows.take(self.actor)
             made_at = self._clock.read(delivery.made_at)
-            async with confirming(delivery, Pace(ACK_WAIT), self._clock.read, made_at) as lease:
+            async with confirming(delivery, ConfirmSchedule(ACK_WAIT), self._clock.read, made_at) as lease:
                 self._under[lease] = delivery
                 await self._worker.handle(delivery, lease)
                 del self._under[lease]
@@ -150,7 +150,7 @@ class ExecutorRole:
             if isinstance(record, Recorded) and isinstance(record.event, CancelWorkflow):
                 self._worker.cancel(record.event.execution, record.event.reason)
 
-    async def _script(self, run: Run, stop: Stop) -> Outcome:
+    async def _script(self, run: Run, stop: Stop) -> RunOutcome:
         """Touch the target for a while, as long as the supervisor would let it."""
         lease, environment = run.lease, environment_of(run)
         self._stage.life.wrong += handed_over(self._stage, run, stop, self._under[lease])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from remediation_orchestrator.events import Recorded, RoutingDecided, StoredMessage, decode
 from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.executor.engine import Run, Stop
-from remediation_orchestrator.executor.program import Bound
+from remediation_orchestrator.executor.program import Program
 
 from .clock import MIDNIGHT
 from .explore_ports import ACK_WAIT, Delivery
@@ -25,7 +25,7 @@ EXACTLY = 1e-3
 
 def environment_of(run: Run) -> Mapping[str, str]:
     """What a script is told of its run."""
-    assert isinstance(run.plan, Bound)
+    assert isinstance(run.plan, Program)
     return run.plan.environment
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from remediation_orchestrator.bus.memory import MemoryCell, MemoryLease, MemoryLog, Moment
+from remediation_orchestrator.bus.memory import FaultPoint, MemoryCell, MemoryLease, MemoryLog
 from remediation_orchestrator.bus.port import DeliveryError, LogError, UnknownOutcomeError
 from remediation_orchestrator.events import StoredMessage
 
@@ -56,10 +56,10 @@ class GatedLog(MemoryLog):
                 asyncio.get_running_loop().call_later(LATE_SECONDS, _try, store)
         raise UnknownOutcomeError(f"{subject}: no answer")
 
-    async def _strike(self, moment: Moment, subject: str) -> None:
-        if moment is Moment.DELIVER:
+    async def _strike(self, moment: FaultPoint, subject: str) -> None:
+        if moment is FaultPoint.DELIVER:
             await self._gate.call(self._actor, Kind.READ, short(subject))
-        elif moment is Moment.ASK and subject:
+        elif moment is FaultPoint.ASK and subject:
             await self._gate.call(self._actor, Kind.ASK, short(subject), seen=lambda: self._newest(subject))
         else:
             await self._actor.runs()
@@ -84,7 +84,7 @@ class GatedLease(MemoryLease):
         self._gate = gate
         self._actor = actor
 
-    async def _strike(self, _moment: Moment, who: str) -> None:
+    async def _strike(self, _moment: FaultPoint, who: str) -> None:
         if who:
             await self._gate.call(self._actor, Kind.LEASE, seen=self._store.holder)
         else:

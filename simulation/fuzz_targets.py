@@ -21,14 +21,14 @@ from remediation_orchestrator.events.codec import attributes_of, head_of
 from remediation_orchestrator.events.stored import EXPECTED, export_line, import_line
 from remediation_orchestrator.executor.analyser import Analyser
 from remediation_orchestrator.executor.catalog import Catalog
-from remediation_orchestrator.executor.engine import Outcome, Run, Stop, Succeeded
+from remediation_orchestrator.executor.engine import Run, RunOutcome, Stop, Succeeded
 from remediation_orchestrator.executor.engines.script import Script
-from remediation_orchestrator.executor.lease import Lease, Pace
+from remediation_orchestrator.executor.lease import ClaimLease, ConfirmSchedule
 from remediation_orchestrator.executor.local import LocalEngine
 from remediation_orchestrator.executor.ports import Ports
 from remediation_orchestrator.executor.worker import Worker
 from remediation_orchestrator.executor.workflow_file import Workflow, WorkflowFile
-from remediation_orchestrator.gateway.access import OPEN, Guard
+from remediation_orchestrator.gateway.access import OPEN, Authenticator
 from remediation_orchestrator.gateway.door import Door
 from remediation_orchestrator.gateway.sources import Rules, built_in
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
@@ -157,7 +157,7 @@ def _catalog() -> Catalog:
     return Catalog({"a": Workflow(WorkflowFile(id="a"), program, Path("/catalog/a.yaml"), "a")})
 
 
-async def _succeed(_run: Run, _stop: Stop) -> Outcome:
+async def _succeed(_run: Run, _stop: Stop) -> RunOutcome:
     return Succeeded("")
 
 
@@ -178,7 +178,7 @@ async def _execute(case: Case) -> None:
     async with asyncio.timeout(DECIDED_SECONDS):
         for name in ("wfe-2", "wfe-3"):
             delivery = _Given(Case(f"ro.main.command.workflow.{name}", case.payload), 2)
-            await worker.handle(delivery, Lease(Pace(30.0), now, now()))
+            await worker.handle(delivery, ClaimLease(ConfirmSchedule(30.0), now, now()))
         for name in ("rr-2-a1", "rr-3-a1", "odd"):
             await analyser.handle(_Given(Case(f"ro.main.command.analyze.{name}", case.payload), 2))
 
@@ -190,7 +190,7 @@ def knock(cases: Sequence[Case]) -> None:
 
 async def _knock(cases: Sequence[Case]) -> None:
     cell = MemoryCell(CELL, lambda: MOMENT)
-    door = Door(cell.log(), built_in(), Rules(), Guard(OPEN))
+    door = Door(cell.log(), built_in(), Rules(), Authenticator(OPEN))
     await door.open()
     running = asyncio.create_task(door.run())
     try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from remediation_orchestrator.bus.memory import MemoryCell, Moment
+from remediation_orchestrator.bus.memory import FaultPoint, MemoryCell
 from remediation_orchestrator.events import (
     AnalysisCompleted,
     AnalysisFailed,
@@ -281,7 +281,7 @@ class History:
         """For a while nothing that it stores arrives, or no command does, or nothing is answered."""
         seconds = self.tale.pick((0.1, 1.0, 5.0, 70.0, 100.0))
         moment, only = (
-            self.tale.pick((Moment.STORE, Moment.ANSWER)),
+            self.tale.pick((FaultPoint.STORE, FaultPoint.ANSWER)),
             self.tale.pick(("", ".command.", ".execution.")),
         )
         self._unsent = self._unsent or only == ".command."

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from remediation_orchestrator.bus.memory import MemoryCell, Moment
+from remediation_orchestrator.bus.memory import FaultPoint, MemoryCell
 from remediation_orchestrator.bus.port import UnknownOutcomeError
 from remediation_orchestrator.events import subjects
 from remediation_orchestrator.orchestrator.routing.policy import Policy
@@ -27,7 +27,7 @@ class Process:
     def __init__(self, cell: MemoryCell, name: str, policy: Policy) -> None:
         self.name = name
         self._decision = subjects.decision(cell.cell)
-        self._failing: tuple[Moment, float] | None = None
+        self._failing: tuple[FaultPoint, float] | None = None
         self._only = ""
         self._running = asyncio.Event()
         self._running.set()
@@ -41,7 +41,7 @@ class Process:
         self.service = Orchestrator(cell.log(self._strike), lease, process, identity, policy, SMALL)
         self.task = asyncio.create_task(self.service.run())
 
-    def fail(self, moment: Moment, seconds: float, only: str) -> None:
+    def fail(self, moment: FaultPoint, seconds: float, only: str) -> None:
         """From now on, and for so long, what it wants stored there is lost, or is stored and not answered."""
         self._failing, self._only = (moment, asyncio.get_running_loop().time() + seconds), only
 
@@ -70,18 +70,18 @@ class Process:
         died = not self.task.cancelled() and self.task.exception()
         return f"{self.name} died: {died!r}" if died else None
 
-    async def _strike(self, moment: Moment, subject: str) -> None:
+    async def _strike(self, moment: FaultPoint, subject: str) -> None:
         await self._running.wait()
-        if moment is Moment.STORE and subject == self._decision:
+        if moment is FaultPoint.STORE and subject == self._decision:
             self.deciding = True
             await asyncio.sleep(FRAME_SECONDS)
-        if moment is Moment.STORE and self.meanwhile is not None:
+        if moment is FaultPoint.STORE and self.meanwhile is not None:
             await self.meanwhile(subject)
-        is_lease = moment is Moment.ASK and subject == self.name
+        is_lease = moment is FaultPoint.ASK and subject == self.name
         strikes = self._failing is not None and moment is self._failing[0] and self._only in subject
         if self.troubled and (strikes or is_lease):
             raise UnknownOutcomeError(f"{subject}: no answer")
-        if subject == self._decision and moment in (Moment.ANSWER, Moment.ASK):
+        if subject == self._decision and moment in (FaultPoint.ANSWER, FaultPoint.ASK):
             self.deciding = False
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from remediation_orchestrator.bus.memory import MemoryCell, Moment
+from remediation_orchestrator.bus.memory import FaultPoint, MemoryCell
 from remediation_orchestrator.events import CellName, OrchestratorStarted, Recorded, decode
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
 
@@ -94,7 +94,7 @@ class Pair:
         leader = self._leader()
         if leader is not None:
             seconds = 2 * TTL.total_seconds()
-            leader.fail(Moment.ASK, seconds, leader.name)
+            leader.fail(FaultPoint.ASK, seconds, leader.name)
             for _ in range(int(seconds / 2)):
                 await asyncio.sleep(2.0)
                 self.cell.store("ro.main.signal.told", SIGNAL, None, None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.json import Decoder
 
-from remediation_orchestrator.bus.memory import MemoryLog, Moment
+from remediation_orchestrator.bus.memory import FaultPoint, MemoryLog
 from remediation_orchestrator.bus.port import LogError, UnknownOutcomeError
 from remediation_orchestrator.events import CellName, StoredMessage, subjects
 from remediation_orchestrator.events.codec import is_copy
@@ -111,7 +111,7 @@ class Odds:
     """How likely the line fails at each append; and what happens at a process's steps."""
 
     append: float
-    at_step: Callable[[Moment], None] = lambda _moment: None
+    at_step: Callable[[FaultPoint], None] = lambda _moment: None
 
 
 class Line(MemoryLog):
@@ -193,7 +193,7 @@ class Line(MemoryLog):
 
     async def purge(self, below: int) -> None:
         """Take away every record below a sequence."""
-        await self.strike(Moment.ASK, "")
+        await self.strike(FaultPoint.ASK, "")
         self._broker.purge(below)
 
     def _tried(self, clock: ProcessClock, payload: bytes) -> Tried:
@@ -236,20 +236,20 @@ class Line(MemoryLog):
         await asyncio.sleep(ANSWER_SECONDS)
         raise UnknownOutcomeError("no answer")
 
-    async def step(self, moment: Moment, subject: str) -> None:
+    async def step(self, moment: FaultPoint, subject: str) -> None:
         """What happens between any two steps of a process."""
         self._odds.at_step(moment)
         await self._process.runs()
         match moment:
-            case Moment.STORE:
+            case FaultPoint.STORE:
                 await self._on_the_way(subject)
-            case Moment.ANSWER:
+            case FaultPoint.ANSWER:
                 if self._broker.faults.strikes(Fault.ANSWER_LOST, self._odds.append):
                     await asyncio.sleep(ANSWER_SECONDS)
                     raise UnknownOutcomeError(f"{subject}: no answer")
-            case Moment.ASK:
+            case FaultPoint.ASK:
                 self._broker.reach(self._process)
-            case Moment.DELIVER:
+            case FaultPoint.DELIVER:
                 if self._broker.faults.strikes(Fault.READ_LATE, self._odds.append / 4):
                     await asyncio.sleep(self._broker.faults.chance(Fault.READ_LATE).uniform(0.0, 20.0))
                 await self._broker.up.wait()

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from importlib.metadata import version
 
-from remediation_orchestrator.bus.memory import MemoryLease, Moment
+from remediation_orchestrator.bus.memory import FaultPoint, MemoryLease
 from remediation_orchestrator.bus.port import LogUnreachableError, TooLargeError
-from remediation_orchestrator.orchestrator.lead import Pace
+from remediation_orchestrator.orchestrator.lead import LeaderSettings
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
@@ -18,7 +18,7 @@ from .faults import Fault, Faults
 from .line import Odds, Process
 
 # Slower than in the world, where a second costs nothing: a day has 86,400 of them.
-PACE = Pace(renew=30.0, look=30.0, fill=60.0, snapshot=60, records=200, together=2)
+PACE = LeaderSettings(renew=30.0, look=30.0, fill=60.0, snapshot=60, records=200, together=2)
 TTL = timedelta(seconds=120)
 # By what machines are off whose clocks are kept, and by what others are.
 OFF_SECONDS = (-7_200.0, -900.0, -30.0, -3.0, 3.0, 30.0, 900.0, 7_200.0)
@@ -83,7 +83,7 @@ class OrchestratorProcess(Process):
         working = self.dead or self.frozen or self.line.undecided or self._broker.cell.damage is not None
         return self.service.active.is_set() and at_tail and not working
 
-    async def _lease_step(self, moment: Moment, subject: str) -> None:
+    async def _lease_step(self, moment: FaultPoint, subject: str) -> None:
         await self.line.step(moment, subject)
         if not self._broker.lease_there:
             raise LogUnreachableError("there is no lease")
@@ -100,10 +100,10 @@ class OrchestratorProcess(Process):
             self._failed(f"{self.name} died: {why!r}")
         self.dead = True
 
-    def _at_step(self, moment: Moment) -> None:
+    def _at_step(self, moment: FaultPoint) -> None:
         if self.dead or self.frozen:
             return
-        share = self._crashes if moment in (Moment.STORE, Moment.ANSWER) else self._crashes / 20
+        share = self._crashes if moment in (FaultPoint.STORE, FaultPoint.ANSWER) else self._crashes / 20
         if self._faults.strikes(Fault.ORCHESTRATOR_CRASHED, share):
             self.crash()
         elif self._faults.strikes(Fault.ORCHESTRATOR_PAUSED, share):

@@ -21,8 +21,8 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.executor.catalog import load_catalog
-from remediation_orchestrator.executor.engine import Engine, Outcome, Run, Stop, Succeeded
-from remediation_orchestrator.executor.lease import Lease, Pace
+from remediation_orchestrator.executor.engine import Engine, Run, RunOutcome, Stop, Succeeded
+from remediation_orchestrator.executor.lease import ClaimLease, ConfirmSchedule
 from remediation_orchestrator.executor.local import LocalEngine, Perform
 from remediation_orchestrator.executor.ports import Ports
 from remediation_orchestrator.executor.worker import Worker
@@ -36,7 +36,7 @@ class Bench:
     def __init__(self, folder: Path, log: FaultyLog, name: str = "e1") -> None:
         self.log = log
         self.ran: list[Run] = []
-        self.outcome: Outcome = Succeeded("done")
+        self.outcome: RunOutcome = Succeeded("done")
         self.during: Callable[[], Awaitable[None]] | None = None
         self.perform: Perform = self._count
         self.engines: dict[str, Engine] = {"script": LocalEngine(lambda run, stop: self.perform(run, stop))}
@@ -59,7 +59,7 @@ class Bench:
         (self.folder / f"{name}.yaml").write_text(text)
         self.catalog = load_catalog(self.folder)
 
-    async def _count(self, run: Run, stop: Stop) -> Outcome:
+    async def _count(self, run: Run, stop: Stop) -> RunOutcome:
         self.ran.append(run)
         if self.during:
             await self.during()
@@ -68,7 +68,7 @@ class Bench:
     async def handle(self, delivery: Delivered) -> None:
         """Let it answer, within bounds."""
         async with asyncio.timeout(5):
-            await self.worker.handle(delivery, Lease(Pace(30), lambda: self.clock, self.clock))
+            await self.worker.handle(delivery, ClaimLease(ConfirmSchedule(30), lambda: self.clock, self.clock))
 
 
 def command(

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from remediation_orchestrator.bus.port import EventLog
-from remediation_orchestrator.gateway.access import OPEN, Access, Guard
+from remediation_orchestrator.gateway.access import OPEN, Access, Authenticator
 from remediation_orchestrator.gateway.door import Door
 from remediation_orchestrator.gateway.formats import alertmanager
 from remediation_orchestrator.gateway.formats.mapping import Mapping
@@ -98,7 +98,7 @@ async def opened(
     rate: float | None = None,
 ) -> AsyncIterator[Sender]:
     """A door that is open for as long as the block lasts."""
-    door = Door(log, built_in(mappings), rules or Rules(), Guard(access), rate)
+    door = Door(log, built_in(mappings), rules or Rules(), Authenticator(access), rate)
     await door.open()
     listening = listen("127.0.0.1", 0)
     port = listening.getsockname()[1]

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from .problems import Problem
+from .problems import HttpProblem
 
 
 def application(routes: Sequence[BaseRoute]) -> Starlette:
@@ -29,9 +29,9 @@ async def _refused(request: Request, error: Exception) -> Response:
     elif status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers["allow"] = ", ".join(sorted(headers.get("allow", "").replace(" ", "").split(",")))
         detail = f"only {headers['allow']} is understood here"
-    return Problem(status, detail, headers=headers).response()
+    return HttpProblem(status, detail, headers=headers).response()
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     """The server logs what went wrong; whoever asked learns that it was not their fault."""
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault in ro itself; its log says which").response()
+    return HttpProblem(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault in ro itself; its log says which").response()

@@ -14,7 +14,7 @@ LINE_LENGTH_MAX = 300
 CONTENT_TYPE = "application/problem+json"
 
 
-class Problem(Exception):  # noqa: N818 - it is an answer, and RFC 9457 calls it so
+class HttpProblem(Exception):  # noqa: N818 - it is an answer, and RFC 9457 calls it so
     """An answer that is not 2xx. `errors` say what and where, one line each."""
 
     def __init__(

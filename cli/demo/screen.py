@@ -8,7 +8,7 @@ from rich.text import Text
 
 from remediation_orchestrator.cli.support.output import STYLES, plain
 from remediation_orchestrator.events import Recorded, Verdict
-from remediation_orchestrator.orchestrator.queries.explain import Answer, Line
+from remediation_orchestrator.orchestrator.queries.explain import CheckAnswer, CheckLine
 from remediation_orchestrator.orchestrator.routing.words import name
 
 
@@ -38,10 +38,10 @@ class Screen:
             parts += [(name(verdict), STYLES[type(verdict).__name__]), ": "]
         self._console.print(Text.assemble(*parts, plain(text)), soft_wrap=True)
 
-    def check(self, line: Line) -> None:
+    def check(self, line: CheckLine) -> None:
         """Say what a check of the list answered, and the records behind it."""
         records = f" [{', '.join(line.because)}]" if line.because else ""
-        answer = (f"{line.answer:15}", "yellow" if line.answer is Answer.OBJECTS else "dim")
+        answer = (f"{line.answer:15}", "yellow" if line.answer is CheckAnswer.OBJECTS else "dim")
         parts = Text.assemble("   ", (f"{line.check:27}", "bold"), answer, plain(line.read), records)
         self._console.print(parts, soft_wrap=True)
 

@@ -18,7 +18,7 @@ from remediation_orchestrator.bus.embedded import HOST
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.cli.support.services import run_orchestrator
 from remediation_orchestrator.events import CellName
-from remediation_orchestrator.executor.service import Settings, run_executor
+from remediation_orchestrator.executor.service import ExecutorSettings, run_executor
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
 
 # It answers within milliseconds, on a busy machine within this.
@@ -65,7 +65,7 @@ exit("index.b is not there: half of the index is moved, and half is not")
 """
 
 
-class Stage:
+class DemoStage:
     """A small web server called checkout, which is always started again, and the log of the cell around it."""
 
     def __init__(self, log: JetStreamLog, home: Path) -> None:
@@ -132,12 +132,12 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(url: str, home: Path, cell: CellName) -> AsyncIterator[Stage]:
+async def stage(url: str, home: Path, cell: CellName) -> AsyncIterator[DemoStage]:
     """Everything on a running broker, ready. Whoever of it fails ends the context with its error."""
     stopping, active = asyncio.Event(), asyncio.Event()
     async with connected(url, name="demo") as connection:
-        on_stage = Stage(await JetStreamLog.ensure(connection, cell), home)
-        settings = Settings(workflows=on_stage.write_catalog(), slots=2, grace=1.0)
+        on_stage = DemoStage(await JetStreamLog.ensure(connection, cell), home)
+        settings = ExecutorSettings(workflows=on_stage.write_catalog(), slots=2, grace=1.0)
         async with asyncio.TaskGroup() as group:
             keeping = group.create_task(on_stage.keep())
             group.create_task(run_orchestrator(url, cell, DEFAULT, stopping, active))

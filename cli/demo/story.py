@@ -34,7 +34,7 @@ from remediation_orchestrator.gateway.formats.alertmanager import items_of
 from remediation_orchestrator.gateway.items import Found
 from remediation_orchestrator.orchestrator.queries.audit import Auditor
 from remediation_orchestrator.orchestrator.queries.backtest import backtest
-from remediation_orchestrator.orchestrator.queries.explain import Answer, Explainer
+from remediation_orchestrator.orchestrator.queries.explain import CheckAnswer, Explainer
 from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Report
 from remediation_orchestrator.orchestrator.queries.present import present
 from remediation_orchestrator.orchestrator.routing.backoff import backoff
@@ -42,7 +42,7 @@ from remediation_orchestrator.orchestrator.routing.checks import decide
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 
 from .screen import Screen
-from .stage import Stage
+from .stage import DemoStage
 
 # An hour in a sixth of a minute: the longest wait of the story is the block, twice; the shortest is a backoff.
 FACTOR = 360
@@ -65,10 +65,10 @@ def shortened(policy: Policy, factor: int) -> Policy:
     return msgspec.structs.replace(policy, routing=msgspec.structs.replace(policy.routing, **waits))
 
 
-class Story:
+class DemoStory:
     """What the viewer sees."""
 
-    def __init__(self, stage: Stage, screen: Screen) -> None:
+    def __init__(self, stage: DemoStage, screen: Screen) -> None:
         self._stage = stage
         self._log = stage.log
         self._screen = screen
@@ -146,7 +146,7 @@ class Story:
             explainer.fold.take(message)
         explained = explainer.explanations[-1]
         for line in explained.lines:
-            if line.answer is Answer.NOT_REACHED:
+            if line.answer is CheckAnswer.NOT_REACHED:
                 break
             self._screen.check(line)
         waiting = explainer.about()
@@ -155,7 +155,7 @@ class Story:
             now = datetime.now(UTC)
             self._screen.say(present(explainer.fold.view, explainer.chronicle, waiting, now).sentence(waiting.id))
         self._promise(explained.decided == block, "the explanation is of the block")
-        objection = next(line for line in explained.lines if line.answer is Answer.OBJECTS)
+        objection = next(line for line in explained.lines if line.answer is CheckAnswer.OBJECTS)
         self._promise(len(objection.because) == block.situation.failures, "every failure is named by its record")
         same = decide(block.situation, self._policy) == block.verdict
         self._promise(same, "its situation gives this verdict again")

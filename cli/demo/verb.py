@@ -18,7 +18,7 @@ from remediation_orchestrator.events.identity import DEFAULT_CELL
 
 from .screen import Screen
 from .stage import stage
-from .story import Story, StoryError
+from .story import DemoStory, StoryError
 
 INTRODUCTION = """\
 An alert, a workflow that fails, the ladder, the block, the probe and the repair, on a real log.
@@ -60,7 +60,7 @@ async def _play(screen: Screen, keep: str | None) -> None:
     with tempfile.TemporaryDirectory(prefix="ro-demo-") as folder:
         home = Path(folder)
         async with EmbeddedServer(home / "data") as server, stage(server.url, home, DEFAULT_CELL) as set_up:
-            await Story(set_up, screen).tell()
+            await DemoStory(set_up, screen).tell()
             if keep is not None:
                 await write_log(set_up.log, keep)
 

@@ -69,7 +69,7 @@ class Broker(Struct, frozen=True):
             yield log
 
 
-class Source(Struct, frozen=True):
+class LogSource(Struct, frozen=True):
     """What a reading verb reads: a broker's log, or a file in its place."""
 
     nats: str | None
@@ -131,13 +131,13 @@ def broker_options(verb: Verb) -> Verb:
 
 
 def reading_options(verb: Verb) -> Verb:
-    """Give a verb the options that find a log to read, and `as_json`; it takes a `Source` first."""
+    """Give a verb the options that find a log to read, and `as_json`; it takes a `LogSource` first."""
 
     @functools.wraps(verb)
     def wired(
         nats: str | None, data_dir: Path, cell: CellName | None, segments: tuple[Path, ...], **rest: object
     ) -> None:
-        verb(Source(nats, data_dir, cell, segments), **rest)
+        verb(LogSource(nats, data_dir, cell, segments), **rest)
 
     return _NATS(_DATA_DIR(_cell_option(None)(_LOG(_JSON(wired)))))
 

@@ -12,7 +12,7 @@ from remediation_orchestrator.gateway import identity, processing
 from remediation_orchestrator.gateway.access import Access, check_sources
 from remediation_orchestrator.gateway.bodies import Source
 from remediation_orchestrator.gateway.formats.mapping import Mapping
-from remediation_orchestrator.gateway.identity import Identity
+from remediation_orchestrator.gateway.identity import IdentityRules
 from remediation_orchestrator.gateway.processing import Processing
 from remediation_orchestrator.gateway.sources import Rules, built_in
 
@@ -45,7 +45,7 @@ def rules_options(verb: Verb) -> Verb:
         **rest: object,
     ) -> None:
         rules = Rules(
-            identity=read_rules(identity_file, Identity) if identity_file else identity.DEFAULT,
+            identity=read_rules(identity_file, IdentityRules) if identity_file else identity.DEFAULT,
             processing=read_rules(processing_file, Processing) if processing_file else processing.NONE,
         )
         verb(*given, sources=sources_of(mapping_files), rules=rules, **rest)
@@ -56,7 +56,7 @@ def rules_options(verb: Verb) -> Verb:
 def check_files(identity_file: Path | None, mapping_files: Sequence[Path], tokens_file: Path | None) -> list[str]:
     """Read the door's files, and say them again as its options. Raises BadInputError where one cannot be used."""
     if identity_file is not None:
-        read_rules(identity_file, Identity)
+        read_rules(identity_file, IdentityRules)
     sources = sources_of(mapping_files)
     if tokens_file is not None:
         read_access(tokens_file, sources)

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import click
 
 from remediation_orchestrator.bus.port import ReadableLog
-from remediation_orchestrator.orchestrator.queries.moments import Cut
+from remediation_orchestrator.orchestrator.queries.moments import LogEnd
 from remediation_orchestrator.orchestrator.routing.durations import EPOCH
 
 from .output import BadInputError
@@ -39,11 +39,11 @@ class MomentType(click.ParamType[Moment]):
 until_option = click.option("--until", metavar="SEQ|TIME", type=MomentType(), help="Only the log up to there.")
 
 
-async def cut_of(log: ReadableLog, until: Moment, start: int = 1, newest: datetime = EPOCH) -> Cut:
+async def cut_of(log: ReadableLog, until: Moment, start: int = 1, newest: datetime = EPOCH) -> LogEnd:
     """Where a log ends for whoever looks no further than a moment: it is read to where that shows.
 
     A fact that a wrong clock has stamped is where its moment is. `newest` is that before the sequence `start`."""
-    cut = Cut(until, newest)
+    cut = LogEnd(until, newest)
     async for message in log.read(start):
         if cut.take(message):
             break

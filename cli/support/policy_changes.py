@@ -11,7 +11,7 @@ SILENT = "silent"
 """Of a key that a policy does not have: its check says nothing."""
 
 
-class Change(Struct, frozen=True, rename={"before": "from", "after": "to"}):
+class PolicyChange(Struct, frozen=True, rename={"before": "from", "after": "to"}):
     """One key, and what becomes of it. `by_default`: the file does not say it, so it takes its default."""
 
     key: str
@@ -25,12 +25,12 @@ class Change(Struct, frozen=True, rename={"before": "from", "after": "to"}):
         return [self.key, _shown(self.before), _shown(self.after), why]
 
 
-def changes(before: Policy, after: Policy, said: Set[str] | None) -> Iterator[Change]:
+def changes(before: Policy, after: Policy, said: Set[str] | None) -> Iterator[PolicyChange]:
     """The keys that differ, in the order of the policy; `said` are those that the file has, where there is one."""
     old, new = _flat(before), _flat(after)
     for key in dict.fromkeys([*old, *new]):
         if old.get(key) != new.get(key):
-            yield Change(key, old.get(key), new.get(key), said is not None and key not in said)
+            yield PolicyChange(key, old.get(key), new.get(key), said is not None and key not in said)
 
 
 def _flat(policy: Policy) -> dict[str, object]:

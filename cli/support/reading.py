@@ -9,7 +9,7 @@ from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
 from remediation_orchestrator.orchestrator.snapshots import from_beginning
 
-from .connection import Source
+from .connection import LogSource
 from .output import BadInputError, reading
 from .running import run
 
@@ -23,12 +23,12 @@ class Read(Struct, frozen=True):
     """The share of its limit that is used, where a live log takes no signals because of it."""
 
 
-def read(source: Source, observer: Observer | None = None) -> Read:
+def read(source: LogSource, observer: Observer | None = None) -> Read:
     """Read the log that was asked for. An exported one is told as of its last record."""
     return run(_read(source, observer))
 
 
-async def _read(source: Source, observer: Observer | None) -> Read:
+async def _read(source: LogSource, observer: Observer | None) -> Read:
     async with source.log() as log:
         return await read_log(log, observer, live=source.file is None)
 

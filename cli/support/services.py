@@ -24,7 +24,7 @@ from remediation_orchestrator.bus.port import EventLog, LogError
 from remediation_orchestrator.documents.files import FileError
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.orchestrator import policy_file
-from remediation_orchestrator.orchestrator.lead import PACE, Pace
+from remediation_orchestrator.orchestrator.lead import PACE, LeaderSettings
 from remediation_orchestrator.orchestrator.queries.witness import witness_of
 from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
@@ -95,7 +95,7 @@ async def run_orchestrator(
         log = await JetStreamLog.ensure(client, cell, replicas=shape.replicas, max_bytes=shape.max_bytes)
         lease = await JetStreamLease.open(client, cell, ttl=ttl or TTL, replicas=shape.replicas)
         clock = BrokerClock(datetime.now(UTC))
-        pace = PACE if ttl is None else Pace(renew=ttl.total_seconds() / 4, snapshot=HASTY_SNAPSHOT)
+        pace = PACE if ttl is None else LeaderSettings(renew=ttl.total_seconds() / 4, snapshot=HASTY_SNAPSHOT)
         orchestrator = Orchestrator(log, lease, clock, _identity(), policy, pace)
         if witness is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _testify, orchestrator, witness)
@@ -133,7 +133,7 @@ async def run_executor(
     # Only here: it brings FastStream, which no other verb should wait for.
     from remediation_orchestrator.executor import service
 
-    settings = service.Settings(
+    settings = service.ExecutorSettings(
         work.workflows, slots=work.slots, analyses=work.analyses, ack_wait=work.ack_wait or service.ACK_WAIT
     )
     ask = None if health is None else partial(health.ask, "executor")

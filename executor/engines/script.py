@@ -13,16 +13,16 @@ from pydantic import BaseModel, Field, model_validator
 from remediation_orchestrator.documents.files import Written
 from remediation_orchestrator.events import CreateWorkflow, FailureReason
 from remediation_orchestrator.executor.binding import (
-    RefusedError,
+    BindingError,
     check_text,
     fill,
     misconfigured,
     parameter_values,
     placeholder_values,
 )
-from remediation_orchestrator.executor.engine import EngineType, Outcome, Run, Stop
+from remediation_orchestrator.executor.engine import EngineType, Run, RunOutcome, Stop
 from remediation_orchestrator.executor.local import LocalEngine
-from remediation_orchestrator.executor.program import Bound, Job, run_program
+from remediation_orchestrator.executor.program import Job, Program, run_program
 from remediation_orchestrator.executor.workflow_file import (
     PLACEHOLDER,
     TARGET_PARTS,
@@ -56,8 +56,8 @@ def check(section: BaseModel, spec: WorkflowFile) -> None:
     check_placeholders(section.command, spec)
 
 
-def bind(workflow: Workflow, command: CreateWorkflow, around: Mapping[str, str]) -> Bound:
-    """Make the argument list and environment of one run. Raises RefusedError. `around` is our environment."""
+def bind(workflow: Workflow, command: CreateWorkflow, around: Mapping[str, str]) -> Program:
+    """Make the argument list and environment of one run. Raises BindingError. `around` is our environment."""
     script, spec = workflow.section, workflow.spec
     assert isinstance(script, Script)
     parameters = parameter_values(workflow, command.workflow.parameters)
@@ -67,7 +67,7 @@ def bind(workflow: Workflow, command: CreateWorkflow, around: Mapping[str, str])
     arguments = tuple(fill(part, values) for part in script.command[1:])
     environment = {name: around[name] for name in (*PASSED_ON, *spec.environment) if name in around}
     environment |= {"PATH": search} | _variables(command, parameters)
-    return Bound((program, *arguments), environment, workflow.path.parent)
+    return Program((program, *arguments), environment, workflow.path.parent)
 
 
 def _program(folder: Path, name: str, search: str) -> str:
@@ -75,7 +75,7 @@ def _program(folder: Path, name: str, search: str) -> str:
     beside = folder / name
     if beside.is_file():
         if not os.access(beside, os.X_OK):
-            raise RefusedError(FailureReason.FORBIDDEN, f"{name!r} is not executable (chmod +x)")
+            raise BindingError(FailureReason.FORBIDDEN, f"{name!r} is not executable (chmod +x)")
         return str(beside)
     found = shutil.which(name, path=search) if "/" not in name else None
     if found is None:
@@ -95,9 +95,9 @@ def _variables(command: CreateWorkflow, parameters: Mapping[str, str]) -> dict[s
     return variables | {environment_name(name): text for name, text in parameters.items()}
 
 
-async def run_script(run: Run, stop: Stop) -> Outcome:
+async def run_script(run: Run, stop: Stop) -> RunOutcome:
     """Run the program to its end, or until it may not go on."""
-    assert isinstance(run.plan, Bound)
+    assert isinstance(run.plan, Program)
     return await run_program(Job(run.plan, run.start_by, run.deadline), run.lease, stop)
 
 

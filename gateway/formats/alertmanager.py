@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from remediation_orchestrator.events import SignalReceived, SignalResolved
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
 from remediation_orchestrator.gateway.bodies import Received, Source
-from remediation_orchestrator.gateway.identity import DEFAULT, Identity
+from remediation_orchestrator.gateway.identity import DEFAULT, IdentityRules
 from remediation_orchestrator.gateway.items import (
     Found,
     Item,
@@ -48,7 +48,7 @@ class _GrafanaBody(BaseModel):
     alerts: list[object]
 
 
-def items_of(body: bytes, now: datetime, identity: Identity = DEFAULT, *, grafana: bool = False) -> Items:
+def items_of(body: bytes, now: datetime, identity: IdentityRules = DEFAULT, *, grafana: bool = False) -> Items:
     """Yield one item an alert, in their order."""
     try:
         alerts = (_GrafanaBody if grafana else _Body).model_validate(read_json(body)).alerts
@@ -58,7 +58,7 @@ def items_of(body: bytes, now: datetime, identity: Identity = DEFAULT, *, grafan
         yield _item(f"alerts[{index}]", alert, now, identity)
 
 
-def _item(where: str, item: object, now: datetime, identity: Identity) -> Item:
+def _item(where: str, item: object, now: datetime, identity: IdentityRules) -> Item:
     try:
         alert = _Alert.model_validate(item)
     except ValidationError as error:
@@ -86,11 +86,11 @@ def _item(where: str, item: object, now: datetime, identity: Identity) -> Item:
     return Found(where, signal, found.by, remarks=remarks)
 
 
-def _alertmanager(received: Received, identity: Identity, now: datetime) -> Items:
+def _alertmanager(received: Received, identity: IdentityRules, now: datetime) -> Items:
     return items_of(received.body, now, identity)
 
 
-def _grafana(received: Received, identity: Identity, now: datetime) -> Items:
+def _grafana(received: Received, identity: IdentityRules, now: datetime) -> Items:
     return items_of(received.body, now, identity, grafana=True)
 
 

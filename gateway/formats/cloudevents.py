@@ -16,7 +16,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 from remediation_orchestrator.gateway.bodies import Received, Source
-from remediation_orchestrator.gateway.identity import Identity
+from remediation_orchestrator.gateway.identity import IdentityRules
 from remediation_orchestrator.gateway.items import Found, Item, Items, WebhookError, counted, read_json, refused
 
 STRUCTURED = "application/cloudevents+json"
@@ -72,7 +72,7 @@ def _item(where: str, item: object, now: datetime) -> Item:
     return Found(where, signal, by, attributes, remarks)
 
 
-def _convert(received: Received, identity: Identity, now: datetime) -> Items:
+def _convert(received: Received, identity: IdentityRules, now: datetime) -> Items:
     return items_of(received.media_type, received.headers, received.body, now)
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from remediation_orchestrator.events import Severity, SignalReceived, Target
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
 from remediation_orchestrator.gateway.bodies import Received, Source, normalised
-from remediation_orchestrator.gateway.identity import DEFAULT, Identity
+from remediation_orchestrator.gateway.identity import DEFAULT, IdentityRules
 from remediation_orchestrator.gateway.items import (
     Found,
     Item,
@@ -64,7 +64,7 @@ class _Event(_Input):
     series: _Series | None = None
 
 
-def items_of(body: bytes, now: datetime, identity: Identity = DEFAULT) -> Items:
+def items_of(body: bytes, now: datetime, identity: IdentityRules = DEFAULT) -> Items:
     """Yield one item an event. Kubernetes does not say which cluster it is, so the door's defaults do."""
     read = read_json(body)
     if not isinstance(read, dict):
@@ -79,7 +79,7 @@ def items_of(body: bytes, now: datetime, identity: Identity = DEFAULT) -> Items:
         yield _item(f"items[{index}]", item, now, identity)
 
 
-def _item(where: str, item: Any, now: datetime, identity: Identity) -> Item:
+def _item(where: str, item: Any, now: datetime, identity: IdentityRules) -> Item:
     try:
         event = _Event.model_validate(item)
     except ValidationError as error:
@@ -106,7 +106,7 @@ def _item(where: str, item: Any, now: datetime, identity: Identity) -> Item:
     return Found(where, signal, by, remarks=remarks)
 
 
-def _target(about: _Object, namespace: str, identity: Identity, by: dict[str, str]) -> Target:
+def _target(about: _Object, namespace: str, identity: IdentityRules, by: dict[str, str]) -> Target:
     """What an event is about, as an alert about the same would have it: a pod may be a Deployment's."""
     target = Target(about.name, identity.defaults.get("cluster", ""), about.namespace or namespace, about.kind)
     way = identity.named(about.kind, about.name)
@@ -116,7 +116,7 @@ def _target(about: _Object, namespace: str, identity: Identity, by: dict[str, st
     return Target(way.name, target.cluster, target.namespace if way.rule.namespaced else "", way.kind)
 
 
-def _convert(received: Received, identity: Identity, now: datetime) -> Items:
+def _convert(received: Received, identity: IdentityRules, now: datetime) -> Items:
     return normalised(items_of(received.body, now, identity), identity)
 
 

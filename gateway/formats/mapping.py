@@ -14,16 +14,16 @@ from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
 from remediation_orchestrator.events.subjects import TOKEN
 from remediation_orchestrator.gateway.bodies import Received, Source, normalised
 from remediation_orchestrator.gateway.expressions import Asked, Body, Filled, Template
-from remediation_orchestrator.gateway.identity import Identity
+from remediation_orchestrator.gateway.identity import IdentityRules
 from remediation_orchestrator.gateway.items import (
     STORED_BYTES_MAX,
     TOO_MUCH,
+    BodyTooLargeError,
     Found,
     Item,
     Items,
     LeftOut,
     Refused,
-    TooLargeError,
     WebhookError,
     began,
     counted,
@@ -57,7 +57,7 @@ class TargetMapping(Written):
         return Target(*(part.fill(body, item) for part in parts))
 
 
-class State(Written):
+class StateMapping(Written):
     """What an item says of its problem, by these words, whatever their case: that it is over, or that it fires.
 
     Without `firing` all that is not over fires. With it, what is neither is no alert: it is left out."""
@@ -81,7 +81,7 @@ class LeaveOut(Written):
     because: Filled = Template("it is no alert")
 
 
-class Moment(Written):
+class TimeMapping(Written):
     """When something began: as it is usually written, or by `formats` of strptime; `zone` is for where none is."""
 
     value: Filled
@@ -101,10 +101,10 @@ class Mapping(Written):
     name: Filled
     target: TargetMapping
     alert: Filled = NOTHING
-    state: State | None = None
+    state: StateMapping | None = None
     severity: Filled = NOTHING
     severities: dict[str, str] = {}
-    starts_at: Moment = Moment(value=NOTHING)
+    starts_at: TimeMapping = TimeMapping(value=NOTHING)
     labels: dict[str, Filled] = {}
     annotations: dict[str, Filled] = {}
 
@@ -138,7 +138,7 @@ class Mapping(Written):
             yield (read := self._item(f"{self.items.text}[{index}]", body, item, now))
             characters += _length(read)
             if characters > STORED_BYTES_MAX:  # A text that stands in the body once may be a label of every item.
-                raise TooLargeError([TOO_MUCH])
+                raise BodyTooLargeError([TOO_MUCH])
 
     def _item(self, where: str, body: Body, item: object, now: datetime) -> Item:
         word = self.state.value.fill(body, item) if self.state else ""
@@ -199,7 +199,7 @@ def _length(item: Item) -> int:
 def source_of(mapping: Mapping) -> Source:
     """A user's mapping as a source of its own."""
 
-    def convert(received: Received, identity: Identity, now: datetime) -> Items:
+    def convert(received: Received, identity: IdentityRules, now: datetime) -> Items:
         return normalised(mapping.items_of(received.body, now), identity)
 
     media_types = frozenset(mapping.media_types)

@@ -42,11 +42,11 @@ from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.orchestrator.routing.state import after
 
 from .known import Known, Was
-from .moments import Cut
+from .moments import LogEnd
 from .rehearsal import Rehearsal
 
 
-class Row(Struct, frozen=True):
+class VerdictRow(Struct, frozen=True):
     """One verdict that the policy would have given, and the one in the log."""
 
     position: Position
@@ -70,7 +70,7 @@ class Row(Struct, frozen=True):
         return self.recorded != self.verdict and (self.recorded is not None or self.counterfactual)
 
 
-class Round(Struct):
+class RecordedRound(Struct):
     """A recorded round: when it was judged, how far it had read, and what had become due in it."""
 
     now: datetime | None
@@ -81,12 +81,12 @@ class Round(Struct):
 
 def backtest(
     messages: Callable[[], Iterable[StoredMessage]], policy: Policy | None = None, until: datetime | None = None
-) -> Iterator[Row]:
+) -> Iterator[VerdictRow]:
     """Judge a log again and yield a row a verdict. `messages` gives the log from its beginning, twice.
 
     Without a policy it is the one in force at each moment, the defaults before any is adopted. With `until` the
     log ends at that moment, and the clock runs on to it."""
-    known, cut = Known(), None if until is None else Cut.of(messages(), until)
+    known, cut = Known(), None if until is None else LogEnd.of(messages(), until)
     for message in _through(messages(), cut):
         known.take(message)
     known.end(cut)
@@ -109,7 +109,7 @@ class Backtest(Rehearsal):
         """Read, and not folded yet."""
         self._folded = 0
         """Sequence of the last fact folded."""
-        self._round: Round | None = None
+        self._round: RecordedRound | None = None
         self._answered = False
         """Whether the log's own decisions answer what is being judged."""
         self._apart: set[RemediationId] = set()
@@ -117,7 +117,7 @@ class Backtest(Rehearsal):
         self._fingerprints: set[Fingerprint] = set()
         self._targets: set[Target] = set()
 
-    def take(self, message: StoredMessage) -> Iterator[Row]:
+    def take(self, message: StoredMessage) -> Iterator[VerdictRow]:
         """Read the next message of the log."""
         family = parse(message.subject).family
         if family.is_fact:
@@ -133,7 +133,7 @@ class Backtest(Rehearsal):
                 yield from self._judge_round()
                 self._round = following
 
-    def finish(self, until: datetime | None) -> Iterator[Row]:
+    def finish(self, until: datetime | None) -> Iterator[VerdictRow]:
         """The log is over: judge what is left, and let the clock run on to `until`."""
         yield from self._judge_round()
         yield from self._rest()
@@ -142,7 +142,7 @@ class Backtest(Rehearsal):
 
     # -- moments ---------------------------------------------------------------------------------------
 
-    def _judge_round(self) -> Iterator[Row]:
+    def _judge_round(self) -> Iterator[VerdictRow]:
         """Live through a recorded round: what is due apart from the log, then its facts, then what it judged."""
         recorded, self._round = self._round, None
         if recorded is None:
@@ -157,7 +157,7 @@ class Backtest(Rehearsal):
         yield from self._rows(self.round(recorded.now or self.view.newest))
         self._answered = False
 
-    def _rest(self) -> Iterator[Row]:
+    def _rest(self) -> Iterator[VerdictRow]:
         """Facts that no decision answers: each a round of its own, what is due by then before it."""
         while self._facts:
             fact = self._facts.popleft()
@@ -265,12 +265,12 @@ class Backtest(Rehearsal):
 
     # -- rows ------------------------------------------------------------------------------------------
 
-    def _rows(self, decisions: Iterable[Decision]) -> Iterator[Row]:
+    def _rows(self, decisions: Iterable[Decision]) -> Iterator[VerdictRow]:
         for decision in decisions:
             if isinstance(decision, RoutingDecided):
                 yield self._row(decision)
 
-    def _row(self, decided: RoutingDecided) -> Row:
+    def _row(self, decided: RoutingDecided) -> VerdictRow:
         was = self._known.verdicts.get((decided.signal, decided.attempt))
         of = remediation_id(decided.signal)
         (self._apart.discard if was == Was.of(decided) else self._apart.add)(of)
@@ -279,7 +279,7 @@ class Backtest(Rehearsal):
         if recorded != decided.verdict and (recorded is not None or self._answered):
             self._fingerprints.add(fingerprint)
             self._targets.add(target)
-        return Row(
+        return VerdictRow(
             position=decided.signal,
             remediation=decided.remediation,
             fingerprint=fingerprint,
@@ -295,24 +295,24 @@ class Backtest(Rehearsal):
 _RUNS = (Errand.WORKFLOW, Errand.ANALYZE)
 
 
-def _through(messages: Iterable[StoredMessage], cut: Cut | None) -> Iterator[StoredMessage]:
+def _through(messages: Iterable[StoredMessage], cut: LogEnd | None) -> Iterator[StoredMessage]:
     for message in messages:
         if cut is not None and not cut.holds(message.sequence):
             return
         yield message
 
 
-def _is_one(first: Round, second: Round) -> bool:
+def _is_one(first: RecordedRound, second: RecordedRound) -> bool:
     """Whether two frames are of one round: all its records carry one moment and one `as_of`."""
     return first.now == second.now and first.as_of == second.as_of
 
 
-def _round(message: StoredMessage) -> Round | None:
+def _round(message: StoredMessage) -> RecordedRound | None:
     """Read a frame as the round, or the part of one, that it records."""
     decisions = [record.event for record in decode(message) if isinstance(record, Recorded)]
     if not decisions or not isinstance(decisions[0], DecisionFrame):
         return None
-    found = Round(None, decisions[0].as_of, frozenset(), [])
+    found = RecordedRound(None, decisions[0].as_of, frozenset(), [])
     due: set[str] = set()
     for decision in decisions:
         match decision:

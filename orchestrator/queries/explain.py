@@ -30,7 +30,7 @@ from .views import unjudged
 BESIDE = frozenset({"policy", "fingerprint", "target", "active"})
 
 
-class Answer(StrEnum):
+class CheckAnswer(StrEnum):
     """What a check said."""
 
     OBJECTS = "objects"
@@ -40,17 +40,17 @@ class Answer(StrEnum):
     NOT_READ = "not read"
 
 
-class Line(Struct, frozen=True):
+class CheckLine(Struct, frozen=True):
     """One check: what it read, what it answered, and the records behind it.
 
     `would` is what a check behind the first objection would have said, where what it reads was known."""
 
     check: str
     key: str
-    answer: Answer
+    answer: CheckAnswer
     read: str
     because: list[Position]
-    would: Answer | None = None
+    would: CheckAnswer | None = None
 
 
 class Explanation(Struct, frozen=True):
@@ -59,7 +59,7 @@ class Explanation(Struct, frozen=True):
     position: Position
     decided: RoutingDecided
     policy: str
-    lines: list[Line]
+    lines: list[CheckLine]
 
 
 class Explainer(Observer):
@@ -110,22 +110,22 @@ def explanations(messages: Iterable[StoredMessage], signal: Position) -> list[Ex
 
 def explain(position: Position, decided: RoutingDecided, policy: Policy, sources: Sources) -> Explanation:
     """Explain one verdict by its situation and the policy that judged it."""
-    lines: list[Line] = []
+    lines: list[CheckLine] = []
     objected = False
     for check in checks.CHECKS:
         answer = _answer(check, decided.situation, policy)
-        shown = Answer.NOT_REACHED if objected and answer is not Answer.NOT_READ else answer
+        shown = CheckAnswer.NOT_REACHED if objected and answer is not CheckAnswer.NOT_READ else answer
         lines.append(
-            Line(
+            CheckLine(
                 check=check.name,
                 key=", ".join(check.keys) or "-",
                 answer=shown,
                 read=_read(check, decided.situation, policy, answer),
                 because=[place for value in check.reads for place in sources.get(value, ())],
-                would=answer if shown is Answer.NOT_REACHED else None,
+                would=answer if shown is CheckAnswer.NOT_REACHED else None,
             )
         )
-        objected = objected or answer is Answer.OBJECTS
+        objected = objected or answer is CheckAnswer.OBJECTS
     return Explanation(position, decided, policy.digest, lines)
 
 
@@ -137,12 +137,12 @@ def why_not(view: Projection, chronicle: Chronicle, target: Target) -> list[Reme
     return list({one.fingerprint: one for one in about}.values())
 
 
-def _answer(check: checks.Check, situation: Situation, policy: Policy) -> Answer:
+def _answer(check: checks.Check, situation: Situation, policy: Policy) -> CheckAnswer:
     if not was_read(check, situation):
-        return Answer.NOT_READ
+        return CheckAnswer.NOT_READ
     if not check.applies(situation) or check.lacks(policy):
-        return Answer.SILENT
-    return Answer.OBJECTS if check.objection(situation, policy) is not None else Answer.PASSES
+        return CheckAnswer.SILENT
+    return CheckAnswer.OBJECTS if check.objection(situation, policy) is not None else CheckAnswer.PASSES
 
 
 def was_read(check: checks.Check, situation: Situation) -> bool:
@@ -150,8 +150,8 @@ def was_read(check: checks.Check, situation: Situation) -> bool:
     return situation.active is None or set(check.reads) <= BESIDE
 
 
-def _read(check: checks.Check, situation: Situation, policy: Policy, answer: Answer) -> str:
-    if answer is Answer.NOT_READ:
+def _read(check: checks.Check, situation: Situation, policy: Policy, answer: CheckAnswer) -> str:
+    if answer is CheckAnswer.NOT_READ:
         return f"not read, because {situation.active} is at this problem"
     if not check.applies(situation):
         return "no workflow is known yet"

@@ -26,7 +26,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, PolicyError, policy_of
 
-from .moments import Cut, Moments
+from .moments import LogEnd, Moments
 
 
 class Was(Struct, frozen=True, gc=False):
@@ -87,7 +87,7 @@ class Known(Struct):
                 pass
         self.moments.take(message, records)
 
-    def end(self, cut: Cut | None = None) -> None:
+    def end(self, cut: LogEnd | None = None) -> None:
         """The log is over: the moment of everything in it is known, be it by what stands behind a cut."""
         self.moments.end()
         if cut is not None:

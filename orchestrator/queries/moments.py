@@ -75,7 +75,7 @@ class Moments:
                 self._differ[sequence] = self._newest
 
 
-class Cut:
+class LogEnd:
     """Finds how far a log goes up to a sequence or a time: its first record with a later moment ends it.
 
     A fact's moment is known when a frame takes it, so what is read goes further than what is found."""
@@ -90,7 +90,7 @@ class Cut:
         """Sequence of the first record that is known to be later."""
 
     @classmethod
-    def of(cls, messages: Iterable[StoredMessage], until: int | datetime) -> "Cut":
+    def of(cls, messages: Iterable[StoredMessage], until: int | datetime) -> "LogEnd":
         """Where a whole log ends for whoever looks no further."""
         cut = cls(until)
         any(map(cut.take, messages))

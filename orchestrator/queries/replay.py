@@ -68,7 +68,7 @@ class RemediationRow(Struct, frozen=True, tag="remediation", tag_field="kind"):
 Row = PolicyRow | FingerprintRow | TargetRow | RemediationRow
 
 
-class State(Struct, frozen=True):
+class CellState(Struct, frozen=True):
     """A cell at one moment: after this record, as of this time."""
 
     sequence: int
@@ -86,7 +86,7 @@ class State(Struct, frozen=True):
         yield from self.remediations
 
 
-class Change(Struct, frozen=True):
+class StateChange(Struct, frozen=True):
     """One thing that is not at the second moment what it was at the first."""
 
     kind: str
@@ -95,11 +95,11 @@ class Change(Struct, frozen=True):
     after: Row | None
 
 
-def state(view: Projection, chronicle: Chronicle, sequence: int, at: datetime) -> State:
+def state(view: Projection, chronicle: Chronicle, sequence: int, at: datetime) -> CellState:
     """Take the state of a cell from its projection."""
     known = sorted(chronicle.known(view).values(), key=lambda one: one.order)
     newest = {one.fingerprint: one for one in [*unjudged(view), *known]}
-    return State(
+    return CellState(
         sequence=sequence,
         at=at,
         policy=PolicyRow(view.policy.digest, view.adopted, view.policy.document()),
@@ -109,13 +109,13 @@ def state(view: Projection, chronicle: Chronicle, sequence: int, at: datetime) -
     )
 
 
-def changes(before: State, after: State) -> Iterator[Change]:
+def changes(before: CellState, after: CellState) -> Iterator[StateChange]:
     """What changed between two moments."""
     first, second = (dict(map(_keyed, one.rows())) for one in (before, after))
     for kind, key in dict.fromkeys([*first, *second]):
         was, became = first.get((kind, key)), second.get((kind, key))
         if was != became:
-            yield Change(kind, key, was, became)
+            yield StateChange(kind, key, was, became)
 
 
 def _keyed(row: Row) -> tuple[tuple[str, str], Row]:

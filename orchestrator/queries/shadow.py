@@ -15,7 +15,7 @@ from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
 from remediation_orchestrator.orchestrator.routing.words import name
 
 
-class Difference(Struct):
+class ShadowDifference(Struct):
     """One way in which a policy in shadow differs, how often, and where first and last."""
 
     recorded: str
@@ -34,7 +34,7 @@ class Shadow(Struct):
     standing: bool = True
     judged: int = 0
     differing: int = 0
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[ShadowDifference] = field(default_factory=list)
 
 
 class Shadows(Observer):
@@ -80,4 +80,4 @@ def _count(standing: Shadow, decided: RoutingDecided, other: ShadowDecided, plac
         if (one.recorded, one.shadow) == (recorded, shadow):
             one.verdicts, one.last = one.verdicts + 1, place
             return
-    standing.differences.append(Difference(recorded, shadow, place, place, 1))
+    standing.differences.append(ShadowDifference(recorded, shadow, place, place, 1))

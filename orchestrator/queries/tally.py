@@ -4,7 +4,7 @@ from msgspec import Struct, field
 
 from remediation_orchestrator.events import Fingerprint, Position, RemediationId
 
-from .backtest import Row
+from .backtest import VerdictRow
 from .known import Known
 
 
@@ -18,11 +18,11 @@ class Tally(Struct):
     missing: int = 0
     """Verdicts of the log that would not have been given at all."""
     runs_recorded: int = 0
-    first: dict[Fingerprint, Row] = field(default_factory=dict)
+    first: dict[Fingerprint, VerdictRow] = field(default_factory=dict)
     """The first divergence of each fingerprint."""
     _matched: int = 0
 
-    def add(self, row: Row) -> None:
+    def add(self, row: VerdictRow) -> None:
         """Count a row."""
         self.verdicts += 1
         self.runs += row.runs
@@ -43,24 +43,27 @@ class Tally(Struct):
         return self.runs - self.runs_recorded
 
 
-class Difference(Struct, frozen=True):
+class VerdictDifference(Struct, frozen=True):
     """A verdict that two policies do not share; one of them may not have come to it at all."""
 
     position: Position
     remediation: RemediationId
     fingerprint: Fingerprint
     attempt: int
-    first: Row | None
-    second: Row | None
+    first: VerdictRow | None
+    second: VerdictRow | None
 
 
 class Pairs:
     """The rows of two backtests of one log, brought together."""
 
     def __init__(self) -> None:
-        self._waiting: tuple[dict[tuple[Position, int], Row], dict[tuple[Position, int], Row]] = ({}, {})
+        self._waiting: tuple[dict[tuple[Position, int], VerdictRow], dict[tuple[Position, int], VerdictRow]] = (
+            {},
+            {},
+        )
 
-    def add(self, side: int, row: Row) -> Difference | None:
+    def add(self, side: int, row: VerdictRow) -> VerdictDifference | None:
         """Take a row of the first (0) or the second (1) backtest; return what differs once both have spoken."""
         key = (row.position, row.attempt)
         other = self._waiting[1 - side].pop(key, None)
@@ -71,7 +74,7 @@ class Pairs:
             return None
         return _difference(other, row) if side else _difference(row, other)
 
-    def rest(self) -> list[Difference]:
+    def rest(self) -> list[VerdictDifference]:
         """What only one of them came to, in the order of its moments."""
         first, second = self._waiting
         alone = [_difference(row, None) for row in first.values()]
@@ -79,13 +82,13 @@ class Pairs:
         return sorted(alone, key=lambda one: _either(one).at)
 
 
-def _difference(first: Row | None, second: Row | None) -> Difference:
+def _difference(first: VerdictRow | None, second: VerdictRow | None) -> VerdictDifference:
     row = first or second
     assert row is not None
-    return Difference(row.position, row.remediation, row.fingerprint, row.attempt, first, second)
+    return VerdictDifference(row.position, row.remediation, row.fingerprint, row.attempt, first, second)
 
 
-def _either(difference: Difference) -> Row:
+def _either(difference: VerdictDifference) -> VerdictRow:
     row = difference.first or difference.second
     assert row is not None
     return row

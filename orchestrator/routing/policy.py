@@ -56,7 +56,7 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
     approval: timedelta = timedelta(minutes=15)
 
 
-class Pattern(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class TargetPattern(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Targets by some of their parts, compared exactly."""
 
     cluster: str | None = None
@@ -74,13 +74,13 @@ class Pattern(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
         )
 
 
-PARTS = Pattern.__struct_fields__
+PARTS = TargetPattern.__struct_fields__
 
 
 class Scope(Struct, frozen=True, forbid_unknown_fields=True):
     """Which targets are not ours to touch."""
 
-    exclude: tuple[Pattern, ...] = ()
+    exclude: tuple[TargetPattern, ...] = ()
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -142,9 +142,9 @@ def _disarmed(policy: Policy) -> Iterator[tuple[Place, str]]:
                 yield (name, key), "must be longer than 0"
 
 
-def _misleading(place: Place, pattern: Pattern) -> Iterator[tuple[Place, str]]:
+def _misleading(place: Place, pattern: TargetPattern) -> Iterator[tuple[Place, str]]:
     """A pattern is compared exactly: one that looks as if it said more would keep nobody away."""
-    if pattern == Pattern():
+    if pattern == TargetPattern():
         yield place, "a pattern without a part would exclude everything: name one of " + ", ".join(PARTS)
     for part in PARTS:
         text: str | None = getattr(pattern, part)

@@ -26,7 +26,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.identity import execution_id, remediation_id
-from remediation_orchestrator.executor.service import Settings, run_executor
+from remediation_orchestrator.executor.service import ExecutorSettings, run_executor
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 from remediation_orchestrator.testing.cell import Cell, orchestrator, running
@@ -138,7 +138,9 @@ async def _executor(cell: Cell, url: str) -> AsyncIterator[None]:
             (folder / f"{workflow}.yaml").write_text(
                 f'id: {workflow}\nscript: {{command: ["./{workflow}.sh", "{{target.name}}"]}}\n{more}\n{match}'
             )
-        serving = asyncio.create_task(run_executor(url, cell.name, Settings(folder, slots=2, grace=1.0), stop))
+        serving = asyncio.create_task(
+            run_executor(url, cell.name, ExecutorSettings(folder, slots=2, grace=1.0), stop)
+        )
         try:
             yield
         finally:

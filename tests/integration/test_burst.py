@@ -11,7 +11,7 @@ from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.memory import MemoryCell, MemoryLog, Moment
+from remediation_orchestrator.bus.memory import FaultPoint, MemoryCell, MemoryLog
 from remediation_orchestrator.bus.port import FULL, TooLargeError
 from remediation_orchestrator.bus.topology import PAYLOAD_MIN, stream_name
 from remediation_orchestrator.events import (
@@ -25,7 +25,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import join_frame
-from remediation_orchestrator.orchestrator.guard import Guard
+from remediation_orchestrator.orchestrator.guard import FillWatch
 from remediation_orchestrator.orchestrator.inbox import INBOX_BYTES_MAX, Inbox
 from remediation_orchestrator.orchestrator.lead import ROUND_MESSAGES_MAX, ROUND_RECORDS_MAX, STORED_MAX
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
@@ -125,7 +125,7 @@ async def test_the_guard_counts_what_is_still_to_be_answered() -> None:
     log = cell.log()
     for _ in range(100):
         await log.append(SIGNALS, b"1" * 5_000)
-    guard = Guard(log, 0.0)
+    guard = FillWatch(log, 0.0)
     await guard.watch(1)
     guard.stored(bytes(10 * 4_000))
     await guard.watch(11)
@@ -150,8 +150,8 @@ async def test_a_frame_that_the_broker_will_never_take_is_not_tried_for_ever() -
     """Its configuration was changed while we ran: the orchestrator ends and says so."""
     cell = MemoryCell(MAIN, lambda: datetime.now(UTC))
 
-    async def refuse(moment: Moment, subject: str) -> None:
-        if moment is Moment.STORE and subject == subjects.decision(MAIN):
+    async def refuse(moment: FaultPoint, subject: str) -> None:
+        if moment is FaultPoint.STORE and subject == subjects.decision(MAIN):
             raise TooLargeError("more than the broker takes")
 
     service = Orchestrator(cell.log(refuse), cell.lease(), BrokerClock(datetime.now(UTC)), Identity("o1", "test"))

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from remediation_orchestrator.events import FailureReason
-from remediation_orchestrator.executor.engine import Failed, Outcome, Stop
-from remediation_orchestrator.executor.lease import Lease, Pace
-from remediation_orchestrator.executor.program import Bound, Job, run_program
+from remediation_orchestrator.executor.engine import Failed, RunOutcome, Stop
+from remediation_orchestrator.executor.lease import ClaimLease, ConfirmSchedule
+from remediation_orchestrator.executor.program import Job, Program, run_program
 from remediation_orchestrator.executor.supervisor import instant
 from remediation_orchestrator.simulation.chaos import runs
 from remediation_orchestrator.simulation.chaos.catalog import write_catalog
@@ -36,12 +36,14 @@ def are_both_there(found: Runs) -> bool:
     return [one.parent in above for one in there if one.execution] == [True, True]
 
 
-async def begin(found: Runs, folder: Path, stop: Stop) -> asyncio.Task[Outcome]:
+async def begin(found: Runs, folder: Path, stop: Stop) -> asyncio.Task[RunOutcome]:
     """Have a script of chaos run that lasts too long, and has started something that would last longer."""
     words = (sys.executable, "-I", "-S", "work.py", str(folder / "diary"), "60000", "false", "false", "true")
     around = {"PATH": os.environ["PATH"], "RO_EXECUTION": "wfe-1", "RO_TARGET_NAME": "t"}
-    job = Job(Bound(words, around, folder / "workflows"), instant() + PATIENCE, instant() + PATIENCE)
-    running = asyncio.create_task(run_program(job, Lease(Pace(2 * PATIENCE), instant, instant()), stop))
+    job = Job(Program(words, around, folder / "workflows"), instant() + PATIENCE, instant() + PATIENCE)
+    running = asyncio.create_task(
+        run_program(job, ClaimLease(ConfirmSchedule(2 * PATIENCE), instant, instant()), stop)
+    )
     async with asyncio.timeout(PATIENCE):
         while not are_both_there(found):  # noqa: ASYNC110 - the kernel tells nobody
             await asyncio.sleep(0.01)

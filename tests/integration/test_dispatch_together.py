@@ -10,7 +10,7 @@ from nats.aio.client import Client
 
 from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.memory import MemoryCell, MemoryLog, Moment
+from remediation_orchestrator.bus.memory import FaultPoint, MemoryCell, MemoryLog
 from remediation_orchestrator.bus.port import EventLog, UnknownOutcomeError
 from remediation_orchestrator.bus.storing import BATCH
 from remediation_orchestrator.events import CellName, CreateWorkflow, StoredMessage, subjects
@@ -53,19 +53,19 @@ async def test_many_commands_of_a_round_are_stored_together(
 class OneBatchFails:
     """The first batch is lost on its way, or its answer is."""
 
-    def __init__(self, moment: Moment) -> None:
+    def __init__(self, moment: FaultPoint) -> None:
         self._moment = moment
         self.struck = 0
 
-    async def __call__(self, moment: Moment, subject: str) -> None:
+    async def __call__(self, moment: FaultPoint, subject: str) -> None:
         """Strike once."""
         if moment is self._moment and ".command." in subject and not self.struck:
             self.struck += 1
             raise UnknownOutcomeError(f"{subject}: no answer")
 
 
-@pytest.mark.parametrize("moment", [Moment.STORE, Moment.ANSWER])
-async def test_after_a_batch_that_failed_every_command_is_in_the_log_once(moment: Moment) -> None:
+@pytest.mark.parametrize("moment", [FaultPoint.STORE, FaultPoint.ANSWER])
+async def test_after_a_batch_that_failed_every_command_is_in_the_log_once(moment: FaultPoint) -> None:
     """Whether it was stored or not: one by one they are admitted once."""
     loop = asyncio.get_running_loop()
     clock = BrokerClock(datetime(2026, 11, 21, 10, tzinfo=UTC), monotonic=loop.time)
@@ -107,9 +107,9 @@ class Flooded:
         self._cell = cell
         self._times = times
 
-    async def __call__(self, moment: Moment, subject: str) -> None:
+    async def __call__(self, moment: FaultPoint, subject: str) -> None:
         """Be faster."""
-        if moment is Moment.STORE and self._times:
+        if moment is FaultPoint.STORE and self._times:
             self._times -= 1
             self._cell.store(subject, b"junk", None, None)
 

@@ -29,8 +29,8 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.executor.catalog import load_catalog
-from remediation_orchestrator.executor.engine import Failed, Outcome, Run, Stop, Succeeded
-from remediation_orchestrator.executor.lease import Pace, confirming
+from remediation_orchestrator.executor.engine import Failed, Run, RunOutcome, Stop, Succeeded
+from remediation_orchestrator.executor.lease import ConfirmSchedule, confirming
 from remediation_orchestrator.executor.local import LocalEngine
 from remediation_orchestrator.executor.ports import Ports
 from remediation_orchestrator.executor.service import EXECUTOR
@@ -39,7 +39,7 @@ from remediation_orchestrator.executor.worker import Worker
 from remediation_orchestrator.orchestrator.marks import Mark, Marker
 from remediation_orchestrator.orchestrator.whole import why_not_whole
 
-PACE = Pace(ack_wait=2.0)
+PACE = ConfirmSchedule(ack_wait=2.0)
 PATIENCE = 20.0
 
 
@@ -64,7 +64,7 @@ class Slot:
         )
         self.worker = Worker(name, ports)
 
-    async def _perform(self, run: Run, stop: Stop) -> Outcome:
+    async def _perform(self, run: Run, stop: Stop) -> RunOutcome:
         self.ran += 1
         self.begun.set()
         ends = [asyncio.create_task(one.wait()) for one in (self.may_end, stop.wished)]

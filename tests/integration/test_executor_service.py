@@ -25,7 +25,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
-from remediation_orchestrator.executor.service import Settings, run_executor
+from remediation_orchestrator.executor.service import ExecutorSettings, run_executor
 
 COUNTED = 'echo "$RO_EXECUTION" >> "$(dirname "$0")/ran"'
 
@@ -94,7 +94,7 @@ async def test_a_slow_start_makes_no_first_delivery_late(
     server: EmbeddedServer, log: JetStreamLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its lease counts from its question; it is begun at once, and not by the second delivery."""
-    settings = Settings(tmp_path, slots=1, ack_wait=2.0, grace=0.5)
+    settings = ExecutorSettings(tmp_path, slots=1, ack_wait=2.0, grace=0.5)
     start = PullBroker.start
 
     async def slowly(broker: PullBroker) -> None:

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from remediation_orchestrator.bus import topology
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.lease import JetStreamLease
-from remediation_orchestrator.bus.port import LogUnreachableError, Standing
+from remediation_orchestrator.bus.port import LeaseState, LogUnreachableError
 from remediation_orchestrator.events import (
     CellName,
     CreateWorkflow,
@@ -255,7 +255,7 @@ async def test_junk_on_the_lease_is_written_over(
     lease = await JetStreamLease.open(connection, cell)
     await vandal.answer(key)
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while (await lease.look()).standing is not Standing.LAPSED:
+        while (await lease.look()).standing is not LeaseState.LAPSED:
             pass  # Each question is a turn around the broker.
     async with running(await orchestrator(connection, cell)):
         for number in range(20):

@@ -26,13 +26,13 @@ from remediation_orchestrator.events import (
     WorkflowCompleted,
     subjects,
 )
-from remediation_orchestrator.orchestrator.lead import Pace
+from remediation_orchestrator.orchestrator.lead import LeaderSettings
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
 RO = Path(sys.executable).with_name("ro")
 LIMIT = 2_000_000
 # A tenth of the limit is far more than what comes between two looks.
-PACE = Pace(fill=0.02)
+PACE = LeaderSettings(fill=0.02)
 
 
 @pytest.fixture

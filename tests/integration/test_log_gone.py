@@ -15,7 +15,7 @@ from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.lease import JetStreamLease
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events import CellName, subjects
-from remediation_orchestrator.orchestrator.lead import Pace
+from remediation_orchestrator.orchestrator.lead import LeaderSettings
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
 RENEW = 0.02
@@ -44,7 +44,7 @@ async def test_a_log_that_is_deleted_under_who_would_lead_it_is_said_once(
     """Readiness tells it too; it is asked for ever more seldom, and one that is made again ends it."""
     log = await JetStreamLog.ensure(connection, cell)
     lease, clock = await JetStreamLease.open(connection, cell), BrokerClock(datetime.now(UTC))
-    service = Orchestrator(log, lease, clock, Identity("o1", "test"), pace=Pace(renew=RENEW))
+    service = Orchestrator(log, lease, clock, Identity("o1", "test"), pace=LeaderSettings(renew=RENEW))
     await api.call(connection, f"STREAM.DELETE.{topology.stream_name(cell)}", {}, api.Done)
     asked = await questions(connection, log)
     task = asyncio.create_task(service.run())

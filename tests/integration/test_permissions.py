@@ -24,7 +24,7 @@ from remediation_orchestrator.events import (
     decode,
 )
 from remediation_orchestrator.events.identity import DEFAULT_CELL
-from remediation_orchestrator.executor.service import Settings, run_executor
+from remediation_orchestrator.executor.service import ExecutorSettings, run_executor
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +114,7 @@ async def test_the_permissions_are_enough_for_the_services(address: str) -> None
     """A signal of a source is decided, run, completed; an operator acts; each with its own permissions."""
     stopping, active = asyncio.Event(), asyncio.Event()
     async with admin(address) as (_, log), asyncio.timeout(PATIENCE):
-        settings = Settings(ROOT / "examples" / "workflows", slots=1, analyses=False, grace=1.0)
+        settings = ExecutorSettings(ROOT / "examples" / "workflows", slots=1, analyses=False, grace=1.0)
         services = [
             asyncio.create_task(
                 run_orchestrator(url(address, "orchestrator"), DEFAULT_CELL, DEFAULT, stopping, active)

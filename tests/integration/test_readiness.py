@@ -15,7 +15,7 @@ from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.topology import stream_name
 from remediation_orchestrator.events import CellName, subjects
-from remediation_orchestrator.executor.service import Settings, run_executor
+from remediation_orchestrator.executor.service import ExecutorSettings, run_executor
 
 
 async def says(probe: Probe, wanted: str | None) -> None:
@@ -79,7 +79,9 @@ async def test_an_executor_is_ready_while_its_consumers_are_there(
     """It says which is missing, before its watchdog ends it."""
     told: asyncio.Future[Probe] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
-    executor = asyncio.create_task(run_executor(server.url, cell, Settings(tmp_path), stop, told.set_result))
+    executor = asyncio.create_task(
+        run_executor(server.url, cell, ExecutorSettings(tmp_path), stop, told.set_result)
+    )
     async with asyncio.timeout(PATIENCE_SECONDS):
         ready = await told
     await says(ready, None)

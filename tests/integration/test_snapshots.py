@@ -40,7 +40,7 @@ from remediation_orchestrator.events import (
     WorkflowStarted,
     subjects,
 )
-from remediation_orchestrator.orchestrator.lead import Pace
+from remediation_orchestrator.orchestrator.lead import LeaderSettings
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.snapshot import SnapshotError
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
@@ -120,7 +120,7 @@ async def test_an_orchestrator_writes_snapshots_while_it_decides_and_the_next_on
     def service(name: str, log: EventLog) -> Orchestrator:
         identity = Identity(name, version("remediation-orchestrator"))
         clock = BrokerClock(datetime.now(UTC))
-        return Orchestrator(log, lease, clock, identity, pace=Pace(snapshot=10))
+        return Orchestrator(log, lease, clock, identity, pace=LeaderSettings(snapshot=10))
 
     async with running(service("o1", log)):
         for number in range(60):
@@ -320,7 +320,7 @@ async def test_a_snapshot_stream_that_is_deleted_is_made_again_and_deposes_nobod
     store = JetStreamSnapshots(connection, cell)
     lease = await JetStreamLease.open(connection, cell)
     identity, clock = Identity("o1", version("remediation-orchestrator")), BrokerClock(datetime.now(UTC))
-    async with running(Orchestrator(log, lease, clock, identity, pace=Pace(snapshot=10))):
+    async with running(Orchestrator(log, lease, clock, identity, pace=LeaderSettings(snapshot=10))):
         for life in range(2):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while await store.newest() is None:

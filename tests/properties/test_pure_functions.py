@@ -30,10 +30,10 @@ from remediation_orchestrator.events.stored import EXPECTED, export_line, import
 from remediation_orchestrator.orchestrator.routing.backoff import backoff, next_allowed_execution
 from remediation_orchestrator.orchestrator.routing.checks import CHECKS
 from remediation_orchestrator.orchestrator.routing.policy import (
-    Pattern,
     Policy,
     RoutingPolicy,
     Scope,
+    TargetPattern,
     Timeouts,
     policy_of,
 )
@@ -71,7 +71,7 @@ routings = st.builds(
     alert_memory=lengths,
 )
 parts = maybe(texts.map(lambda text: text.translate({ord("*"): None, ord("?"): None})))
-patterns = st.builds(Pattern, parts, parts, parts, parts).filter(lambda p: p != Pattern())
+patterns = st.builds(TargetPattern, parts, parts, parts, parts).filter(lambda p: p != TargetPattern())
 policies = st.builds(
     Policy,
     routings,

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from remediation_orchestrator.bus.memory import MemoryCell, MemoryLease, MemoryLog, Moment
+from remediation_orchestrator.bus.memory import FaultPoint, MemoryCell, MemoryLease, MemoryLog
 from remediation_orchestrator.bus.port import ArchivedError, LogUnreachableError
 from remediation_orchestrator.events import (
     ExecutionId,
@@ -57,10 +57,10 @@ class Stage:
         await stage.until_decided()
         return stage
 
-    async def _at(self, moment: Moment, subject: str) -> None:
-        if moment is Moment.STORE and subject in self.late:
+    async def _at(self, moment: FaultPoint, subject: str) -> None:
+        if moment is FaultPoint.STORE and subject in self.late:
             await asyncio.sleep(self.late.pop(subject))
-        if moment is Moment.STORE and subject in self.refused and not self.refused[subject].is_set():
+        if moment is FaultPoint.STORE and subject in self.refused and not self.refused[subject].is_set():
             raise LogUnreachableError("it is away")
 
     async def until_decided(self) -> int:

@@ -16,7 +16,7 @@ from remediation_orchestrator.events import Position, StoredMessage, encode
 from remediation_orchestrator.executor import attempt
 from remediation_orchestrator.executor.attempt import Attempt
 from remediation_orchestrator.executor.claim import Started
-from remediation_orchestrator.executor.lease import Lease, Pace
+from remediation_orchestrator.executor.lease import ClaimLease, ConfirmSchedule
 from remediation_orchestrator.orchestrator import dispatch, lead
 from remediation_orchestrator.orchestrator.routing import checks, decisions, effects, facts
 from remediation_orchestrator.orchestrator.routing.fold import Fold
@@ -104,7 +104,7 @@ def run_again_on_redelivery(patch: pytest.MonkeyPatch) -> None:
     """Whoever meets somebody else's lost run takes it over."""
 
     async def take_over(self: Attempt, start: Started) -> bool:
-        self._lease = Lease(Pace(ACK_WAIT), self._ports.monotonic, self._ports.monotonic())
+        self._lease = ClaimLease(ConfirmSchedule(ACK_WAIT), self._ports.monotonic, self._ports.monotonic())
         if self._hand.assignment is None:
             return False
         await self._run(self._hand.assignment, replace(start, delivery=self._delivery.number))

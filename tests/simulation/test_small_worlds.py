@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from processes import gone, members_of
 
 from remediation_orchestrator.executor.attempt import Attempt
-from remediation_orchestrator.executor.lease import Lease
+from remediation_orchestrator.executor.lease import ClaimLease
 from remediation_orchestrator.simulation.explore_search import (
     Bound,
     Search,
@@ -87,7 +87,7 @@ def test_a_bug_is_found_with_the_fewest_departures_and_can_be_seen_again(monkeyp
 
 def test_a_claim_that_comes_back_to_life_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """An executor wakes behind its lease, confirms, and runs what is another's by now."""
-    monkeypatch.setattr(Lease, "lost", property(lambda self: False))
+    monkeypatch.setattr(ClaimLease, "lost", property(lambda self: False))
     found = Search(BY_NAME["executors"], Bound()).run(time.monotonic() + 30)
     assert found.wrong != []
     assert any(choice.startswith("!pause") for choice in (found.counterexample or {}).values())

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from remediation_orchestrator.bus.memory import MemoryCell, Moment
+from remediation_orchestrator.bus.memory import FaultPoint, MemoryCell
 from remediation_orchestrator.bus.port import UnknownOutcomeError
 from remediation_orchestrator.bus.topology import DUPLICATE_WINDOW
 from remediation_orchestrator.events import CellName
@@ -37,11 +37,11 @@ def broker(time: Time) -> MemoryCell:
     return MemoryCell(CellName("main"), time)
 
 
-def failing(moment: Moment) -> "tuple[list[Moment], object]":
+def failing(moment: FaultPoint) -> "tuple[list[FaultPoint], object]":
     """Faults that strike at one moment, and the moments that were met."""
-    met: list[Moment] = []
+    met: list[FaultPoint] = []
 
-    async def faults(at: Moment, subject: str) -> None:
+    async def faults(at: FaultPoint, subject: str) -> None:
         met.append(at)
         if at is moment:
             raise UnknownOutcomeError(subject)
@@ -49,8 +49,10 @@ def failing(moment: Moment) -> "tuple[list[Moment], object]":
     return met, faults
 
 
-@pytest.mark.parametrize(("moment", "left"), [(Moment.STORE, 0), (Moment.ANSWER, 1)])
-async def test_an_append_fails_before_or_after_it_is_stored(broker: MemoryCell, moment: Moment, left: int) -> None:
+@pytest.mark.parametrize(("moment", "left"), [(FaultPoint.STORE, 0), (FaultPoint.ANSWER, 1)])
+async def test_an_append_fails_before_or_after_it_is_stored(
+    broker: MemoryCell, moment: FaultPoint, left: int
+) -> None:
     """The writer cannot tell which; another handle is untouched."""
     _, faults = failing(moment)
     with pytest.raises(UnknownOutcomeError):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from remediation_orchestrator.bus.clock import BrokerClock
-from remediation_orchestrator.bus.port import Holding, Standing
+from remediation_orchestrator.bus.port import Holding, LeaseState
 from remediation_orchestrator.orchestrator import clocks
 from remediation_orchestrator.orchestrator.clocks import TELL_SECONDS, ComparedClock
 
@@ -84,9 +84,9 @@ def test_what_was_read_late_counts_from_when_it_was_acknowledged(clock: Compared
 def test_who_stands_by_compares_with_the_renewals_that_it_sees(clock: ComparedClock, time: Time) -> None:
     """Of which only those count that came while it looked."""
     ahead = START + HOUR
-    clock.looked(Holding(Standing.HELD, "a", ahead, revision=1), time.passed)
-    clock.looked(Holding(Standing.HELD, "a", ahead, revision=1), time.passed)
-    clock.looked(Holding(Standing.LAPSED, None, ahead, revision=2), time.passed)
+    clock.looked(Holding(LeaseState.HELD, "a", ahead, revision=1), time.passed)
+    clock.looked(Holding(LeaseState.HELD, "a", ahead, revision=1), time.passed)
+    clock.looked(Holding(LeaseState.LAPSED, None, ahead, revision=2), time.passed)
     assert clock.remark is None
-    clock.looked(Holding(Standing.HELD, "a", ahead, revision=3), time.passed)
+    clock.looked(Holding(LeaseState.HELD, "a", ahead, revision=3), time.passed)
     assert clock.remark is not None

@@ -25,7 +25,7 @@ from remediation_orchestrator.executor.catalog import load_workflow
 from remediation_orchestrator.executor.workflow_file import WorkflowFile
 from remediation_orchestrator.gateway.access import Access
 from remediation_orchestrator.gateway.formats.mapping import Mapping
-from remediation_orchestrator.gateway.identity import Identity
+from remediation_orchestrator.gateway.identity import IdentityRules
 from remediation_orchestrator.gateway.processing import Processing
 from remediation_orchestrator.orchestrator.policy_file import read as read_policy
 from remediation_orchestrator.orchestrator.routing.policy import Policy
@@ -156,9 +156,9 @@ TOKENS = (
 )
 
 
-@pytest.mark.parametrize("kind", [Access, Identity, Processing, Mapping])
+@pytest.mark.parametrize("kind", [Access, IdentityRules, Processing, Mapping])
 def test_two_blocks_of_one_name_are_refused_in_every_file_of_the_door(
-    tmp_path: Path, kind: type[Access | Identity | Processing | Mapping]
+    tmp_path: Path, kind: type[Access | IdentityRules | Processing | Mapping]
 ) -> None:
     """The first would be dropped in silence, and whoever it let in with it."""
     file = tmp_path / "rules.yaml"
@@ -189,7 +189,11 @@ FILES: dict[str, tuple[type[BaseModel], str, str]] = {
     "policy": (model_of(Policy), "timeouts:\n  startin: 1m\n", "timeouts.startin; did you mean starting?"),
     "workflow": (WorkflowFile, "id: a\ntimeot: 1m\n", "timeot; did you mean timeout?"),
     "tokens": (Access, "\ntokns: []\n", "tokns; did you mean tokens?"),
-    "identity": (Identity, "examples:\n- {labels: {}, clustr: x}\n", "examples[0].clustr; did you mean cluster?"),
+    "identity": (
+        IdentityRules,
+        "examples:\n- {labels: {}, clustr: x}\n",
+        "examples[0].clustr; did you mean cluster?",
+    ),
     "processing": (Processing, "\nurgency: []\n", "urgency; known here: environment, priority, severity"),
     "mapping": (Mapping, "name: n\nstate: {vlaue: x}\n", "state.vlaue; did you mean value?"),
 }

@@ -20,7 +20,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import Attributes, join_frame
 from remediation_orchestrator.events.stored import EXPECTED
 from remediation_orchestrator.executor.engine import Failed
-from remediation_orchestrator.executor.program import Bound
+from remediation_orchestrator.executor.program import Program
 
 
 async def test_a_failure_says_what_the_catalog_says_of_its_workflow(bench: Bench) -> None:
@@ -56,7 +56,7 @@ async def test_a_file_that_is_edited_between_claim_and_start_changes_nothing_abo
     bench.write("w", IDEMPOTENT.replace("sh,", "env,"))
     await running
     (run,) = bench.ran
-    assert isinstance(run.plan, Bound)
+    assert isinstance(run.plan, Program)
     assert (run.plan.arguments[0].rpartition("/")[2], run.deadline) == ("sh", bench.clock + 7)
 
 

@@ -15,10 +15,10 @@ from remediation_orchestrator.events import (
     Target,
     WorkflowRef,
 )
-from remediation_orchestrator.executor.binding import RefusedError
+from remediation_orchestrator.executor.binding import BindingError
 from remediation_orchestrator.executor.catalog import load_catalog
 from remediation_orchestrator.executor.engines.script import bind
-from remediation_orchestrator.executor.program import Bound
+from remediation_orchestrator.executor.program import Program
 from remediation_orchestrator.executor.workflow_file import Workflow
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -59,7 +59,7 @@ def command(target: Target | None = None, **parameters: object) -> CreateWorkflo
     )
 
 
-def bound(folder: Path, target: Target | None = None, **parameters: object) -> Bound:
+def bound(folder: Path, target: Target | None = None, **parameters: object) -> Program:
     """Bind such a command to the file above."""
     return bind(workflow(folder), command(target, **parameters), AROUND)
 
@@ -106,7 +106,7 @@ def test_the_environment_is_clean(tmp_path: Path) -> None:
 )
 def test_a_bad_value_is_refused(tmp_path: Path, parameters: dict[str, object], reason: FailureReason) -> None:
     """Before anything has run."""
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(BindingError) as refused:
         bound(tmp_path, **parameters)
     assert refused.value.reason == reason
 
@@ -114,7 +114,7 @@ def test_a_bad_value_is_refused(tmp_path: Path, parameters: dict[str, object], r
 @pytest.mark.parametrize("target", [Target(name="-x"), Target(name="a", namespace="-x"), Target(name="a\nb")])
 def test_a_target_that_looks_like_an_option_is_refused(tmp_path: Path, target: Target) -> None:
     """Targets come from outside, so nothing may allow it."""
-    with pytest.raises(RefusedError):
+    with pytest.raises(BindingError):
         bound(tmp_path, target)
 
 
@@ -126,7 +126,7 @@ def test_a_parameter_may_allow_what_is_refused_else(tmp_path: Path) -> None:
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     """A parameter without a default must be given."""
     one = workflow(tmp_path, "id: one\nscript: {command: [sh]}\nparameters: {grace: {type: integer}}\n")
-    with pytest.raises(RefusedError, match="'grace' is required"):
+    with pytest.raises(BindingError, match="'grace' is required"):
         bind(one, command(), AROUND)
 
 
@@ -142,6 +142,6 @@ def test_a_program_that_cannot_be_run_is_refused(tmp_path: Path, program: str, r
     """Not found, or not executable."""
     (tmp_path / "plain.txt").write_text("")
     one = workflow(tmp_path, f"id: one\nscript: {{command: [{program}]}}\n")
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(BindingError) as refused:
         bind(one, command(), AROUND)
     assert refused.value.reason == reason

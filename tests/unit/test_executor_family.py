@@ -17,10 +17,10 @@ from processes import Word, gone, is_alive
 
 from remediation_orchestrator.events import FailureReason
 from remediation_orchestrator.executor import program, supervisor
-from remediation_orchestrator.executor.engine import Failed, Outcome, Stop, Succeeded
+from remediation_orchestrator.executor.engine import Failed, RunOutcome, Stop, Succeeded
 from remediation_orchestrator.executor.family import MARK, end_marked
-from remediation_orchestrator.executor.lease import Lease, Pace
-from remediation_orchestrator.executor.program import Bound, Job, run_program
+from remediation_orchestrator.executor.lease import ClaimLease, ConfirmSchedule
+from remediation_orchestrator.executor.program import Job, Program, run_program
 from remediation_orchestrator.executor.supervisor import instant
 
 NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups"
@@ -42,10 +42,12 @@ def job(folder: Path, text: str, *, limit: float = 20) -> Job:
     program = folder / "program.sh"
     program.write_text("#!/bin/sh\n" + text)
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    return Job(Bound((str(program),), {"PATH": os.environ["PATH"]}, folder), instant() + limit, instant() + limit)
+    return Job(
+        Program((str(program),), {"PATH": os.environ["PATH"]}, folder), instant() + limit, instant() + limit
+    )
 
 
-class Impatient(Pace):
+class Impatient(ConfirmSchedule):
     """Scripts that are asked to end have little time, so that a test is short."""
 
     @property
@@ -54,9 +56,9 @@ class Impatient(Pace):
         return 0.2
 
 
-def start(job: Job, stop: Stop | None = None) -> asyncio.Task[Outcome]:
+def start(job: Job, stop: Stop | None = None) -> asyncio.Task[RunOutcome]:
     """Run it with a claim that was just confirmed."""
-    return asyncio.create_task(run_program(job, Lease(Impatient(30), instant, instant()), stop or Stop()))
+    return asyncio.create_task(run_program(job, ClaimLease(Impatient(30), instant, instant()), stop or Stop()))
 
 
 def parent_of(process: int) -> int:
@@ -64,7 +66,7 @@ def parent_of(process: int) -> int:
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-async def left_by(folder: Path, leaving: str) -> tuple[asyncio.Task[Outcome], int, int, int]:
+async def left_by(folder: Path, leaving: str) -> tuple[asyncio.Task[RunOutcome], int, int, int]:
     """Run a script that leaves a process behind and waits: the run, guard, supervisor, and what was left."""
     said, pid = Word(folder / "pid"), Word(folder / "left")
     text = leaving.format(say="echo $$ >&9")  # Opened already: another user may not look into our folders.
@@ -73,7 +75,7 @@ async def left_by(folder: Path, leaving: str) -> tuple[asyncio.Task[Outcome], in
     return running, parent_of(supervisor), supervisor, int(await pid.said())
 
 
-async def lost(running: asyncio.Task[Outcome]) -> Failed:
+async def lost(running: asyncio.Task[RunOutcome]) -> Failed:
     """Wait for the outcome: nobody knows what the run did."""
     async with asyncio.timeout(20):
         outcome = await running
@@ -140,7 +142,7 @@ async def test_a_supervisor_that_is_stopped_is_told_to_go_on(tmp_path: Path) -> 
     assert (outcome.reason, time.monotonic() - begun < 5) == (FailureReason.DEADLINE_EXCEEDED, True)
 
 
-async def stopped_family(folder: Path, stop: Stop) -> asyncio.Task[Outcome]:
+async def stopped_family(folder: Path, stop: Stop) -> asyncio.Task[RunOutcome]:
     """A run whose supervisor and guard stand still when it is to end: neither sees it."""
     pid = Word(folder / "pid")
     running = start(job(folder, f"echo $PPID > {folder}/pid; sleep 60"), stop)

@@ -7,9 +7,9 @@ import pytest
 from faulty import Delivered
 
 from remediation_orchestrator.bus.port import Delivery, DeliveryError, LogUnreachableError
-from remediation_orchestrator.executor.lease import Lease, Pace, confirming
+from remediation_orchestrator.executor.lease import ClaimLease, ConfirmSchedule, confirming
 
-PACE = Pace(ack_wait=0.3)
+PACE = ConfirmSchedule(ack_wait=0.3)
 
 
 async def until(fact: Callable[[], bool]) -> None:
@@ -28,14 +28,14 @@ def clock() -> float:
 
 async def test_a_delivery_counts_from_before_it_was_made() -> None:
     """Not from when somebody looks at it, however late."""
-    async with confirming(Delivered(b""), Pace(30), lambda: 100.0, 84.0) as lease:
+    async with confirming(Delivered(b""), ConfirmSchedule(30), lambda: 100.0, 84.0) as lease:
         assert lease.lost
 
 
 async def test_a_lapsed_claim_is_confirmed_no_more() -> None:
     """The broker would answer, and put off whoever has the command by now."""
     delivery = Delivered(b"")
-    async with confirming(delivery, Pace(30), lambda: 100.0, 84.0):
+    async with confirming(delivery, ConfirmSchedule(30), lambda: 100.0, 84.0):
         for _ in range(10):
             await asyncio.sleep(0)
     assert delivery.confirmed == 0
@@ -86,7 +86,7 @@ async def test_what_is_not_proved_is_not_confirmed(
 async def test_an_answer_that_comes_too_late_confirms_nothing() -> None:
     """The claim had lapsed while it was on its way."""
     now = 100.0
-    lease = Lease(Pace(30), lambda: now, now)
+    lease = ClaimLease(ConfirmSchedule(30), lambda: now, now)
     asked_at, now = now + 14, now + 16
     lease.confirm(asked_at)
     assert (lease.lost, lease.confirmed_at) == (True, 100.0)
@@ -95,7 +95,7 @@ async def test_an_answer_that_comes_too_late_confirms_nothing() -> None:
 def test_one_answer_may_be_lost_within_a_lease() -> None:
     """Asked, waited for in vain, and asked again."""
     for ack_wait in (1.0, 30.0, 300.0):
-        pace = Pace(ack_wait)
+        pace = ConfirmSchedule(ack_wait)
         lost = pace.confirm_every + pace.answer_wait
         assert lost + pace.confirm_again + pace.answer_wait <= pace.lease
         assert pace.lease + pace.kill_grace < pace.ack_wait

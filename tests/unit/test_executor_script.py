@@ -11,13 +11,13 @@ import pytest
 from processes import Word, gone
 
 from remediation_orchestrator.events import FailureReason
-from remediation_orchestrator.executor.engine import Failed, Outcome, Stop, Succeeded
-from remediation_orchestrator.executor.lease import Lease, Pace
-from remediation_orchestrator.executor.program import OUTPUT_BYTES_MAX, Bound, Job, run_program
+from remediation_orchestrator.executor.engine import Failed, RunOutcome, Stop, Succeeded
+from remediation_orchestrator.executor.lease import ClaimLease, ConfirmSchedule
+from remediation_orchestrator.executor.program import OUTPUT_BYTES_MAX, Job, Program, run_program
 from remediation_orchestrator.executor.supervisor import instant
 
 # Long enough for a busy machine, short enough for a test.
-PACE = Pace(ack_wait=30)
+PACE = ConfirmSchedule(ack_wait=30)
 
 
 def shell(folder: Path, text: str, *, limit: float = 20, start_by: float = 20) -> Job:
@@ -26,13 +26,13 @@ def shell(folder: Path, text: str, *, limit: float = 20, start_by: float = 20) -
     program.write_text("#!/bin/sh\n" + text)
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     environment = {"PATH": "/usr/bin:/bin", "FOLDER": str(folder)}
-    return Job(Bound((str(program),), environment, folder), instant() + start_by, instant() + limit)
+    return Job(Program((str(program),), environment, folder), instant() + start_by, instant() + limit)
 
 
-async def run(job: Job, pace: Pace = PACE) -> Outcome:
+async def run(job: Job, pace: ConfirmSchedule = PACE) -> RunOutcome:
     """Run it with a claim that was just confirmed."""
     async with asyncio.timeout(20):
-        return await run_program(job, Lease(pace, instant, instant()), Stop())
+        return await run_program(job, ClaimLease(pace, instant, instant()), Stop())
 
 
 async def test_exit_code_zero_is_success_with_its_output(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ async def test_a_time_limit_kills_the_whole_group_even_if_it_ignores_being_asked
     """SIGTERM, a grace, SIGKILL."""
     pid = Word(tmp_path / "pid")
     job = shell(tmp_path, "trap '' TERM; sleep 60 & echo $! > $FOLDER/pid; wait; sleep 60", limit=0.5)
-    outcome = await run(job, Pace(ack_wait=3))
+    outcome = await run(job, ConfirmSchedule(ack_wait=3))
     assert isinstance(outcome, Failed)
     assert (outcome.reason, outcome.ran) == (FailureReason.DEADLINE_EXCEEDED, True)
     await gone(int(await pid.said()))
@@ -99,7 +99,7 @@ async def test_a_wish_to_stop_ends_it(tmp_path: Path) -> None:
     pid = Word(tmp_path / "pid")
     stop = Stop()
     running = asyncio.create_task(
-        run_program(shell(tmp_path, "echo $$ > $FOLDER/pid; sleep 60"), Lease(PACE, instant, instant()), stop)
+        run_program(shell(tmp_path, "echo $$ > $FOLDER/pid; sleep 60"), ClaimLease(PACE, instant, instant()), stop)
     )
     process = int(await pid.said())
     stop.wish("resolved")
@@ -129,14 +129,14 @@ async def test_what_a_script_leaves_behind_ends_with_it(tmp_path: Path) -> None:
 
 async def test_an_unconfirmed_claim_kills_it(tmp_path: Path) -> None:
     """Somebody else may be told to report it, so nothing may be left by then."""
-    outcome = await run(shell(tmp_path, "sleep 60"), Pace(ack_wait=1.5))
+    outcome = await run(shell(tmp_path, "sleep 60"), ConfirmSchedule(ack_wait=1.5))
     assert isinstance(outcome, Failed)
     assert (outcome.reason, outcome.ran) == (FailureReason.EXECUTOR_LOST, True)
 
 
 async def test_a_confirmed_claim_goes_on(tmp_path: Path) -> None:
     """Longer than the lease, because it is confirmed meanwhile."""
-    lease = Lease(Pace(ack_wait=2), instant, instant())
+    lease = ClaimLease(ConfirmSchedule(ack_wait=2), instant, instant())
     running = asyncio.create_task(run_program(shell(tmp_path, "sleep 2; echo done"), lease, Stop()))
     while not running.done():
         lease.confirm(instant())
@@ -147,7 +147,7 @@ async def test_a_confirmed_claim_goes_on(tmp_path: Path) -> None:
 async def test_a_lapsed_lease_never_comes_back(tmp_path: Path) -> None:
     """A late confirmation is no proof: the command may be somebody else's."""
     now = 100.0
-    lease = Lease(Pace(ack_wait=30), lambda: now, now)
+    lease = ClaimLease(ConfirmSchedule(ack_wait=30), lambda: now, now)
     now += 15.1
     lease.confirm(now)
     assert lease.lost
@@ -155,7 +155,7 @@ async def test_a_lapsed_lease_never_comes_back(tmp_path: Path) -> None:
 
 async def test_a_late_confirmation_does_not_bring_a_script_back(tmp_path: Path) -> None:
     """Nor does one that comes while it is being ended: its command is another's by now."""
-    lease = Lease(Pace(ack_wait=1.5), instant, instant())
+    lease = ClaimLease(ConfirmSchedule(ack_wait=1.5), instant, instant())
     running = asyncio.create_task(run_program(shell(tmp_path, "trap '' TERM; sleep 60; sleep 60"), lease, Stop()))
     while not running.done():
         if lease.lost:
@@ -177,7 +177,7 @@ async def test_nothing_begins_too_late(tmp_path: Path) -> None:
 
 async def test_nothing_begins_under_a_claim_that_lapsed(tmp_path: Path) -> None:
     """An executor frozen between its claim and the start may not begin when it wakes."""
-    lease = Lease(PACE, lambda: instant() - 100, instant() - 100)
+    lease = ClaimLease(PACE, lambda: instant() - 100, instant() - 100)
     outcome = await run_program(shell(tmp_path, "echo ran > $FOLDER/ran"), lease, Stop())
     assert isinstance(outcome, Failed)
     assert (outcome.reason, outcome.ran) == (FailureReason.EXECUTOR_LOST, False)

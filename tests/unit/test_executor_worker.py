@@ -17,8 +17,8 @@ from remediation_orchestrator.events import (
     WorkflowRevoked,
     WorkflowStarted,
 )
-from remediation_orchestrator.executor.engine import Failed, Outcome, Run, Stop
-from remediation_orchestrator.executor.lease import Lease, Pace
+from remediation_orchestrator.executor.engine import Failed, Run, RunOutcome, Stop
+from remediation_orchestrator.executor.lease import ClaimLease, ConfirmSchedule
 
 
 async def test_a_command_is_claimed_run_and_answered(bench: Bench) -> None:
@@ -143,7 +143,7 @@ async def test_a_second_delivery_during_the_run_is_left_alone(bench: Bench) -> N
 
 async def test_nothing_begins_under_a_lapsed_claim(bench: Bench) -> None:
     """Asleep between delivery and claim: somebody else may have the command by now."""
-    lease = Lease(Pace(30), lambda: bench.clock, bench.clock)
+    lease = ClaimLease(ConfirmSchedule(30), lambda: bench.clock, bench.clock)
     bench.clock += 16
     delivery = Delivered(command())
     await bench.worker.handle(delivery, lease)
@@ -152,7 +152,7 @@ async def test_nothing_begins_under_a_lapsed_claim(bench: Bench) -> None:
 
 async def test_a_claim_whose_lease_lapsed_is_not_begun_under_another_delivery(bench: Bench) -> None:
     """Stored late, behind everybody's back: others count from the delivery that it names."""
-    lease = Lease(Pace(30), lambda: bench.clock, bench.clock)
+    lease = ClaimLease(ConfirmSchedule(30), lambda: bench.clock, bench.clock)
 
     class LapsingError(UnknownOutcomeError):
         def __str__(self) -> str:
@@ -186,7 +186,7 @@ async def test_what_is_cancelled_before_it_begins_does_not_begin(bench: Bench) -
 
 async def test_nothing_begins_where_the_claim_lapses_while_it_is_stored(bench: Bench) -> None:
     """Said so by ourselves: nothing has run."""
-    lease = Lease(Pace(30), lambda: bench.clock, bench.clock)
+    lease = ClaimLease(ConfirmSchedule(30), lambda: bench.clock, bench.clock)
     look = bench.log.next_on
 
     async def slowly(subject: str, after: int) -> StoredMessage | None:
@@ -205,7 +205,7 @@ async def test_a_run_whose_end_another_has_told_is_ended(bench: Bench) -> None:
     """However it came about: seen at the next confirmation, and nothing is told behind it."""
     seen: list[str] = []
 
-    async def perform(run: Run, stop: Stop) -> Outcome:
+    async def perform(run: Run, stop: Stop) -> RunOutcome:
         assert run.lease.prove is not None
         await run.lease.prove()
         assert not stop.wished.is_set()
@@ -226,7 +226,7 @@ async def test_a_cancelled_run_is_told_to_stop(bench: Bench) -> None:
     """Only the one that is meant."""
     seen: list[str] = []
 
-    async def perform(run: Run, stop: Stop) -> Outcome:
+    async def perform(run: Run, stop: Stop) -> RunOutcome:
         bench.worker.cancel(ExecutionId("wfe-2"), "another")
         bench.worker.cancel(ExecutionId("wfe-1"), "resolved")
         await asyncio.wait_for(stop.wished.wait(), 1)
@@ -249,7 +249,7 @@ async def test_the_facts_name_their_cause(bench: Bench) -> None:
 async def test_an_engine_that_breaks_its_promise_is_reported_lost_and_not_asked_again(bench: Bench) -> None:
     """Nobody knows what it did: the next delivery says so, in the same process too."""
 
-    async def perform(run: Run, stop: Stop) -> Outcome:
+    async def perform(run: Run, stop: Stop) -> RunOutcome:
         bench.ran.append(run)
         raise RuntimeError("a bug")
 

@@ -26,7 +26,7 @@ from remediation_orchestrator.events import (
     WorkflowRef,
     WorkflowStarted,
 )
-from remediation_orchestrator.orchestrator.queries.explain import Answer, explanations
+from remediation_orchestrator.orchestrator.queries.explain import CheckAnswer, explanations
 from remediation_orchestrator.orchestrator.queries.views import remediations
 from remediation_orchestrator.orchestrator.routing.checks import CHECKS
 from remediation_orchestrator.orchestrator.routing.lifecycle import Happening
@@ -46,9 +46,9 @@ def test_what_was_not_read_is_told_so() -> None:
     again = log.signal(2)
     (one,) = explanations(log.messages, again)
     told = {line.check: (line.answer, line.read) for line in one.lines}
-    assert told.pop("unmanaged_resource")[0] is Answer.PASSES
-    assert told.pop("duplicate_in_progress") == (Answer.OBJECTS, "rr-2 is at this problem")
-    assert set(told.values()) == {(Answer.NOT_READ, "not read, because rr-2 is at this problem")}
+    assert told.pop("unmanaged_resource")[0] is CheckAnswer.PASSES
+    assert told.pop("duplicate_in_progress") == (CheckAnswer.OBJECTS, "rr-2 is at this problem")
+    assert set(told.values()) == {(CheckAnswer.NOT_READ, "not read, because rr-2 is at this problem")}
     assert all(line.would is None for line in one.lines)
 
 
@@ -61,12 +61,12 @@ def test_a_check_without_its_number_says_which() -> None:
     )
     (one,) = explanations(log.messages, Position(str(last_signal(log))))
     told = {line.check: line for line in one.lines}
-    assert {line.answer for line in one.lines} == {Answer.PASSES, Answer.SILENT}
+    assert {line.answer for line in one.lines} == {CheckAnswer.PASSES, CheckAnswer.SILENT}
     for check in CHECKS:
         assert "None" not in told[check.name].read
         if check.needs:
             assert told[check.name].read == f"the policy has no {check.needs[0]}" or "W" in check.keys
-            assert told[check.name].answer is Answer.SILENT
+            assert told[check.name].answer is CheckAnswer.SILENT
     assert told["previous_execution_failed"].read == "no workflow is known yet"
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from remediation_orchestrator.documents.files import FileError, read
-from remediation_orchestrator.gateway.access import Access, Guard, Rate
-from remediation_orchestrator.web.problems import Problem
+from remediation_orchestrator.gateway.access import Access, Authenticator, Rate
+from remediation_orchestrator.web.problems import HttpProblem
 
 OLD, NEW, SECRET = "the-token-of-last-year", "the-token-of-this-year", "the-secret-of-grafana"
 ACCESS = Access.model_validate(
@@ -30,14 +30,14 @@ def signature(body: bytes, secret: str = SECRET) -> dict[str, str]:
 @pytest.mark.parametrize(("token", "name"), [(OLD, "2025"), (NEW, "2026")])
 def test_several_tokens_are_valid_at_once_so_that_they_can_be_rotated(token: str, name: str) -> None:
     """A sender is known by the name of what it shows."""
-    sender = Guard(ACCESS).by_headers({"authorization": f"Bearer {token}"})
+    sender = Authenticator(ACCESS).by_headers({"authorization": f"Bearer {token}"})
     assert sender is not None
     assert (sender.name, sender.authid) == (name, name)
 
 
 def test_a_signature_over_the_body_is_as_good_as_a_token() -> None:
     """Of the bytes as they were sent."""
-    guard, headers = Guard(ACCESS), signature(b"{}")
+    guard, headers = Authenticator(ACCESS), signature(b"{}")
     assert guard.by_headers(headers) is None
     assert guard.by_signature(headers, b"{}").name == "grafana"
 
@@ -55,8 +55,8 @@ def test_a_signature_over_the_body_is_as_good_as_a_token() -> None:
 )
 def test_whoever_shows_nothing_that_is_known_is_refused(headers: dict[str, str]) -> None:
     """Without a word of what was shown."""
-    with pytest.raises(Problem) as caught:
-        Guard(ACCESS).by_headers(headers)
+    with pytest.raises(HttpProblem) as caught:
+        Authenticator(ACCESS).by_headers(headers)
     assert caught.value.status == 401
     assert caught.value.headers["www-authenticate"].startswith("Bearer")
     assert NEW not in caught.value.detail
@@ -67,8 +67,8 @@ def test_whoever_shows_nothing_that_is_known_is_refused(headers: dict[str, str])
 )
 def test_a_signature_of_another_body_or_by_another_secret_is_refused(headers: dict[str, str]) -> None:
     """Only the very bytes count."""
-    with pytest.raises(Problem) as caught:
-        Guard(ACCESS).by_signature(headers, b"{}")
+    with pytest.raises(HttpProblem) as caught:
+        Authenticator(ACCESS).by_signature(headers, b"{}")
     assert caught.value.status == 401
 
 
@@ -77,7 +77,7 @@ def test_a_sender_may_send_twice_its_rate_at_once_and_then_waits() -> None:
     rate = Rate(2.0)
     for _ in range(4):
         rate.take("a", 100.0)
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(HttpProblem) as caught:
         rate.take("a", 100.0)
     assert (caught.value.status, caught.value.headers["retry-after"]) == (429, "1")
     rate.take("b", 100.0)

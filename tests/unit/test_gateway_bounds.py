@@ -18,23 +18,23 @@ from remediation_orchestrator.gateway import delivery
 from remediation_orchestrator.gateway.bodies import Received, Source
 from remediation_orchestrator.gateway.formats.cloudevents import BATCH
 from remediation_orchestrator.gateway.formats.mapping import Mapping
-from remediation_orchestrator.gateway.frames import Body, body_of, digest_of
-from remediation_orchestrator.gateway.identity import Identity
+from remediation_orchestrator.gateway.frames import StoredBody, body_of, digest_of
+from remediation_orchestrator.gateway.identity import IdentityRules
 from remediation_orchestrator.gateway.items import (
     DIGITS_MAX,
     ITEMS_MAX,
     LABELS_MAX,
     STORED_BYTES_MAX,
     VALUES_MAX,
+    BodyTooLargeError,
     Found,
     Item,
     LeftOut,
     Refused,
-    TooLargeError,
     WebhookError,
 )
 from remediation_orchestrator.gateway.sources import Rules, built_in, check_some_good, each_item
-from remediation_orchestrator.web.problems import Problem
+from remediation_orchestrator.web.problems import HttpProblem
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 JSON = "application/json"
@@ -52,7 +52,7 @@ MAPPING = Mapping.model_validate(
 )
 SOURCES = built_in([MAPPING])
 GREEDY = Rules(
-    identity=Identity.model_validate(
+    identity=IdentityRules.model_validate(
         {
             "target": [{"label": "pod", "match": "(a+)+$|(.*)*[0-9]+$"}],
             "normalise": [{"part": "target", "match": "(a+)+$"}, {"part": "name", "match": "(.*)*x"}],
@@ -61,7 +61,7 @@ GREEDY = Rules(
 )
 
 
-def work(source: Source, body: bytes, rules: Rules, media_type: str) -> Generator[None, None, Body]:
+def work(source: Source, body: bytes, rules: Rules, media_type: str) -> Generator[None, None, StoredBody]:
     """What the door does with a body, step by step."""
     items: list[Item] = []
     for item in each_item(source, Received(media_type, {}, body), rules, NOW):
@@ -159,7 +159,7 @@ def test_items_are_counted_before_one_of_them_is_looked_at() -> None:
     """One more than the bound, all of them wrong: that is the only line."""
     for number in (ITEMS_MAX + 1, 80_000):
         found = refusal("alertmanager", webhook(*[{}] * number))
-        assert isinstance(found, TooLargeError)
+        assert isinstance(found, BodyTooLargeError)
         assert found.lines == [f"{number:,} items, and a body has at most 20,000: send fewer at once"]
 
 
@@ -188,14 +188,14 @@ def test_a_text_that_a_mapping_repeats_in_every_alert_is_counted_as_it_grows() -
     items = Mapping.model_validate(given).items_of(body, NOW)
     for _ in range(STORED_BYTES_MAX // 100_000 + 1):
         next(items)
-    with pytest.raises(TooLargeError):
+    with pytest.raises(BodyTooLargeError):
         next(items)
 
 
 def test_a_name_that_grows_beyond_its_bound_when_it_is_normalised_is_refused() -> None:
     """However often it is doubled."""
     doubled: list[dict[str, Any]] = [{"part": "name", "match": ".+", "replace": r"\g<0>\0"}] * 60
-    found = Identity.model_validate({"normalise": doubled}).identify({"alertname": "x", "pod": "p"}, "labels")
+    found = IdentityRules.model_validate({"normalise": doubled}).identify({"alertname": "x", "pod": "p"}, "labels")
     assert found == ["labels: the name is longer than 1024 characters when it is normalised"]
 
 
@@ -250,7 +250,7 @@ def test_what_unpacks_to_far_more_than_it_is_was_made_to_be_large() -> None:
     usual = webhook(*(alert(pod=f"pod-{number}") for number in range(1_400)))
     assert delivery.unpacked(headers, gzip.compress(usual)) == usual
     for bomb in (b"0" * FULL, alerts(array(b"{}"))):
-        with pytest.raises(Problem) as caught:
+        with pytest.raises(HttpProblem) as caught:
             delivery.unpacked(headers, gzip.compress(bomb))
         assert caught.value.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         assert caught.value.detail == "the body unpacks to more than 250 times its size"
@@ -269,12 +269,14 @@ def test_what_unpacks_to_far_more_than_it_is_was_made_to_be_large() -> None:
 def test_a_pattern_that_cannot_be_bounded_is_refused(pattern: str, replace: str, line: str) -> None:
     """When its file is read, and not when an alert comes."""
     with pytest.raises(ValueError, match=re.escape(line)):
-        Identity.model_validate({"normalise": [{"part": "name", "match": pattern, "replace": replace}]})
+        IdentityRules.model_validate({"normalise": [{"part": "name", "match": pattern, "replace": replace}]})
 
 
 def test_groups_of_a_pattern_stand_in_its_replacement() -> None:
     """By number and by name; a group that matched nothing is nothing."""
     given = [{"part": "target", "match": "^(?P<a>[^-]+)-(x)?(.*)$", "replace": r"\3-ü-\g<a>\2"}]
-    found = Identity.model_validate({"normalise": given}).identify({"alertname": "n", "pod": "é-b-c"}, "labels")
+    found = IdentityRules.model_validate({"normalise": given}).identify(
+        {"alertname": "n", "pod": "é-b-c"}, "labels"
+    )
     assert not isinstance(found, list)
     assert found.target.name == "b-c-ü-é"

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from doors import alert, webhook
 
-from remediation_orchestrator.bus.memory import MemoryCell, Moment
+from remediation_orchestrator.bus.memory import FaultPoint, MemoryCell
 from remediation_orchestrator.bus.port import LogFullError, LogUnreachableError, UnknownOutcomeError
 from remediation_orchestrator.events import CellName, Recorded, decode
 from remediation_orchestrator.gateway.formats import alertmanager
-from remediation_orchestrator.gateway.frames import Body, body_of, digest_of
+from remediation_orchestrator.gateway.frames import StoredBody, body_of, digest_of
 from remediation_orchestrator.gateway.intake import BusyError, Intake, Stored
 
 CELL = CellName("main")
@@ -21,11 +21,11 @@ CELL = CellName("main")
 class Faults:
     """Raises what it is told to, at the first moments of one kind."""
 
-    def __init__(self, moment: Moment, *errors: Exception) -> None:
+    def __init__(self, moment: FaultPoint, *errors: Exception) -> None:
         self._moment = moment
         self._errors = list(errors)
 
-    async def __call__(self, moment: Moment, subject: str) -> None:
+    async def __call__(self, moment: FaultPoint, subject: str) -> None:
         """Strike, or let it pass."""
         await asyncio.sleep(0)
         if moment is self._moment and self._errors:
@@ -38,7 +38,7 @@ def cell() -> MemoryCell:
     return MemoryCell(CELL, lambda: datetime.now(UTC))
 
 
-def body(*pods: str, status: str = "firing") -> Body:
+def body(*pods: str, status: str = "firing") -> StoredBody:
     """A body with an alert for each of these pods."""
     sent = webhook(*(alert(pod=pod, status=status) for pod in pods))
     items = list(alertmanager.items_of(sent, datetime.now(UTC)))
@@ -47,14 +47,14 @@ def body(*pods: str, status: str = "firing") -> Body:
         try:
             next(writing)
         except StopIteration as done:
-            found: Body = done.value
+            found: StoredBody = done.value
             return found
 
 
 @asynccontextmanager
 async def running(
     cell: MemoryCell,
-    faults: Callable[[Moment, str], Awaitable[None]] | None = None,
+    faults: Callable[[FaultPoint, str], Awaitable[None]] | None = None,
     window: timedelta = timedelta(minutes=5),
 ) -> AsyncIterator[Intake]:
     """A door's intake on the cell."""
@@ -86,7 +86,7 @@ async def test_what_waits_together_is_stored_together(cell: MemoryCell) -> None:
 
 async def test_a_lost_answer_is_looked_up_and_not_repeated(cell: MemoryCell) -> None:
     """The record is there: the second try finds it instead of storing it again."""
-    async with running(cell, Faults(Moment.ANSWER, UnknownOutcomeError("lost"))) as intake:
+    async with running(cell, Faults(FaultPoint.ANSWER, UnknownOutcomeError("lost"))) as intake:
         stored = await intake.store(body("a"))
     assert stored.place.positions() == ["1-0"]
     assert pods(cell) == ["a"]
@@ -94,7 +94,7 @@ async def test_a_lost_answer_is_looked_up_and_not_repeated(cell: MemoryCell) -> 
 
 async def test_a_lost_append_is_made_again(cell: MemoryCell) -> None:
     """The record is not there."""
-    async with running(cell, Faults(Moment.STORE, UnknownOutcomeError("lost"))) as intake:
+    async with running(cell, Faults(FaultPoint.STORE, UnknownOutcomeError("lost"))) as intake:
         stored = await intake.store(body("a"))
     assert (stored.place.positions(), stored.duplicate) == (["1-0"], False)
     assert pods(cell) == ["a"]
@@ -128,8 +128,8 @@ async def test_what_another_door_stores_while_it_waits_here_is_stored_once(cell:
 
     async with running(cell) as other:
 
-        async def overtake(moment: Moment, subject: str) -> None:
-            if moment is Moment.STORE and not tasks:
+        async def overtake(moment: FaultPoint, subject: str) -> None:
+            if moment is FaultPoint.STORE and not tasks:
                 tasks.append(asyncio.create_task(intake.store(body("b"))))
                 await asyncio.sleep(0)  # It waits here from now on.
                 waiting.set_result((await asyncio.gather(other.store(body("a")), other.store(body("b"))))[1])
@@ -175,7 +175,7 @@ async def test_the_same_body_twice_at_once_is_one(cell: MemoryCell) -> None:
 @pytest.mark.parametrize("error", [LogFullError("full"), LogUnreachableError("away")])
 async def test_a_log_that_cannot_take_it_is_an_error_for_all_who_wait(cell: MemoryCell, error: Exception) -> None:
     """Nothing is stored, and the next try is as good as the first."""
-    async with running(cell, Faults(Moment.STORE, error)) as intake:
+    async with running(cell, Faults(FaultPoint.STORE, error)) as intake:
         ends = await asyncio.gather(intake.store(body("a")), intake.store(body("b")), return_exceptions=True)
         assert [type(end) for end in ends] == [type(error)] * 2
         assert pods(cell) == []
@@ -195,7 +195,7 @@ async def test_a_door_that_closes_leaves_nobody_waiting(cell: MemoryCell) -> Non
     """What was not answered may be stored or not."""
     never = asyncio.Event()
 
-    async def hang(moment: Moment, subject: str) -> None:
+    async def hang(moment: FaultPoint, subject: str) -> None:
         await never.wait()
 
     async with running(cell, hang) as intake:
@@ -213,8 +213,8 @@ async def test_a_lost_answer_about_several_messages_is_looked_up_too(cell: Memor
     large, other = body(*LARGE), body("other")
     assert len(large.frames) > 2
 
-    async def lose(moment: Moment, subject: str) -> None:
-        if moment is Moment.ANSWER and len(cell.messages) == len(large.frames):
+    async def lose(moment: FaultPoint, subject: str) -> None:
+        if moment is FaultPoint.ANSWER and len(cell.messages) == len(large.frames):
             async with running(cell) as faster:
                 await faster.store(other)
             raise UnknownOutcomeError("lost")
@@ -253,7 +253,7 @@ async def test_what_waits_is_stored_in_its_order_however_often_it_turns(cell: Me
 
 @pytest.mark.parametrize("other", [body("a", "b"), body("b", "a", status="resolved"), None])
 async def test_a_body_is_news_again_once_another_about_its_problem_is_stored(
-    cell: MemoryCell, other: Body | None
+    cell: MemoryCell, other: StoredBody | None
 ) -> None:
     """Also one that another door, or whoever else may write there, has stored behind it."""
     async with running(cell) as intake:

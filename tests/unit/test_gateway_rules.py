@@ -9,7 +9,7 @@ from doors import alert, webhook
 from remediation_orchestrator.documents.files import FileError, read
 from remediation_orchestrator.events import SignalReceived, Target
 from remediation_orchestrator.gateway.bodies import Received
-from remediation_orchestrator.gateway.identity import Identified, Identity
+from remediation_orchestrator.gateway.identity import Identified, IdentityRules
 from remediation_orchestrator.gateway.items import Found, Item
 from remediation_orchestrator.gateway.processing import Processing
 from remediation_orchestrator.gateway.sources import Rules, built_in, items_for
@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-def written(tmp_path: Path, kind: type[Identity] | type[Processing], text: str) -> Identity | Processing:
+def written(tmp_path: Path, kind: type[IdentityRules] | type[Processing], text: str) -> IdentityRules | Processing:
     """Load rules from a file."""
     file = tmp_path / "rules.yaml"
     file.write_text(text)
@@ -32,7 +32,7 @@ def items(body: bytes, rules: Rules) -> list[Item]:
 
 def test_a_pods_owner_is_the_target_where_the_labels_name_it() -> None:
     """A replica set's hash is cut off: it is the deployment's."""
-    rules = read(EXAMPLES / "identity.yaml", Identity)
+    rules = read(EXAMPLES / "identity.yaml", IdentityRules)
     labels = {"alertname": "Crash", "pod": "shop-5d8f9c7b6-x2x4z", "namespace": "shop"}
     owner = {"owner_kind": "ReplicaSet", "owner_name": "shop-5d8f9c7b6"}
     found = rules.identify({**labels, **owner}, "labels")
@@ -48,7 +48,7 @@ def test_a_pods_owner_is_the_target_where_the_labels_name_it() -> None:
 
 def test_each_part_says_by_which_rule_it_was_found() -> None:
     """So that a user can change that rule."""
-    rules = read(EXAMPLES / "identity.yaml", Identity)
+    rules = read(EXAMPLES / "identity.yaml", IdentityRules)
     found = rules.identify({"alertname": "Full", "instance": "db-1.example.com:9100"}, "labels")
     assert isinstance(found, Identified)
     assert found.by == {
@@ -60,7 +60,7 @@ def test_each_part_says_by_which_rule_it_was_found() -> None:
 
 def test_a_name_that_normalising_empties_is_refused() -> None:
     """A target without a name is nobody's."""
-    rules = Identity.model_validate({"normalise": [{"part": "target", "match": ".*"}]})
+    rules = IdentityRules.model_validate({"normalise": [{"part": "target", "match": ".*"}]})
     assert rules.identify({"alertname": "X", "pod": "p"}, "labels") == [
         "labels: the target is empty when it is normalised"
     ]
@@ -86,7 +86,7 @@ def test_a_name_that_normalising_empties_is_refused() -> None:
 def test_identity_rules_that_do_not_hold_are_refused(tmp_path: Path, text: str, line: str) -> None:
     """With the file, the place, and what is wrong."""
     with pytest.raises(FileError) as caught:
-        written(tmp_path, Identity, text)
+        written(tmp_path, IdentityRules, text)
     assert line in str(caught.value)
 
 

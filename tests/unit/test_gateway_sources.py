@@ -10,7 +10,7 @@ from doors import alert
 from remediation_orchestrator.events import SignalReceived, SignalResolved
 from remediation_orchestrator.gateway.bodies import Received
 from remediation_orchestrator.gateway.formats.cloudevents import BATCH, BINARY, STRUCTURED
-from remediation_orchestrator.gateway.identity import Identity
+from remediation_orchestrator.gateway.identity import IdentityRules
 from remediation_orchestrator.gateway.items import Found, Item, LeftOut, Refused, WebhookError
 from remediation_orchestrator.gateway.sources import Rules, built_in, items_for
 
@@ -68,7 +68,7 @@ def test_grafanas_alerts_are_read_as_alertmanagers() -> None:
 
 def test_a_kubernetes_event_becomes_a_signal_that_never_resolves() -> None:
     """Its reason is the name, its object the target, its newest moment the start; the door says which cluster."""
-    rules = Rules(identity=Identity.model_validate({"defaults": {"cluster": "eu-1"}}))
+    rules = Rules(identity=IdentityRules.model_validate({"defaults": {"cluster": "eu-1"}}))
     (item,) = convert("kubernetes", BACK_OFF, rules=rules)
     found = signal(item)
     assert (found.name, str(found.target), found.severity) == ("BackOff", "eu-1/shop/Pod/ledger-1", "warning")

@@ -11,7 +11,7 @@ from doors import signals_of, webhook
 
 from remediation_orchestrator.events import SignalReceived
 from remediation_orchestrator.gateway.formats.alertmanager import items_of
-from remediation_orchestrator.gateway.identity import DEFAULT, Identified, Identity
+from remediation_orchestrator.gateway.identity import DEFAULT, Identified, IdentityRules
 from remediation_orchestrator.gateway.items import LeftOut
 from remediation_orchestrator.gateway.targets import LEAVE_OUT, TARGET
 
@@ -280,7 +280,7 @@ def test_the_next_way_that_leads_elsewhere_is_named() -> None:
 
 def test_a_cluster_that_the_door_was_told_of_is_the_target_where_nothing_else_is() -> None:
     """Of Kubernetes' own alerts alone: another that names nothing is about nobody knows what."""
-    rules = Identity.model_validate({"defaults": {"cluster": "eu-1"}})
+    rules = IdentityRules.model_validate({"defaults": {"cluster": "eu-1"}})
     found = rules.identify({"alertname": "KubeVersionMismatch"}, "labels")
     assert isinstance(found, Identified)
     assert (str(found.target), found.by["cluster"]) == ("eu-1/Cluster/eu-1", "defaults")

@@ -8,7 +8,7 @@ from story import CELL, minute
 from written import WrittenLog
 
 from remediation_orchestrator.events import Recorded, StoredMessage, Undecodable, decode, subjects
-from remediation_orchestrator.orchestrator.queries.moments import Cut, Moments
+from remediation_orchestrator.orchestrator.queries.moments import LogEnd, Moments
 from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
 
 SIGNAL = b'{"name":"x","target":{"name":"t"},"workflow":{"id":"w"}}'
@@ -111,7 +111,7 @@ def test_a_log_is_cut_by_moments_and_not_by_stamps() -> None:
     wrong = {leaps: minute(10_000_000), back: minute(-60)}
     log = [replace(one, recorded_at=wrong.get(one.sequence, one.recorded_at)) for one in written.messages]
     for until, last in ((0.5, leaps - 1), (1, back), (1.5, back), (2, len(log)), (60, len(log))):
-        cut = Cut.of(log, minute(until))
+        cut = LogEnd.of(log, minute(until))
         assert [one.sequence for one in log if cut.holds(one.sequence)] == list(range(1, last + 1)), until
-    bound = Cut.of(log, leaps).moments.of(log[leaps - 1])
+    bound = LogEnd.of(log, leaps).moments.of(log[leaps - 1])
     assert bound.recorded_at == minute(1)

@@ -20,7 +20,7 @@ from remediation_orchestrator.events import (
     Target,
     Verdict,
 )
-from remediation_orchestrator.orchestrator.queries.explain import Answer, Line, explain
+from remediation_orchestrator.orchestrator.queries.explain import CheckAnswer, CheckLine, explain
 from remediation_orchestrator.orchestrator.routing import checks
 from remediation_orchestrator.orchestrator.routing.checks import decide
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, RoutingPolicy
@@ -73,4 +73,4 @@ def test_a_new_check_is_one_record(monkeypatch: pytest.MonkeyPatch) -> None:
         situation=WAITS,
     )
     first = explain(Position("8-1"), decided, DEFAULT, {"held_by": [Position("3")]}).lines[0]
-    assert first == Line("long_queue", "T", Answer.OBJECTS, "5 wait before it", [Position("3")])
+    assert first == CheckLine("long_queue", "T", CheckAnswer.OBJECTS, "5 wait before it", [Position("3")])

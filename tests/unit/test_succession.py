@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from remediation_orchestrator.bus.port import Holding, Standing
+from remediation_orchestrator.bus.port import Holding, LeaseState
 from remediation_orchestrator.orchestrator.succession import BACK, GRACE, LATE, SILENT, STUCK, Succession
 
 RENEW = 0.25
 AT = datetime(2026, 11, 21, 10, tzinfo=UTC)
-HELD = Holding(Standing.HELD, "a", AT)
-LAPSED = Holding(Standing.LAPSED, since=AT)
-GIVEN_BACK = Holding(Standing.FREE, since=AT)
-GONE = Holding(Standing.FREE)
+HELD = Holding(LeaseState.HELD, "a", AT)
+LAPSED = Holding(LeaseState.LAPSED, since=AT)
+GIVEN_BACK = Holding(LeaseState.FREE, since=AT)
+GONE = Holding(LeaseState.FREE)
 
 
 @pytest.fixture
@@ -137,4 +137,4 @@ def test_a_lease_that_is_gone_was_given_back_by_nobody(standby: Succession) -> N
 
 def test_who_holds_it_already_goes_on(standby: Succession) -> None:
     """One's own lease is no other's."""
-    assert asked(standby, Holding(Standing.HELD, "b", AT), RENEW)
+    assert asked(standby, Holding(LeaseState.HELD, "b", AT), RENEW)
