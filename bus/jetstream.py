@@ -76,12 +76,12 @@ class JetStreamLog:
     @property
     def snapshots(self) -> JetStreamSnapshots:
         """The cell's snapshots, beside its log, on as many servers."""
-        return self._shelf(topology.SNAPSHOTS)
+        return self._kept_in(topology.SNAPSHOTS)
 
     @property
     def archive(self) -> JetStreamSnapshots:
         """What the log goes on from, where its beginning was archived."""
-        return self._shelf(topology.ARCHIVES)
+        return self._kept_in(topology.ARCHIVES)
 
     @property
     def marks(self) -> JetStreamMarks:
@@ -237,8 +237,8 @@ class JetStreamLog:
         message = StoredMessage(found.seq, moment_of(found.time), found.subject, found.data, headers)
         return restored(message) if self._imported else message
 
-    def _shelf(self, shelf: topology.Shelf) -> JetStreamSnapshots:
-        return JetStreamSnapshots(self._connection, self._cell, shelf, log=self.identity, replicas=self._replicas)
+    def _kept_in(self, side: topology.SideStream) -> JetStreamSnapshots:
+        return JetStreamSnapshots(self._connection, self._cell, side, log=self.identity, replicas=self._replicas)
 
     async def _info(self, *, deleted: bool = False) -> api.StreamInfo:
         info = await api.stream_info(self._connection, self._stream, deleted=deleted)

@@ -36,7 +36,7 @@ class JetStreamMarks:
     async def write(self, mark: bytes, revision: int) -> int:
         """Put a mark in the place of this revision, and return its own. Raises StaleWriteError, or LogError."""
         if not revision:
-            await topology.ensure_shelf(self._connection, topology.MARKS, replicas=self._replicas)
+            await topology.ensure_side_stream(self._connection, topology.MARKS, replicas=self._replicas)
         headers = {EXPECTED: str(revision), **HEADERS}
         sequence = await store(self._connection, self._subject, mark, headers=headers, expect=revision)
         if sequence - self._purged >= OLD_MAX:

@@ -56,7 +56,7 @@ class JetStreamSnapshots:
         self,
         connection: Client,
         cell: CellName,
-        shelf: topology.Shelf = topology.SNAPSHOTS,
+        side: topology.SideStream = topology.SNAPSHOTS,
         *,
         log: str = "",
         replicas: int = 1,
@@ -64,13 +64,13 @@ class JetStreamSnapshots:
         """`log` is the identity of the log: what is kept of another one of the same name is not seen."""
         self._connection = connection
         self._cell = cell
-        self._shelf = shelf
+        self._stream = side
         self._log = log
         self._replicas = replicas
 
     async def newest(self) -> tuple[bytes, Iterable[bytes]] | None:
         """The newest whole snapshot; None where there is none. Raises LogError where it cannot be read."""
-        info = await api.stream_info(self._connection, self._shelf.stream)
+        info = await api.stream_info(self._connection, self._stream.stream)
         place, found = (0, None) if info is None else await self._newest()
         while info is not None and found is not None:
             packed = await self._chunks(found, place, info.created)
@@ -85,7 +85,7 @@ class JetStreamSnapshots:
 
     async def head(self) -> bytes | None:
         """The head of the newest snapshot alone; None where there is none. Raises LogError."""
-        if await api.stream_info(self._connection, self._shelf.stream) is None:
+        if await api.stream_info(self._connection, self._stream.stream) is None:
             return None
         found = (await self._newest())[1]
         return None if found is None else bytes(found.head)
@@ -94,9 +94,9 @@ class JetStreamSnapshots:
         self, parts: Iterable[bytes], head: Callable[[str], bytes], *, after: bytes | None = None
     ) -> None:
         """Keep a snapshot in place of those before it, at a pace that leaves most of the time to others."""
-        await topology.ensure_shelf(self._connection, self._shelf, replicas=self._replicas)
+        await topology.ensure_side_stream(self._connection, self._stream, replicas=self._replicas)
         expect = None if after is None else await self._expected(after)
-        subject = self._shelf.subject(self._cell, secrets.token_hex(8))
+        subject = self._stream.subject(self._cell, secrets.token_hex(8))
         digest = hashlib.sha256()
         first = messages = 0
         loop = asyncio.get_running_loop()
@@ -109,14 +109,14 @@ class JetStreamSnapshots:
                 await asyncio.sleep((loop.time() - began) * (1 / SHARE - 1))
                 began = loop.time()
         newest = _Newest(msgspec.Raw(head(digest.hexdigest())), subject, first, messages, self._log)
-        place = self._shelf.subject(self._cell, "newest")
+        place = self._stream.subject(self._cell, "newest")
         last = await self._store(place, msgspec.json.encode(newest), expect, HEADERS)
         await self._purge(first or last)
 
     async def _newest(self) -> tuple[int, _Newest | None]:
         """What stands where the newest is to be found, and its sequence; None where it is none of this log."""
-        subject = self._shelf.subject(self._cell, "newest")
-        found = await newest_kept(self._connection, self._shelf.stream, subject)
+        subject = self._stream.subject(self._cell, "newest")
+        found = await newest_kept(self._connection, self._stream.stream, subject)
         if found.payload is None:
             return found.last, None
         try:
@@ -130,7 +130,7 @@ class JetStreamSnapshots:
         """The sequence of the newest one, which has this head. Raises StaleWriteError where it has another."""
         sequence, found = await self._newest()
         if after != (b"" if found is None else bytes(found.head)):
-            raise StaleWriteError(self._shelf.subject(self._cell, "newest"), 0, sequence)
+            raise StaleWriteError(self._stream.subject(self._cell, "newest"), 0, sequence)
         return sequence
 
     async def _store(
@@ -141,8 +141,8 @@ class JetStreamSnapshots:
 
     async def _purge(self, before: int) -> None:
         """Take away what is older: nobody's newest any more."""
-        body = {"filter": self._shelf.subject(self._cell, "*"), "seq": before}
-        await api.call(self._connection, f"STREAM.PURGE.{self._shelf.stream}", body, api.Done)
+        body = {"filter": self._stream.subject(self._cell, "*"), "seq": before}
+        await api.call(self._connection, f"STREAM.PURGE.{self._stream.stream}", body, api.Done)
 
     async def _chunks(self, newest: _Newest, place: int, created: str) -> list[bytes]:
         """Its parts, as many as are there; `place` is where its head stands."""
@@ -151,7 +151,7 @@ class JetStreamSnapshots:
             return found
         feed = Feed(
             self._connection,
-            self._shelf.stream,
+            self._stream.stream,
             created,
             start=newest.first,
             subject=newest.subject,

@@ -70,7 +70,7 @@ def stream_config(cell: CellName, *, replicas: int = 1, max_bytes: int | None = 
     }
 
 
-class Shelf(Struct, frozen=True):
+class SideStream(Struct, frozen=True):
     """A stream in which every cell keeps one projection that was written down, beside its log."""
 
     stream: str
@@ -81,21 +81,21 @@ class Shelf(Struct, frozen=True):
         return f"ro.{cell}.{self.word}.{name}"
 
 
-SNAPSHOTS = Shelf("RO_SNAPSHOTS", "snapshot")
+SNAPSHOTS = SideStream("RO_SNAPSHOTS", "snapshot")
 """Caches, which may be lost."""
-ARCHIVES = Shelf("RO_ARCHIVES", "archive")
+ARCHIVES = SideStream("RO_ARCHIVES", "archive")
 """From which logs go on whose beginning was archived: not to be lost."""
 
 
-MARKS = Shelf("RO_MARKS", "mark")
+MARKS = SideStream("RO_MARKS", "mark")
 """How far the logs had come. Kept in a stream of their own, so that a log that is restored by itself is told."""
 
 
-def shelf_config(shelf: Shelf, *, replicas: int = 1) -> dict[str, Any]:
-    """The stream of a shelf; whoever writes the next projection of a cell takes away the one before."""
+def side_stream_config(side: SideStream, *, replicas: int = 1) -> dict[str, Any]:
+    """The stream of a side stream; whoever writes the next projection of a cell takes away the one before."""
     return {
-        "name": shelf.stream,
-        "subjects": [shelf.subject(CellName("*"), "*")],
+        "name": side.stream,
+        "subjects": [side.subject(CellName("*"), "*")],
         "storage": "file",
         "retention": "limits",
         "discard": "new",
@@ -154,9 +154,9 @@ async def ensure_leases(connection: Client, *, replicas: int = 1) -> api.StreamI
     return await _ensure(connection, lease_config(replicas=replicas))
 
 
-async def ensure_shelf(connection: Client, shelf: Shelf, *, replicas: int = 1) -> api.StreamInfo:
-    """Make the stream of a shelf if there is none."""
-    return await _ensure(connection, shelf_config(shelf, replicas=replicas))
+async def ensure_side_stream(connection: Client, side: SideStream, *, replicas: int = 1) -> api.StreamInfo:
+    """Make the stream of a side stream if there is none."""
+    return await _ensure(connection, side_stream_config(side, replicas=replicas))
 
 
 async def _ensure(connection: Client, wanted: dict[str, Any]) -> api.StreamInfo:

@@ -13,9 +13,9 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from remediation_orchestrator.simulation.chaos.account import PROMISES, Tally
-from remediation_orchestrator.simulation.chaos.faults import Family, Strike
-from remediation_orchestrator.simulation.chaos.rounds import Round, rounds
+from remediation_orchestrator.simulation.chaos.account import PROMISES, ChaosTally
+from remediation_orchestrator.simulation.chaos.faults import FaultFamily, Strike
+from remediation_orchestrator.simulation.chaos.rounds import ChaosRound, rounds
 
 from .support.connection import json_option
 from .support.output import RefusedError, json_line, line
@@ -39,7 +39,7 @@ from .support.running import run
 @click.option(
     "--faults",
     "families",
-    type=click.Choice([str(one) for one in Family]),
+    type=click.Choice([str(one) for one in FaultFamily]),
     multiple=True,
     help="Only these; given again, those too.  [default: all]",
 )
@@ -49,10 +49,10 @@ def verb(count: int, seed: int, seconds: float, families: tuple[str, ...], as_js
 
     It starts a broker, two orchestrators and two executors of its own in a temporary folder, and ends them."""
     home = Path(tempfile.mkdtemp(prefix="ro-chaos-"))
-    lived: list[Round] = []
+    lived: list[ChaosRound] = []
     is_over = False
     try:
-        coming = rounds(home, count, seed, seconds, [Family(one) for one in families or Family])
+        coming = rounds(home, count, seed, seconds, [FaultFamily(one) for one in families or FaultFamily])
         run(_live(coming, count, as_json, lived))
         is_over = True
     except asyncio.CancelledError:  # Ended from outside: what was lived until then is told all the same.
@@ -74,7 +74,7 @@ def verb(count: int, seed: int, seconds: float, families: tuple[str, ...], as_js
 
 
 def say_how_again(
-    home: Path, number: int, seed: int, seconds: float, families: tuple[str, ...], lived: list[Round]
+    home: Path, number: int, seed: int, seconds: float, families: tuple[str, ...], lived: list[ChaosRound]
 ) -> None:
     """Leave beside the log what it takes to see it again."""
     faults = "".join(f" --faults {one}" for one in families)
@@ -85,7 +85,9 @@ def say_how_again(
     )
 
 
-async def _live(coming: AsyncGenerator[Round, None], count: int, as_json: bool, lived: list[Round]) -> None:
+async def _live(
+    coming: AsyncGenerator[ChaosRound, None], count: int, as_json: bool, lived: list[ChaosRound]
+) -> None:
     living = asyncio.current_task()
     assert living is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, living.cancel)
@@ -102,15 +104,15 @@ async def _live(coming: AsyncGenerator[Round, None], count: int, as_json: bool, 
                 progress.advance(task)
 
 
-def _complain(one: Round, console: Console) -> None:
+def _complain(one: ChaosRound, console: Console) -> None:
     """Say what a round broke, as soon as it is known."""
     for wrong in one.wrong:
         console.print(f"round {one.number}: {wrong}", markup=False, soft_wrap=True)
 
 
-def _conclude(lived: list[Round], *, as_json: bool) -> Tally:
+def _conclude(lived: list[ChaosRound], *, as_json: bool) -> ChaosTally:
     """Say what all rounds came to, and return it."""
-    total, struck = Tally(), Counter[Strike]()
+    total, struck = ChaosTally(), Counter[Strike]()
     for one in lived:
         total = total.plus(one.tally)
         struck.update(one.struck)

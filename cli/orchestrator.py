@@ -26,7 +26,7 @@ from .support.services import ORCHESTRATOR_SECONDS, begin, load_policy, run_orch
     help="Seconds after which a silent orchestrator is replaced.",
 )
 @click.option(
-    "--witness",
+    "--fold-digest",
     type=click.Path(path_type=Path, dir_okay=False),
     hidden=True,  # For `ro chaos`: it holds the live state against a fold of its own.
     help="A file for the digests of the live state, written on SIGUSR1.",
@@ -38,7 +38,7 @@ def verb(
     broker: Broker,
     policy_path: Path | None,
     lease: int | None,
-    witness: Path | None,
+    fold_digest: Path | None,
     shape: LogShape,
     address: tuple[str, int] | None,
 ) -> None:
@@ -52,7 +52,7 @@ def verb(
             stopping = await begin(url)
             ttl = None if lease is None else timedelta(seconds=lease)
             service = run_orchestrator(
-                url, broker.cell, policy, stopping, shape=shape, health=health, ttl=ttl, witness=witness
+                url, broker.cell, policy, stopping, shape=shape, health=health, ttl=ttl, fold_digest=fold_digest
             )
             await until_stopped(stopping, service, within=ORCHESTRATOR_SECONDS)
 

@@ -14,21 +14,21 @@ from remediation_orchestrator.events import ArchiveRequested, Position, encode, 
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.orchestrator.archiving import Archiver, NotArchivedError, answered
 
-from .broker import Broker
+from .broker import SimulatedBroker
 from .clock import broker_now
 from .faults import Fault
-from .line import CELL, Line, Odds, Process
-from .sources import Source
+from .line import CELL, Line, Odds, SimulatedProcess
+from .sources import SimulatedSource
 
 Step = Callable[[], Awaitable[None]]
 # Of an archive that comes to its end some die, at each of its six steps beside reading as many.
 DIES = 0.1
 
 
-class Archives:
+class SimulatedArchives:
     """Whoever archives a cell's log, and the files that come of it."""
 
-    def __init__(self, seed: int, broker: Broker, source: Source) -> None:
+    def __init__(self, seed: int, broker: SimulatedBroker, source: SimulatedSource) -> None:
         self._dice = random.Random(f"{seed}:archives")
         self._broker = broker
         self._source = source
@@ -52,7 +52,7 @@ class Archives:
         path = self._broker.folder / f"{self._begun}.jsonl"
         if self._left is not None and faults.strikes(Fault.ARCHIVE_AGAIN, 0.5):
             path, self._left = self._left, None
-        process = Process(f"a{self._begun}")
+        process = SimulatedProcess(f"a{self._begun}")
         archive = _Archive(process, self._broker, self._source, path)
         task = process.begin(archive.run())
         archive.task = task
@@ -65,7 +65,9 @@ class Archives:
 class _Archive:
     """One `ro archive`."""
 
-    def __init__(self, process: Process, broker: Broker, source: Source, path: Path) -> None:
+    def __init__(
+        self, process: SimulatedProcess, broker: SimulatedBroker, source: SimulatedSource, path: Path
+    ) -> None:
         self._process = process
         self._faults = broker.faults
         self._source = source
@@ -97,15 +99,15 @@ class _Archive:
 class _ArchiveLine(Line):
     """An archive's line to the log, and to what it keeps beside it."""
 
-    def __init__(self, broker: Broker, process: Process, step: Step) -> None:
+    def __init__(self, broker: SimulatedBroker, process: SimulatedProcess, step: Step) -> None:
         super().__init__(broker, process, Odds(0.004))
         self._step_of_archive = step
-        self._shelf = _Shelf(broker.cell.archive, step)
+        self._stream = _Shelf(broker.cell.archive, step)
 
     @property
     def archive(self) -> MemorySnapshots:
         """What the log goes on from."""
-        return self._shelf
+        return self._stream
 
     async def append(
         self, subject: str, payload: bytes, *, expect: int | None = None, message_id: str | None = None

@@ -15,15 +15,15 @@ from remediation_orchestrator.events.subjects import Family, parse
 from .clock import ProcessClock, WallClock, passed
 from .diary import Diary
 from .faults import Fault, Faults
-from .line import CELL, Line, Odds, Process
-from .store import Store
+from .line import CELL, Line, Odds, SimulatedProcess
+from .store import SimulatedStore
 
 ACK_WAIT = 30.0
 # What the smallest broker takes that a log may be opened on; a record of ours is never larger.
 PAYLOAD_MAX = 786_432
 
 
-class Broker:
+class SimulatedBroker:
     """One broker: a cell and what it delivers."""
 
     def __init__(self, faults: Faults, folder: Path) -> None:
@@ -32,7 +32,7 @@ class Broker:
         self.folder = folder
         self.diary = Diary()
         self.clock = WallClock()
-        self.cell = Store(CELL, self.clock.now)
+        self.cell = SimulatedStore(CELL, self.clock.now)
         self.workflows = Consumer(self, "workflow")
         self.analyses = Consumer(self, "analyze")
         self.cancels: list[Callable[[StoredMessage], None]] = []
@@ -46,7 +46,7 @@ class Broker:
         self.lease_there = True
         """Whether the lease's bucket is there."""
 
-    def log(self, process: Process, odds: Odds, clock: ProcessClock | None = None) -> Line:
+    def log(self, process: SimulatedProcess, odds: Odds, clock: ProcessClock | None = None) -> Line:
         """A process's line to the log."""
         return Line(self, process, odds, clock)
 
@@ -62,12 +62,12 @@ class Broker:
             if not self._away:
                 self.up.set()
 
-    def is_there(self, process: Process) -> bool:
+    def is_there(self, process: SimulatedProcess) -> bool:
         """Whether a process reaches it; a worker does not where another store stands in the good one's place."""
         damage = self.cell.damage
         return self.up.is_set() and not (process.works and damage is not None and damage.replaced)
 
-    def reach(self, process: Process) -> None:
+    def reach(self, process: SimulatedProcess) -> None:
         """Raise LogUnreachableError while it is away."""
         if not self.is_there(process):
             raise LogUnreachableError("the broker is away")
@@ -112,10 +112,12 @@ class Broker:
                 take(message)
 
 
-class Delivery:
+class SimulatedDelivery:
     """One delivery of a command."""
 
-    def __init__(self, consumer: "Consumer", message: StoredMessage, number: int, process: Process) -> None:
+    def __init__(
+        self, consumer: "Consumer", message: StoredMessage, number: int, process: SimulatedProcess
+    ) -> None:
         self._consumer = consumer
         self._process = process
         self.command = message
@@ -152,7 +154,7 @@ class Delivery:
 class Consumer:
     """A durable consumer of one kind of command."""
 
-    def __init__(self, broker: Broker, kind: str) -> None:
+    def __init__(self, broker: SimulatedBroker, kind: str) -> None:
         self.broker = broker
         self.kind = kind
         self._ready: asyncio.Queue[tuple[StoredMessage, int]] = asyncio.Queue()
@@ -168,12 +170,12 @@ class Consumer:
         else:
             self._ready.put_nowait((message, 1))
 
-    async def pull(self, process: Process) -> Delivery:
+    async def pull(self, process: SimulatedProcess) -> SimulatedDelivery:
         """Take the next delivery."""
         message, number = await self._ready.get()
         self._wait(message, number)  # Even if the taker is dead by now: nobody will confirm it.
         self._repeat(message, number)
-        delivery = Delivery(self, message, number, process)
+        delivery = SimulatedDelivery(self, message, number, process)
         await process.runs()
         await self.broker.up.wait()
         return delivery

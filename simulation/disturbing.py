@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from remediation_orchestrator.bus.port import LogFullError
 
-from .broker import PAYLOAD_MAX, Broker
+from .broker import PAYLOAD_MAX, SimulatedBroker
 from .faults import Fault
-from .sources import Source
+from .sources import SimulatedSource
 
 FULL_SECONDS_MAX = 600.0
 YEARS_SECONDS = 5 * 365 * 24 * 3_600.0
@@ -18,7 +18,7 @@ YEARS_SECONDS = 5 * 365 * 24 * 3_600.0
 class Disturbing:
     """Whoever disturbs a broker."""
 
-    def __init__(self, seed: int, broker: Broker, source: Source) -> None:
+    def __init__(self, seed: int, broker: SimulatedBroker, source: SimulatedSource) -> None:
         self._dice = random.Random(f"{seed}:disturbing")
         self._broker = broker
         self._faults = broker.faults

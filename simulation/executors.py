@@ -37,11 +37,11 @@ from remediation_orchestrator.executor.program import Program
 from remediation_orchestrator.executor.worker import Worker
 from remediation_orchestrator.executor.workflow_file import MatchRule, Workflow, WorkflowFile
 
-from .broker import ACK_WAIT, Broker, Delivery
+from .broker import ACK_WAIT, SimulatedBroker, SimulatedDelivery
 from .clock import SkewedClock, broker_now, passed
 from .diary import Touch
 from .faults import Fault, Faults
-from .line import CELL, Odds, Process
+from .line import CELL, Odds, SimulatedProcess
 from .scripts import last
 
 SLOTS = 3
@@ -79,10 +79,10 @@ def _script() -> Script:
     return Script(command=[sys.executable, "{target.name}"])  # A program that is surely there; it is never begun.
 
 
-class Executor(Process):
+class Executor(SimulatedProcess):
     """One executor process: a worker with its slots, an analyser, and scripts that run only in the ledger."""
 
-    def __init__(self, name: str, broker: Broker, served: Catalog, clock: SkewedClock) -> None:
+    def __init__(self, name: str, broker: SimulatedBroker, served: Catalog, clock: SkewedClock) -> None:
         super().__init__(name)
         self.works = True
         self._broker = broker
@@ -91,7 +91,7 @@ class Executor(Process):
         self._dice = random.Random(f"{name}:scripts")
         self._log = log = broker.log(self, Odds(0.02, self._at_step))
         self.served = served
-        self._under: dict[ClaimLease, Delivery] = {}
+        self._under: dict[ClaimLease, SimulatedDelivery] = {}
         """Under which delivery each lease is held."""
         engines = {"script": LocalEngine(self._script)}
         self._worker = Worker(name, Ports(log, lambda: self.served, engines, clock.read, broker_now, {}))
@@ -135,7 +135,7 @@ class Executor(Process):
             else:
                 await self._analyser.handle(delivery)
 
-    async def _ask_for_approval(self, delivery: Delivery) -> None:
+    async def _ask_for_approval(self, delivery: SimulatedDelivery) -> None:
         """Another analyser, unsure of itself, which forgets the command where its answer fails."""
         for record in decode(delivery.command):
             if isinstance(record, Recorded) and isinstance(record.event, AnalyzeSignal):
@@ -178,7 +178,7 @@ class Executor(Process):
             return Failed(FailureReason.TASK_FAILED, "exit code 1", ran=True, exit_code=1)
         return Succeeded("")
 
-    def _begin(self, run: Run, delivery: Delivery) -> Touch:
+    def _begin(self, run: Run, delivery: SimulatedDelivery) -> Touch:
         """A script begins: the world writes down at what."""
         assert isinstance(run.plan, Program)
         about = run.plan.environment

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import click
 import msgspec
 
-from .explore_search import Bound, Found, Search, read_choices, retell, silently, story, written
-from .explore_worlds import BY_NAME, WORLDS, World
+from .explore_search import Search, SearchBound, SearchResult, read_choices, retell, silently, story, written
+from .explore_worlds import BY_NAME, WORLDS, SmallWorld
 from .workers import workers
 
 SHOWN_MAX = 5
@@ -52,7 +52,7 @@ def explore(
     failed = False
     if not as_json:
         click.echo(f"{'world':12}{'lives':>9}{'states':>11}{'lives/s':>9}  seen")
-    for found in search_all(worlds, Bound(switches, faults), Budget(seconds / len(worlds), lives), jobs):
+    for found in search_all(worlds, SearchBound(switches, faults), Budget(seconds / len(worlds), lives), jobs):
         failed = failed or bool(found.wrong)
         click.echo(msgspec.json.encode(_row(found)).decode() if as_json else _line(found))
         if found.wrong and not as_json:
@@ -68,7 +68,7 @@ class Budget:
     lives: int | None
 
 
-def search_all(worlds: list[World], bound: Bound, budget: Budget, jobs: int) -> Iterator[Found]:
+def search_all(worlds: list[SmallWorld], bound: SearchBound, budget: Budget, jobs: int) -> Iterator[SearchResult]:
     """Search worlds, each in as many shares as there are processes."""
     if jobs == 1:
         for world in worlds:
@@ -80,7 +80,7 @@ def search_all(worlds: list[World], bound: Bound, budget: Budget, jobs: int) -> 
             yield _together([share.result() for share in shares])
 
 
-def _search(name: str, bound: Bound, budget: Budget, share: int, shares: int) -> Found:
+def _search(name: str, bound: SearchBound, budget: Budget, share: int, shares: int) -> SearchResult:
     silently()
     search = Search(BY_NAME[name], bound, share, shares)
     if budget.lives is None:
@@ -89,7 +89,7 @@ def _search(name: str, bound: Bound, budget: Budget, share: int, shares: int) ->
     return search.run(math.inf, lambda: search.found.lives >= most)
 
 
-def _together(shares: list[Found]) -> Found:
+def _together(shares: list[SearchResult]) -> SearchResult:
     """What the searches of all shares have seen; of counterexamples the shortest."""
     wrong = min(
         (one for one in shares if one.wrong), key=lambda one: len(one.counterexample or ()), default=shares[0]
@@ -105,7 +105,7 @@ def _together(shares: list[Found]) -> Found:
     )
 
 
-def _seen(found: Found) -> str:
+def _seen(found: SearchResult) -> str:
     """How far everything was seen, in words."""
     if found.wrong:
         return "FAILED"
@@ -116,12 +116,12 @@ def _seen(found: Found) -> str:
     return f"all with {found.whole} departure{'s' if found.whole != 1 else ''}, some with {found.whole + 1}"
 
 
-def _line(found: Found) -> str:
+def _line(found: SearchResult) -> str:
     rate = found.lives / max(found.seconds, 1e-9)
     return f"{found.world:12}{found.lives:9,}{len(found.states):11,}{rate:9.0f}  {_seen(found)}"
 
 
-def _row(found: Found) -> dict[str, object]:
+def _row(found: SearchResult) -> dict[str, object]:
     again = written(found.world, found.counterexample) if found.counterexample is not None else None
     return {
         "world": found.world,
@@ -136,7 +136,7 @@ def _row(found: Found) -> dict[str, object]:
     }
 
 
-def _report(found: Found) -> None:
+def _report(found: SearchResult) -> None:
     """Say which promise was broken, by which departures, and how to see it again."""
     choices = found.counterexample or {}
     click.echo(f"world {found.world} FAILED, again with: ro-sim explore --again '{written(found.world, choices)}'")

@@ -28,14 +28,14 @@ from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Timeou
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
 from .clock import ProcessClock, SkewedClock
-from .explore_gate import Kind
+from .explore_gate import CallKind
 from .explore_handed import environment_of, handed_over
-from .explore_ports import ACK_WAIT, Delivery, GatedLease, GatedLog
+from .explore_ports import ACK_WAIT, ExploredDelivery, GatedLease, GatedLog
 from .orchestrators import PACE, TTL
 from .scripts import last
 
 if TYPE_CHECKING:
-    from .explore_stage import Stage
+    from .explore_stage import ExploredStage
 
 SLOTS = 2
 # What a dead process's successor takes to be there; and a refused source, to try again.
@@ -60,7 +60,7 @@ def catalog(*, others: bool = False) -> Catalog:
 class OrchestratorRole:
     """One orchestrator process. A dead one is replaced by another of a new name."""
 
-    def __init__(self, stage: "Stage", name: str) -> None:
+    def __init__(self, stage: "ExploredStage", name: str) -> None:
         self._stage = stage
         self.actor = stage.enter(name, TTL.total_seconds(), self._crash)
         self.log = GatedLog(stage.cell, stage.gate, self.actor)
@@ -98,11 +98,11 @@ class OrchestratorRole:
 class ExecutorRole:
     """One executor process: slots, an analyser, and scripts that run only in the ledger."""
 
-    def __init__(self, stage: "Stage", name: str) -> None:
+    def __init__(self, stage: "ExploredStage", name: str) -> None:
         self._stage = stage
         self.actor = stage.enter(name, DELIVERIES_OF_A_LOST_RUN * ACK_WAIT, self._crash)
         self._clock = SkewedClock()
-        self._under: dict[ClaimLease, Delivery] = {}
+        self._under: dict[ClaimLease, ExploredDelivery] = {}
         """Under which delivery each lease is held."""
         log = GatedLog(stage.cell, stage.gate, self.actor)
         served = stage.catalog_of(name)
@@ -154,7 +154,7 @@ class ExecutorRole:
         """Touch the target for a while, as long as the supervisor would let it."""
         lease, environment = run.lease, environment_of(run)
         self._stage.life.wrong += handed_over(self._stage, run, stop, self._under[lease])
-        await self._stage.gate.call(self.actor, Kind.BEGIN)
+        await self._stage.gate.call(self.actor, CallKind.BEGIN)
         if lease.lost or self._clock.read() > run.start_by:
             return Failed(FailureReason.EXECUTOR_LOST, "too late to begin", ran=False)
         with self._stage.touching(environment, lease.pace.kill_grace):
@@ -170,7 +170,7 @@ class ExecutorRole:
 class Teller:
     """A source or a person who publishes what was planned, each when its time has come."""
 
-    def __init__(self, stage: "Stage", name: str, acts: Callable[["Teller"], Awaitable[None]]) -> None:
+    def __init__(self, stage: "ExploredStage", name: str, acts: Callable[["Teller"], Awaitable[None]]) -> None:
         self._stage = stage
         self.actor = stage.enter(name, 0.0, lambda: None)
         self.actor.crashes = False

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from .clock import VirtualLoop, _Selector
 
 
-class Kind(StrEnum):
+class CallKind(StrEnum):
     """What a call is about; it decides what may go wrong with it and what it commutes with."""
 
     READ = "reads"
@@ -38,7 +38,7 @@ class How(StrEnum):
     """No answer comes, and it is done later, when nobody expects it any more."""
 
 
-WRITES = frozenset({Kind.APPEND, Kind.LEASE, Kind.ACK, Kind.BEGIN})
+WRITES = frozenset({CallKind.APPEND, CallKind.LEASE, CallKind.ACK, CallKind.BEGIN})
 """What others can tell from a process's life: between two of these it does not matter when it dies."""
 
 
@@ -86,7 +86,7 @@ class Call:
     """One call that waits."""
 
     actor: Actor
-    kind: Kind
+    kind: CallKind
     about: str
     possible: Callable[[], bool]
     seen: Callable[[], object]
@@ -114,7 +114,7 @@ class Gate:
     async def call(
         self,
         actor: Actor,
-        kind: Kind,
+        kind: CallKind,
         about: str = "",
         *,
         possible: Callable[[], bool] = _always,

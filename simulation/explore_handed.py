@@ -12,10 +12,10 @@ from remediation_orchestrator.executor.engine import Run, Stop
 from remediation_orchestrator.executor.program import Program
 
 from .clock import MIDNIGHT
-from .explore_ports import ACK_WAIT, Delivery
+from .explore_ports import ACK_WAIT, ExploredDelivery
 
 if TYPE_CHECKING:
-    from .explore_stage import Stage
+    from .explore_stage import ExploredStage
 
 # Where the broker's clock is set, its stamps are no measure. The frame's own time is: it was under way so long.
 FRAME_SECONDS = 6.0
@@ -29,7 +29,7 @@ def environment_of(run: Run) -> Mapping[str, str]:
     return run.plan.environment
 
 
-def handed_over(stage: "Stage", run: Run, stop: Stop, delivery: Delivery) -> Iterator[str]:
+def handed_over(stage: "ExploredStage", run: Run, stop: Stop, delivery: ExploredDelivery) -> Iterator[str]:
     """A run is begun only while it may be, with no later limits than its command says, and not when cancelled."""
     execution, now = environment_of(run)["RO_EXECUTION"], asyncio.get_running_loop().time()
     if now > _lapses(delivery) + EXACTLY:
@@ -44,7 +44,7 @@ def handed_over(stage: "Stage", run: Run, stop: Stop, delivery: Delivery) -> Ite
             yield f"{execution} is given until {limit} for its {name}, and has until {most}"
 
 
-def _lapses(delivery: Delivery) -> float:
+def _lapses(delivery: ExploredDelivery) -> float:
     """Until when a delivery is surely its executor's: what was answered after that proves nothing."""
     surely = delivery.made_at + ACK_WAIT / 2
     for asked, answered in delivery.confirmed:
@@ -53,7 +53,7 @@ def _lapses(delivery: Delivery) -> float:
     return surely
 
 
-def _limits(stage: "Stage", execution: str) -> tuple[float, float]:
+def _limits(stage: "ExploredStage", execution: str) -> tuple[float, float]:
     """Until when it may begin and go on, in the seconds of the world."""
     late = framed = 0.0
     found: tuple[float, float] = (0.0, 0.0)
@@ -73,7 +73,7 @@ def _limits(stage: "Stage", execution: str) -> tuple[float, float]:
     return found[0] + late, found[1] + late
 
 
-def _sent(stage: "Stage", command: StoredMessage, framed: float) -> float:
+def _sent(stage: "ExploredStage", command: StoredMessage, framed: float) -> float:
     """When a command was sent: as it says, or soon after its frame where what it says is no measure."""
     said = attributes_of(command.payload)
     return framed if said is None or stage.world.clock_steps else _seconds(said.time)

@@ -10,7 +10,7 @@ from remediation_orchestrator.bus.memory import FaultPoint, MemoryCell, MemoryLe
 from remediation_orchestrator.bus.port import DeliveryError, LogError, UnknownOutcomeError
 from remediation_orchestrator.events import StoredMessage
 
-from .explore_gate import Actor, Gate, How, Kind
+from .explore_gate import Actor, CallKind, Gate, How
 
 # When a record arrives whose sender has given up: long before any lease lapses, long after the sender asks again.
 LATE_SECONDS = 5.0
@@ -45,7 +45,7 @@ class GatedLog(MemoryLog):
             newest = self._store.newest(subject)
             return len(self._store.messages), newest.sequence if newest else 0
 
-        match await self._gate.call(self._actor, Kind.APPEND, short(subject), seen=seen):
+        match await self._gate.call(self._actor, CallKind.APPEND, short(subject), seen=seen):
             case How.DONE:
                 return store()
             case How.LOSE:
@@ -58,9 +58,9 @@ class GatedLog(MemoryLog):
 
     async def _strike(self, moment: FaultPoint, subject: str) -> None:
         if moment is FaultPoint.DELIVER:
-            await self._gate.call(self._actor, Kind.READ, short(subject))
+            await self._gate.call(self._actor, CallKind.READ, short(subject))
         elif moment is FaultPoint.ASK and subject:
-            await self._gate.call(self._actor, Kind.ASK, short(subject), seen=lambda: self._newest(subject))
+            await self._gate.call(self._actor, CallKind.ASK, short(subject), seen=lambda: self._newest(subject))
         else:
             await self._actor.runs()
 
@@ -86,15 +86,17 @@ class GatedLease(MemoryLease):
 
     async def _strike(self, _moment: FaultPoint, who: str) -> None:
         if who:
-            await self._gate.call(self._actor, Kind.LEASE, seen=self._store.holder)
+            await self._gate.call(self._actor, CallKind.LEASE, seen=self._store.holder)
         else:
             await self._actor.runs()
 
 
-class Delivery:
+class ExploredDelivery:
     """One delivery of a command to one executor."""
 
-    def __init__(self, deliveries: "Deliveries", message: StoredMessage, number: int, actor: Actor) -> None:
+    def __init__(
+        self, deliveries: "ExploredDeliveries", message: StoredMessage, number: int, actor: Actor
+    ) -> None:
         self._deliveries = deliveries
         self._actor = actor
         self.command = message
@@ -112,7 +114,7 @@ class Delivery:
 
     async def acknowledge(self) -> None:
         """It is answered."""
-        how = await self._deliveries.gate.call(self._actor, Kind.ACK, short(self.command.subject))
+        how = await self._deliveries.gate.call(self._actor, CallKind.ACK, short(self.command.subject))
         if how is not How.DROP:
             self._deliveries.acknowledge(self.command.sequence)
         if how is not How.DONE:
@@ -124,7 +126,7 @@ class Delivery:
         self._deliveries.pass_on(self.command.sequence, seconds)
 
 
-class Deliveries:
+class ExploredDeliveries:
     """The durable consumer of one kind of command: at least once, again where nobody confirms for `ack_wait`."""
 
     def __init__(self, cell: MemoryCell, gate: Gate, kind: str) -> None:
@@ -154,7 +156,7 @@ class Deliveries:
         self._offered = len(self._cell.messages)
         return self._ready
 
-    async def take(self, actor: Actor) -> Delivery:
+    async def take(self, actor: Actor) -> ExploredDelivery:
         """Take the next delivery, when there is one and the gate says so."""
         if actor not in self._takers:
             self._takers.append(actor)
@@ -162,11 +164,11 @@ class Deliveries:
         def waits() -> bool:
             return bool(self._pending()) and not self._is_for_another(actor)
 
-        await self.gate.call(actor, Kind.PULL, self._kind, possible=waits, seen=lambda: self._ready[0])
+        await self.gate.call(actor, CallKind.PULL, self._kind, possible=waits, seen=lambda: self._ready[0])
         sequence, number = self._ready.pop(0)
         self._given[sequence], self._holder[sequence] = number, actor
         self._wait(sequence)
-        return Delivery(self, self._cell.messages[sequence - 1], number, actor)
+        return ExploredDelivery(self, self._cell.messages[sequence - 1], number, actor)
 
     def _is_for_another(self, actor: Actor) -> bool:
         """Whether a repetition has somebody else to go to than who has the command: he would know it again."""

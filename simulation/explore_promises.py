@@ -30,7 +30,7 @@ from .checkers.reading import records
 from .explore_cast import catalog
 
 if TYPE_CHECKING:
-    from .explore_stage import Stage
+    from .explore_stage import ExploredStage
     from .world import Day
 
 # Those of a day that read its log and its last state alone.
@@ -63,7 +63,7 @@ class Rest:
         return list(records(self.messages))
 
 
-def broken(stage: "Stage") -> Iterator[str]:
+def broken(stage: "ExploredStage") -> Iterator[str]:
     """Every promise that a life broke."""
     yield from stage.life.wrong
     yield from _runs(stage)
@@ -90,7 +90,7 @@ def broken(stage: "Stage") -> Iterator[str]:
             yield f"audit at {finding.position}: {finding.drift}: {finding.message}"
 
 
-def _runs(stage: "Stage") -> Iterator[str]:
+def _runs(stage: "ExploredStage") -> Iterator[str]:
     """Nothing is run twice, nothing without its command, and no two that may touch one target."""
     touches = sorted(stage.touches, key=lambda one: one.begun)
     for before, following in pairwise(touches):  # There is one target in a small world.
@@ -107,7 +107,7 @@ def _runs(stage: "Stage") -> Iterator[str]:
             yield f"{name} ran without a command"
 
 
-def _ends(stage: "Stage") -> Iterator[str]:
+def _ends(stage: "ExploredStage") -> Iterator[str]:
     """When the end of a run is told, nothing touches its target any more, and nothing of it begins afterwards."""
     ended: dict[str, tuple[float, str]] = {}
     for message, at in zip(stage.cell.messages, stage.stored_at, strict=False):
@@ -122,7 +122,7 @@ def _ends(stage: "Stage") -> Iterator[str]:
             yield f"{touch.execution} runs on, and its {what} stands since {at:.1f} s"
 
 
-def _lost(stage: "Stage") -> Iterator[str]:
+def _lost(stage: "ExploredStage") -> Iterator[str]:
     """No run is told to be lost whose executor was neither killed nor stopped for longer than its lease.
 
     And as safe to repeat it is told only by the very file that it was claimed with."""
@@ -150,7 +150,7 @@ def _may_be_repeated(digest: str) -> bool:
     return any(file.digest == digest and file.spec.idempotent for file in files)
 
 
-def _analysed(stage: "Stage") -> Iterator[str]:
+def _analysed(stage: "ExploredStage") -> Iterator[str]:
     """A command to analyse has one answer, however often it is delivered."""
     answered: set[str] = set()
     for message in stage.cell.messages:
@@ -161,13 +161,13 @@ def _analysed(stage: "Stage") -> Iterator[str]:
             answered.add(attributes.id)
 
 
-def _is_junk(stage: "Stage", place: Position) -> bool:
+def _is_junk(stage: "ExploredStage", place: Position) -> bool:
     """Whether somebody had this stored who had nothing to say there."""
     payload = stage.cell.messages[position_key(place)[0] - 1].payload
     return any(payload == accepted for _, accepted in stage.accepted)
 
 
-def _takeovers(stage: "Stage") -> Iterator[str]:
+def _takeovers(stage: "ExploredStage") -> Iterator[str]:
     """Nobody takes the lead from one that was neither killed, nor paused, nor stopped."""
     struck = sum(choice.startswith(("!crash-o", "!pause-o", "!stop-o")) for choice in stage.choices.values())
     led = sum(isinstance(one.event, OrchestratorStarted) for one in records(stage.cell.messages))
@@ -175,7 +175,7 @@ def _takeovers(stage: "Stage") -> Iterator[str]:
         yield f"{led} have led, and {struck} were struck"
 
 
-def _live_state(stage: "Stage") -> Iterator[str]:
+def _live_state(stage: "ExploredStage") -> Iterator[str]:
     """Whoever leads knows what a fresh fold of the log knows."""
     for role in stage.orchestrators:
         if stage.drained and role.leads:
@@ -186,7 +186,7 @@ def _live_state(stage: "Stage") -> Iterator[str]:
             yield from log.compare_folds(role.actor.name, live, fresh)
 
 
-def _who_waits(stage: "Stage", fresh: Fold) -> str:
+def _who_waits(stage: "ExploredStage", fresh: Fold) -> str:
     view = fresh.view
     waiting = [f"{one.id} {one.phase}" for one in view.remediations.values() if not one.phase.ended]
     calls = [str(one) for one in stage.gate.waiting]

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from .endless import EndlessError, ended
 from .explore_promises import broken
-from .explore_stage import Life, Stage
-from .explore_worlds import World
+from .explore_stage import ExploredStage, Life
+from .explore_worlds import SmallWorld
 
 Choices = dict[int, str]
 # Whoever leads freezes what is there, cycles of ended lives included: now and then they are let go.
@@ -22,7 +22,7 @@ FAULT = "!"
 
 
 @dataclass(frozen=True)
-class Bound:
+class SearchBound:
     """How far lives may depart from the schedule."""
 
     switches: int = 3
@@ -35,7 +35,7 @@ class Bound:
 
 
 @dataclass
-class Found:
+class SearchResult:
     """What a search has seen, and what it has not."""
 
     world: str
@@ -54,16 +54,16 @@ class Found:
 class Search:
     """The search of one world, or of a share of it."""
 
-    def __init__(self, world: World, bound: Bound, share: int = 0, shares: int = 1) -> None:
+    def __init__(self, world: SmallWorld, bound: SearchBound, share: int = 0, shares: int = 1) -> None:
         self._world = world
         self._bound = bound
         self._share, self._shares = share, shares
         self._visited: dict[bytes, list[tuple[int, int]]] = {}
         self._open: list[tuple[int, int, int, Choices]] = []
         self._made = 0
-        self.found = Found(world.name)
+        self.found = SearchResult(world.name)
 
-    def run(self, until: float, stop: Callable[[], bool] = lambda: False) -> Found:
+    def run(self, until: float, stop: Callable[[], bool] = lambda: False) -> SearchResult:
         """Search until a promise is broken, nothing is left, or it is time (of the monotonic clock)."""
         begun = time.monotonic()
         self._push({})
@@ -88,7 +88,9 @@ class Search:
         """Live one life; True where it broke a promise."""
         last = max(choices, default=-1)
         spent = _spent(choices)
-        stage = Stage(self._world, choices, lambda place, digest: place > last and self._is_known(digest, spent))
+        stage = ExploredStage(
+            self._world, choices, lambda place, digest: place > last and self._is_known(digest, spent)
+        )
         try:
             with ended():
                 life = stage.live()
@@ -145,14 +147,14 @@ def read_choices(word: str) -> tuple[str, Choices]:
     return world, {int(place): option for place, _, option in pairs}
 
 
-def retell(world: World, choices: Choices) -> tuple[Stage, list[str]]:
+def retell(world: SmallWorld, choices: Choices) -> tuple[ExploredStage, list[str]]:
     """Live through a life once more, and say what it broke."""
-    stage = Stage(world, choices, lambda _place, _digest: False)
+    stage = ExploredStage(world, choices, lambda _place, _digest: False)
     stage.live()
     return stage, list(broken(stage))
 
 
-def story(stage: Stage, choices: Choices) -> Iterator[str]:
+def story(stage: ExploredStage, choices: Choices) -> Iterator[str]:
     """A life as it went, a line a step."""
     for place, step in enumerate(stage.life.steps):
         chosen = choices.get(place)

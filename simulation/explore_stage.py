@@ -16,12 +16,12 @@ from remediation_orchestrator.executor.catalog import Catalog
 
 from . import clock
 from .explore_cast import ExecutorRole, OrchestratorRole, Teller, catalog
-from .explore_gate import WRITES, Actor, Call, ChoosingLoop, Gate, How, Kind
-from .explore_ports import Deliveries
+from .explore_gate import WRITES, Actor, Call, CallKind, ChoosingLoop, Gate, How
+from .explore_ports import ExploredDeliveries
 from .world import is_at_rest
 
 if TYPE_CHECKING:
-    from .explore_worlds import World
+    from .explore_worlds import SmallWorld
 
 CELL = CellName("main")
 # A world that is not at rest by then never will be: the longest wait in it is an hour after three failures.
@@ -36,7 +36,7 @@ CLOCK_STEP = timedelta(hours=1)
 
 
 @dataclass(eq=False)
-class Touch:
+class ExploredTouch:
     """One run as it really was: from when to when it may have touched its target."""
 
     execution: str
@@ -46,7 +46,7 @@ class Touch:
 
 
 @dataclass(frozen=True)
-class Step:
+class ChoiceStep:
     """A place where something was chosen."""
 
     digest: bytes
@@ -59,16 +59,18 @@ class Step:
 class Life:
     """What a life of a world has left."""
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[ChoiceStep] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     known: bool = False
     """Whether it was left where an earlier life had been."""
 
 
-class Stage:
+class ExploredStage:
     """Everything that there is in one life of a small world."""
 
-    def __init__(self, world: "World", choices: Mapping[int, str], known: Callable[[int, bytes], bool]) -> None:
+    def __init__(
+        self, world: "SmallWorld", choices: Mapping[int, str], known: Callable[[int, bytes], bool]
+    ) -> None:
         """`known` says whether what follows a state was seen by an earlier life."""
         self.world = world
         self.life = Life()
@@ -76,7 +78,7 @@ class Stage:
         self.orchestrators: list[OrchestratorRole] = []
         self.tellers: list[Teller] = []
         self.accepted: list[tuple[int, bytes]] = []
-        self.touches: list[Touch] = []
+        self.touches: list[ExploredTouch] = []
         self.drained = False
         self.failing = set(world.failing)
         self.choices = choices
@@ -100,8 +102,8 @@ class Stage:
         self._over = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().set_exception_handler(self._unexpected)
         self.cell = MemoryCell(CELL, self.now)
-        self.workflows = Deliveries(self.cell, self.gate, "workflow")
-        self.analyses = Deliveries(self.cell, self.gate, "analyze")
+        self.workflows = ExploredDeliveries(self.cell, self.gate, "workflow")
+        self.analyses = ExploredDeliveries(self.cell, self.gate, "analyze")
         for number in range(self.world.orchestrators):
             OrchestratorRole(self, f"o{number + 1}").enter()
         for number in range(self.world.executors):
@@ -163,7 +165,7 @@ class Stage:
     def touching(self, environment: Mapping[str, str], grace: float) -> Iterator[None]:
         """A script touches its target; one whose executor dies is ended by its supervisor."""
         names = ("RO_TARGET_NAME", "RO_TARGET_CLUSTER", "RO_TARGET_NAMESPACE", "RO_TARGET_KIND")
-        touch = Touch(environment["RO_EXECUTION"], Target(*(environment[name] for name in names)), _time())
+        touch = ExploredTouch(environment["RO_EXECUTION"], Target(*(environment[name] for name in names)), _time())
         self.touches.append(touch)
         try:
             yield
@@ -187,7 +189,7 @@ class Stage:
         if self._known(place, digest):
             self.life.known = True
             return self._end()
-        self.life.steps.append(Step(digest, tuple(options), str(calls[0])))
+        self.life.steps.append(ChoiceStep(digest, tuple(options), str(calls[0])))
         if place > STEPS_MAX:
             return self._end()
         chosen = self.choices.get(place, "")
@@ -205,7 +207,7 @@ class Stage:
         for call in calls[1:]:
             number = seen[call.actor] = seen.get(call.actor, 0) + 1
             # To read changes nothing for others: whoever could go before it goes as well behind it.
-            if first.kind is not Kind.READ or call.actor is first.actor:
+            if first.kind is not CallKind.READ or call.actor is first.actor:
                 name = call.actor.name if number == 1 else f"{call.actor.name}/{number}"
                 options[name] = lambda call=call: self._let(call)  # type: ignore[misc]
         for name, fault in self._faults(first):
@@ -219,7 +221,7 @@ class Stage:
     def _faults(self, call: Call) -> Iterator[tuple[str, Callable[[], None]]]:
         """What can go wrong with the call that would be next. Others' are asked about when it is their turn."""
         actor = call.actor
-        if self.world.naps and call.kind is Kind.ASK and actor.name.startswith("e"):
+        if self.world.naps and call.kind is CallKind.ASK and actor.name.startswith("e"):
             yield f"nap-{actor.name}", lambda: self._nap(actor)
         if call.kind not in WRITES:
             return
@@ -231,14 +233,14 @@ class Stage:
             yield f"nap-{actor.name}", lambda: self._nap(actor)
         if actor.lapse:
             yield f"pause-{actor.name}", lambda: self._pause(actor)
-        if call.kind in (Kind.APPEND, Kind.ACK):
+        if call.kind in (CallKind.APPEND, CallKind.ACK):
             yield f"lose-{actor.name}", lambda: self._let(call, How.LOSE)
             yield f"drop-{actor.name}", lambda: self._let(call, How.DROP)
-        if call.kind is Kind.APPEND:
+        if call.kind is CallKind.APPEND:
             yield f"late-{actor.name}", lambda: self._let(call, How.LATE)
         if actor.name.startswith("e") and self.workflows.has_given:
             yield "repeat", self._repeat
-        if self.world.clock_steps and call.kind is Kind.APPEND:
+        if self.world.clock_steps and call.kind is CallKind.APPEND:
             yield "clock-back", lambda: self._step_clock(-CLOCK_STEP)
             yield "clock-ahead", lambda: self._step_clock(CLOCK_STEP)
 

@@ -34,7 +34,7 @@ TARGET = {"namespace": "shop", "kind": "Deployment", "name": "checkout"}
 
 
 @dataclass(frozen=True)
-class World:
+class SmallWorld:
     """One small world."""
 
     name: str
@@ -136,24 +136,24 @@ def clear(_word: str) -> BlockCleared:
 
 
 WORLDS = (
-    World(
+    SmallWorld(
         *("pair", "two orchestrators, one executor, two problems of one target", 2, 1),
         (fires("Slow"), fires("Full", workflow="repair")),
     ),
-    World(
+    SmallWorld(
         *("executors", "one orchestrator, two executors, one problem, a workflow that is not idempotent", 1, 2),
         (fires("Slow", workflow="repair"),),
     ),
-    World(
+    SmallWorld(
         *("retry", "one orchestrator, one executor, a run that fails and is tried again, another behind it", 1, 1),
         (fires("Slow", resolves=True), fires("Full", workflow="repair")),
         failures=1,
     ),
-    World(
+    SmallWorld(
         *("cancel", "one orchestrator, one executor, and an operator who cancels what is commanded", 1, 1),
         (fires("Slow"), fires("Full", workflow="repair"), tells((".command.workflow.", cancel))),
     ),
-    World(
+    SmallWorld(
         *(
             "clear",
             "one orchestrator, one executor, and an operator who cancels a run and clears its target",
@@ -166,51 +166,51 @@ WORLDS = (
             tells((".execution.", cancel), ("command.cancel", clear)),
         ),
     ),
-    World(
+    SmallWorld(
         *("lost", "one orchestrator, two executors, and an operator who clears the target of a lost run", 1, 2),
         (fires("Slow"), fires("Full", workflow="repair"), tells(("ExecutorLost", clear))),
     ),
-    World(
+    SmallWorld(
         *("line", "one orchestrator, one executor, three problems of one target, and one of them forgiven", 1, 1),
         (
             *(fires("Slow"), fires("Full", workflow="repair"), fires("Stuck", workflow="reload")),
             tells(('"queue_position":2', clear_full)),
         ),
     ),
-    World(
+    SmallWorld(
         *("analysis", "two orchestrators, one executor, a problem that names no workflow", 2, 1),
         (fires("Slow", workflow=None),),
     ),
-    World(
+    SmallWorld(
         *("junk", "two orchestrators, one executor, one problem, and junk on every subject of it", 2, 1),
         (fires("Slow"), spoil),
     ),
-    World(
+    SmallWorld(
         *("told", "one orchestrator, one executor, and somebody who tells the end of a run before it began", 1, 1),
         (fires("Slow"), fires("Full", workflow="repair"), forge),
     ),
-    World(
+    SmallWorld(
         *("pretended", "one orchestrator, two executors, and somebody who says that a run is his", 1, 2),
         (fires("Slow"), pretend),
     ),
-    World(
+    SmallWorld(
         *("hasty", "one orchestrator, one executor that naps, and five seconds for a run to begin", 1, 1),
         (fires("Slow"),),
         starting=timedelta(seconds=5),
         naps=True,
     ),
-    World(
+    SmallWorld(
         *("files", "one orchestrator, two executors with different files of the same names", 1, 2),
         (fires("Slow", workflow="repair"),),
         files_differ=True,
     ),
-    World(
+    SmallWorld(
         *("slow", "one orchestrator, two executors, and a run that has to be confirmed again and again", 1, 2),
         (fires("Slow"),),
         run_seconds=40.0,
         naps=True,
     ),
-    World(
+    SmallWorld(
         *("clock", "one orchestrator, one executor, and a broker whose clock is set", 1, 1),
         (fires("Slow"), fires("Full", workflow="repair")),
         clock_steps=True,

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from .endless import EndlessError, ended
-from .fuzz_records import Case, Mutator
+from .fuzz_records import FuzzMessage, Mutator
 from .fuzz_targets import READERS, Target
 
 # Making smaller goes on while it helps, and no longer than this: what is not minimal is a case all the same.
@@ -27,14 +27,14 @@ ENDLESS = ("EndlessError", "MemoryError")
 SHOWN_BYTES_MAX = 120
 SHOWN_MAX = 5
 
-Sliced = TypeVar("Sliced", bytes, list[Case])
+Sliced = TypeVar("Sliced", bytes, list[FuzzMessage])
 
 
-class Finding(Struct, frozen=True):
+class FuzzFinding(Struct, frozen=True):
     """A case that stops a reader, or several that do so together."""
 
     target: str
-    cases: list[Case]
+    cases: list[FuzzMessage]
     what: str
     seed: int
     after: int
@@ -47,10 +47,10 @@ class Went(Struct, frozen=True):
     target: str
     cases: int
     seconds: float
-    finding: Finding | None = None
+    finding: FuzzFinding | None = None
 
 
-def stopped(target: Target, cases: Sequence[Case]) -> str | None:
+def stopped(target: Target, cases: Sequence[FuzzMessage]) -> str | None:
     """What stops a reader in these cases, in one line; None where nothing does."""
     try:
         with ended():
@@ -73,7 +73,7 @@ def fuzz_target(name: str, seed: int, seconds: float, most: float = math.inf) ->
         if what is not None:
             least = cases if _kind(what) in ENDLESS else _least(reader.take, cases, _kind(what))
             what = what if least is cases else stopped(reader.take, least) or what
-            return Went(name, done, time.monotonic() - begun, Finding(name, least, what, seed, done))
+            return Went(name, done, time.monotonic() - begun, FuzzFinding(name, least, what, seed, done))
         done += reader.together
     return Went(name, done, time.monotonic() - begun)
 
@@ -82,12 +82,12 @@ def _kind(what: str) -> str:
     return what.partition(":")[0]
 
 
-def _least(target: Target, cases: list[Case], kind: str) -> list[Case]:
+def _least(target: Target, cases: list[FuzzMessage], kind: str) -> list[FuzzMessage]:
     """As few cases as do it still, and where that is one, as little of it."""
     until = time.monotonic() + SHRINK_SECONDS
     tries = 0
 
-    def still(some: Sequence[Case]) -> bool:
+    def still(some: Sequence[FuzzMessage]) -> bool:
         nonlocal tries
         tries += 1
         what = stopped(target, some) if tries <= TRIES_MAX and time.monotonic() < until else None
@@ -115,24 +115,24 @@ def shrunk(whole: Sliced, still: Callable[[Sliced], bool]) -> Sliced:
     return whole
 
 
-class Kept(Struct, frozen=True):
+class KeptFinding(Struct, frozen=True):
     """A finding as a file of cases keeps it."""
 
     target: str
     what: str
-    cases: list[Case]
+    cases: list[FuzzMessage]
 
 
-def read_cases(folder: Path) -> Iterator[tuple[str, Kept]]:
+def read_cases(folder: Path) -> Iterator[tuple[str, KeptFinding]]:
     """The cases of a folder, each with the name of its file."""
     for path in sorted(folder.glob("*.json")):
-        yield path.stem, msgspec.json.decode(path.read_bytes(), type=Kept)
+        yield path.stem, msgspec.json.decode(path.read_bytes(), type=KeptFinding)
 
 
-def keep_case(finding: Finding, folder: Path) -> None:
+def keep_case(finding: FuzzFinding, folder: Path) -> None:
     """Write a finding into a folder, under a name that follows from its bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    whole = msgspec.json.encode(Kept(finding.target, finding.what, finding.cases))
+    whole = msgspec.json.encode(KeptFinding(finding.target, finding.what, finding.cases))
     name = f"{finding.target}-{hashlib.sha256(whole).hexdigest()[:8]}"
     (folder / f"{name}.json").write_bytes(msgspec.json.format(whole) + b"\n")
 
@@ -186,7 +186,7 @@ def _line(one: Went) -> str:
     )
 
 
-def _shown(case: Case) -> str:
+def _shown(case: FuzzMessage) -> str:
     payload = case.payload
     more = f" … {len(payload):,} bytes" if len(payload) > SHOWN_BYTES_MAX else ""
     return f"{case.subject} {payload[:SHOWN_BYTES_MAX]!r}{more}"

@@ -59,7 +59,7 @@ RAW = (
 )
 
 
-class Case(Struct, frozen=True):
+class FuzzMessage(Struct, frozen=True):
     """One message that somebody could publish."""
 
     subject: str
@@ -175,7 +175,7 @@ class Mutator:
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(f"{seed}:fuzz")
 
-    def case(self) -> Case:
+    def case(self) -> FuzzMessage:
         """The next case."""
         dice = self.dice
         kind = dice.choice(list(KINDS))
@@ -188,17 +188,17 @@ class Mutator:
             others = [dice.choice(list(KINDS.values())) for _ in range(dice.choice((0, 1, 2)))]
             payload = b"[" + b",".join([payload, *others]) + b"]"
         headers = {"Nats-Stream": "RO_main"} if dice.random() < 0.01 else None
-        return Case(subject(dice, kind), payload, headers)
+        return FuzzMessage(subject(dice, kind), payload, headers)
 
-    def history(self) -> Case:
+    def history(self) -> FuzzMessage:
         """The next history: any bytes tell one."""
-        return Case("history", self.dice.randbytes(self.dice.choice(HISTORY_BYTES)))
+        return FuzzMessage("history", self.dice.randbytes(self.dice.choice(HISTORY_BYTES)))
 
-    def short(self) -> Case:
+    def short(self) -> FuzzMessage:
         """The next short history."""
-        return Case("history", self.dice.randbytes(self.dice.choice(SHORT_BYTES)))
+        return FuzzMessage("history", self.dice.randbytes(self.dice.choice(SHORT_BYTES)))
 
-    def body(self) -> Case:
+    def body(self) -> FuzzMessage:
         """The next case for the door: its subject is the path."""
         dice = self.dice
         source = dice.choice(list(BODIES))
@@ -209,7 +209,7 @@ class Mutator:
             payload = b'{"alerts":[' + b",".join([b"{}"] * BODY_ITEMS) + b"]}"
         if dice.random() < 0.05:
             payload = gzip.compress(payload, mtime=0)
-        return Case(f"/v1/{source}", payload)
+        return FuzzMessage(f"/v1/{source}", payload)
 
 
 def _place(dice: random.Random, payload: bytes) -> int:

@@ -36,7 +36,7 @@ from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 from . import clock
 from .catalogs import refresh
 from .fuzz_promises import broken_by_reading
-from .fuzz_records import MOMENT, Case, Mutator
+from .fuzz_records import MOMENT, FuzzMessage, Mutator
 from .fuzz_verbs import read_by_every_verb
 from .histories import tell
 from .leads import lead_on
@@ -62,7 +62,7 @@ class StoppedError(Exception):
     """A reader was stopped, or held up, by what it read. The message says how."""
 
 
-def read_one(cases: Sequence[Case]) -> None:
+def read_one(cases: Sequence[FuzzMessage]) -> None:
     """`decode` gives values whatever the bytes, the same twice, and soon; and an export keeps them."""
     for case in cases:
         message = StoredMessage(3, MOMENT, case.subject, case.payload, case.headers or FENCED)
@@ -81,13 +81,13 @@ def read_one(cases: Sequence[Case]) -> None:
             raise StoppedError("the exported line is another message")
 
 
-def lead(cases: Sequence[Case]) -> None:
+def lead(cases: Sequence[FuzzMessage]) -> None:
     """An orchestrator that meets them still decides a good signal, and every verb reads its log."""
     messages = clock.run(_lead(cases))
     read_by_every_verb(messages)
 
 
-async def _lead(cases: Sequence[Case]) -> list[StoredMessage]:
+async def _lead(cases: Sequence[FuzzMessage]) -> list[StoredMessage]:
     cell = MemoryCell(CELL, clock.broker_now)
     pace = msgspec.structs.replace(PACE, snapshot=1_000_000)
     process = clock.ProcessClock(clock.SkewedClock())
@@ -95,12 +95,12 @@ async def _lead(cases: Sequence[Case]) -> list[StoredMessage]:
     service = Orchestrator(cell.log(), lease, process, Identity("o1", "0"), pace=pace)
     task = asyncio.create_task(service.run())
     await asyncio.sleep(5)
-    _store(cell, Case(GOOD_SUBJECT, GOOD))
+    _store(cell, FuzzMessage(GOOD_SUBJECT, GOOD))
     await asyncio.sleep(5)
     for case in cases:
         if not _is_frame(case):
             _store(cell, case)
-    good = _store(cell, Case(GOOD_SUBJECT, GOOD.replace(b"Good", b"Better")))
+    good = _store(cell, FuzzMessage(GOOD_SUBJECT, GOOD.replace(b"Good", b"Better")))
     begun = asyncio.get_running_loop().time()
     while not _is_decided(cell, good):
         if task.done():
@@ -111,13 +111,13 @@ async def _lead(cases: Sequence[Case]) -> list[StoredMessage]:
     return cell.messages
 
 
-def _is_frame(case: Case) -> bool:
+def _is_frame(case: FuzzMessage) -> bool:
     """Whether it is a whole frame: only an orchestrator may say one, and one that fits nothing is a broken log."""
     message = StoredMessage(3, MOMENT, case.subject, case.payload, case.headers or FENCED)
     return case.subject == "ro.main.decision" and head_of(message) is not None
 
 
-def _store(cell: MemoryCell, case: Case) -> int:
+def _store(cell: MemoryCell, case: FuzzMessage) -> int:
     with suppress(LogError):  # The broker refuses what is none of the log's subjects.
         newest = cell.newest(case.subject)
         return cell.store(case.subject, case.payload, 0 if newest is None else newest.sequence, None)
@@ -138,7 +138,7 @@ def _is_decided(cell: MemoryCell, sequence: int) -> bool:
 class _Given:
     """A delivery that is always confirmed."""
 
-    def __init__(self, case: Case, sequence: int) -> None:
+    def __init__(self, case: FuzzMessage, sequence: int) -> None:
         self.command = StoredMessage(sequence, clock.broker_now(), case.subject, case.payload, FENCED)
         self.number = 1
 
@@ -161,34 +161,34 @@ async def _succeed(_run: Run, _stop: Stop) -> RunOutcome:
     return Succeeded("")
 
 
-def execute(cases: Sequence[Case]) -> None:
+def execute(cases: Sequence[FuzzMessage]) -> None:
     """An executor and an analyser answer what they are given, also where others have written on its subject."""
     for case in cases:
         clock.run(_execute(case))
 
 
-async def _execute(case: Case) -> None:
+async def _execute(case: FuzzMessage) -> None:
     cell, served = MemoryCell(CELL, clock.broker_now), _catalog()
     now = asyncio.get_running_loop().time
     engines = {"script": LocalEngine(_succeed)}
     worker = Worker("e1", Ports(cell.log(), lambda: served, engines, now, clock.broker_now, {}))
     analyser = Analyser("e1", cell.log(), lambda: served, clock.broker_now)
-    _store(cell, Case("ro.main.execution.wfe-3", case.payload))
-    _store(cell, Case("ro.main.analysis.rr-3", case.payload))
+    _store(cell, FuzzMessage("ro.main.execution.wfe-3", case.payload))
+    _store(cell, FuzzMessage("ro.main.analysis.rr-3", case.payload))
     async with asyncio.timeout(DECIDED_SECONDS):
         for name in ("wfe-2", "wfe-3"):
-            delivery = _Given(Case(f"ro.main.command.workflow.{name}", case.payload), 2)
+            delivery = _Given(FuzzMessage(f"ro.main.command.workflow.{name}", case.payload), 2)
             await worker.handle(delivery, ClaimLease(ConfirmSchedule(30.0), now, now()))
         for name in ("rr-2-a1", "rr-3-a1", "odd"):
-            await analyser.handle(_Given(Case(f"ro.main.command.analyze.{name}", case.payload), 2))
+            await analyser.handle(_Given(FuzzMessage(f"ro.main.command.analyze.{name}", case.payload), 2))
 
 
-def knock(cases: Sequence[Case]) -> None:
+def knock(cases: Sequence[FuzzMessage]) -> None:
     """The door answers every body in its own words, and stores nothing that cannot be read."""
     asyncio.run(_knock(cases))
 
 
-async def _knock(cases: Sequence[Case]) -> None:
+async def _knock(cases: Sequence[FuzzMessage]) -> None:
     cell = MemoryCell(CELL, lambda: MOMENT)
     door = Door(cell.log(), built_in(), Rules(), Authenticator(OPEN))
     await door.open()
@@ -209,7 +209,7 @@ async def _knock(cases: Sequence[Case]) -> None:
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def _post(door: Door, case: Case) -> int:
+async def _post(door: Door, case: FuzzMessage) -> int:
     body, kind = case.payload, b"application/json"
     if case.subject.endswith("cloudevents"):
         kind = b"application/cloudevents-batch+json" if body[:1] == b"[" else b"application/cloudevents+json"
@@ -243,7 +243,7 @@ async def _post(door: Door, case: Case) -> int:
     return int(sent[0]["status"]) if sent else 0
 
 
-def run_verbs(cases: Sequence[Case]) -> None:
+def run_verbs(cases: Sequence[FuzzMessage]) -> None:
     """The verbs themselves, each a process, over an exported log: an answer, a "no", and never a fault of ours."""
     messages = clock.run(_lead(cases))
     with tempfile.TemporaryDirectory(prefix="ro-fuzz-") as folder:
@@ -262,35 +262,35 @@ VERBS = (
 )
 # All is well, "no", and what was given cannot be taken.
 ANSWERS = (0, 1, 2)
-Target = Callable[[Sequence[Case]], None]
+Target = Callable[[Sequence[FuzzMessage]], None]
 
 
 class Reader(Struct, frozen=True):
     """One of those who read: what takes cases, what kind of cases, and how many at a time."""
 
     take: Target
-    case: Callable[[Mutator], Case]
+    case: Callable[[Mutator], FuzzMessage]
     together: int
     """A cell costs more to set up than a call, and a process more than a cell."""
     share: float = 1.0
     """Of the cases that are asked for: a history costs as much as a hundred records."""
 
 
-def decide(cases: Sequence[Case]) -> None:
+def decide(cases: Sequence[FuzzMessage]) -> None:
     """An orchestrator keeps every promise about its log, whatever history it is told."""
     for case in cases:
         for broken in tell(case.payload):
             raise StoppedError(broken)
 
 
-def take_part(cases: Sequence[Case]) -> None:
+def take_part(cases: Sequence[FuzzMessage]) -> None:
     """Of two orchestrators the one leads that should, whatever becomes of them."""
     for case in cases:
         for broken in lead_on(case.payload):
             raise StoppedError(broken)
 
 
-def serve(cases: Sequence[Case]) -> None:
+def serve(cases: Sequence[FuzzMessage]) -> None:
     """An executor serves what its folder has, and its analyser chooses what fits."""
     for case in cases:
         for broken in refresh(case.payload):

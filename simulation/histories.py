@@ -43,7 +43,7 @@ from remediation_orchestrator.orchestrator.service import Orchestrator
 
 from . import clock, histories_runs
 from .checkers.log import compare_folds
-from .histories_process import Process, written_by_others
+from .histories_process import HistoryProcess, written_by_others
 from .histories_rest import at_rest, broken, fresh
 from .histories_tale import (
     ALERTS,
@@ -69,7 +69,7 @@ TOLD_MAX = 600
 REST_SECONDS = 400.0
 
 
-class History:
+class LivedHistory:
     """One history, while it lasts."""
 
     def __init__(self, told: bytes) -> None:
@@ -109,9 +109,9 @@ class History:
 
     # -- the orchestrator ------------------------------------------------------------------------------
 
-    def _begin(self) -> Process:
+    def _begin(self) -> HistoryProcess:
         self._begun += 1
-        self.process = Process(self.cell, f"o{self._begun}", policy_of(self._first))
+        self.process = HistoryProcess(self.cell, f"o{self._begun}", policy_of(self._first))
         return self.process
 
     async def _end(self) -> None:
@@ -272,7 +272,7 @@ class History:
         if subject == subjects.decision(CELL):
             self.process.meanwhile = None
             self._begun += 2  # It leads once more when the other has gone.
-            other = Process(self.cell, self.process.name, policy_of(self._first))
+            other = HistoryProcess(self.cell, self.process.name, policy_of(self._first))
             await other.service.active.wait()
             died = await other.end()
             self.wrong += [died] if died is not None else []
@@ -299,19 +299,34 @@ class History:
             await self._restart()
 
 
-Step = Callable[[History], "Coroutine[object, object, None]"]
-FACTS: tuple[Step, ...] = (histories_runs.run, History.fire, History.resolve)
+Step = Callable[[LivedHistory], "Coroutine[object, object, None]"]
+FACTS: tuple[Step, ...] = (histories_runs.run, LivedHistory.fire, LivedHistory.resolve)
 STEPS: tuple[Step, ...] = (
-    *(History.wait,) * 7,
-    *(History.fire,) * 5,
+    *(LivedHistory.wait,) * 7,
+    *(LivedHistory.fire,) * 5,
     *(histories_runs.run,) * 5,
     *(histories_runs.together,) * 3,
-    *(History.resolve, History.resolve, History.analyse, History.analyse, History.operate, History.operate),
-    *(History.clear, History.adopt, History.adopt, History.stamp, History.again, History.trouble, History.junk),
-    *(histories_runs.race, History.overtaken),
+    *(
+        LivedHistory.resolve,
+        LivedHistory.resolve,
+        LivedHistory.analyse,
+        LivedHistory.analyse,
+        LivedHistory.operate,
+        LivedHistory.operate,
+    ),
+    *(
+        LivedHistory.clear,
+        LivedHistory.adopt,
+        LivedHistory.adopt,
+        LivedHistory.stamp,
+        LivedHistory.again,
+        LivedHistory.trouble,
+        LivedHistory.junk,
+    ),
+    *(histories_runs.race, LivedHistory.overtaken),
 )
 
 
 def tell(told: bytes) -> Iterator[str]:
     """Live through a history, and name every promise that it breaks."""
-    yield from clock.run(History(told[:TOLD_MAX]).live())
+    yield from clock.run(LivedHistory(told[:TOLD_MAX]).live())

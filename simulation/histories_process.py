@@ -21,7 +21,7 @@ SMALL = msgspec.structs.replace(PACE, snapshot=12, together=2, records=3)
 FRAME_SECONDS = 0.004
 
 
-class Process:
+class HistoryProcess:
     """One orchestrator of a history, from its start to its end."""
 
     def __init__(self, cell: MemoryCell, name: str, policy: Policy) -> None:

@@ -24,10 +24,10 @@ from remediation_orchestrator.events import (
 from .histories_tale import ALERTS, JUNK, NAMES
 
 if TYPE_CHECKING:
-    from .histories import History
+    from .histories import LivedHistory
 
 
-async def run(history: "History") -> None:
+async def run(history: "LivedHistory") -> None:
     """An executor says something of a run that goes on, or is over."""
     pick = history.tale.pick
     known = [one for one in list(history.runs)[-3:] + list(history.view.runs) * 3 if _is_commanded(history, one)]
@@ -43,7 +43,7 @@ async def run(history: "History") -> None:
     history.tell(pick(facts), subjects.execution(history.cell.cell, execution))
 
 
-async def together(history: "History") -> None:
+async def together(history: "LivedHistory") -> None:
     """Whatever may be said of one run and of its problem, all of it at once."""
     pick = history.tale.pick
     runs = [one for one in history.view.runs.values() if _is_commanded(history, one.execution)]
@@ -75,17 +75,17 @@ async def together(history: "History") -> None:
             await history.settle()
 
 
-def _has_begun(history: "History", execution: ExecutionId) -> bool:
+def _has_begun(history: "LivedHistory", execution: ExecutionId) -> bool:
     run = history.view.runs.get(execution)
     return run is None or run.started
 
 
-def _is_commanded(history: "History", execution: ExecutionId) -> bool:
+def _is_commanded(history: "LivedHistory", execution: ExecutionId) -> bool:
     subject = f"ro.{history.cell.cell}.command.workflow.{execution}"
     return any(one.subject == subject and one.payload != JUNK for one in history.cell.messages)
 
 
-async def race(history: "History") -> None:
+async def race(history: "LivedHistory") -> None:
     """An executor begins a run while its revocation is under way: it was given up, or is late."""
     runs = history.view.runs.values()
     waiting = [one for one in runs if not one.started and _is_commanded(history, one.execution)]
@@ -100,7 +100,7 @@ async def race(history: "History") -> None:
     await history.settle()
 
 
-async def _begin_first(history: "History", subject: str) -> None:
+async def _begin_first(history: "LivedHistory", subject: str) -> None:
     """Be the first on a run's subject, where its revocation is just on its way there."""
     execution = ExecutionId(subject.rpartition(".")[2])
     if subject == subjects.execution(history.cell.cell, execution) and _is_commanded(history, execution):

@@ -9,7 +9,7 @@ NONE = timedelta()
 
 
 @dataclass
-class Run:
+class KnownRun:
     """One run that has not ended, or whose end nobody knows."""
 
     remediation: str
@@ -29,16 +29,16 @@ class Run:
         self.started = True
 
 
-def run_of(decided: RoutingDecided, workflow: str = "") -> Run:
+def run_of(decided: RoutingDecided, workflow: str = "") -> KnownRun:
     """The run that a verdict has decided."""
     situation = decided.situation
     now = situation.now
     limits = (now, decided.start_before or now, decided.deadline or now)
-    return Run(decided.remediation, situation.fingerprint, situation.target, workflow, *limits)
+    return KnownRun(decided.remediation, situation.fingerprint, situation.target, workflow, *limits)
 
 
 @dataclass
-class Known:
+class KnownRemediation:
     """One remediation."""
 
     fingerprint: str

@@ -13,7 +13,7 @@ from remediation_orchestrator.events import CellName, OrchestratorStarted, Recor
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
 
 from . import clock
-from .histories_process import Process
+from .histories_process import HistoryProcess
 from .histories_tale import OverError, Tale
 from .orchestrators import PACE, TTL
 
@@ -54,14 +54,14 @@ class Pair:
             self.wrong.append(f"{led} have led, and {self._ended} were ended")
         return self.wrong
 
-    def _another(self) -> Process:
+    def _another(self) -> HistoryProcess:
         self._made += 1
-        return Process(self.cell, f"o{self._made}", DEFAULT)
+        return HistoryProcess(self.cell, f"o{self._made}", DEFAULT)
 
     def _records(self) -> Iterator[Recorded]:
         return (one for message in self.cell.messages for one in decode(message) if isinstance(one, Recorded))
 
-    def _leader(self) -> Process | None:
+    def _leader(self) -> HistoryProcess | None:
         return next((one for one in self._processes if one.service.active.is_set()), None)
 
     async def _led(self, when: str) -> None:

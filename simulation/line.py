@@ -20,7 +20,7 @@ from .diary import Tried
 from .faults import Fault
 
 if TYPE_CHECKING:
-    from .broker import Broker
+    from .broker import SimulatedBroker
 
 CELL = CellName("main")
 DECISION = subjects.decision(CELL)
@@ -46,7 +46,7 @@ FRAME = Decoder(list[_Item])
 """As much of a frame as the world wants to know: up to where its writer has taken what it was handed."""
 
 
-class Process:
+class SimulatedProcess:
     """What all processes have: they can be frozen, they can be dead, and what they compute takes time."""
 
     def __init__(self, name: str, slow: float = 1.0) -> None:
@@ -117,7 +117,9 @@ class Odds:
 class Line(MemoryLog):
     """A process's handle on the log, over a line that loses, delays and repeats."""
 
-    def __init__(self, broker: "Broker", process: Process, odds: Odds, clock: ProcessClock | None = None) -> None:
+    def __init__(
+        self, broker: "SimulatedBroker", process: SimulatedProcess, odds: Odds, clock: ProcessClock | None = None
+    ) -> None:
         super().__init__(broker.cell, self.step)
         self._broker = broker
         self._process = process

@@ -7,7 +7,7 @@ from collections import defaultdict
 from remediation_orchestrator.events import Position
 
 
-class Occurrences:
+class ProblemLines:
     """The lines of all problems."""
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ from .clock import broker_now, passed
 from .diary import Diary
 from .faults import Fault, Faults
 from .line import CELL
-from .sources import Source
+from .sources import SimulatedSource
 
 BAD_POLICIES: tuple[dict[str, object], ...] = (
     {"routing": {"retry_limit": 0}},
@@ -65,7 +65,7 @@ class Operators:
         self,
         seed: int,
         faults: Faults,
-        source: Source,
+        source: SimulatedSource,
         diary: Diary,
         view: Callable[[], Projection],
         policies: list[dict[str, object]],

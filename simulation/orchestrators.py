@@ -12,10 +12,10 @@ from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
-from .broker import PAYLOAD_MAX, Broker
+from .broker import PAYLOAD_MAX, SimulatedBroker
 from .clock import ProcessClock, SkewedClock
 from .faults import Fault, Faults
-from .line import Odds, Process
+from .line import Odds, SimulatedProcess
 
 # Slower than in the world, where a second costs nothing: a day has 86,400 of them.
 PACE = LeaderSettings(renew=30.0, look=30.0, fill=60.0, snapshot=60, records=200, together=2)
@@ -26,11 +26,11 @@ OFF_SECONDS = (-7_200.0, -900.0, -30.0, -3.0, 3.0, 30.0, 900.0, 7_200.0)
 SLEEP_SECONDS = (20.0, 200.0, 2_000.0)
 
 
-class OrchestratorProcess(Process):
+class OrchestratorProcess(SimulatedProcess):
     """One orchestrator, from its start to its death."""
 
     def __init__(
-        self, name: str, broker: Broker, policy: Policy, crashes: float, failed: Callable[[str], None]
+        self, name: str, broker: SimulatedBroker, policy: Policy, crashes: float, failed: Callable[[str], None]
     ) -> None:
         slow = broker.faults.strikes(Fault.MACHINE_SLOW, 0.3)
         super().__init__(name, broker.faults.chance(Fault.MACHINE_SLOW).choice((10.0, 30.0)) if slow else 1.0)
@@ -118,7 +118,7 @@ class OrchestratorProcess(Process):
             self.service.stop()
 
 
-def fresh_fold(broker: Broker, through: int) -> Fold:
+def fresh_fold(broker: SimulatedBroker, through: int) -> Fold:
     """Fold the whole log anew, with the facts up to a sequence that no frame covers yet."""
     fold = Fold()
     for message in broker.cell.history:

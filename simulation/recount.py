@@ -47,8 +47,8 @@ from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 from .failures import Failures
 from .firing import Firing
 from .fold_order import in_fold_order
-from .known import Known, Run, run_of
-from .occurrences import Occurrences
+from .known import KnownRemediation, KnownRun, run_of
+from .occurrences import ProblemLines
 
 # How long after its deadline a run whose end nobody has told may still be at its target.
 GRACE = timedelta(seconds=30)
@@ -60,14 +60,14 @@ class Recount:
 
     def __init__(self, answered: set[Position], policy: Policy = DEFAULT) -> None:
         self.failures = Failures(policy)
-        self.half_done: dict[tuple[Target, str], Run] = {}
+        self.half_done: dict[tuple[Target, str], KnownRun] = {}
         """Which workflow left which target half-changed, and by which run."""
         self._answered = answered
-        self.known: dict[str, Known] = {}
-        self.runs: dict[str, Run] = {}
+        self.known: dict[str, KnownRemediation] = {}
+        self.runs: dict[str, KnownRun] = {}
         self.completed: dict[str, tuple[datetime, str]] = {}
         self.worked: dict[tuple[Target, str], tuple[datetime, str]] = {}
-        self._waiting = Occurrences()
+        self._waiting = ProblemLines()
         self._came: dict[Position, tuple[datetime, bool]] = {}
         """When each occurrence came, and whether its source tells when it is over."""
         self.firing = Firing(policy)
@@ -135,7 +135,7 @@ class Recount:
             case _:
                 pass
 
-    def _of(self, fingerprint: str) -> Iterator[Known]:
+    def _of(self, fingerprint: str) -> Iterator[KnownRemediation]:
         """Who is at a problem."""
         return (one for one in self.known.values() if one.fingerprint == fingerprint and not one.ended)
 
@@ -150,7 +150,7 @@ class Recount:
 
     # -- runs ------------------------------------------------------------------------------------------
 
-    def _run(self, event: RunFact, run: Run, at: datetime) -> None:
+    def _run(self, event: RunFact, run: KnownRun, at: datetime) -> None:
         known, key = self.known[run.remediation], (run.target, run.workflow)
         current = known.executing == event.execution
         match event:
@@ -177,7 +177,7 @@ class Recount:
         if not run.lost:
             del self.runs[event.execution]
 
-    def _fail(self, event: WorkflowFailed, run: Run, at: datetime, *, current: bool) -> None:
+    def _fail(self, event: WorkflowFailed, run: KnownRun, at: datetime, *, current: bool) -> None:
         known, key = self.known[run.remediation], (run.target, run.workflow)
         if event.was_execution_failure:
             self.half_done.pop(key, None)
@@ -231,7 +231,7 @@ class Recount:
         else:
             if decided.remediation not in self.known:
                 at, resolves = self._came.get(occurrence or Position(""), (now, False))
-                self.known[decided.remediation] = Known(decided.situation.fingerprint, resolves, at)
+                self.known[decided.remediation] = KnownRemediation(decided.situation.fingerprint, resolves, at)
             yield from self._judged(decided, place)
         if occurrence is not None:
             yield from self._answer(decided.situation.fingerprint, occurrence, place)
@@ -271,7 +271,7 @@ class Recount:
         if isinstance(verdict, Proceed) and decided.execution is not None and decided.workflow is not None:
             yield from self._proceed(decided, known, place)
 
-    def _wait(self, remediation: str, known: Known, situation: Situation) -> None:
+    def _wait(self, remediation: str, known: KnownRemediation, situation: Situation) -> None:
         """It waits for a target, at the end of the line if it has not waited there before."""
         if not known.waits:
             known.stays.append((situation.now, None))
@@ -280,7 +280,7 @@ class Recount:
             self._line.pop(remediation, None)
             self._line[remediation] = situation.target
 
-    def _proceed(self, decided: RoutingDecided, known: Known, place: Position) -> Iterator[str]:
+    def _proceed(self, decided: RoutingDecided, known: KnownRemediation, place: Position) -> Iterator[str]:
         situation = decided.situation
         assert decided.execution is not None
         assert decided.workflow is not None
@@ -294,7 +294,7 @@ class Recount:
         known.executing = decided.execution
         self.runs[decided.execution] = run_of(decided, decided.workflow.id)
 
-    def _values(self, decided: RoutingDecided, known: Known) -> dict[str, object]:
+    def _values(self, decided: RoutingDecided, known: KnownRemediation) -> dict[str, object]:
         """Every value that the log alone tells; what may be forgotten only where it is shown."""
         situation = decided.situation
         key = (situation.target, situation.workflow or "")

@@ -8,7 +8,7 @@ from remediation_orchestrator.events import StoredMessage
 
 
 @dataclass(frozen=True)
-class Segment:
+class SegmentFile:
     """A file of an archive."""
 
     messages: list[StoredMessage]
@@ -16,9 +16,9 @@ class Segment:
     """SHA-256, in hex, of its lines."""
 
 
-def segments(folder: Path) -> dict[str, Segment]:
+def segments(folder: Path) -> dict[str, SegmentFile]:
     """Every segment of a folder, by the name of its file."""
     return {
-        path.name: Segment(list(messages(path)), segment_digest(path)[1])
+        path.name: SegmentFile(list(messages(path)), segment_digest(path)[1])
         for path in sorted(folder.glob("*.jsonl"))
     }

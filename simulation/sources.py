@@ -23,11 +23,11 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.events.subjects import parse
 
-from .broker import Broker
+from .broker import SimulatedBroker
 from .clock import MIDNIGHT
 from .executors import ANALYSED
 from .faults import Fault, Faults
-from .line import CELL, Odds, Process
+from .line import CELL, Odds, SimulatedProcess
 
 # What a refused or unanswered source waits before it tries again.
 AGAIN_SECONDS = 7.0
@@ -186,10 +186,10 @@ def _fingerprint(problem: SignalReceived) -> str:
     return fingerprint_of(problem.target, problem.name)
 
 
-class Source(Process):
+class SimulatedSource(SimulatedProcess):
     """Publishes what was planned."""
 
-    def __init__(self, name: str, broker: Broker) -> None:
+    def __init__(self, name: str, broker: SimulatedBroker) -> None:
         super().__init__(name)
         self._broker = broker
         self._log = broker.log(self, Odds(0.01))

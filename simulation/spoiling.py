@@ -18,7 +18,7 @@ from .faults import Fault
 from .line import CELL
 
 if TYPE_CHECKING:
-    from .broker import Broker
+    from .broker import SimulatedBroker
 
 # A server that is begun anew is away for so long.
 RESTART_SECONDS = 5.0
@@ -28,10 +28,10 @@ KINDS = (Fault.TAIL_LOST, Fault.STORE_OLDER, Fault.HOLE, Fault.BITS_FLIPPED)
 _READ_ONCE = (Family.EXECUTION, Family.COMMAND)
 
 
-class Spoiling:
+class StoreSpoiler:
     """Whoever spoils the store of a broker, and brings the good one back."""
 
-    def __init__(self, seed: int, broker: "Broker") -> None:
+    def __init__(self, seed: int, broker: "SimulatedBroker") -> None:
         self._dice = random.Random(f"{seed}:stores")
         self._broker = broker
         self._cell = broker.cell

@@ -46,7 +46,7 @@ class Purge:
     """The head of the projection that was kept."""
 
 
-class Store(MemoryCell):
+class SimulatedStore(MemoryCell):
     """What the simulated broker keeps of its cell."""
 
     def __init__(self, cell: CellName, now: Callable[[], datetime]) -> None:

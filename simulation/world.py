@@ -21,8 +21,8 @@ from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.snapshots import from_beginning
 
 from . import clock
-from .archives import Archives
-from .broker import PAYLOAD_MAX, Broker
+from .archives import SimulatedArchives
+from .broker import PAYLOAD_MAX, SimulatedBroker
 from .checkers.log import compare_folds
 from .checkers.reading import records, sequence_of
 from .clock import MIDNIGHT, passed
@@ -32,10 +32,10 @@ from .executors import LACKING, SERVED, Executor, catalog
 from .faults import Faults
 from .operators import Operators, policies
 from .orchestrators import OrchestratorProcess, fresh_fold
-from .segments import Segment, segments
-from .sources import Accepted, Planner, Source
-from .spoiling import Spoiling
-from .store import Store
+from .segments import SegmentFile, segments
+from .sources import Accepted, Planner, SimulatedSource
+from .spoiling import StoreSpoiler
+from .store import SimulatedStore
 
 HOUR = 3_600.0
 
@@ -72,8 +72,8 @@ class Day:
     messages: list[StoredMessage]
     accepted: list[Accepted]
     diary: Diary
-    store: Store
-    segments: dict[str, Segment]
+    store: SimulatedStore
+    segments: dict[str, SegmentFile]
     """What was archived, by the names of the files."""
     view: Projection
     led_after: float | None
@@ -147,13 +147,13 @@ class World:
     async def live(self) -> Day:
         """The day, the healing, and the rest that follows."""
         asyncio.get_running_loop().set_exception_handler(self._unexpected)
-        self.broker = Broker(self.faults, self._folder)
-        self.source = Source("source", self.broker)
+        self.broker = SimulatedBroker(self.faults, self._folder)
+        self.source = SimulatedSource("source", self.broker)
         seconds = self.size.hours * HOUR
         plan = Planner(self.seed, self.faults, seconds).make(self.size.signals)
         operators = Operators(self.seed, self.faults, self.source, self.broker.diary, self._view, self._policies)
-        spoiling = Spoiling(self.seed, self.broker)
-        archives = Archives(self.seed, self.broker, self.source)
+        spoiling = StoreSpoiler(self.seed, self.broker)
+        archives = SimulatedArchives(self.seed, self.broker, self.source)
         self._spawn(self.broker.deliver())
         keeping = [
             self._spawn(self._keep_orchestrators(self.dice.choice((1, 1, 2, 3)))),

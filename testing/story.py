@@ -33,7 +33,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.events.stored import EXPECTED
 from remediation_orchestrator.events.subjects import parse
-from remediation_orchestrator.orchestrator.queries.rehearsal import Rehearsal
+from remediation_orchestrator.orchestrator.queries.dry_run import DryRun
 from remediation_orchestrator.orchestrator.routing.effects import asked_plan
 from remediation_orchestrator.orchestrator.routing.judge import judge
 from remediation_orchestrator.orchestrator.routing.policy import Policy, policy_of
@@ -70,7 +70,7 @@ class Story:
     """A cell's facts as they happen, and every decision that they led to."""
 
     def __init__(self, policy: Policy | None = None) -> None:
-        self.cell = Rehearsal(policy or policy_of(STEADY))
+        self.cell = DryRun(policy or policy_of(STEADY))
         self.decisions: list[Decision] = []
         self.sequence = 0
         self._asleep = False

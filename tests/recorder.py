@@ -1,11 +1,11 @@
-"""A rehearsal that writes down the log that it would have made."""
+"""A dry run that writes down the log that it would have made."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from remediation_orchestrator.events import CellName, Decision, ExecutionId, StoredMessage, WorkflowRevoked
 from remediation_orchestrator.events.codec import Attributes
-from remediation_orchestrator.orchestrator.queries.rehearsal import Rehearsal
+from remediation_orchestrator.orchestrator.queries.dry_run import DryRun
 from remediation_orchestrator.orchestrator.routing.judge import judge
 from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.testing.writer import LogWriter
@@ -15,8 +15,8 @@ START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 AROUND = Attributes(id="1", source="/test", time=START)
 
 
-class Recorder(Rehearsal):
-    """A rehearsal that writes its log: a frame for each round, and its revocations as facts."""
+class Recorder(DryRun):
+    """A dry run that writes its log: a frame for each round, and its revocations as facts."""
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
@@ -30,7 +30,7 @@ class Recorder(Rehearsal):
         return self.log[-1]
 
     def round(self, now: datetime) -> Iterator[Decision]:
-        """Judge as a rehearsal does, and write down all of it."""
+        """Judge as a dry run does, and write down all of it."""
         view = self.fold.view
         now = max(now, view.newest)
         while True:

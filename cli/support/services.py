@@ -25,7 +25,7 @@ from remediation_orchestrator.documents.files import FileError
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.orchestrator import policy_file
 from remediation_orchestrator.orchestrator.lead import PACE, LeaderSettings
-from remediation_orchestrator.orchestrator.queries.witness import witness_of
+from remediation_orchestrator.orchestrator.queries.fold_digest import digest_fold
 from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 from remediation_orchestrator.orchestrator.whole import why_not_whole
@@ -86,19 +86,19 @@ async def run_orchestrator(
     shape: LogShape = AS_IT_IS,
     health: "Health | None" = None,
     ttl: timedelta | None = None,
-    witness: Path | None = None,
+    fold_digest: Path | None = None,
 ) -> None:
     """Be an orchestrator of a cell until `stopping`; `active` is set when it first decides.
 
-    With `witness` it writes the digests of its state into that file on SIGUSR1."""
+    With `fold_digest` it writes the digests of its state into that file on SIGUSR1."""
     async with connected(url, name="orchestrator") as client:
         log = await JetStreamLog.ensure(client, cell, replicas=shape.replicas, max_bytes=shape.max_bytes)
         lease = await JetStreamLease.open(client, cell, ttl=ttl or TTL, replicas=shape.replicas)
         clock = BrokerClock(datetime.now(UTC))
         pace = PACE if ttl is None else LeaderSettings(renew=ttl.total_seconds() / 4, snapshot=HASTY_SNAPSHOT)
         orchestrator = Orchestrator(log, lease, clock, _identity(), policy, pace)
-        if witness is not None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _testify, orchestrator, witness)
+        if fold_digest is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _write_digest, orchestrator, fold_digest)
         if health is not None:
             health.ask("orchestrator", orchestrator.why_not_ready, lambda: orchestrator.clock.remark)
         telling = [asyncio.create_task(_stop_when(stopping, orchestrator))]
@@ -197,10 +197,10 @@ async def until_stopped(stopping: asyncio.Event, *services: Awaitable[None], wit
             raise end
 
 
-def _testify(orchestrator: Orchestrator, file: Path) -> None:
+def _write_digest(orchestrator: Orchestrator, file: Path) -> None:
     """Say what the state is, at once or not at all."""
     fresh = file.with_name(f"{file.name}.new")
-    fresh.write_bytes(msgspec.json.encode(witness_of(orchestrator.fold)))
+    fresh.write_bytes(msgspec.json.encode(digest_fold(orchestrator.fold)))
     fresh.replace(file)
 
 

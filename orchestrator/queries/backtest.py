@@ -41,9 +41,9 @@ from remediation_orchestrator.orchestrator.routing.outbox import Errand
 from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.orchestrator.routing.state import after
 
+from .dry_run import DryRun
 from .known import Known, Was
 from .moments import LogEnd
-from .rehearsal import Rehearsal
 
 
 class VerdictRow(Struct, frozen=True):
@@ -96,7 +96,7 @@ def backtest(
     yield from cell.finish(until)
 
 
-class Backtest(Rehearsal):
+class Backtest(DryRun):
     """A cell that lives through a recorded log under a policy of its own."""
 
     def __init__(self, known: Known, policy: Policy | None = None) -> None:

@@ -93,7 +93,7 @@ class Examination:
         return verdict_again(view, remediation, because, now)
 
     def _asks(self, decided: RoutingDecided) -> bool:
-        """Whether a cause of this kind stands on the agenda, or time has come."""
+        """Whether a cause of this kind stands on the task list, or time has come."""
         view, because = self._view, decided.because
         remediation = view.remediations[remediation_id(decided.signal)]
         if because.kind is Cause.RETRY:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from remediation_orchestrator.events import Fingerprint
 
 from .durations import later
-from .forgetting import Diary
+from .forgetting import ExpiryQueue
 
 # The pods of one Deployment, the disks of one node: far more than one problem has. Each has an id of up to 1 KiB.
 ALERTS_MAX = 256
@@ -24,7 +24,7 @@ class Alerts:
         self.firing: dict[Fingerprint, dict[str, datetime]] = {}
         """In each short table the alert that was heard of longest ago stands first. They are never changed, but
         replaced: so a copy of this one is a copy of all."""
-        self._diary = Diary()
+        self._expiring = ExpiryQueue()
         self._noted: dict[Fingerprint, datetime] = {}
         """By when each problem is noted there: no later than its newest alert, however often that is heard of."""
 
@@ -57,7 +57,7 @@ class Alerts:
 
     def let_go(self, now: datetime, memory: timedelta, most: int) -> None:
         """Forget problems of which nothing was heard for so long, with so many looks at most."""
-        for key in self._diary.due(now, most):
+        for key in self._expiring.due(now, most):
             fingerprint = Fingerprint(str(key))
             noted = self._noted.get(fingerprint)
             if noted is None or now - noted <= memory:
@@ -94,13 +94,13 @@ class Alerts:
 
     def plan(self, memory: timedelta) -> None:
         """Note anew when each problem is to be looked at."""
-        self._diary, self._noted = Diary(), {}
+        self._expiring, self._noted = ExpiryQueue(), {}
         for fingerprint, known in self.firing.items():
             self._note(fingerprint, _last(known), memory)
 
     def _note(self, fingerprint: Fingerprint, at: datetime, memory: timedelta) -> None:
         self._noted[fingerprint] = at
-        self._diary.note(later(at, memory), fingerprint)
+        self._expiring.add(later(at, memory), fingerprint)
 
     def _drop(self, fingerprint: Fingerprint) -> None:
         self.firing.pop(fingerprint, None)

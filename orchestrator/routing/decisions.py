@@ -71,10 +71,10 @@ def fold_decision(view: Projection, decision: Decision, at: Position | None) -> 
             view.reach(decision.now)
             return _target_released(view, decision)
         case SignalRejected() | PolicyRejected():
-            view.agenda.drop(RejectTask, decision.position)
+            view.task_list.drop(RejectTask, decision.position)
             return True
         case LogArchived():
-            view.agenda.drop(ArchiveTask, decision.position)
+            view.task_list.drop(ArchiveTask, decision.position)
             return True
         case OrchestratorStarted():
             return _orchestrator_started(view, decision)
@@ -162,7 +162,7 @@ def _take_verdict(
     happening = _happening(verdict, _chosen(remediation, record))
     if not may(remediation, happening):
         return False
-    view.agenda.drop(JudgeTask, remediation.id)
+    view.task_list.drop(JudgeTask, remediation.id)
     if isinstance(verdict, Proceed | Block):  # What ends at once must not displace the one that is at it.
         view.retention.begin(remediation)
     if not (isinstance(verdict, Block) and verdict.reason is Reason.RESOURCE_BUSY):
@@ -252,7 +252,7 @@ def _run_of(
 def _phase_changed(view: Projection, record: PhaseChanged, at: Position | None) -> bool:
     told = view.tasks.get((TellTask, record.remediation))
     if isinstance(told, TellTask) and told.change.phase is record.phase:
-        view.agenda.drop(TellTask, record.remediation)
+        view.task_list.drop(TellTask, record.remediation)
     remediation = view.remediations.get(record.remediation)
     if remediation is None:
         return False

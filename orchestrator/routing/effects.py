@@ -76,13 +76,13 @@ def forgive(view: Projection, fingerprint: Fingerprint) -> None:
 def judge_again(view: Projection, remediation: Remediation, happening: Happening, because: Because) -> None:
     """Nothing keeps a remediation from its run any more but a verdict, or it needs another: have it judged."""
     view.retention.know(enter(remediation, happening))
-    view.agenda.ask(JudgeTask(remediation.id, because))
+    view.task_list.ask(JudgeTask(remediation.id, because))
 
 
 def end(view: Projection, remediation: Remediation, happening: Happening) -> None:
     """End a remediation: it waits for nothing any more, and its problem is free for another."""
     view.dequeue(remediation)
-    view.agenda.drop(JudgeTask, remediation.id)
+    view.task_list.drop(JudgeTask, remediation.id)
     view.outbox.forget_analysis(analysis_id(remediation.id, remediation.analyses))
     unapproved = remediation.phase is Phase.AWAITING_APPROVAL  # What nobody approved is not known any more.
     view.retention.retire(
@@ -111,7 +111,7 @@ def end_and_tell(
     unfinished = current_run(view, remediation)
     end(view, remediation, happening)
     change = change_of(view.remediations[remediation.id], because, at)
-    view.agenda.tell(
+    view.task_list.tell(
         TellTask(
             replace(
                 change,

@@ -1,6 +1,6 @@
 """What each fact does to the projection. A recorded fact never raises; one that fits nothing changes nothing.
 
-A fact takes effect here, when it is folded. What must be recorded because of it goes on the agenda."""
+A fact takes effect here, when it is folded. What must be recorded because of it goes on the task list."""
 
 from datetime import datetime
 from typing import assert_never
@@ -79,7 +79,7 @@ def fold_fact(view: Projection, record: Recorded | Undecodable) -> bool:
     """Let one fact take effect; False where it is a stray that fits nothing."""
     view.reach(record.recorded_at)
     if isinstance(record, Undecodable):
-        view.agenda.ask(RejectTask(record.position, record.reason, record.message, record.unknown_type))
+        view.task_list.ask(RejectTask(record.position, record.reason, record.message, record.unknown_type))
         return True
     fact: Fact = record.event  # type: ignore[assignment]  # The codec lets nothing else be said on these subjects.
     fits = _take(view, fact, record.position, record.recorded_at)
@@ -122,7 +122,7 @@ def _take(view: Projection, fact: Fact, position: Position, at: datetime) -> boo
         case PolicyShadowed():
             return _policy_shadowed(view, fact, position)
         case ArchiveRequested():
-            view.agenda.ask(ArchiveTask(LogArchived(position, fact.through, fact.segment, fact.projection)))
+            view.task_list.ask(ArchiveTask(LogArchived(position, fact.through, fact.segment, fact.projection)))
             return True
         case LossAccepted():
             return True  # It is said to whoever would lead, and changes nothing that is known.
@@ -175,7 +175,7 @@ def _analysis_completed(view: Projection, fact: AnalysisCompleted, position: Pos
         asking = enter(known, Happening.APPROVAL_WANTED, due)
         view.retention.know(asking)
         view.timers.wake(due, known.order, known.id)
-        view.agenda.tell(TellTask(change_of(asking, because, at)))
+        view.task_list.tell(TellTask(change_of(asking, because, at)))
     else:
         judge_again(view, known, Happening.WORKFLOW_CHOSEN, because)
     return True
@@ -317,7 +317,7 @@ def _block_cleared(view: Projection, fact: BlockCleared, position: Position, at:
         view.targets.clear_problem(fact.fingerprint)
         waiting = view.active(fact.fingerprint)
         if waiting is not None and waiting.phase is Phase.BLOCKED:
-            view.agenda.ask(JudgeTask(waiting.id, Because(Cause.CLEARED, position)))
+            view.task_list.ask(JudgeTask(waiting.id, Because(Cause.CLEARED, position)))
     if fact.target is not None:
         _clear_target(view, fact.target, fact.workflow, position, at)
     return fact.fingerprint is not None or fact.target is not None
@@ -357,11 +357,11 @@ def _policy_adopted(view: Projection, fact: PolicyAdopted, position: Position) -
     try:
         policy = policy_of(fact.policy)
     except PolicyError as error:
-        view.agenda.ask(RejectTask(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
+        view.task_list.ask(RejectTask(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
         return True
     view.retention.adopt(policy)
     for waiting in view.blocked():
-        view.agenda.ask(JudgeTask(waiting.id, Because(Cause.POLICY, position)))
+        view.task_list.ask(JudgeTask(waiting.id, Because(Cause.POLICY, position)))
     return True
 
 
@@ -369,5 +369,5 @@ def _policy_shadowed(view: Projection, fact: PolicyShadowed, position: Position)
     try:
         view.retention.cast(None if fact.policy is None else policy_of(fact.policy))
     except PolicyError as error:
-        view.agenda.ask(RejectTask(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
+        view.task_list.ask(RejectTask(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
     return True

@@ -22,7 +22,7 @@ MINUTE = timedelta(minutes=1)
 Memo = Fingerprint | RemediationId | tuple[Target, str]
 
 
-class Windows(Struct, frozen=True, gc=False):
+class RetentionPeriods(Struct, frozen=True, gc=False):
     """How long after it a failure, a completion, and a workflow's completion on a target can change a verdict."""
 
     failure: timedelta | None
@@ -31,7 +31,7 @@ class Windows(Struct, frozen=True, gc=False):
     workflow: timedelta
 
     @classmethod
-    def of(cls, policy: Policy, shadow: Policy | None) -> "Windows":
+    def of(cls, policy: Policy, shadow: Policy | None) -> "RetentionPeriods":
         """The longer windows of the policy in force and of the one in shadow: both judge every situation."""
         judging = [one.routing for one in (policy, shadow) if one is not None]
         memories = [one.failure_memory for one in judging]
@@ -68,32 +68,32 @@ def _minute(number: int) -> datetime:
     return later(EPOCH, number * MINUTE)
 
 
-class Diary:
+class ExpiryQueue:
     """What is to be looked at, by the minute after which its time is over: a reference for each, and no more."""
 
     def __init__(self) -> None:
-        self._pages: dict[int, list[Memo]] = {}
+        self._by_minute: dict[int, list[Memo]] = {}
         self._minutes: list[int] = []
         self.next_at: datetime | None = None
-        """When the first page is over."""
+        """When the first minute is over."""
 
-    def note(self, at: datetime, key: Memo) -> None:
+    def add(self, at: datetime, key: Memo) -> None:
         """Look at this once a moment has passed."""
         minute = (at - EPOCH) // MINUTE
-        page = self._pages.get(minute)
-        if page is None:
-            self._pages[minute] = page = []
+        keys = self._by_minute.get(minute)
+        if keys is None:
+            self._by_minute[minute] = keys = []
             heappush(self._minutes, minute)
             self.next_at = later(EPOCH, (self._minutes[0] + 1) * MINUTE)
-        page.append(key)
+        keys.append(key)
 
     def due(self, now: datetime, most: int | None) -> Iterator[Memo]:
         """Take what is to be looked at by now, so many at most."""
         while self.next_at is not None and self.next_at <= now and most != 0:
-            page = self._pages[self._minutes[0]]
-            while page and most != 0:
+            keys = self._by_minute[self._minutes[0]]
+            while keys and most != 0:
                 most = None if most is None else most - 1
-                yield page.pop()
-            if not page:
-                del self._pages[heappop(self._minutes)]
+                yield keys.pop()
+            if not keys:
+                del self._by_minute[heappop(self._minutes)]
                 self.next_at = later(EPOCH, (self._minutes[0] + 1) * MINUTE) if self._minutes else None

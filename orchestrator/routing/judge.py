@@ -34,7 +34,6 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.identity import analysis_id, remediation_id
 
-from .agenda import task_key
 from .checks import decide
 from .decisions import fold_decision, open_remediation
 from .durations import later
@@ -54,6 +53,7 @@ from .state import (
     TellTask,
     Unjudged,
 )
+from .tasks import task_key
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ LIMITS = {
 
 Judged = RoutingDecided | PhaseChanged | TargetReleased | SignalRejected | PolicyRejected | LogArchived
 TurnKey = TaskKey | str
-"""What has to be decided: a task of the agenda, the id of what is due, the position of what has no verdict."""
+"""What has to be decided: a task, the id of what is due, the position of what has no verdict."""
 
 
 class Turn(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """The projection: everything that routing knows, folded from the log and from nothing else.
 
 It has its parts, each with tables of its own: the retention (what has been, what fires, and for how long that
-is known), the targets (who holds them, who waits in line), the occurrences without a verdict, the agenda, the
+is known), the targets (who holds them, who waits in line), the occurrences without a verdict, the tasks, the
 outbox and the timers. The tables belong to the fold (`facts`, `decisions`), and each is changed by its part alone;
 the values in them are frozen, and others only read. Nothing here judges: `situation` only gathers what the checks
 will read."""
@@ -23,7 +23,6 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.duplicates import situation_beside
 from remediation_orchestrator.events.identity import execution_id
 
-from .agenda import Agenda
 from .occurrences import Occurrences
 from .outbox import Outbox, OwedKey
 from .policy import Policy
@@ -43,6 +42,7 @@ from .state import (
     after,
 )
 from .targets import Targets
+from .tasks import TaskList
 from .timers import Timers
 
 
@@ -53,7 +53,7 @@ class Projection:
         self.retention = Retention(self._is_spoken_of, forgotten)
         self.targets = Targets()
         self.occurrences = Occurrences()
-        self.agenda = Agenda()
+        self.task_list = TaskList()
         self.outbox = Outbox()
         self.timers = Timers(self._wanted)
         # The tables of the parts, to be read.
@@ -67,7 +67,7 @@ class Projection:
         self.queues: Mapping[Target, Mapping[RemediationId, None]] = self.targets.queues
         self.half_done: Mapping[tuple[Target, str], HalfDone] = self.targets.half_done
         self.unjudged: Mapping[Position, Unjudged] = self.occurrences.unjudged
-        self.tasks: Mapping[TaskKey, Task] = self.agenda.tasks
+        self.tasks: Mapping[TaskKey, Task] = self.task_list.tasks
         self.owed: Mapping[OwedKey, Owed] = self.outbox.owed
 
     # -- reading ---------------------------------------------------------------------------------------
@@ -160,18 +160,18 @@ class Projection:
     def claim(self, run: HeldRun) -> None:
         """Give a run its target."""
         self.targets.claim(run)
-        self.agenda.drop(ServeTask, run.target)
+        self.task_list.drop(ServeTask, run.target)
         self.timers.wake(after(run.start_before), run.order, run.execution)
 
     def release(self, run: HeldRun, position: Position | None) -> None:
         """End a run's hold on its target, and have its line served if anybody waits."""
         if self.targets.release(run):
-            self.agenda.ask(ServeTask(run.target, Because(Cause.RELEASED, position)))
+            self.task_list.ask(ServeTask(run.target, Because(Cause.RELEASED, position)))
 
     def dequeue(self, remediation: Remediation) -> None:
         """Let a remediation wait no longer."""
         if self.targets.dequeue(remediation):
-            self.agenda.drop(ServeTask, remediation.target)
+            self.task_list.drop(ServeTask, remediation.target)
 
     def reach(self, moment: datetime) -> None:
         """A record of this moment is being folded: let go what is over, moments that nobody waits for among it."""

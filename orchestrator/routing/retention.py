@@ -12,7 +12,7 @@ from remediation_orchestrator.events import ExecutionId, Fingerprint, Remediatio
 
 from .alerts import Alerts
 from .durations import EPOCH, ZERO, later
-from .forgetting import Diary, Memo, Windows
+from .forgetting import ExpiryQueue, Memo, RetentionPeriods
 from .policy import DEFAULT, Policy
 from .state import FingerprintHistory, HeldRun, Remediation, WorkflowHistory
 
@@ -43,8 +43,8 @@ class Retention:
         self.spoilt: dict[RemediationId, set[ExecutionId]] = {}
         """Runs that were spoken of before there was such a run: nobody could ever claim them."""
         self.alerts = Alerts()
-        self._windows = Windows.of(self.policy, None)
-        self._diary = Diary()
+        self._periods = RetentionPeriods.of(self.policy, None)
+        self._expiring = ExpiryQueue()
         self._spoken_of = spoken_of
         self._forgotten = forgotten
 
@@ -62,12 +62,12 @@ class Retention:
 
     def remembered(self, fingerprint: Fingerprint, now: datetime) -> FingerprintHistory:
         """What of it can change a verdict now."""
-        return self._windows.remembered(self.history(fingerprint), now)
+        return self._periods.remembered(self.history(fingerprint), now)
 
     def remembered_of(self, key: tuple[Target, str], now: datetime) -> WorkflowHistory | None:
         """What a workflow last did on a target, as far as it can change a verdict now."""
         done = self.workflows.get(key)
-        return done if done is None or self._windows.remembers(done, now) else None
+        return done if done is None or self._periods.remembers(done, now) else None
 
     def firing_of(self, fingerprint: Fingerprint, now: datetime) -> list[str]:
         """The alerts that are known to fire for a problem, what was heard of longest ago first."""
@@ -108,7 +108,7 @@ class Retention:
         """A record of this moment is being folded: let go what can change no verdict after it."""
         if moment > self.newest:
             self.newest = moment
-        if self._diary.next_at is not None and self._diary.next_at <= self.newest:
+        if self._expiring.next_at is not None and self._expiring.next_at <= self.newest:
             self._look_up(LOOKS)
         self.alerts.let_go(self.newest, self.policy.routing.alert_memory, LOOKS)
 
@@ -164,14 +164,14 @@ class Retention:
         before = self.history(fingerprint)
         self.histories[fingerprint] = history
         if history.last_failure_at is not before.last_failure_at:
-            self._note(history.last_failure_at, self._windows.failure, fingerprint)
+            self._note(history.last_failure_at, self._periods.failure, fingerprint)
         if history.completed_at is not before.completed_at:
-            self._note(history.completed_at, self._windows.completion, fingerprint)
+            self._note(history.completed_at, self._periods.completion, fingerprint)
 
     def complete(self, run: HeldRun, at: datetime) -> None:
         """A workflow has completed on its target."""
         self.workflows[run.target, run.workflow] = WorkflowHistory(at, run.remediation)
-        self._note(at, self._windows.workflow, (run.target, run.workflow))
+        self._note(at, self._periods.workflow, (run.target, run.workflow))
 
     def retire(self, remediation: Remediation) -> None:
         """A remediation has ended: it may be retried until it is too old, or the next of its fingerprint has."""
@@ -202,13 +202,13 @@ class Retention:
 
     def plan_forgetting(self) -> None:
         """Write down anew when everything that is known is to be looked at."""
-        self._windows, self._diary = Windows.of(self.policy, self.shadow), Diary()
+        self._periods, self._expiring = RetentionPeriods.of(self.policy, self.shadow), ExpiryQueue()
         self.alerts.plan(self.policy.routing.alert_memory)
         for fingerprint, history in self.histories.items():
-            self._note(history.last_failure_at, self._windows.failure, fingerprint)
-            self._note(history.completed_at, self._windows.completion, fingerprint)
+            self._note(history.last_failure_at, self._periods.failure, fingerprint)
+            self._note(history.completed_at, self._periods.completion, fingerprint)
         for key, done in self.workflows.items():
-            self._note(done.completed_at, self._windows.workflow, key)
+            self._note(done.completed_at, self._periods.workflow, key)
         for remediation in self.remediations.values():
             if remediation.phase.ended:  # Of one that is let go late, the time is over already.
                 over = self.has_forgotten(remediation, self.newest)
@@ -216,17 +216,17 @@ class Retention:
 
     def _note(self, at: datetime | None, window: timedelta | None, key: Memo) -> None:
         if at is not None and window is not None:
-            self._diary.note(later(at, window), key)
+            self._expiring.add(later(at, window), key)
 
     def _look_up(self, most: int | None) -> None:
-        for key in self._diary.due(self.newest, most):
+        for key in self._expiring.due(self.newest, most):
             self._look_at(key)
 
     def _look_at(self, key: Memo) -> None:
         """Let go of what has this key. Somebody's fingerprint may look like a remediation's id."""
         if isinstance(key, tuple):
             done = self.workflows.get(key)
-            if done is not None and not self._windows.remembers(done, self.newest):
+            if done is not None and not self._periods.remembers(done, self.newest):
                 del self.workflows[key]
             return
         remediation = self.remediations.get(RemediationId(key))
@@ -234,7 +234,7 @@ class Retention:
             self._let_go(remediation.id)
         history = self.histories.get(Fingerprint(key))
         if history is not None:
-            self.record(Fingerprint(key), self._windows.remembered(history, self.newest))
+            self.record(Fingerprint(key), self._periods.remembered(history, self.newest))
 
     def _let_go(self, name: RemediationId) -> None:
         """Forget a remediation that has ended, unless something of it is still to be said."""
@@ -242,7 +242,7 @@ class Retention:
         if remediation is None or not remediation.phase.ended:
             return
         if self._spoken_of(name):
-            self._diary.note(self.newest, name)
+            self._expiring.add(self.newest, name)
             return
         del self.remediations[name]
         self.spoilt.pop(name, None)

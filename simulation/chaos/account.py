@@ -28,15 +28,15 @@ from remediation_orchestrator.events.identity import DEFAULT_CELL
 from remediation_orchestrator.events.stored import export_line
 from remediation_orchestrator.orchestrator.queries.audit import Auditor
 from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Drift, Report
-from remediation_orchestrator.orchestrator.queries.witness import Testimony, witness_of
+from remediation_orchestrator.orchestrator.queries.fold_digest import FoldDigest, digest_fold
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 
 from .bursts import is_thrown
-from .catalog import Line, read_diary
+from .catalog import DiaryLine, read_diary
 
 
-class Tally(Struct, frozen=True):
+class ChaosTally(Struct, frozen=True):
     """The figures of a round, or of all. From `decided_twice` on, zero is the promise: see `PROMISES`."""
 
     accepted: int = 0
@@ -56,13 +56,13 @@ class Tally(Struct, frozen=True):
     led_not_whole: int = 0
     unsaid: int = 0
 
-    def minus(self, earlier: "Tally") -> "Tally":
+    def minus(self, earlier: "ChaosTally") -> "ChaosTally":
         """What has come since."""
-        return Tally(*(getattr(self, name) - getattr(earlier, name) for name in self.__struct_fields__))
+        return ChaosTally(*(getattr(self, name) - getattr(earlier, name) for name in self.__struct_fields__))
 
-    def plus(self, other: "Tally") -> "Tally":
+    def plus(self, other: "ChaosTally") -> "ChaosTally":
         """Both together."""
-        return Tally(*(getattr(self, name) + getattr(other, name) for name in self.__struct_fields__))
+        return ChaosTally(*(getattr(self, name) + getattr(other, name) for name in self.__struct_fields__))
 
     @property
     def is_clean(self) -> bool:
@@ -191,12 +191,12 @@ class Account:
         """The remediations of which something runs."""
         return [run.remediation for run in self._auditor.fold.view.runs.values() if run.started]
 
-    def fresh(self, like: Testimony) -> Testimony | None:
+    def fresh(self, like: FoldDigest) -> FoldDigest | None:
         """What a fresh fold of the same records says; None where they were not read yet."""
         if like.read > self.read:
             return None
         # Whoever is active has folded the facts at the tail, whoever stands by has not.
-        return witness_of(self._fresh(like.read, tail=like.waiting == 0))
+        return digest_fold(self._fresh(like.read, tail=like.waiting == 0))
 
     def _fresh(self, through: int, *, tail: bool = True) -> Fold:
         fold = Fold()
@@ -209,14 +209,14 @@ class Account:
 
     # -- counting --------------------------------------------------------------------------------------
 
-    def tally(self, accepted: dict[str, Position], asked: Mapping[str, int]) -> Tally:
+    def tally(self, accepted: dict[str, Position], asked: Mapping[str, int]) -> ChaosTally:
         """Count everything from the first record on. `asked`: the figures for which others had to be asked."""
         lines = self._lines()
         begun = Counter(one.execution for one in lines if one.word == "begin")
         decided = [name for name, place in accepted.items() if self._verdicts[place, 1]]
         kept = [name for name in decided if self._stored[name]]
         stored_twice = sum(count - 1 for count in self._stored.values())
-        return Tally(
+        return ChaosTally(
             accepted=len(accepted),
             decided=len(decided),
             run=len(begun),
@@ -228,7 +228,7 @@ class Account:
             **asked,
         )
 
-    def contradictions(self, lines: list[Line] | None = None) -> list[str]:
+    def contradictions(self, lines: list[DiaryLine] | None = None) -> list[str]:
         """What is open, and where diary and log disagree: a run without a claim, a success without an end."""
         lines = self._lines() if lines is None else lines
         begun = {one.execution for one in lines if one.word == "begin"}
@@ -271,7 +271,7 @@ class Account:
         others = [one for one in bad if ours.get(one.sequence) != one.payload]
         self._apart.append(({run for one in others for run in _claims(one)}, since, until))
 
-    def _lines(self) -> list[Line]:
+    def _lines(self) -> list[DiaryLine]:
         """The diary, without the runs that are spared."""
         lines = read_diary(self._diary)
         apart = {
@@ -287,13 +287,13 @@ class Account:
         file.write_bytes(b"".join(export_line(one) + b"\n" for one in self.messages))
 
 
-def overlapping(lines: list[Line]) -> set[tuple[str, int]]:
+def overlapping(lines: list[DiaryLine]) -> set[tuple[str, int]]:
     """The runs that began while another run on their target had not ended.
 
     Of a run that was killed nobody wrote the end; its lock says whether it was still there."""
     ended = {(one.execution, one.pid): one.at for one in lines if one.word == "end"}
     found = {(one.execution, one.pid) for one in lines if one.word == "begin" and not one.alone}
-    on_target: dict[str, list[Line]] = defaultdict(list)
+    on_target: dict[str, list[DiaryLine]] = defaultdict(list)
     for line in sorted((one for one in lines if one.word == "begin"), key=lambda one: one.at):
         on_target[line.target].append(line)
     for begins in on_target.values():

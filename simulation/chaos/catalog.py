@@ -69,7 +69,7 @@ sys.exit(1 if fails == "true" and "-r" not in execution else 0)
 """
 
 
-class Line(Struct, frozen=True):
+class DiaryLine(Struct, frozen=True):
     """A line of the diary. `alone`: no other run held the target when this one began."""
 
     word: str
@@ -80,7 +80,7 @@ class Line(Struct, frozen=True):
     at: int
 
 
-_lines = msgspec.json.Decoder(Line)
+_lines = msgspec.json.Decoder(DiaryLine)
 
 
 def write_catalog(folder: Path, diary: Path) -> None:
@@ -106,6 +106,6 @@ def write_catalog(folder: Path, diary: Path) -> None:
         (folder / f"{name}.yaml").write_bytes(msgspec.json.encode(workflow))
 
 
-def read_diary(diary: Path) -> list[Line]:
+def read_diary(diary: Path) -> list[DiaryLine]:
     """What the scripts wrote, in the order of the file."""
     return [_lines.decode(line) for line in diary.read_bytes().splitlines()] if diary.exists() else []

@@ -22,13 +22,13 @@ from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.bus.topology import LEASE_STREAM, stream_name
 from remediation_orchestrator.events.identity import DEFAULT_CELL
-from remediation_orchestrator.orchestrator.queries.witness import Testimony
+from remediation_orchestrator.orchestrator.queries.fold_digest import FoldDigest
 
 from .catalog import POLICY, write_catalog
 from .faults import ACK_WAIT, LEASE, Planned, Strike
 from .proxy import Proxy
-from .steps import Step
-from .stores import Store
+from .steps import ClockStep
+from .stores import BrokerStore
 
 ORCHESTRATORS, EXECUTORS, SLOTS = 2, 2, 3
 # A busy machine needs a while to answer a signal.
@@ -53,7 +53,7 @@ class Service:
 
     def __init__(self, name: str, folder: Path, *arguments: str) -> None:
         self.name = name
-        self.witness = folder / f"{name}.witness"
+        self.fold_digest = folder / f"{name}.digest"
         self.said = folder / f"{name}.log"
         self._command = [str(Path(sys.executable).with_name("ro")), *arguments]
         self._process: subprocess.Popen[bytes] | None = None
@@ -87,9 +87,9 @@ class Service:
             self._process.kill()
             self._process.wait()
 
-    async def testify(self) -> Testimony | None:
+    async def digest_fold(self) -> FoldDigest | None:
         """Ask an orchestrator for its state; None where it does not answer."""
-        self.witness.unlink(missing_ok=True)
+        self.fold_digest.unlink(missing_ok=True)
         if self.process is None:
             return None
         self.process.send_signal(signal.SIGUSR1)
@@ -97,7 +97,7 @@ class Service:
             async with asyncio.timeout(ANSWER_SECONDS):
                 while True:
                     with contextlib.suppress(FileNotFoundError):
-                        return msgspec.json.decode(self.witness.read_bytes(), type=Testimony)
+                        return msgspec.json.decode(self.fold_digest.read_bytes(), type=FoldDigest)
                     await asyncio.sleep(LOOK_SECONDS)
         return None
 
@@ -111,7 +111,7 @@ class ChaosCell:
         write_catalog(home / "workflows", self.diary)
         (home / "policy.yaml").write_text(POLICY)
         self._server = EmbeddedServer(home / "data").start()
-        self.store = Store(home / "data", home / "stores")
+        self.store = BrokerStore(home / "data", home / "stores")
         self.server_lock = asyncio.Lock()
         """Held by whoever has stopped the broker: it comes back as that one says."""
         self._port = self._server.port
@@ -133,8 +133,8 @@ class ChaosCell:
 
     def _service(self, verb: str, number: int, *options: str) -> Service:
         name = f"{verb}-{number}"
-        witness = ("--witness", str(self.home / f"{name}.witness")) if verb == "orchestrator" else ()
-        return Service(name, self.home, verb, *options, *witness)
+        fold_digest = ("--fold-digest", str(self.home / f"{name}.digest")) if verb == "orchestrator" else ()
+        return Service(name, self.home, verb, *options, *fold_digest)
 
     def start(self) -> None:
         """Start every service."""
@@ -205,7 +205,7 @@ class ChaosCell:
 
     async def _step(self, seconds: int, *, once: bool = False) -> None:
         """Have the broker's clock step, or show one stamp of another time."""
-        await asyncio.to_thread(self.proxy.step, Step(time.time_ns(), seconds, once=once))
+        await asyncio.to_thread(self.proxy.step, ClockStep(time.time_ns(), seconds, once=once))
 
     async def _end(self, service: Service, number: int, seconds: float) -> bool:
         """End a service, and start it again after a while."""

@@ -53,7 +53,7 @@ class Strike(StrEnum):
     LEASES_DELETED = "bucket of leases deleted"
 
 
-class Family(StrEnum):
+class FaultFamily(StrEnum):
     """What can be asked for alone."""
 
     KILLS = "kills"
@@ -73,19 +73,19 @@ ALWAYS = (
     Strike.EXECUTOR_FROZEN,
 )
 """In every round that kills at all; of the others some."""
-SOMETIMES: dict[Family, tuple[Strike, ...]] = {
-    Family.KILLS: (
+SOMETIMES: dict[FaultFamily, tuple[Strike, ...]] = {
+    FaultFamily.KILLS: (
         Strike.BROKER_FROZEN,
         Strike.ORCHESTRATOR_STOPPED,
         Strike.EXECUTOR_PAUSED,
         Strike.EVERYTHING_KILLED,
         Strike.CONNECTIONS_CUT,
     ),
-    Family.CLOCK: (Strike.CLOCK_BACK, Strike.CLOCK_AHEAD, Strike.CLOCK_ONCE),
-    Family.BURSTS: (Strike.SIGNAL_BURST, Strike.NOTHING_BURST, Strike.GARBAGE_BURST, Strike.JUNK_BURST),
-    Family.ARCHIVES: (Strike.ARCHIVE, Strike.TWO_ARCHIVES, Strike.ARCHIVE_KILLED),
-    Family.STORES: (Strike.LOG_OLDER, Strike.LOG_HOLED, Strike.LOG_FLIPPED),
-    Family.RUNS: (
+    FaultFamily.CLOCK: (Strike.CLOCK_BACK, Strike.CLOCK_AHEAD, Strike.CLOCK_ONCE),
+    FaultFamily.BURSTS: (Strike.SIGNAL_BURST, Strike.NOTHING_BURST, Strike.GARBAGE_BURST, Strike.JUNK_BURST),
+    FaultFamily.ARCHIVES: (Strike.ARCHIVE, Strike.TWO_ARCHIVES, Strike.ARCHIVE_KILLED),
+    FaultFamily.STORES: (Strike.LOG_OLDER, Strike.LOG_HOLED, Strike.LOG_FLIPPED),
+    FaultFamily.RUNS: (
         Strike.SUPERVISOR_KILLED,
         Strike.SUPERVISOR_FROZEN,
         Strike.GUARD_KILLED,
@@ -93,7 +93,7 @@ SOMETIMES: dict[Family, tuple[Strike, ...]] = {
         Strike.BOTH_KILLED,
         Strike.RUN_CANCELLED,
     ),
-    Family.BROKER: (Strike.DISK_FULL, Strike.LEASES_DELETED),
+    FaultFamily.BROKER: (Strike.DISK_FULL, Strike.LEASES_DELETED),
 }
 # In so many rounds each of them comes.
 SHARE = 1 / 3
@@ -116,16 +116,18 @@ class Planned:
     size: int = 0
 
 
-def plan(seed: int, number: int, seconds: float, families: Collection[Family] = tuple(Family)) -> list[Planned]:
+def plan(
+    seed: int, number: int, seconds: float, families: Collection[FaultFamily] = tuple(FaultFamily)
+) -> list[Planned]:
     """The strikes of a round: each kind of process is killed, some sleep too long, and some more may happen.
 
     What a family does is the same whether others are asked for or not."""
     planned: list[Planned] = []
-    for family in Family:
+    for family in FaultFamily:
         chance = random.Random(f"chaos {seed} {number} {family}")
-        chosen = [*(ALWAYS if family is Family.KILLS else ())]
+        chosen = [*(ALWAYS if family is FaultFamily.KILLS else ())]
         chosen += [one for one in SOMETIMES[family] if chance.random() < SHARE]
-        if family is Family.STORES:  # It has one store, and each of these needs it for a while.
+        if family is FaultFamily.STORES:  # It has one store, and each of these needs it for a while.
             chosen = [chance.choice(SOMETIMES[family])] if chance.random() < SHARE else []
         strikes = [_planned(strike, seconds, chance) for strike in chosen]
         planned += strikes if family in families else []

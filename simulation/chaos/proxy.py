@@ -1,8 +1,8 @@
 """Between all clients of a cell and its broker: passes their bytes on, and tells the broker's stamps as if its
 clock had stepped. A process of its own, so that whoever counts never holds up what passes.
 
-Reads a word a line on its standard input (a `Step`, or nothing at all to cut every connection), answers each with
-a line that says which stamps were singled out so far, and ends with its input."""
+Reads a word a line on its standard input (a `ClockStep`, or nothing at all to cut every connection), answers each
+with a line that says which stamps were singled out so far, and ends with its input."""
 
 import asyncio
 import contextlib
@@ -15,11 +15,11 @@ import msgspec
 
 from remediation_orchestrator.bus.embedded import HOST, dies_with_parent
 
-from .steps import Step, Steps, Wire
+from .steps import ClockStep, Steps, Wire
 
 # What a socket holds; a large message passes in several pieces.
 PIECE_BYTES = 256 * 1024
-_step = msgspec.json.Decoder(Step)
+_step = msgspec.json.Decoder(ClockStep)
 
 
 class Proxy:
@@ -34,7 +34,7 @@ class Proxy:
             preexec_fn=dies_with_parent() if sys.platform == "linux" else None,
         )
         self._saying = threading.Lock()
-        self.steps: list[Step] = []
+        self.steps: list[ClockStep] = []
         """Every step so far."""
         self.singled: dict[int, int] = {}
         """The stamps that were told otherwise, each alone."""
@@ -45,7 +45,7 @@ class Proxy:
         assert self._process.stdout is not None
         return self._process.stdout
 
-    def step(self, step: Step) -> None:
+    def step(self, step: ClockStep) -> None:
         """Step, behind whatever stamp was told already. Returns when it is known there."""
         self.steps.append(step)
         self._say(msgspec.json.encode(step))

@@ -15,12 +15,12 @@ from msgspec import Struct
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 
-from .account import Account, Tally
+from .account import Account, ChaosTally
 from .archives import Archives
 from .bursts import Bursts
 from .cell import ChaosCell, Service, chaos_cell
 from .driver import Driver
-from .faults import SOMETIMES, Family, Planned, Strike, plan
+from .faults import SOMETIMES, FaultFamily, Planned, Strike, plan
 from .runs import Runs
 from .spoiling import Spoiling
 
@@ -32,12 +32,12 @@ LOOK_SECONDS = 0.1
 CATCH_UP_SECONDS = 20.0
 
 
-class Round(Struct, frozen=True):
+class ChaosRound(Struct, frozen=True):
     """What a round has added, how often it struck, and which promises it broke, in words."""
 
     number: int
     seconds: float
-    tally: Tally
+    tally: ChaosTally
     struck: dict[Strike, int]
     wrong: list[str]
     untold: list[float] = []
@@ -54,7 +54,7 @@ class Chaos:
         bursts: Bursts,
         seed: int,
         seconds: float,
-        families: Collection[Family],
+        families: Collection[FaultFamily],
     ) -> None:
         self._cell = cell
         self._log = log
@@ -65,7 +65,7 @@ class Chaos:
         self._families = families
         self._driver = Driver(log, seed)
         self._account = Account(cell.diary)
-        self._so_far = Tally()
+        self._so_far = ChaosTally()
         self._asked: Counter[str] = Counter()
         """Promises not kept that no record tells, by the name of their figure."""
         self._good = asyncio.Lock()
@@ -75,7 +75,7 @@ class Chaos:
         self._left: list[str] = []
         """Processes that were there when they may not be any more."""
 
-    async def live(self, number: int) -> Round:
+    async def live(self, number: int) -> ChaosRound:
         """One round, from its first signal to the counting."""
         began = asyncio.get_running_loop().time()
         struck: Counter[Strike] = Counter()
@@ -92,7 +92,7 @@ class Chaos:
         tending.cancel()
         with suppress(asyncio.CancelledError):
             await tending
-        if struck.keys() & SOMETIMES[Family.ARCHIVES]:
+        if struck.keys() & SOMETIMES[FaultFamily.ARCHIVES]:
             wrong += await self._begin_again()
         wrong += await self._compare()
         self._left += await self._runs.left()
@@ -108,7 +108,7 @@ class Chaos:
             wrong += self._account.contradictions()
         seconds = asyncio.get_running_loop().time() - began
         untold = untold[len(untold) - round_tally.untold :]
-        return Round(number, round(seconds, 3), round_tally, dict(struck), wrong, untold)
+        return ChaosRound(number, round(seconds, 3), round_tally, dict(struck), wrong, untold)
 
     def export(self, file: Path) -> None:
         """Keep the log."""
@@ -128,7 +128,7 @@ class Chaos:
                 hit = await self._archives.strike(planned)
             case Strike.RUN_CANCELLED:
                 hit = await self._cancel(planned.which)
-            case one if one in SOMETIMES[Family.RUNS]:
+            case one if one in SOMETIMES[FaultFamily.RUNS]:
                 hit = await self._runs.strike(planned)
             case _:
                 hit = await self._cell.suffer(planned)
@@ -186,7 +186,7 @@ class Chaos:
         deadline = loop.time() + CATCH_UP_SECONDS
         while True:
             await self._account.read_on(self._log)
-            live = await service.testify()
+            live = await service.digest_fold()
             fresh = self._account.fresh(live) if live else None
             if live and fresh and live.read == self._account.read and not live.differs_in(fresh):
                 return ""
@@ -201,8 +201,8 @@ class Chaos:
 
 
 async def rounds(
-    home: Path, count: int, seed: int, seconds: float, families: Collection[Family] = tuple(Family)
-) -> AsyncGenerator[Round, None]:
+    home: Path, count: int, seed: int, seconds: float, families: Collection[FaultFamily] = tuple(FaultFamily)
+) -> AsyncGenerator[ChaosRound, None]:
     """So many rounds in an empty folder, one after the other. Leaves the log there as `log.jsonl`."""
     async with chaos_cell(home) as (cell, connection):
         log = await JetStreamLog.open(connection, DEFAULT_CELL)

@@ -30,7 +30,7 @@ _SUPERVISOR = b"supervisor.py"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class Process(Struct, frozen=True):
+class RunProcess(Struct, frozen=True):
     """One process of a run, or of those above it, which have no execution."""
 
     pid: int
@@ -57,7 +57,7 @@ class Runs:
         self._orphaned: dict[int, float] = {}
         """Since when a process was seen without its executor."""
 
-    def all(self) -> list[Process]:
+    def all(self) -> list[RunProcess]:
         """Every one that there is now."""
         return [found for pid in _pids() if (found := self._find(pid)) is not None]
 
@@ -73,7 +73,7 @@ class Runs:
                 wrong.append(f"process {one.pid} of {one.execution} goes on {why}")
         return wrong
 
-    def _why_not(self, one: Process, found: Mapping[int, Process], ended: Collection[str]) -> str | None:
+    def _why_not(self, one: RunProcess, found: Mapping[int, RunProcess], ended: Collection[str]) -> str | None:
         """Why it may not be there; None where it may."""
         if one.execution in ended:
             return "although its end was told"
@@ -118,7 +118,7 @@ class Runs:
                 _signal(signal.SIGKILL, guard.pid, supervisor.pid)
         return True
 
-    async def _await_one(self, which: int) -> tuple[Process, Process, str] | None:
+    async def _await_one(self, which: int) -> tuple[RunProcess, RunProcess, str] | None:
         with suppress(TimeoutError):
             async with asyncio.timeout(RUNNING_SECONDS):
                 while not (above := self._above()):  # noqa: ASYNC110 - the kernel tells nobody
@@ -126,7 +126,7 @@ class Runs:
                 return above[which % len(above)]
         return None
 
-    def _above(self) -> list[tuple[Process, Process, str]]:
+    def _above(self) -> list[tuple[RunProcess, RunProcess, str]]:
         """The supervisor and the guard of each script that both has."""
         found = {one.pid: one for one in self.all()}
         pairs = [
@@ -136,12 +136,12 @@ class Runs:
         ]
         return [(one, other, name) for one, other, name in pairs if one is not None and other is not None]
 
-    def _is_nobodys(self, one: Process) -> bool:
+    def _is_nobodys(self, one: RunProcess) -> bool:
         """Whether supervisor, guard and executor of a run were all killed, so that nobody is there to end it."""
         executor = self._bare.get(one.execution)
         return executor is not None and not Path(f"/proc/{executor}").exists()
 
-    def _find(self, pid: int) -> Process | None:
+    def _find(self, pid: int) -> RunProcess | None:
         folder = Path(f"/proc/{pid}")
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
@@ -157,7 +157,7 @@ class Runs:
         names = [word for word in environment if word.startswith(b"RO_EXECUTION=")]
         execution = names[0].partition(b"=")[2].decode() if is_script and names else ""
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(stat[19]) / _TICKS
-        return Process(pid, int(stat[1]), age, execution)
+        return RunProcess(pid, int(stat[1]), age, execution)
 
 
 def _pids() -> Iterator[int]:

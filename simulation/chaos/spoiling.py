@@ -39,7 +39,7 @@ NOT_WHOLE = b"not whole"
 BAIT = b'[{"name":"Bait","target":{"name":"bait-%d"},"workflow":{"id":"work"}}]'
 
 
-class Cut(Struct, frozen=True):
+class GoodStore(Struct, frozen=True):
     """What the good store was when a bad one came in its place."""
 
     last: int
@@ -54,7 +54,7 @@ class Lived(Struct, frozen=True):
     """What came of one bad store."""
 
     strike: Strike
-    cut: Cut
+    cut: GoodStore
     read: list[StoredMessage]
     said: bool
     since: int
@@ -120,12 +120,12 @@ class Spoiling:
         self._found.clear()
         return wrong
 
-    def _is_led(self, read: list[StoredMessage], cut: Cut) -> bool:
+    def _is_led(self, read: list[StoredMessage], cut: GoodStore) -> bool:
         """Whether somebody has led it, or would have: it was whole, or nothing tells that it was not."""
         bad = self._account.differs_from(read, cut.last)
         return not bad.missing or bool(bad.frames)
 
-    async def _cut(self) -> Cut:
+    async def _cut(self) -> GoodStore:
         """Kill the broker, and look at what it has stored where nobody else can go on."""
         self._cell.stop_broker()
         at = time.time()
@@ -136,7 +136,7 @@ class Spoiling:
                 _, mark = await read_mark(log.marks)
                 marked = max(mark.sequence, mark.read) if mark is not None else 0
                 ages = {one.sequence: at - one.recorded_at.timestamp() async for one in log.read(marked + 1)}
-        return Cut(last, marked, ages)
+        return GoodStore(last, marked, ages)
 
     def _is_said(self) -> bool:
         """Whether an orchestrator has said since that the log is not whole."""

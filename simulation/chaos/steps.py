@@ -19,7 +19,7 @@ _OF_RECORDS = (b"time", b"Nats-Time-Stamp")
 _HEADER = re.compile(rb"\r\n(Nats-Time-Stamp): (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)((?:\.\d+)?Z)(?=\r\n)")
 
 
-class Step(Struct, frozen=True):
+class ClockStep(Struct, frozen=True):
     """From here on, in the true clock's nanoseconds, stamps are so many seconds ahead, or below zero behind.
 
     With `once` that is so of one stamp alone: the first of the log that anybody is told at or after it."""
@@ -35,12 +35,12 @@ class Steps:
     def __init__(self) -> None:
         self._at: list[int] = []
         self._seconds: list[int] = []
-        self._waiting: list[Step] = []
+        self._waiting: list[ClockStep] = []
         self._singled: dict[int, int] = {}
         self._newest = 0
         """Of all stamps that were told."""
 
-    def add(self, step: Step) -> None:
+    def add(self, step: ClockStep) -> None:
         """Step once more, behind every stamp that was told already: what was said of those stays true."""
         if step.once:
             self._waiting.append(step)

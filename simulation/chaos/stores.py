@@ -16,7 +16,7 @@ _INDEX = "index.db"
 """What the server believes of its blocks without looking; without it they are read, and their checksums too."""
 
 
-class Store:
+class BrokerStore:
     """The store of a cell's broker, beside which others wait."""
 
     def __init__(self, data: Path, beside: Path) -> None:

@@ -35,8 +35,8 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.identity import position_key, remediation_of
 from remediation_orchestrator.simulation.firing import Firing
 from remediation_orchestrator.simulation.fold_order import in_fold_order
-from remediation_orchestrator.simulation.known import Run, run_of
-from remediation_orchestrator.simulation.occurrences import Occurrences
+from remediation_orchestrator.simulation.known import KnownRun, run_of
+from remediation_orchestrator.simulation.occurrences import ProblemLines
 
 if TYPE_CHECKING:
     from remediation_orchestrator.simulation.world import Day
@@ -90,7 +90,7 @@ class _Dues:
 
     def __init__(self) -> None:
         self._until: dict[str, datetime | None] = {}
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, KnownRun] = {}
 
     def take(self, frame: list[Recorded]) -> Iterator[str]:
         """Hold one frame's decisions against the order, and remember what they wait for."""
@@ -174,7 +174,7 @@ class _Lines:
         """Before which target each waits."""
         self._of: dict[str, str] = {}
         """The fingerprint of each remediation."""
-        self._waiting = Occurrences()
+        self._waiting = ProblemLines()
         self._revoked: dict[Position, str] = {}
         self._firing = Firing()
         self._answered = {

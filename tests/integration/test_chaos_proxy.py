@@ -16,7 +16,7 @@ from remediation_orchestrator.bus.topology import stream_name
 from remediation_orchestrator.events import CellName, RoutingDecided, StoredMessage, subjects
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.simulation.chaos.proxy import Proxy
-from remediation_orchestrator.simulation.chaos.steps import Step
+from remediation_orchestrator.simulation.chaos.steps import ClockStep
 
 BACK, YEARS = -3 * 3_600, 5 * 365 * 24 * 3_600
 
@@ -63,7 +63,7 @@ async def test_a_step_of_the_clock_is_the_same_for_every_reader_for_ever(
     log, direct = await JetStreamLog.ensure(through, cell), await JetStreamLog.ensure(connection, cell)
     ahead = []
     for seconds, once in ((0, False), (BACK, False), (YEARS, True), (0, False)):
-        proxy.step(Step(time.time_ns(), seconds, once=once))
+        proxy.step(ClockStep(time.time_ns(), seconds, once=once))
         for _ in range(2):
             sequence = await log.append(subjects.signal(cell, "test"), bare())
             ahead.append([message.recorded_at async for message in log.read(sequence)])
@@ -80,6 +80,6 @@ async def test_many_who_have_the_clock_step_at_once_are_all_answered(proxy: Prox
     """Each from a thread of its own, as strikes are; the answer of one is not dropped by another."""
     async with asyncio.timeout(60):
         for _ in range(100):
-            steps = (asyncio.to_thread(proxy.step, Step(0, number)) for number in range(8))
+            steps = (asyncio.to_thread(proxy.step, ClockStep(0, number)) for number in range(8))
             await asyncio.gather(*steps)
     assert len(proxy.steps) == 800

@@ -8,20 +8,20 @@ from nats.aio.client import Client
 
 from remediation_orchestrator.bus import api, topology
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.topology import ARCHIVES, MARKS, SNAPSHOTS, Shelf
+from remediation_orchestrator.bus.topology import ARCHIVES, MARKS, SNAPSHOTS, SideStream
 from remediation_orchestrator.events import CellName, CreateWorkflow, subjects
 
 PATIENCE_SECONDS = 20
 
 
-async def throw(connection: Client, log: JetStreamLog, shelf: Shelf) -> None:
-    """Have the answer to a signal stored where the newest of a shelf is looked for."""
-    await topology.ensure_shelf(connection, shelf)
-    place = shelf.subject(log.cell, "newest")
-    before = await api.last_message(connection, shelf.stream, place)
+async def throw(connection: Client, log: JetStreamLog, side: SideStream) -> None:
+    """Have the answer to a signal stored where the newest of a side stream is looked for."""
+    await topology.ensure_side_stream(connection, side)
+    place = side.subject(log.cell, "newest")
+    before = await api.last_message(connection, side.stream, place)
     await connection.publish(subjects.signal(log.cell, "vandal"), b"nothing", reply=place)
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while (found := await api.last_message(connection, shelf.stream, place)) is None or found == before:
+        while (found := await api.last_message(connection, side.stream, place)) is None or found == before:
             pass  # Each question is a turn around the broker.
 
 
@@ -32,15 +32,15 @@ async def decides(log: JetStreamLog, target: str) -> None:
         await wait_for(log, lambda event: isinstance(event, CreateWorkflow) and event.execution == f"wfe-{at}")
 
 
-@pytest.mark.parametrize("shelf", [SNAPSHOTS, ARCHIVES, MARKS], ids=lambda shelf: shelf.word)
+@pytest.mark.parametrize("side", [SNAPSHOTS, ARCHIVES, MARKS], ids=lambda side: side.word)
 async def test_junk_beside_the_log_keeps_nobody_from_leading(
-    connection: Client, log: JetStreamLog, cell: CellName, shelf: Shelf
+    connection: Client, log: JetStreamLog, cell: CellName, side: SideStream
 ) -> None:
     """Before the first start and after it, and while one stands by."""
-    await throw(connection, log, shelf)
+    await throw(connection, log, side)
     async with running(await orchestrator(connection, cell, "o1")):
         await decides(log, "a")
-        await throw(connection, log, shelf)
+        await throw(connection, log, side)
     async with running(await orchestrator(connection, cell, "o2")):
         await decides(log, "b")
 

@@ -44,7 +44,7 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.subjects import Family, parse
-from remediation_orchestrator.orchestrator.queries.rehearsal import Rehearsal
+from remediation_orchestrator.orchestrator.queries.dry_run import DryRun
 from remediation_orchestrator.orchestrator.routing.checks import decide
 from remediation_orchestrator.orchestrator.routing.effects import asked_plan
 from remediation_orchestrator.orchestrator.routing.fold import Fold
@@ -93,7 +93,7 @@ class Cell(RuleBasedStateMachine):
         super().__init__()
         policy = policy_of(POLICIES[0])
         self.cell = Recorder(policy)
-        self.plain = Rehearsal(policy)
+        self.plain = DryRun(policy)
         self.now = START
         self.policies = {policy_of(one).digest: policy_of(one) for one in POLICIES[:3]}
         self.expected: list[Decision] = []
@@ -313,12 +313,12 @@ class Cell(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Audit the whole log, and replay it."""
-        self.decisions_are_those_of_a_plain_rehearsal()
+        self.decisions_are_those_of_a_plain_dry_run()
         self.every_verdict_can_be_derived_again()
         self.a_replay_gives_the_same_view()
         self.a_snapshot_gives_the_same_view()
 
-    def decisions_are_those_of_a_plain_rehearsal(self) -> None:
+    def decisions_are_those_of_a_plain_dry_run(self) -> None:
         """Whose revocations have no position, because they are not stored."""
         assert [_unplaced(one) for one in self.cell.decided] == [_unplaced(one) for one in self.expected]
 

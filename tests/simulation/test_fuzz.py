@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from remediation_orchestrator.simulation import fuzz_targets
-from remediation_orchestrator.simulation.fuzz import Kept, fuzz_target, read_cases, shrunk, stopped
-from remediation_orchestrator.simulation.fuzz_records import KINDS, Case, Mutator
+from remediation_orchestrator.simulation.fuzz import KeptFinding, fuzz_target, read_cases, shrunk, stopped
+from remediation_orchestrator.simulation.fuzz_records import KINDS, FuzzMessage, Mutator
 from remediation_orchestrator.simulation.fuzz_targets import READERS
 from remediation_orchestrator.simulation.main import main
 
@@ -39,7 +39,7 @@ def test_every_verb_reads_a_log_of_whatever_was_published() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_what_once_stopped_a_reader_stops_none_any_more(name: str) -> None:
     """Whichever it was: each case goes through all of them."""
-    kept: Kept = CASES[name]
+    kept: KeptFinding = CASES[name]
     assert {reader: stopped(READERS[reader].take, kept.cases) for reader in IN_PROCESS if reader != "door"} == (
         dict.fromkeys([reader for reader in IN_PROCESS if reader != "door"])
     )
@@ -55,7 +55,7 @@ def test_every_kind_of_record_is_mutated() -> None:
 def test_one_seed_gives_the_same_cases() -> None:
     """And another gives others."""
 
-    def cases(seed: int) -> list[Case]:
+    def cases(seed: int) -> list[FuzzMessage]:
         mutator = Mutator(seed)
         return [mutator.case() for _ in range(50)] + [mutator.body() for _ in range(50)]
 
@@ -66,7 +66,7 @@ def test_one_seed_gives_the_same_cases() -> None:
 def test_what_stops_a_reader_is_made_as_small_as_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that cannot bear one word."""
 
-    def squeamish(cases: Sequence[Case]) -> None:
+    def squeamish(cases: Sequence[FuzzMessage]) -> None:
         if any(b"resolves" in case.payload for case in cases):
             raise ValueError("not this word")
 

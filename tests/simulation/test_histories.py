@@ -15,7 +15,7 @@ from remediation_orchestrator.simulation.catalogs import refresh
 from remediation_orchestrator.simulation.endless import EndlessError, ended
 from remediation_orchestrator.simulation.explore_search import silently
 from remediation_orchestrator.simulation.histories import tell
-from remediation_orchestrator.simulation.histories_process import Process
+from remediation_orchestrator.simulation.histories_process import HistoryProcess
 from remediation_orchestrator.simulation.leads import lead_on
 
 # The suite's share; `ro-sim fuzz --reader histories` goes on for as long as wanted.
@@ -48,7 +48,7 @@ def test_a_leader_does_not_spin_while_the_brokers_clock_is_behind() -> None:
     async def wait_for_the_clock() -> None:
         nonlocal off
         cell = MemoryCell(CellName("main"), lambda: clock.broker_now() + off)
-        process = Process(cell, "o1", DEFAULT)
+        process = HistoryProcess(cell, "o1", DEFAULT)
         cell.store("ro.main.signal.told", REPAIRED, None, None)
         while not process.service.fold.view.runs:  # noqa: ASYNC110 - virtual time
             await asyncio.sleep(0.1)

@@ -5,15 +5,22 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from remediation_orchestrator.events import StoredMessage
-from remediation_orchestrator.simulation.broker import Broker
+from remediation_orchestrator.simulation.broker import SimulatedBroker
 from remediation_orchestrator.simulation.clock import CLOCKS_DIFFER, ProcessClock, SkewedClock, run
 from remediation_orchestrator.simulation.faults import Faults
-from remediation_orchestrator.simulation.line import DECISION, FOLD_SECONDS, RECORD_BYTES, Line, Odds, Process
+from remediation_orchestrator.simulation.line import (
+    DECISION,
+    FOLD_SECONDS,
+    RECORD_BYTES,
+    Line,
+    Odds,
+    SimulatedProcess,
+)
 
 HOUR = 3_600.0
 FIRST = b'[{"data":{"read":0}}]'
 SECOND = b'[{"data":{"read":1}}]'
-Story = Callable[[Broker, Process, Line, ProcessClock], Coroutine[object, object, None]]
+Story = Callable[[SimulatedBroker, SimulatedProcess, Line, ProcessClock], Coroutine[object, object, None]]
 
 
 def tell(story: Story, folder: Path, slow: float = 1.0) -> None:
@@ -22,7 +29,7 @@ def tell(story: Story, folder: Path, slow: float = 1.0) -> None:
     async def told() -> None:
         faults = Faults(0)
         faults.over = True
-        broker, process = Broker(faults, folder), Process("o1", slow)
+        broker, process = SimulatedBroker(faults, folder), SimulatedProcess("o1", slow)
         clock = ProcessClock(SkewedClock(), looked_at=process.fold)
         line = broker.log(process, Odds(0.0), clock)
         await process.begin(story(broker, process, line, clock))
@@ -38,7 +45,7 @@ async def read_all(line: Line) -> list[StoredMessage]:
 def test_a_clock_is_set_by_what_its_process_has_taken_and_not_by_what_waits_for_it(tmp_path: Path) -> None:
     """Found by full seed 60: frames stood in the inbox behind a burst that was still being judged."""
 
-    async def story(broker: Broker, _process: Process, line: Line, clock: ProcessClock) -> None:
+    async def story(broker: SimulatedBroker, _process: SimulatedProcess, line: Line, clock: ProcessClock) -> None:
         await line.append(DECISION, FIRST, expect=0)
         await read_all(line)
         broker.set_clock(-HOUR)
@@ -56,7 +63,7 @@ def test_a_clock_is_set_by_what_its_process_has_taken_and_not_by_what_waits_for_
 def test_a_copy_of_ones_own_frame_is_not_the_frame(tmp_path: Path) -> None:
     """Found by short seed 115: the copy's stamp became what the process's clock was held against."""
 
-    async def story(broker: Broker, _process: Process, line: Line, clock: ProcessClock) -> None:
+    async def story(broker: SimulatedBroker, _process: SimulatedProcess, line: Line, clock: ProcessClock) -> None:
         await line.append(DECISION, FIRST, expect=0)
         await read_all(line)
         right = clock.right()
@@ -74,7 +81,7 @@ def test_a_copy_of_ones_own_frame_is_not_the_frame(tmp_path: Path) -> None:
 def test_a_clock_may_have_been_read_at_any_moment_of_what_was_computed(tmp_path: Path) -> None:
     """Found by full seed 49: what its own clock allows was read, and then a slow machine folded for a second."""
 
-    async def story(broker: Broker, process: Process, line: Line, clock: ProcessClock) -> None:
+    async def story(broker: SimulatedBroker, process: SimulatedProcess, line: Line, clock: ProcessClock) -> None:
         broker.set_clock(HOUR)
         await line.append(DECISION, FIRST, expect=0)
         await read_all(line)

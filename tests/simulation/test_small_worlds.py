@@ -18,8 +18,8 @@ from processes import gone, members_of
 from remediation_orchestrator.executor.attempt import Attempt
 from remediation_orchestrator.executor.lease import ClaimLease
 from remediation_orchestrator.simulation.explore_search import (
-    Bound,
     Search,
+    SearchBound,
     read_choices,
     retell,
     silently,
@@ -62,7 +62,7 @@ def test_the_same_choices_give_the_same_life(world: object) -> None:
 
 def test_all_of_a_world_is_seen_where_the_bound_is_small() -> None:
     """And it says so."""
-    found = Search(BY_NAME["executors"], Bound(switches=0, faults=1)).run(time.monotonic() + 60)
+    found = Search(BY_NAME["executors"], SearchBound(switches=0, faults=1)).run(time.monotonic() + 60)
     assert found.exhausted
     assert found.wrong == []
     assert found.counterexample is None
@@ -78,7 +78,7 @@ def test_a_bug_is_found_with_the_fewest_departures_and_can_be_seen_again(monkeyp
                 await report(self, *told, **how)
 
     monkeypatch.setattr(Attempt, "_report", once)
-    found = Search(BY_NAME["executors"], Bound()).run(time.monotonic() + 30)
+    found = Search(BY_NAME["executors"], SearchBound()).run(time.monotonic() + 30)
     assert found.counterexample is not None
     assert len(found.counterexample) == 1
     world, choices = read_choices(written("executors", found.counterexample))
@@ -88,7 +88,7 @@ def test_a_bug_is_found_with_the_fewest_departures_and_can_be_seen_again(monkeyp
 def test_a_claim_that_comes_back_to_life_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """An executor wakes behind its lease, confirms, and runs what is another's by now."""
     monkeypatch.setattr(ClaimLease, "lost", property(lambda self: False))
-    found = Search(BY_NAME["executors"], Bound()).run(time.monotonic() + 30)
+    found = Search(BY_NAME["executors"], SearchBound()).run(time.monotonic() + 30)
     assert found.wrong != []
     assert any(choice.startswith("!pause") for choice in (found.counterexample or {}).values())
 

@@ -19,15 +19,15 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import Attributes, join_frame
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 from remediation_orchestrator.events.stored import EXPECTED
-from remediation_orchestrator.orchestrator.queries.witness import witness_of
+from remediation_orchestrator.orchestrator.queries.fold_digest import digest_fold
 from remediation_orchestrator.orchestrator.routing.fold import Fold
-from remediation_orchestrator.simulation.chaos.account import Account, Bad, Tally, overlapping
+from remediation_orchestrator.simulation.chaos.account import Account, Bad, ChaosTally, overlapping
 from remediation_orchestrator.simulation.chaos.archives import differs, path
 from remediation_orchestrator.simulation.chaos.bursts import PIECES, is_thrown
-from remediation_orchestrator.simulation.chaos.catalog import Line, read_diary, write_catalog
-from remediation_orchestrator.simulation.chaos.faults import ALWAYS, Family, Strike, plan
-from remediation_orchestrator.simulation.chaos.rounds import Round
-from remediation_orchestrator.simulation.chaos.spoiling import Cut, Lived, broken_on, untold
+from remediation_orchestrator.simulation.chaos.catalog import DiaryLine, read_diary, write_catalog
+from remediation_orchestrator.simulation.chaos.faults import ALWAYS, FaultFamily, Strike, plan
+from remediation_orchestrator.simulation.chaos.rounds import ChaosRound
+from remediation_orchestrator.simulation.chaos.spoiling import GoodStore, Lived, broken_on, untold
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -38,14 +38,14 @@ def encode_claim(execution: str) -> bytes:
     return encode(WorkflowStarted(ExecutionId(execution), executor="e"), attributes)
 
 
-def begin(execution: str, at: int, *, target: str = "t", alone: bool = True) -> Line:
+def begin(execution: str, at: int, *, target: str = "t", alone: bool = True) -> DiaryLine:
     """A run began."""
-    return Line("begin", execution, target, 1, alone, at)
+    return DiaryLine("begin", execution, target, 1, alone, at)
 
 
-def end(execution: str, at: int, *, target: str = "t") -> Line:
+def end(execution: str, at: int, *, target: str = "t") -> DiaryLine:
     """A run wrote its end."""
-    return Line("end", execution, target, 1, True, at)
+    return DiaryLine("end", execution, target, 1, True, at)
 
 
 def test_two_runs_that_overlap_on_a_target_are_two_at_once() -> None:
@@ -83,7 +83,7 @@ def test_a_plan_is_its_seeds_and_strikes_every_kind_of_process() -> None:
 def test_what_a_family_does_is_the_same_without_the_others() -> None:
     """So that what was found with all of them can be looked for with one."""
     whole = plan(7, 3, 2.0)
-    parts = [one for family in Family for one in plan(7, 3, 2.0, [family])]
+    parts = [one for family in FaultFamily for one in plan(7, 3, 2.0, [family])]
     assert sorted(parts, key=lambda one: one.at) == whole
 
 
@@ -101,8 +101,8 @@ def test_what_a_burst_has_thrown_is_told_from_a_record_that_is_wrong() -> None:
 
 def test_a_round_is_what_has_come_since_the_last() -> None:
     """And clean only without any broken promise."""
-    earlier, later = Tally(accepted=3, decided=3, run=2), Tally(accepted=5, decided=5, run=4, lost=1)
-    assert later.minus(earlier) == Tally(accepted=2, decided=2, run=2, lost=1)
+    earlier, later = ChaosTally(accepted=3, decided=3, run=2), ChaosTally(accepted=5, decided=5, run=4, lost=1)
+    assert later.minus(earlier) == ChaosTally(accepted=2, decided=2, run=2, lost=1)
     assert later.minus(earlier).plus(earlier) == later
     assert (earlier.is_clean, later.is_clean) == (True, False)
 
@@ -113,16 +113,16 @@ def test_a_diary_that_nobody_wrote_is_empty(tmp_path: Path) -> None:
     assert read_diary(tmp_path / "diary") == []
 
 
-def test_equal_folds_testify_alike_and_a_forgetful_one_is_found() -> None:
+def test_equal_folds_have_equal_digests_and_a_forgetful_one_is_found() -> None:
     """By the name of what it forgot."""
     folds = [Fold(), Fold()]
     for fold in folds:
         fold.take(StoredMessage(1, EPOCH, "ro.main.signal.test", bare()))
         fold.fold_facts()
-    one, other = (witness_of(fold) for fold in folds)
+    one, other = (digest_fold(fold) for fold in folds)
     assert one.differs_in(other) == []
     folds[1].view.unjudged.clear()
-    assert one.differs_in(witness_of(folds[1])) == ["unjudged"]
+    assert one.differs_in(digest_fold(folds[1])) == ["unjudged"]
 
 
 def stored(*sequences: int) -> list[StoredMessage]:
@@ -169,9 +169,9 @@ def test_a_frame_that_only_a_bad_store_has_is_found(tmp_path: Path) -> None:
 
 def test_a_broken_promise_is_named_and_can_be_seen_again(tmp_path: Path) -> None:
     """By the same strikes, and by the log as it was."""
-    tally = Tally(accepted=1, run_twice=2)
+    tally = ChaosTally(accepted=1, run_twice=2)
     assert tally.broken == ["no command is run twice"]
-    say_how_again(tmp_path, 3, 7, 2.0, ("kills", "clock"), [Round(3, 1.0, tally, {}, ["wfe-1 began twice"])])
+    say_how_again(tmp_path, 3, 7, 2.0, ("kills", "clock"), [ChaosRound(3, 1.0, tally, {}, ["wfe-1 began twice"])])
     told = (tmp_path / "again").read_text()
     assert told.startswith("ro chaos --rounds 3 --seed 7 --seconds 2 --faults kills --faults clock  #")
     assert f"ro audit --log {tmp_path}/log.jsonl" in told
@@ -189,7 +189,7 @@ def test_a_lost_end_is_missed_although_others_stand_at_its_sequences(tmp_path: P
 def lived(strike: Strike, *, marked: int, age: float, said: bool = False) -> Lived:
     """A bad store in the place of one that had come to 9, with a mark at `marked`."""
     ages = dict.fromkeys(range(marked + 1, 10), age)
-    return Lived(strike, Cut(9, marked, ages), [], said, 0, 1)
+    return Lived(strike, GoodStore(9, marked, ages), [], said, 0, 1)
 
 
 def test_only_an_end_that_is_younger_than_the_mark_may_be_lost_unsaid() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remediation_orchestrator.bus.feed import placed
-from remediation_orchestrator.simulation.chaos.steps import NANOSECONDS, Step, Steps, Wire
+from remediation_orchestrator.simulation.chaos.steps import NANOSECONDS, ClockStep, Steps, Wire
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 STAMP = int(NOON.timestamp()) * NANOSECONDS + 123_456_780
@@ -49,7 +49,7 @@ def passed(data: bytes, steps: Steps, *, cuts: tuple[int, ...] = ()) -> bytes:
 def stepped(seconds: int, *, at: int = STAMP, once: bool = False) -> Steps:
     """A clock that has stepped once."""
     steps = Steps()
-    steps.add(Step(at, seconds, once=once))
+    steps.add(ClockStep(at, seconds, once=once))
     return steps
 
 
@@ -82,7 +82,7 @@ def test_every_way_of_telling_a_stamp_agrees() -> None:
 def test_a_stamp_before_a_step_stays_what_it_was() -> None:
     """And after a second step it is the second's."""
     steps = stepped(-HOUR)
-    steps.add(Step(STAMP + 10, 0))
+    steps.add(ClockStep(STAMP + 10, 0))
     assert [steps.seconds(stamp) for stamp in (STAMP - 1, STAMP, STAMP + 9, STAMP + 10)] == [0, -HOUR, -HOUR, 0]
 
 
@@ -90,7 +90,7 @@ def test_no_step_changes_what_was_told_already() -> None:
     """However late it is known."""
     steps = Steps()
     assert steps.tell(STAMP + 5) == 0
-    steps.add(Step(STAMP, -HOUR))
+    steps.add(ClockStep(STAMP, -HOUR))
     assert [steps.seconds(stamp) for stamp in (STAMP, STAMP + 5, STAMP + 6)] == [0, 0, -HOUR]
 
 
@@ -110,5 +110,5 @@ def test_one_single_stamp_of_another_year_is_told_to_everybody() -> None:
 
 def test_a_step_is_told_as_json() -> None:
     """As the proxy takes it."""
-    step = Step(STAMP, -HOUR, once=True)
-    assert msgspec.json.decode(msgspec.json.encode(step), type=Step) == step
+    step = ClockStep(STAMP, -HOUR, once=True)
+    assert msgspec.json.decode(msgspec.json.encode(step), type=ClockStep) == step

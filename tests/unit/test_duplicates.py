@@ -40,7 +40,7 @@ from remediation_orchestrator.orchestrator.queries.audit import audit
 from remediation_orchestrator.orchestrator.queries.backtest import backtest
 from remediation_orchestrator.orchestrator.queries.explain import explanations
 from remediation_orchestrator.orchestrator.queries.findings import Drift, Report
-from remediation_orchestrator.orchestrator.queries.witness import witness_of
+from remediation_orchestrator.orchestrator.queries.fold_digest import digest_fold
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 
 AROUND = Attributes(id="1", source="/test", time=minute(0))
@@ -129,7 +129,7 @@ def folded(log: list[StoredMessage]) -> dict[str, str]:
     fold = Fold()
     for message in log:
         fold.take(message)
-    return witness_of(fold).tables
+    return digest_fold(fold).tables
 
 
 def test_a_storm_takes_a_small_part_of_the_bytes() -> None:

@@ -104,7 +104,7 @@ def test_a_late_retry_is_a_stray_however_much_room_there_is() -> None:
 
 
 def test_a_situation_never_shows_what_can_be_forgotten() -> None:
-    """A minute's page of the diary is looked at when it is over; the situation knows to the microsecond."""
+    """What is known of a minute is looked at when that is over; the situation knows to the microsecond."""
     story = Story()
     story.signal(0, resolves=False)
     story.completed(1, "wfe-1")

@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,6 +132,18 @@ def _defined(path: Path) -> set[str]:
     functions = {one.name for one in body if isinstance(one, ast.FunctionDef)}
     assigned = (one.targets for one in body if isinstance(one, ast.Assign))
     return functions | {one.id for targets in assigned for one in targets if isinstance(one, ast.Name)}
+
+
+def test_every_public_class_has_a_name_of_its_own() -> None:
+    """Whoever reads a name knows which is meant, without a look at the imports."""
+    named = [(node.name, short(path)) for path in MODULES for node in _classes(path)]
+    times = Counter(name for name, _ in named)
+    assert [f"{path}: {name}" for name, path in sorted(named) if times[name] > 1] == []
+
+
+def _classes(path: Path) -> Iterator[ast.ClassDef]:
+    body = ast.parse(path.read_text()).body
+    return (node for node in body if isinstance(node, ast.ClassDef) and not node.name.startswith("_"))
 
 
 def test_the_published_language_needs_msgspec_alone() -> None:

@@ -14,7 +14,7 @@ from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
 from remediation_orchestrator.orchestrator.watch import MARK_SECONDS, Watch
 from remediation_orchestrator.simulation.clock import MIDNIGHT, broker_now, run
-from remediation_orchestrator.simulation.histories_process import Process
+from remediation_orchestrator.simulation.histories_process import HistoryProcess
 from remediation_orchestrator.simulation.orchestrators import PACE
 
 SIGNAL = b'{"name":"Slow","target":{"name":"checkout"},"workflow":{"id":"restart"}}'
@@ -23,10 +23,10 @@ TOLD = subjects.signal(CELL, "told")
 LONG_SECONDS = 1_000.0
 
 
-async def led() -> tuple[MemoryCell, Process, list[StoredMessage]]:
+async def led() -> tuple[MemoryCell, HistoryProcess, list[StoredMessage]]:
     """A cell, whoever leads it, and its log: its newest record is a start, which no frame covers."""
     cell = MemoryCell(CELL, broker_now)
-    process = Process(cell, "o1", DEFAULT)
+    process = HistoryProcess(cell, "o1", DEFAULT)
     await process.service.active.wait()
     cell.store(TOLD, SIGNAL, None, None)
     await asyncio.sleep(1.0)
@@ -106,7 +106,7 @@ def test_a_log_with_a_frame_that_does_not_fit_what_came_before_it_is_not_led() -
         cell = MemoryCell(CELL, broker_now)
         cell.identity = "0123abcd"
         cell.keep(messages, last=len(messages))
-        process = Process(cell, "o2", DEFAULT)
+        process = HistoryProcess(cell, "o2", DEFAULT)
         await asyncio.sleep(LONG_SECONDS)
         return process.service.active.is_set()
 

@@ -244,7 +244,7 @@ def test_a_problem_that_fires_on_and_on_is_noted_once() -> None:
     for at in range(500):
         alerts.fire(P, "a", minute(at), hour)
         alerts.let_go(minute(at), hour, 8)
-    assert sum(map(len, alerts._diary._pages.values())) == 1
+    assert sum(map(len, alerts._expiring._by_minute.values())) == 1
 
 
 def test_an_alert_is_written_and_read_as_any_field() -> None:

@@ -20,7 +20,7 @@ from remediation_orchestrator.orchestrator.routing.policy import Policy
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 
 
-class Rehearsal:
+class DryRun:
     """A fold that is judged at the moments it is told of."""
 
     def __init__(self, policy: Policy | None = None) -> None:

@@ -1,6 +1,6 @@
 """What a fold knows, in a form that two processes can hold against each other.
 
-A live orchestrator testifies about its state, and somebody else about a fresh fold of the same records: equal
+A live orchestrator digests its state, and somebody else that of a fresh fold of the same records: equal
 digests mean that nothing was forgotten and nothing made up. Nothing here is ever read back into a state."""
 
 import hashlib
@@ -10,7 +10,7 @@ from msgspec import Struct
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 
 
-class Testimony(Struct, frozen=True):
+class FoldDigest(Struct, frozen=True):
     """The state at a place of the log: a digest for each table of the projection."""
 
     read: int
@@ -21,17 +21,17 @@ class Testimony(Struct, frozen=True):
     """Sequence of the newest frame."""
     tables: dict[str, str]
 
-    def differs_in(self, other: "Testimony") -> list[str]:
+    def differs_in(self, other: "FoldDigest") -> list[str]:
         """The names of the tables, and of the places, that are not equal."""
         places = [name for name in ("read", "waiting", "head") if getattr(self, name) != getattr(other, name)]
         names = self.tables.keys() | other.tables.keys()
         return places + sorted(name for name in names if self.tables.get(name) != other.tables.get(name))
 
 
-def witness_of(fold: Fold) -> Testimony:
+def digest_fold(fold: Fold) -> FoldDigest:
     """Say what a fold knows now."""
     tables = {name: _digest(table) for name, table in fold.view.tables().items()}
-    return Testimony(fold.read, len(fold.facts), fold.chain.last, tables)
+    return FoldDigest(fold.read, len(fold.facts), fold.chain.last, tables)
 
 
 def _digest(table: object) -> str:

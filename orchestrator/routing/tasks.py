@@ -1,4 +1,4 @@
-"""The agenda: what facts have made necessary and no record has answered yet, in their order."""
+"""The task list: what facts have made necessary and no record has answered yet, in their order."""
 
 from collections import OrderedDict
 
@@ -7,14 +7,14 @@ from remediation_orchestrator.events import Target
 from .state import ArchiveTask, JudgeTask, RejectTask, ServeTask, Task, TaskKey, TellTask
 
 
-class Agenda:
+class TaskList:
     """Tasks, each once. It is worked off from the front, as the occurrences are."""
 
     def __init__(self) -> None:
         self.tasks: OrderedDict[TaskKey, Task] = OrderedDict()
 
     def ask(self, task: Task) -> None:
-        """Put a task on the agenda. One of the same kind about the same thing stands already: that one stays."""
+        """Put a task on the list. One of the same kind about the same thing stands already: that one stays."""
         self.tasks.setdefault(task_key(task), task)
 
     def tell(self, tell: TellTask) -> None:
@@ -23,7 +23,7 @@ class Agenda:
         self.tasks[task_key(tell)] = tell
 
     def drop(self, kind: type[Task], about: str | Target) -> None:
-        """Take a task off the agenda, if it is there."""
+        """Take a task off it, if it is there."""
         self.tasks.pop((kind, about), None)
 
 
