@@ -18,7 +18,7 @@ from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 from remediation_orchestrator.orchestrator.routing.words import times
 
-from .support.connection import Broker
+from .support.connection import Broker, as_given
 from .support.naming import the_fingerprint, the_remediation
 from .support.operating import Operator, operator_options, tell
 from .support.output import RefusedError
@@ -120,7 +120,7 @@ def _follows(view: Projection, cleared: Cleared, remediation: RemediationId | No
         return f"nothing was held against {what}: this changes nothing"
     known = view.remediations.get(remediation) if remediation is not None else None
     if known is not None and known.phase.ended:
-        said.append(f"`ro retry {remediation}` or its next signal has it judged again")
+        said.append(f"`{as_given(f'ro retry {remediation}')}` or its next signal has it judged again")
     elif remediation is not None and known is None:
         said.append("its next signal is judged anew")
     return "; ".join(said)

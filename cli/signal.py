@@ -192,8 +192,14 @@ def _say(position: Position, signal: AnySignal, as_json: bool) -> None:
     if as_json:
         json_line(stored)
     else:
-        over = "" if isinstance(signal, SignalReceived) else " is over"
-        line(f"{position}: {signal.name} on {signal.target}{over}")
+        line(f"{position}: {signal.name} on {signal.target}{_over(signal)}")
+
+
+def _over(signal: AnySignal) -> str:
+    """What is said of the end, which is the problem's only if nothing else fires for it."""
+    if isinstance(signal, SignalReceived):
+        return ""
+    return f": its alert {signal.alert} is said to be over" if signal.alert else " is said to be over"
 
 
 async def _wait(log: EventLog, start: int, waiting: set[Position], seconds: float, as_json: bool) -> None:

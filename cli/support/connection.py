@@ -2,12 +2,14 @@
 
 import asyncio
 import functools
+import shlex
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 import click
+from click.core import ParameterSource
 from msgspec import Struct
 
 from remediation_orchestrator.bus import embedded
@@ -25,6 +27,8 @@ from .wholeness import telling
 Verb: TypeAlias = Callable[..., None]
 
 DATA_DIR = Path(".ro")
+FINDING = ("nats", "data_dir", "cell", "segments")
+"""The parameters that say where a log is."""
 
 
 class CellType(click.ParamType[CellName]):
@@ -118,6 +122,23 @@ _LOG = file_option(
     multiple=True,
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, and nothing else.")
+
+
+def as_given(command: str) -> str:
+    """A command to type, with the options by which whoever reads it has found this log, as far as it takes them.
+
+    An address with a password in it is left out: what is shown may be kept."""
+    context = click.get_current_context()
+    group, words = context.find_root().command, command.split()
+    hinted = group.get_command(context, words[1]) if isinstance(group, click.Group) else None
+    taken = {one.name for one in hinted.params} if hinted is not None else set()
+    for param in context.command.params:
+        name, value = param.name or "", context.params.get(param.name or "")
+        typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if name in FINDING and typed and name in taken and "@" not in str(value):
+            values = value if isinstance(value, tuple) else (value,)
+            command += "".join(f" {param.opts[0]} {shlex.quote(str(one))}" for one in values)
+    return command
 
 
 def broker_options(verb: Verb) -> Verb:

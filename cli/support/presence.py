@@ -5,6 +5,7 @@ import click
 from remediation_orchestrator.orchestrator.queries.standing import Present
 from remediation_orchestrator.orchestrator.queries.views import RemediationView
 
+from .connection import as_given
 from .output import line, plain
 from .tables import Cell, Toned
 
@@ -14,7 +15,7 @@ def show_present(name: str, present: Present) -> None:
     line(present.sentence(name))
     for act in present.acts:
         line(f"  {act.does}:")
-        click.echo(plain(f"    {act.command}"))
+        click.echo(plain(f"    {as_given(act.command)}"))
 
 
 def phase_of(one: RemediationView) -> Cell:

@@ -1,17 +1,25 @@
-"""Read a whole log into a fold: every fact at its tail included, with a word on a terminal while it takes long."""
+"""Read a whole log into a fold: every fact at its tail included, with a word on a terminal while it takes long,
+and one where what is there has not been decided."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import click
 from msgspec import Struct
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import ReadableLog
+from remediation_orchestrator.events import OperatorFact, Recorded, StoredMessage, decode
+from remediation_orchestrator.orchestrator.queries.tasks import place_of
 from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
 from remediation_orchestrator.orchestrator.snapshots import from_beginning
 
 from .connection import LogSource
-from .output import BadInputError, reading
+from .output import BadInputError, plain, reading
 from .running import run
+
+# What has just come is decided in a moment, and is not worth a word.
+AT_ONCE = timedelta(seconds=2)
+NAMED_MAX = 3
 
 
 class Read(Struct, frozen=True):
@@ -46,10 +54,30 @@ async def read_into(fold: Fold, log: ReadableLog, *, live: bool = True) -> Read:
         async for message in log.read(fold.read + 1):
             fold.take(message)
             newest = max(newest, message.recorded_at)
+    now = max(newest, datetime.now(UTC)) if live else newest
+    waiting = list(fold.facts)
     fold.fold_facts()
+    if waiting and (not live or now - waiting[0].recorded_at > AT_ONCE):
+        _tell_undecided(fold, waiting)
     room = await log.room() if isinstance(log, JetStreamLog) else None
     shut_at = None if room is None or room.takes_signals else room.fill
-    return Read(fold, max(newest, datetime.now(UTC)) if live else newest, shut_at)
+    return Read(fold, now, shut_at)
+
+
+def _tell_undecided(fold: Fold, waiting: list[StoredMessage]) -> None:
+    """Say what somebody wants that no orchestrator has answered: what is shown is as if it were decided."""
+    asked = {*fold.view.unjudged, *map(place_of, fold.view.tasks.values())}
+    facts = [record for message in waiting for record in decode(message)]
+    undecided = [
+        f"{type(one.event).__name__ if isinstance(one, Recorded) else 'a bad record'} at {one.position}"
+        for one in facts
+        if one.position in asked or (isinstance(one, Recorded) and isinstance(one.event, OperatorFact))
+    ]
+    if undecided:
+        more = [f"{len(undecided) - NAMED_MAX:,} more"] if len(undecided) > NAMED_MAX else []
+        named = ", ".join([*undecided[:NAMED_MAX], *more])
+        said = f"ro: nobody has decided yet: {named}. What is shown is as if that were in force."
+        click.echo(plain(said), err=True)
 
 
 async def check_whole(log: ReadableLog, who: str) -> None:

@@ -29,7 +29,7 @@ def pending(it: Standing) -> Present:
         what=f"waits to be judged again: {why}" if why else "waits for its first verdict",
         since=None if why else it.one.occurred_at,
         ends="An orchestrator judges it, at once where one leads.",
-        acts=(Act("ro ready", "to see whether one leads"),),
+        acts=(Act("ro orchestrator", "to have one, where none runs"),),
     )
 
 

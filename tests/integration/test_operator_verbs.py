@@ -254,11 +254,12 @@ def test_a_verb_waits_for_a_number_of_seconds(said: str) -> None:
 async def test_a_signal_says_which_of_a_problems_alerts_it_is(
     server: EmbeddedServer, log: JetStreamLog, cell: CellName
 ) -> None:
-    """Firing, and when that alert is over."""
+    """Firing, and when that alert is said to be over: whether the problem is, others of its alerts decide."""
     options = ["signal", "--name", "X", "--target", "t", "--alert", "pod-1", "--nats", server.url, "--cell", cell]
-    for more in ([], ["--resolved"]):
+    for more, said in (([], ""), (["--resolved"], ": its alert pod-1 is said to be over")):
         done = await asyncio.to_thread(CliRunner().invoke, main, [*options, *more])
         assert done.exit_code == 0, done.stderr
+        assert done.stdout.partition(": ")[2] == f"X on t{said}\n"
     fires, over = await events_of(log)
     assert isinstance(fires, SignalReceived)
     assert isinstance(over, SignalResolved)

@@ -283,3 +283,24 @@ def test_an_explanation_tells_of_the_policy_in_force_and_of_who_holds_the_target
     (shown,) = objects(ro("policy", "show", "--log", log, "--json"))
     assert explained["policy"] == shown["digest"]
     assert explained["policy"] == explained["decided"]["situation"]["policy"]
+
+
+def test_what_nobody_has_decided_is_said_of_whatever_is_shown(tmp_path: Path) -> None:
+    """The verbs show what follows from it, and say that nobody leads who would have it so."""
+    written = WrittenLog()
+    written.signal(0)
+    written.store(1, subjects.signal(CELL, "test"), b'{"name":"Later","target":{"name":"t"}}')
+    for verb in (("list",), ("policy", "show"), ("show", "rr-2")):
+        shown = ro(*verb, "--log", written.export(tmp_path / "log.jsonl"))
+        assert shown.exit_code == 0
+        assert shown.stderr == (
+            "ro: nobody has decided yet: SignalReceived at 5. What is shown is as if that were in force.\n"
+        )
+
+
+def test_a_command_to_type_finds_the_log_that_its_reader_has_found(log: Path) -> None:
+    """As far as it takes the options: who reads a file can explain from it, and retry nothing in it."""
+    waiting = ro("show", "rr-2", "--log", log, "--cell", CELL).stdout
+    hints = [one.strip() for one in waiting.splitlines() if one.startswith("    ro ")]
+    assert hints
+    assert all(one.endswith(f" --reason WHY --cell {CELL}") for one in hints)
