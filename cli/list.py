@@ -17,7 +17,7 @@ from .support.tables import Cell, table
 
 COLUMNS = ("ID", "NAME", "TARGET", "PHASE", "REASON", "UNTIL", "ATTEMPTS", "AGE")
 # What there may be no room for, the first first.
-OPTIONAL = ("ATTEMPTS", "UNTIL", "AGE", "NAME")
+OPTIONAL = ("ATTEMPTS", "AGE", "NAME", "UNTIL")
 
 
 @click.command("list")

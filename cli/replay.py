@@ -117,7 +117,7 @@ FINGERPRINT = ("FINGERPRINT", "FAILURES", "LAST FAILURE", "NEXT ALLOWED", "COMPL
 TARGET = ("TARGET", "HELD BY", "OF", "QUEUE")
 REMEDIATION = ("ID", "NAME", "TARGET", "PHASE", "REASON", "UNTIL", "ATTEMPTS")
 # What there may be no room for, the first first.
-OPTIONAL = ("ATTEMPTS", "LAST FAILURE", "COMPLETED", "UNTIL", "NAME")
+OPTIONAL = ("ATTEMPTS", "LAST FAILURE", "COMPLETED", "NAME", "UNTIL")
 
 
 def _section(title: str, columns: tuple[str, ...], rows: list[tuple[Cell, ...]]) -> None:
@@ -125,6 +125,18 @@ def _section(title: str, columns: tuple[str, ...], rows: list[tuple[Cell, ...]])
     line(f"{title}: {len(rows) or 'none'}")
     if rows:
         table(columns, rows, optional=[name for name in OPTIONAL if name in columns])
+
+
+def _columns(row: Row) -> tuple[str, ...]:
+    match row:
+        case PolicyRow():
+            return ("POLICY",)
+        case FingerprintRow():
+            return FINGERPRINT
+        case TargetRow():
+            return TARGET
+        case RemediationRow():
+            return REMEDIATION
 
 
 def _cells(row: Row) -> tuple[Cell, ...]:
@@ -165,7 +177,8 @@ def _change(one: StateChange) -> tuple[Cell, ...]:
     assert row is not None
     which = str(_cells(row)[0])
     if one.before is None or one.after is None:
-        whole = " ".join(str(cell) for cell in _cells(row)[1:] if cell not in (None, ""))
+        named = zip(_columns(row)[1:], _cells(row)[1:], strict=True)
+        whole = ", ".join(f"{name.lower()} {cell}" for name, cell in named if cell not in (None, ""))
         return one.kind, which, whole if one.before else "-", whole if one.after else "-"
     before, after = _values(one.before), _values(one.after)
     shown = [name for name in before if before[name] != after[name] and name not in SAID_ALREADY]

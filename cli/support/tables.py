@@ -1,5 +1,6 @@
 """Tables for people, in the width that there is: no word is ever broken. Where a table is too wide, its cells are
-wrapped between words; then columns that it can do without are left out; then words are shortened in their middle.
+wrapped between words; then columns that it can do without are left out, which it says; then words are shortened in
+their middle.
 
 In a pipe there is no width, and every row is one line."""
 
@@ -45,6 +46,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, optional: S
     for row in found:
         shown.add_row(*(_fitted(row[number], width) for number, width in zip(kept, widths, strict=True)))
     console.print(shown)
+    gone = [
+        name for number, name in enumerate(columns) if number not in kept and any(row[number] for row in found)
+    ]
+    if gone:
+        console.print(Text(f"(no room for {', '.join(gone)}: a wider terminal has it, and --json)", style="dim"))
 
 
 def fields(pairs: Iterable[tuple[str, Cell]]) -> None:

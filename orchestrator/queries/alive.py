@@ -87,7 +87,10 @@ def _not_begun(it: Standing, run: HeldRun) -> Present:
         since=it.since,
         until=run.start_before,
         ends="Its time to begin is over: it is to be revoked, and judged again." if late else begins,
-        acts=(Act("ro executor --workflows DIR", "to have an executor, where none runs"), it.cancel()),
+        acts=(
+            Act("ro executor --workflows DIR", f"to have an executor that has {run.workflow}, where none does"),
+            it.cancel(),
+        ),
     )
 
 

@@ -1,10 +1,14 @@
 """Tables in the width that there is: no word is broken, and what names a row is the last to go."""
 
+import os
+import pty
+import sys
+
 import pytest
 from rich.cells import cell_len
 from rich.text import Text
 
-from remediation_orchestrator.cli.support.tables import WORD_WIDTH_MIN, layout
+from remediation_orchestrator.cli.support.tables import WORD_WIDTH_MIN, layout, table
 from remediation_orchestrator.cli.support.wrapping import shortened, wrapped
 
 COLUMNS = ("ID", "NAME", "TARGET", "PHASE", "REASON")
@@ -53,3 +57,21 @@ def test_a_day_and_its_time_are_one_word() -> None:
 def test_a_shortened_word_is_never_wider_than_it_may_be(width: int) -> None:
     """However little that is."""
     assert cell_len(shortened("eu-1/shop/Deployment/checkout東", width)) <= width
+
+
+@pytest.mark.parametrize(("width", "gone"), [(80, ["NAME"]), (120, [])])
+def test_a_table_says_which_columns_it_has_left_out(
+    monkeypatch: pytest.MonkeyPatch, width: int, gone: list[str]
+) -> None:
+    """Who needs one is told where it is."""
+    ours, theirs = pty.openpty()
+    monkeypatch.setenv("COLUMNS", str(width))
+    with os.fdopen(ours, "rb") as screen, os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        table(COLUMNS, [ROW], optional=("NAME",))
+        print("end", file=terminal, flush=True)
+        shown = b"".join(iter(screen.readline, b"end\r\n")).decode()
+    assert ROW[0] in shown
+    assert [
+        name for name in ("NAME",) if f"(no room for {name}: a wider terminal has it, and --json)" in shown
+    ] == gone

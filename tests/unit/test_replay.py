@@ -94,6 +94,7 @@ def test_people_see_tables(log: Path) -> None:
     for words in ("fingerprints: 3", "targets held or waited for: 1", "active remediations: 3", "wfe-8"):
         assert words in shown
     assert "failures 0" in replay(log, "--diff", 4, 7).stdout
+    assert "phase Blocked, reason ResourceBusy" in replay(log, "--diff", 4, 12).stdout
 
 
 @pytest.mark.parametrize(
