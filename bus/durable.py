@@ -13,6 +13,10 @@ def fresh_file(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield part
+    except OSError as error:
+        if error.filename == str(part):  # Nobody knows it by that name.
+            error.filename = str(path)
+        raise
     finally:
         part.unlink(missing_ok=True)
 

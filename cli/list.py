@@ -9,7 +9,7 @@ from remediation_orchestrator.orchestrator.queries.views import RemediationView,
 from remediation_orchestrator.orchestrator.routing.words import spoken
 
 from .support.connection import LogSource, reading_options
-from .support.output import json_line, line, moment, reading
+from .support.output import json_line, line, moment, reading, remark
 from .support.presence import phase_of
 from .support.reading import Read, read
 from .support.running import run
@@ -61,7 +61,7 @@ def verb(
         and (one.present.needs_person or not needs_me)
     ]
     if found.shut_at is not None:
-        click.echo(f"ro: the log is {found.shut_at:.0%} full: it takes no signals until there is room", err=True)
+        remark(f"the log is {found.shut_at:.0%} full: it takes no signals until there is room")
     if as_json:
         for one in rows:
             json_line(one)

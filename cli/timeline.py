@@ -51,13 +51,15 @@ def verb(source: LogSource, name: str, svg: Path | None, last: int, as_json: boo
     shown = bars(steps)
     if svg is not None:
         draw(svg, _title(wanted), steps, shown, now)
+    newest = wanted[-1]
+    standing = present(view, chronicle, newest, now)
     if as_json:
+        json_line({"kind": "present", "remediation": newest.id, "present": standing})
         for row in (*steps, *shown):
             json_line(row)
     else:
         line(_title(wanted))
-        newest = wanted[-1]
-        show_present(newest.id, present(view, chronicle, newest, now))
+        show_present(newest.id, standing)
         _print(steps, shown, now)
 
 

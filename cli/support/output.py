@@ -52,6 +52,15 @@ def plain(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
+def remark(text: str) -> None:
+    """Say something of what is shown, on standard error; once, however often a verb comes to it."""
+    context = click.get_current_context(silent=True)
+    said: set[str] = set() if context is None else context.meta.setdefault(__name__, set())
+    if text not in said:
+        said.add(text)
+        click.echo(f"ro: {plain(text)}", err=True)
+
+
 def line(text: str) -> None:
     """Write a line for people on standard output; a terminal gets as many as it needs, broken between words."""
     shown = plain(text)

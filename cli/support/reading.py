@@ -3,7 +3,6 @@ and one where what is there has not been decided."""
 
 from datetime import UTC, datetime, timedelta
 
-import click
 from msgspec import Struct
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
@@ -14,7 +13,7 @@ from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
 from remediation_orchestrator.orchestrator.snapshots import from_beginning
 
 from .connection import LogSource
-from .output import BadInputError, plain, reading
+from .output import BadInputError, reading, remark
 from .running import run
 
 # What has just come is decided in a moment, and is not worth a word.
@@ -76,8 +75,7 @@ def _tell_undecided(fold: Fold, waiting: list[StoredMessage]) -> None:
     if undecided:
         more = [f"{len(undecided) - NAMED_MAX:,} more"] if len(undecided) > NAMED_MAX else []
         named = ", ".join([*undecided[:NAMED_MAX], *more])
-        said = f"ro: nobody has decided yet: {named}. What is shown is as if that were in force."
-        click.echo(plain(said), err=True)
+        remark(f"nobody has decided yet: {named}. What is shown is as if that were in force.")
 
 
 async def check_whole(log: ReadableLog, who: str) -> None:

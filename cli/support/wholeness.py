@@ -3,14 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import click
-
 from remediation_orchestrator.bus.file import FileLog
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.orchestrator.whole import told, why_not_whole
 
-from .output import plain
+from .output import remark
 
 
 @asynccontextmanager
@@ -47,4 +45,4 @@ async def _why_begun_late(log: FileLog) -> str | None:
 
 
 def _say(log: JetStreamLog | FileLog, what: str) -> None:
-    click.echo(plain(f"ro: the log of {log.cell} {what}"), err=True)
+    remark(f"the log of {log.cell} {what}")

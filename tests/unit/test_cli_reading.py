@@ -290,7 +290,7 @@ def test_what_nobody_has_decided_is_said_of_whatever_is_shown(tmp_path: Path) ->
     written = WrittenLog()
     written.signal(0)
     written.store(1, subjects.signal(CELL, "test"), b'{"name":"Later","target":{"name":"t"}}')
-    for verb in (("list",), ("policy", "show"), ("show", "rr-2")):
+    for verb in (("list",), ("policy", "show"), ("show", "rr-2"), ("timeline", "rr-2")):  # Some read twice.
         shown = ro(*verb, "--log", written.export(tmp_path / "log.jsonl"))
         assert shown.exit_code == 0
         assert shown.stderr == (

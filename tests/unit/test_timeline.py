@@ -56,6 +56,14 @@ def test_what_lasted_is_told_in_its_order_with_its_ends(log: Path) -> None:
     ]
 
 
+def test_a_program_is_told_the_present_first_as_people_are(log: Path) -> None:
+    """By the same words."""
+    (first,) = told(ro("timeline", "rr-2", "--log", log, "--json"), "present")
+    said = ro("timeline", "rr-2", "--log", log).stdout
+    assert first["remediation"] == "rr-2"
+    assert first["present"]["what"] in said
+
+
 def test_the_steps_are_those_of_the_problem_while_it_lived(log: Path) -> None:
     """Its repetition too, and nothing of another target."""
     steps = told(ro("timeline", "rr-2", "--log", log, "--json"), "step")
