@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 OURS, OURS_PALE, OTHERS, OTHERS_PALE = "#0b6e4f", "#7fb8a4", "#8d99ae", "#c9d1dc"
 INK, GREY = "#1f2933", "#6b7785"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "text.color": INK,
@@ -44,10 +44,12 @@ def draw(results: dict[str, Any], folder: Path, kind: str = "svg") -> None:
     with matplotlib.rc_context(STYLE):
         for name, chart in CHARTS.items():
             if axes := chart(sheets):
-                axes.figure.text(0.01, 0.01, caption(part), fontsize=7, color=GREY, va="bottom")
+                figure = axes.get_figure(root=True)
+                assert figure is not None
+                figure.text(0.01, 0.01, caption(part), fontsize=7, color=GREY, va="bottom")
                 without_date = {"Date": None} if kind == "svg" else {}
-                axes.figure.savefig(folder / f"{name}.{kind}", dpi=110, metadata=without_date)
-                pyplot.close(axes.figure)
+                figure.savefig(folder / f"{name}.{kind}", dpi=110, metadata=without_date)
+                pyplot.close(figure)
 
 
 def throughput(sheets: Sequence[Sheet]) -> Axes | None:
@@ -122,9 +124,11 @@ def pairs(
         apart = 0.19 if sheet[first[0]] and sheet[second[0]] else 0
         bar(axes, row + apart, sheet[first[0]], OURS if ours else OTHERS, form)
         bar(axes, row - apart, sheet[second[0]], OURS_PALE if ours else OTHERS_PALE, form)
-        axes.text(-0.02, row + 0.12, label(sheet), transform=axes.get_yaxis_transform(), ha="right", va="center")
-        beneath = {"fontsize": 7, "color": GREY, "ha": "right", "va": "center"}
-        axes.text(-0.02, row - 0.2, sheet["keeps"], transform=axes.get_yaxis_transform(), **beneath)
+        left = axes.get_yaxis_transform()
+        axes.text(-0.02, row + 0.12, label(sheet), transform=left, ha="right", va="center")
+        axes.text(
+            -0.02, row - 0.2, sheet["keeps"], transform=left, fontsize=7, color=GREY, ha="right", va="center"
+        )
     axes.set_yticks([])
     axes.set_ylim(-0.6, len(shown) - 0.4)
     scale(axes, shown, (first[0], second[0]), unit, log=log)

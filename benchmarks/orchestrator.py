@@ -22,7 +22,7 @@ from remediation_orchestrator.orchestrator.watch import Watch
 def lead_what_was_poured() -> None:
     """Lead a log that was made elsewhere: the broker has stamped it anew, so its chain is not what it says."""
 
-    async def check(_watch: Watch, _fold: Fold | None = None) -> None:
+    async def check(self: Watch, fold: Fold | None = None) -> None:
         """Whatever it is: it is measured, and nothing depends on it."""
 
     Watch.check = check  # type: ignore[method-assign]

@@ -1,7 +1,7 @@
 """An exported log, read without any broker. It reads only, and never accepts what could not have been a log."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 from remediation_orchestrator.events import CellName, StoredMessage
@@ -82,7 +82,7 @@ class FileLog:
         """What it goes on from, where it lacks its beginning."""
         return FileSnapshots(self._path, BEFORE_ENDING)
 
-    async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
+    async def read(self, start: int = 1, *, follow: bool = False) -> AsyncGenerator[StoredMessage, None]:
         """Yield every message from sequence `start` on. A file does not grow, so it cannot be followed."""
         if follow:
             raise LogError(f"{self._path}: an exported log cannot be followed")

@@ -5,7 +5,7 @@ A record is stored by the server's word alone: what leaves that open is an Unkno
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 from nats.aio.client import Client
@@ -126,7 +126,7 @@ class JetStreamLog:
         except api.NobodyThereError as error:
             raise await self._why_nobody(subject) from error
 
-    async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
+    async def read(self, start: int = 1, *, follow: bool = False) -> AsyncGenerator[StoredMessage, None]:
         """Yield every message from sequence `start` on, in order, each once."""
         end = None if follow else await self.last_sequence()
         if end is not None and end < start:

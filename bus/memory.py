@@ -4,7 +4,7 @@ Held to the contract of the one on JetStream. Time is what the cell was given; r
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from remediation_orchestrator.events import CellName, StoredMessage, subjects
@@ -255,7 +255,7 @@ class MemoryLog(Handle):
         await self.strike(FaultPoint.ANSWER, subject)
         return first
 
-    async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
+    async def read(self, start: int = 1, *, follow: bool = False) -> AsyncGenerator[StoredMessage, None]:
         """Yield every message from sequence `start` on, in order, each once."""
         end = None if follow else await self.last_sequence()
         read, taken = max(1, start) - 1, self._store.taken

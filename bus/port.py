@@ -4,7 +4,7 @@ to one contract suite.
 A log promises: what `append` returned is on disk; messages are read in the order of their sequences,
 each once; an expectation is judged by whoever stores, never by the reader's idea of the log."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -148,7 +148,7 @@ class ReadableLog(Protocol):
     def identity(self) -> str:
         """Eight hex digits that name this stream's life: another stream of the same name has others."""
 
-    def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
+    def read(self, start: int = 1, *, follow: bool = False) -> AsyncGenerator[StoredMessage, None]:
         """Yield every message from sequence `start` on, in order, each once.
 
         Without `follow` it ends at the message that was the last when it began. With it, it goes on for ever,

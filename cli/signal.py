@@ -205,7 +205,7 @@ def _over(signal: AnySignal) -> str:
 async def _wait(log: EventLog, start: int, waiting: set[Position], seconds: float, as_json: bool) -> None:
     """Follow the log until each signal has its verdict. Raises UndecidedError when time is up."""
     try:
-        async with asyncio.timeout(seconds), aclosing(log.read(start, follow=True)) as messages:  # type: ignore[type-var]  # It is a generator.
+        async with asyncio.timeout(seconds), aclosing(log.read(start, follow=True)) as messages:
             async for message in messages:
                 for record in decode(message):
                     event = record.event if isinstance(record, Recorded) else None

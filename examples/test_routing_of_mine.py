@@ -9,7 +9,7 @@ import asyncio
 
 import pytest
 
-from remediation_orchestrator.events import Block, Proceed, Reason, Skip, Target
+from remediation_orchestrator.events import Block, Proceed, Reason, RemediationId, Skip, Target
 from remediation_orchestrator.testing.story import minute
 
 DATABASE = Target("orders", cluster="eu-1", namespace="shop", kind="StatefulSet")
@@ -28,7 +28,7 @@ def test_two_problems_of_one_database_never_run_at_once(ro_story):
     """The second waits in the target's queue, whatever its workflow."""
     first = ro_story.signal(0, "HighLatency", target=DATABASE, workflow="scale-up")
     ro_story.signal(1, "DiskAlmostFull", target=DATABASE, workflow="vacuum")
-    assert ro_story.verdict == Block(Reason.RESOURCE_BUSY, of=f"rr-{first}", queue_position=1)
+    assert ro_story.verdict == Block(Reason.RESOURCE_BUSY, of=RemediationId(f"rr-{first}"), queue_position=1)
     ro_story.completed(2, f"wfe-{first}")
     assert ro_story.verdict == Proceed()
 

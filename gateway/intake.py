@@ -205,7 +205,7 @@ class Intake:
 
     async def _read_on(self) -> None:
         start = self._last + 1 if self._last else await self._before_window()
-        async with aclosing(self._log.read(start)) as messages:  # type: ignore[type-var]
+        async with aclosing(self._log.read(start)) as messages:
             async for message in messages:
                 if message.subject == self.subject:
                     self._take(message)
@@ -239,7 +239,7 @@ class Intake:
         return low
 
     async def _at(self, sequence: int) -> StoredMessage | None:
-        async with aclosing(self._log.read(sequence)) as messages:  # type: ignore[type-var]
+        async with aclosing(self._log.read(sequence)) as messages:
             async for message in messages:
                 return message
         return None

@@ -189,7 +189,7 @@ class Archiver:
 async def answered(log: EventLog, request: int) -> Position:
     """Where the chain has answered the request at a sequence. Raises UnansweredError where nobody does."""
     try:
-        async with asyncio.timeout(ANSWER_SECONDS), aclosing(log.read(request, follow=True)) as found:  # type: ignore[type-var]  # It is a generator.
+        async with asyncio.timeout(ANSWER_SECONDS), aclosing(log.read(request, follow=True)) as found:
             async for message in found:
                 for record in decode(message):
                     event = record.event if isinstance(record, Recorded) else None

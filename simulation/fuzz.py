@@ -27,7 +27,7 @@ ENDLESS = ("EndlessError", "MemoryError")
 SHOWN_BYTES_MAX = 120
 SHOWN_MAX = 5
 
-Sliced = TypeVar("Sliced", bytes, list[FuzzMessage])
+Sliced = TypeVar("Sliced", bytes, list[FuzzMessage], list[int])
 
 
 class FuzzFinding(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """A process's line to the broker: it loses, delays and repeats; and what the process computes takes its time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
@@ -180,7 +180,7 @@ class Line(MemoryLog):
         self._has_found(subject, found)
         return found
 
-    async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
+    async def read(self, start: int = 1, *, follow: bool = False) -> AsyncGenerator[StoredMessage, None]:
         """Yield every message from sequence `start` on, and see what its reader is handed."""
         self._spoilt = None if follow else self._spoilt
         async for message in super().read(start, follow=follow):

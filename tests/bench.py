@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 from faulty import NOW, SUBJECT, Delivered, FaultyLog
 
+from remediation_orchestrator.bus.port import EventLog
 from remediation_orchestrator.events import (
     CreateWorkflow,
     ExecutionId,
@@ -44,7 +46,7 @@ class Bench:
         self.folder = folder
         self.write("w", IDEMPOTENT)
         ports = Ports(
-            log=log,
+            log=cast(EventLog, log),
             catalog=lambda: self.catalog,
             engines=self.engines,
             monotonic=lambda: self.clock,

@@ -33,12 +33,12 @@ PATIENCE = 30.0
 _MAIN = """
 import asyncio, signal, sys
 from pathlib import Path
-from remediation_orchestrator.executor.service import Settings, run_executor
+from remediation_orchestrator.executor.service import ExecutorSettings, run_executor
 
 async def main(url, cell, workflows, slots, ack_wait, grace):
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    settings = Settings(Path(workflows), slots=int(slots), ack_wait=float(ack_wait), grace=float(grace))
+    settings = ExecutorSettings(Path(workflows), slots=int(slots), ack_wait=float(ack_wait), grace=float(grace))
     await run_executor(url, cell, settings, stop)
 
 asyncio.run(main(*sys.argv[1:]))

@@ -1,7 +1,7 @@
 """A log that loses appends and answers when it is told to, and deliveries of commands on it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
 from remediation_orchestrator.bus.port import LogError, Room, StaleWriteError
@@ -53,7 +53,7 @@ class FaultyLog:
         """All messages on a subject behind a sequence."""
         return [one for one in self.stored if one.subject == subject and one.sequence > after]
 
-    async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
+    async def read(self, start: int = 1, *, follow: bool = False) -> AsyncGenerator[StoredMessage, None]:
         """Every message."""
         for one in self.stored[start - 1 :]:
             yield one

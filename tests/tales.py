@@ -154,9 +154,9 @@ def running() -> Log:
     return Log().fires().begins()
 
 
-def completed(**more: object) -> Log:
+def completed(*, resolves: bool = True) -> Log:
     """A run that has completed."""
-    return Log().fires(**more).begins().tell(2, WorkflowCompleted(RUN))
+    return Log().fires(resolves=resolves).begins().tell(2, WorkflowCompleted(RUN))
 
 
 Way = Happening | tuple[Happening, Phase | Reason]

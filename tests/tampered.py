@@ -8,13 +8,13 @@ from msgspec.structs import replace
 from story import CELL
 from written import WrittenLog
 
-from remediation_orchestrator.events import StoredMessage, subjects
+from remediation_orchestrator.events import StoredMessage, Target, subjects
 from remediation_orchestrator.orchestrator.queries.audit import audit
 from remediation_orchestrator.orchestrator.queries.findings import Drift, Finding
 from remediation_orchestrator.orchestrator.routing.chain import Chain
 
 Items = list[dict[str, Any]]
-ELSEWHERE = {"name": "elsewhere"}
+ELSEWHERE = Target("elsewhere")
 
 
 def rewritten(log: Sequence[StoredMessage], change: Callable[[int, Items], Items]) -> list[StoredMessage]:
@@ -63,6 +63,6 @@ class Odd(WrittenLog):
 
     def reversed_signals(self) -> None:
         """As if the newest signal came first."""
-        unjudged = self.fold.view.unjudged
+        unjudged = self.fold.view.occurrences.unjudged
         for place in list(reversed(unjudged))[1:]:
             unjudged.move_to_end(place)

@@ -85,7 +85,7 @@ async def answers(log: EventLog, fold: Fold, stored: int, seconds: float, *, ask
     try:
         async with (
             asyncio.timeout(seconds),
-            aclosing(log.read(fold.read + 1, follow=True)) as messages,  # type: ignore[type-var]  # It is a generator.
+            aclosing(log.read(fold.read + 1, follow=True)) as messages,
         ):
             async for message in messages:
                 fold.take(message)

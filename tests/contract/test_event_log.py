@@ -114,7 +114,7 @@ async def test_a_long_log_is_read_whole(log: EventLog) -> None:
 async def test_following_goes_on_with_what_comes(log: EventLog) -> None:
     """First what is there, then what is appended, also by another handle."""
     await log.append(on(log), b"there")
-    async with aclosing(log.read(follow=True)) as messages:  # type: ignore[type-var]
+    async with aclosing(log.read(follow=True)) as messages:
         assert [m.payload for m in await take(messages, 1)] == [b"there"]
         waiting = asyncio.create_task(take(messages, 2))
         await log.append(on(log), b"came")
@@ -125,7 +125,7 @@ async def test_following_goes_on_with_what_comes(log: EventLog) -> None:
 async def test_following_from_beyond_the_end_waits_for_that_sequence(log: EventLog) -> None:
     """Earlier messages that come meanwhile are not for this reader."""
     await log.append(on(log), b"1")
-    async with aclosing(log.read(4, follow=True)) as messages:  # type: ignore[type-var]
+    async with aclosing(log.read(4, follow=True)) as messages:
         waiting = asyncio.create_task(take(messages, 1))
         for _ in range(4):
             await log.append(on(log), b"x")

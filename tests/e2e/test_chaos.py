@@ -4,15 +4,16 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 RO = Path(sys.executable).with_name("ro")
 PATIENCE = 180.0
 
 
-async def chaos(*options: str) -> tuple[int | None, list[dict], bytes]:
+async def chaos(*options: str) -> tuple[int | None, list[dict[str, Any]], bytes]:
     """Run it, and return its exit code, what it said a line, and what it complained of."""
     process = await asyncio.create_subprocess_exec(
-        *(RO, "chaos", "--json", *options), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *(str(RO), "chaos", "--json", *options), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(PATIENCE):
         said, complaints = await process.communicate()

@@ -65,7 +65,7 @@ class Up:
 
     def ro(self, *arguments: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a verb that finds this one by its data folder."""
-        command = [RO, *(str(one) for one in arguments), "--data-dir", self.data_dir]
+        command = [str(RO), *(str(one) for one in arguments), "--data-dir", str(self.data_dir)]
         environment = {key: value for key, value in os.environ.items() if key != "NATS_URL"}
         return subprocess.run(
             command, input=stdin, capture_output=True, text=True, timeout=PATIENCE, env=environment
@@ -83,7 +83,7 @@ class Up:
         command = ["list", "--json", "--nats", self.url]
         while True:
             lines = CliRunner().invoke(main, command).stdout.splitlines()  # Here: asked often, it should be cheap.
-            found = next((one for one in map(json.loads, lines) if one["id"] == name), {})
+            found: dict[str, Any] = next((one for one in map(json.loads, lines) if one["id"] == name), {})
             if found and wanted(found):
                 return found
             assert time.monotonic() < end, found
@@ -300,7 +300,7 @@ def test_whoever_waits_in_vain_is_told_and_may_give_up(up: Up) -> None:
     arguments = ("signal", "--name", "X", "--target", "t", "--nats", up.url, "--cell", "silent")
     done = up.ro(*arguments, "--wait", 0.2)
     assert (done.returncode, done.stderr) == (3, "ro: no verdict within 0.2 s on 1\n")
-    command = [RO, *arguments, "--wait", "60"]
+    command = [str(RO), *map(str, arguments), "--wait", "60"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
         assert waiting.stdout is not None
         assert waiting.stdout.readline() == "2: X on t\n"

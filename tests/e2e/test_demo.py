@@ -95,7 +95,7 @@ def commands_with(text: str) -> list[int]:
 def test_the_demo_tells_its_whole_story_and_leaves_nothing(short_folder: Path) -> None:
     """In a pipe, under a minute, with an audit without drift at its end; the log that it keeps holds too."""
     log = short_folder.parent / "demo.jsonl.gz"
-    command = [RO, "demo", "--keep", log]
+    command: list[str | Path] = [RO, "demo", "--keep", log]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment(short_folder))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
@@ -182,7 +182,10 @@ async def test_a_story_that_is_not_as_promised_fails_in_one_line(short_folder: P
 def test_only_the_waits_are_shortened() -> None:
     """All by one factor; counts and time limits stay."""
     policy = shortened(DEFAULT, FACTOR)
-    assert policy.routing.consecutive_failure_cooldown == DEFAULT.routing.consecutive_failure_cooldown / FACTOR
-    assert policy.routing.backoff_base == DEFAULT.routing.backoff_base / FACTOR
+    cooldown, base = DEFAULT.routing.consecutive_failure_cooldown, DEFAULT.routing.backoff_base
+    assert cooldown is not None
+    assert base is not None
+    assert policy.routing.consecutive_failure_cooldown == cooldown / FACTOR
+    assert policy.routing.backoff_base == base / FACTOR
     assert policy.routing.consecutive_failure_threshold == DEFAULT.routing.consecutive_failure_threshold
     assert policy.timeouts == DEFAULT.timeouts

@@ -29,7 +29,7 @@ class Up:
         self.log = folder / "log"
         with closing(socket.create_server(("127.0.0.1", 0))) as free:
             self.health: int = free.getsockname()[1]
-        command = [RO, "up", "--data-dir", folder / "data", "--health", str(self.health), *options]
+        command = [str(RO), "up", "--data-dir", str(folder / "data"), "--health", str(self.health), *options]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "NATS_URL": ""}
@@ -112,7 +112,7 @@ def test_a_door_that_cannot_be_opened_is_said_in_a_line(tmp_path: Path) -> None:
     """Its address is somebody else's."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-        command = [RO, "up", "--data-dir", tmp_path, "--gateway-port", str(port)]
+        command: list[str | Path] = [RO, "up", "--data-dir", tmp_path, "--gateway-port", str(port)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert done.stderr == f"ro: 127.0.0.1:{port}: Address already in use\n"
@@ -145,7 +145,7 @@ async def test_the_door_is_told_whose_problem_what_bodies_and_who(tmp_path: Path
 def test_a_file_that_the_door_cannot_use_is_said_before_anything_begins(tmp_path: Path, option: str) -> None:
     """In one line, with its place."""
     (tmp_path / "file").write_text("nonsense: 1")
-    command = [RO, "up", "--data-dir", tmp_path / "data", f"--{option}", tmp_path / "file"]
+    command: list[str | Path] = [RO, "up", "--data-dir", tmp_path / "data", f"--{option}", tmp_path / "file"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert f"{tmp_path / 'file'}:1: unknown key nonsense" in done.stderr

@@ -32,7 +32,7 @@ def test_it_is_ready_when_it_says_so_and_its_log_has_the_limit_that_was_given(tm
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    command = [RO, "up", "--data-dir", tmp_path, "--health", str(port), "--log-max-bytes", str(LIMIT)]
+    command = [str(RO), "up", "--data-dir", str(tmp_path), "--health", str(port), "--log-max-bytes", str(LIMIT)]
     environment = {**os.environ, "NATS_URL": ""}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as up:
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
-from steps import POLICY, SHORT, appears, completes, fails, proceeds, reaches
+from golden.steps import POLICY, SHORT, appears, completes, fails, proceeds, reaches
 
 from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.jetstream import JetStreamLog

@@ -1,6 +1,6 @@
 """Record golden logs: real orchestrators and a real executor on a real server, one theme a log.
 
-    python tests/golden/record.py NAME...     records these themes; without a name, all that are not recorded yet
+    PYTHONPATH=tests python -m golden.record NAME...  records these themes; without a name, all that are missing
 
 A log that is there is never recorded again: it is what the core of its day decided."""
 
@@ -11,8 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from printed import printed
-from themes import THEMES
+from golden.printed import printed
+from golden.themes import THEMES
 
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.events import CellName

@@ -5,8 +5,8 @@ A theme waits for what it needs to see, and ends when the last thing that it is 
 from collections.abc import Awaitable, Callable
 
 import msgspec
-from outages import bad_records, executor, owed, takeover
-from steps import POLICY, SHORT, appears, completes, fails, objects, proceeds, reaches, starts
+from golden.outages import bad_records, executor, owed, takeover
+from golden.steps import POLICY, SHORT, appears, completes, fails, objects, proceeds, reaches, starts
 
 from remediation_orchestrator.events import (
     AnalysisCompleted,
@@ -294,7 +294,7 @@ async def policies(cell: Cell, url: str) -> None:
         await cell.tell(PolicyAdopted(dict(excluding), replaces=policy_of(patient).digest, by="ops"))
         await proceeds(cell, first, 4 if await _blocked_again(cell, first) else 3, 2)
         await completes(cell, first, 2)
-        excluded = await cell.signal(target=Target("coredns", namespace="kube-system"))  # type: ignore[arg-type]
+        excluded = await cell.signal(target=Target("coredns", namespace="kube-system"))
         await objects(cell, excluded, 1, Skip, Reason.UNMANAGED_RESOURCE)
 
 

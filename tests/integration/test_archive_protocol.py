@@ -5,7 +5,7 @@ code on the log in memory and on the embedded server."""
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ from remediation_orchestrator.cli.support.exporting import write_log
 from remediation_orchestrator.events import (
     ArchiveRequested,
     CellName,
+    Event,
     LogArchived,
     PhaseChanged,
     Position,
@@ -67,6 +68,11 @@ Step = Callable[[str], Awaitable[None]]
 STEP: ContextVar[Step | None] = ContextVar("step", default=None)
 
 
+def changes(remediation: RemediationId) -> Callable[[Event], bool]:
+    """Ask of an event whether it changes this remediation's phase."""
+    return lambda one: isinstance(one, PhaseChanged) and one.remediation == remediation
+
+
 class CrashError(BaseException):
     """The process is gone: nothing of it goes on."""
 
@@ -97,7 +103,7 @@ class Stepped:
 class SteppedLog(Stepped):
     """A log of which each call is two steps, and the beginning to read is one."""
 
-    async def read(self, start: int = 1, *, follow: bool = False) -> AsyncIterator[StoredMessage]:
+    async def read(self, start: int = 1, *, follow: bool = False) -> AsyncGenerator[StoredMessage, None]:
         """Yield every message from there on."""
         await self._step("before read")
         async with aclosing(self._real.read(start, follow=follow)) as found:
@@ -129,9 +135,7 @@ class Place:
             attributes = Attributes(id=f"c{signal}", source="/test", time=datetime.now(UTC))
             subject = subjects.operator(self.log.cell, fact)
             await append_behind(self.log, subject, encode(fact, attributes), message_id=attributes.id)
-            await wait_for(
-                self.log, lambda one, wanted=wanted: isinstance(one, PhaseChanged) and one.remediation == wanted
-            )
+            await wait_for(self.log, changes(wanted))
         await asyncio.sleep(0.25)
 
     async def archive(self, path: Path, step: Step | None = None) -> Archived:

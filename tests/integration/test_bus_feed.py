@@ -71,7 +71,7 @@ async def test_a_message_that_was_lost_last_is_read_all_the_same(
     """By the end of the request, which says how many messages the broker owes."""
     monkeypatch.setattr(feed, "REQUEST_SECONDS", REQUEST_SECONDS)
     direct, log = await JetStreamLog.ensure(connection, cell), await JetStreamLog.ensure(lossy, cell)
-    async with asyncio.timeout(PATIENCE), aclosing(log.read(follow=True)) as reading:  # type: ignore[type-var]
+    async with asyncio.timeout(PATIENCE), aclosing(log.read(follow=True)) as reading:
         await direct.append(subjects.signal(cell, "test"), bare("first"))
         assert (await anext(reading)).sequence == 1
         await direct.append(subjects.signal(cell, "test"), LOST)

@@ -37,6 +37,11 @@ async def until(fact: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+async def until_as_many(count: Callable[[], int], enough: float) -> None:
+    """Wait until what is counted is so much."""
+    await until(lambda: count() >= enough)
+
+
 async def append_surely(log: JetStreamLog, payload: bytes, expect: int) -> int:
     """What the orchestrator does: after an unknown outcome, look at the head, else try again."""
     while True:
@@ -89,7 +94,7 @@ async def test_a_server_killed_three_times_while_it_is_read_and_written(tmp_path
                 group.create_task(follow())
                 group.create_task(write())
                 for part in (0.2, 0.5, 0.8):
-                    await until(lambda enough=part * links + seed: len(seen) >= enough)
+                    await until_as_many(lambda: len(seen), part * links + seed)
                     kill(server)
                     server = EmbeddedServer(tmp_path, port=port).start()
         async with connected(server.url) as client:
@@ -150,7 +155,7 @@ async def test_what_was_under_way_together_is_there_whole_or_not_at_all(tmp_path
 
             for kills in range(5):
                 appending = asyncio.create_task(append())
-                await until(lambda enough=3 * kills + 3: acknowledged >= enough)
+                await until_as_many(lambda: acknowledged, 3 * kills + 3)
                 kill(server)
                 with pytest.raises((UnknownOutcomeError, LogUnreachableError)):
                     await appending

@@ -190,7 +190,7 @@ async def test_two_readers_do_not_share(log: JetStreamLog) -> None:
     async def count() -> int:
         return len([message async for message in log.read()])
 
-    assert await asyncio.gather(count(), count()) == [10, 10]
+    assert list(await asyncio.gather(count(), count())) == [10, 10]
 
 
 async def test_a_slow_reader_holds_a_bounded_number_of_messages(

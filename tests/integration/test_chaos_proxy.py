@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -13,7 +13,7 @@ from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.topology import stream_name
-from remediation_orchestrator.events import CellName, RoutingDecided, StoredMessage, subjects
+from remediation_orchestrator.events import CellName, Event, Position, RoutingDecided, StoredMessage, subjects
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.simulation.chaos.proxy import Proxy
 from remediation_orchestrator.simulation.chaos.steps import ClockStep
@@ -41,6 +41,11 @@ async def read(log: JetStreamLog) -> list[StoredMessage]:
     return [message async for message in log.read()]
 
 
+def judges(signal: Position) -> Callable[[Event], bool]:
+    """Ask of an event whether it is a verdict on this signal."""
+    return lambda event: isinstance(event, RoutingDecided) and event.signal == signal
+
+
 async def test_without_a_step_a_log_is_the_same_through_the_proxy_and_so_is_its_audit(
     connection: Client, through: Client, cell: CellName
 ) -> None:
@@ -49,7 +54,7 @@ async def test_without_a_step_a_log_is_the_same_through_the_proxy_and_so_is_its_
     async with running(await orchestrator(through, cell)):
         for name in ("one", "two", "three"):
             place = position(await log.append(subjects.signal(cell, "test"), bare(name)))
-            await wait_for(log, lambda event, at=place: isinstance(event, RoutingDecided) and event.signal == at)
+            await wait_for(log, judges(place))
     records = await read(direct)
     assert await read(log) == records
     assert [await log.at(one.sequence) for one in records] == records

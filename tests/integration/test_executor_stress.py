@@ -182,7 +182,7 @@ async def test_processes_that_start_each_other_again_are_ended_too(
         await gone(keeps)
 
 
-POISON = (
+POISON: tuple[dict[str, object], ...] = (
     {"id": "w", "parameters": {"size": "not a number"}},
     {"id": "w", "parameters": {"name": "--all"}},
     {"id": "w", "parameters": {"name": "a\0b"}},

@@ -50,6 +50,7 @@ KEYS = (
 )
 objects = st.dictionaries(st.sampled_from(KEYS) | words, json_values, max_size=6)
 alerts = st.builds(lambda more: {**alert(), **more}, objects) | objects
+EVENT = {"specversion": "1.0", "id": "1", "source": "/x", "type": "SignalReceived.v1"}
 bodies = st.one_of(
     st.binary(max_size=60),
     json_values.map(lambda value: json.dumps(value).encode()),
@@ -58,7 +59,6 @@ bodies = st.one_of(
     st.builds(lambda more: json.dumps({**EVENT, **more}).encode(), objects),
     st.lists(objects, max_size=3).map(lambda found: json.dumps([{**EVENT, **one} for one in found]).encode()),
 )
-EVENT = {"specversion": "1.0", "id": "1", "source": "/x", "type": "SignalReceived.v1"}
 
 
 class Doorway:

@@ -28,7 +28,7 @@ class Doors:
     def __init__(self, url: str, folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
-        self._command = [RO, "gateway", "--nats", url, "--port", str(self.port)]
+        self._command = [str(RO), "gateway", "--nats", url, "--port", str(self.port)]
         self._log = folder / "gateway.log"
         self.opened = asyncio.Event()
         self.process = self._start()

@@ -49,11 +49,11 @@ async def watchful(connection: Client, log: JetStreamLog, name: str = "o1") -> O
 
 async def fill(log: JetStreamLog) -> LogFullError:
     """Publish signals until they are refused; return how."""
-    note = {"annotations": {"note": "x" * 4_000}}
+    note = {"note": "x" * 4_000}
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             try:
-                await log.append(subjects.signal(log.cell, "test"), bare(target="busy", **note))
+                await log.append(subjects.signal(log.cell, "test"), bare(target="busy", annotations=note))
             except LogFullError as refusal:
                 return refusal
 
@@ -113,8 +113,8 @@ async def test_a_log_in_which_no_frame_has_room_is_shut_for_signals(
     connection: Client, log: JetStreamLog, cell: CellName
 ) -> None:
     """Half full already, of what comes between two looks: what the frame needs is not given away."""
-    note = {"annotations": {"note": "x" * 4_000}}
-    signals = [bare(target=f"t{number}", **note) for number in range(235)]
+    note = {"note": "x" * 4_000}
+    signals = [bare(target=f"t{number}", annotations=note) for number in range(235)]
     for one in signals:
         await log.append(subjects.signal(cell, "test"), one)
     await JetStreamLog.ensure(connection, cell, max_bytes=int(LIMIT * (await log.room()).fill / 0.88))

@@ -45,9 +45,7 @@ async def lived(connection: Client, cell: CellName, *, start: int = 0, name: str
     async with running(await orchestrator(connection, cell, name)):
         for number in range(start, start + 3):
             place = await log.append(subjects.signal(cell, "test"), bare(target=f"t{number}"))
-            await wait_for(
-                log, lambda one, run=f"wfe-{place}": isinstance(one, CreateWorkflow) and one.execution == run
-            )
+            await commanded(log, place)
     return log
 
 

@@ -17,6 +17,7 @@ from remediation_orchestrator.events import (
     AnalysisCompleted,
     BlockCleared,
     Duplicate,
+    Fingerprint,
     RemediationId,
     RoutingDecided,
     StoredMessage,
@@ -56,7 +57,7 @@ async def test_nothing_that_operators_and_analysers_say_is_stored_again(
 ) -> None:
     """The server refuses what expects another record than stands there now."""
     facts = (
-        (subjects.operator(log.cell, BlockCleared("f1")), BlockCleared("f1")),
+        (subjects.operator(log.cell, BlockCleared(Fingerprint("f1"))), BlockCleared(Fingerprint("f1"))),
         (subjects.analysis(log.cell, RemediationId("rr-1")), AnalysisCompleted(RemediationId("rr-1"))),
     )
     for subject, fact in facts:

@@ -95,7 +95,7 @@ async def test_every_value_of_a_header_that_comes_again_counts(
         operation = b"HPUB ro.%b.signal.x %d %d\r\n%bx\r\n" % (cell.encode(), len(block), len(block) + 1, block)
         await publish_raw(server, operation)
     messages: list[StoredMessage] = []
-    async with asyncio.timeout(10), aclosing(log.read(follow=True)) as reading:  # type: ignore[type-var]
+    async with asyncio.timeout(10), aclosing(log.read(follow=True)) as reading:
         async for message in reading:
             messages.append(message)
             if len(messages) == len(blocks):

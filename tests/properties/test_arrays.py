@@ -16,7 +16,8 @@ from remediation_orchestrator.events import (
     decode,
     encode,
 )
-from remediation_orchestrator.events.codec import NESTING_MAX, Attributes, join_frame
+from remediation_orchestrator.events.bounds import NESTING_MAX
+from remediation_orchestrator.events.codec import Attributes, join_frame
 from remediation_orchestrator.events.stored import EXPECTED
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

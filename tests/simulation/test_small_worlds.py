@@ -103,7 +103,7 @@ def test_junk_behind_a_command_is_not_taken_for_it() -> None:
 
 def test_an_interrupt_ends_a_search_with_all_its_processes_and_no_traceback() -> None:
     """However long it was to take; what its end leaves to be collected by others has ended as well."""
-    command = [Path(sys.executable).with_name("ro-sim"), "explore", "--seconds", "600", "--jobs", "2"]
+    command = [str(Path(sys.executable).with_name("ro-sim")), "explore", "--seconds", "600", "--jobs", "2"]
     pipe = subprocess.PIPE
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(

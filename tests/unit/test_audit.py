@@ -10,7 +10,7 @@ from story import CELL, minute
 from written import WrittenLog
 
 from remediation_orchestrator.cli.main import main
-from remediation_orchestrator.events import StoredMessage, subjects
+from remediation_orchestrator.events import StoredMessage, Target, subjects
 from remediation_orchestrator.events.stored import EXPECTED, export_line
 from remediation_orchestrator.orchestrator.queries.audit import audit
 from remediation_orchestrator.orchestrator.queries.findings import Drift, Finding
@@ -210,7 +210,7 @@ def test_what_was_due_and_never_judged_is_missed() -> None:
     honest = written.messages[:]
     assert found(honest) == []
     written.fold.view.timers.heap.clear()  # As if this orchestrator had forgotten it.
-    written.signal(9, "Other", target={"name": "elsewhere"})
+    written.signal(9, "Other", target=Target("elsewhere"))
     assert [(one.position, one.drift) for one in found(written.messages)] == [
         ("9-1", Drift.ORDER),
         ("2", Drift.UNANSWERED),
@@ -293,7 +293,7 @@ def test_a_fact_of_an_unknown_type_is_fine_where_it_was_rejected(tmp_path: Path)
     written = WrittenLog()
     written.store(1, "ro.main.operator.ponder", pondered, {EXPECTED: "0"})
     written.fold.fold_facts()
-    written.fold.view.tasks.clear()  # As a version does that knows it.
+    written.fold.view.task_list.tasks.clear()  # As a version does that knows it.
     written.signal(2)
     result = ro_audit(written.messages, tmp_path)
     assert result.exit_code == 2

@@ -1,6 +1,7 @@
 """An exported log, read from a file."""
 
 import gzip
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,7 +28,7 @@ RECORDS = [stored(1), stored(2, "ro.main.decision", b"[1]"), stored(4, payload=b
 def write(path: Path, records: list[StoredMessage]) -> Path:
     """Export them, compressed where the name says so."""
     content = b"".join(export_line(record) + b"\n" for record in records)
-    packers = {".gz": gzip.compress, ".zst": zstandard.compress}
+    packers: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".zst": zstandard.compress}
     path.write_bytes(packers.get(path.suffix, bytes)(content))
     return path
 

@@ -1,6 +1,7 @@
 """Packed files are read within the memory of a record, whatever they unpack to."""
 
 import gzip
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.stored import export_line
 
 LINE = export_line(StoredMessage(1, datetime(2026, 11, 21, tzinfo=UTC), "ro.main.signal.x", b"{}")) + b"\n"
-PACKERS = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}
+PACKERS: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from story import minute
 from written import WrittenLog
 
-from remediation_orchestrator.events import StoredMessage, encode
+from remediation_orchestrator.events import StoredMessage, Target, encode
 from remediation_orchestrator.events.codec import join_frame
 from remediation_orchestrator.events.stored import EXPECTED
 from remediation_orchestrator.orchestrator.frames import decision_attributes
@@ -67,11 +67,11 @@ def log() -> list[StoredMessage]:
     written = WrittenLog()
     written.signal(0)
     written.fails(1, "wfe-2")
-    written.signal(2, "Other", target={"name": "elsewhere"})
+    written.signal(2, "Other", target=Target("elsewhere"))
     written.store(3, "ro.main.signal.junk", b"\xff{")
     written.decide(3)
     written.fails(4, "wfe-8")
-    written.signal(9, "Last", target={"name": "nowhere"})
+    written.signal(9, "Last", target=Target("nowhere"))
     assert list(audit(written.messages)) == []
     return written.messages
 

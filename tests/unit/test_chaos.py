@@ -121,7 +121,7 @@ def test_equal_folds_have_equal_digests_and_a_forgetful_one_is_found() -> None:
         fold.fold_facts()
     one, other = (digest_fold(fold) for fold in folds)
     assert one.differs_in(other) == []
-    folds[1].view.unjudged.clear()
+    folds[1].view.occurrences.unjudged.clear()
     assert one.differs_in(digest_fold(folds[1])) == ["unjudged"]
 
 

@@ -43,7 +43,12 @@ def test_no_case_of_the_core_swallows_what_it_does_not_name(path: Path) -> None:
 def test_nothing_of_the_core_shares_code_by_inheritance() -> None:
     """Nor does anybody inherit from it: a projection has its parts, and others call."""
     values = {"Struct", "StrEnum", "NamedTuple", "Exception", "ValueError"}
-    core = {node.name for path in CORE for node in ast.walk(ast.parse(path.read_text())) if _is_class(node)}
+    core = {
+        node.name
+        for path in CORE
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    }
     heirs = [
         f"{path.relative_to(ROOT)}: {node.name}"
         for path in [*CORE, *(ROOT / "orchestrator").glob("*.py"), *(ROOT / "simulation").rglob("*.py")]
@@ -85,7 +90,3 @@ def test_a_backtest_remembers_for_as_long_as_its_own_policy_says() -> None:
     ]
     rows = list(backtest(lambda: facts, policy))
     assert rows[-1].verdict == Block(Reason.EXPONENTIAL_BACKOFF, until=minute(1 + 40 * 60))
-
-
-def _is_class(node: ast.AST) -> bool:
-    return isinstance(node, ast.ClassDef)

@@ -45,7 +45,7 @@ def workflow(folder: Path, text: str = TEXT) -> Workflow:
     return catalog.workflows["one"]
 
 
-def command(target: Target | None = None, **parameters: object) -> CreateWorkflow:
+def command(target: Target | None = None, /, **parameters: object) -> CreateWorkflow:
     """Write a command with these parameters."""
     return CreateWorkflow(
         execution=ExecutionId("wfe-1"),
@@ -59,7 +59,7 @@ def command(target: Target | None = None, **parameters: object) -> CreateWorkflo
     )
 
 
-def bound(folder: Path, target: Target | None = None, **parameters: object) -> Program:
+def bound(folder: Path, target: Target | None = None, /, **parameters: object) -> Program:
     """Bind such a command to the file above."""
     return bind(workflow(folder), command(target, **parameters), AROUND)
 

@@ -67,7 +67,7 @@ def test_a_completion_is_forgotten_after_its_cooldowns() -> None:
     assert view.workflows
     much_later(story, 10)
     assert CHECKOUT not in {target for target, _ in view.workflows}
-    assert view.history(story.decisions[0].situation.fingerprint).completed_at is None
+    assert view.history(story.last.situation.fingerprint).completed_at is None
     assert RR in view.remediations
 
 

@@ -14,6 +14,7 @@ from remediation_orchestrator.events import CellName, Recorded, decode
 from remediation_orchestrator.gateway.formats import alertmanager
 from remediation_orchestrator.gateway.frames import StoredBody, body_of, digest_of
 from remediation_orchestrator.gateway.intake import BusyError, Intake, Stored
+from remediation_orchestrator.gateway.items import LeftOut
 
 CELL = CellName("main")
 
@@ -41,7 +42,7 @@ def cell() -> MemoryCell:
 def body(*pods: str, status: str = "firing") -> StoredBody:
     """A body with an alert for each of these pods."""
     sent = webhook(*(alert(pod=pod, status=status) for pod in pods))
-    items = list(alertmanager.items_of(sent, datetime.now(UTC)))
+    items = [one for one in alertmanager.items_of(sent, datetime.now(UTC)) if not isinstance(one, LeftOut)]
     writing = body_of(CELL, "alertmanager", digest_of(sent), items, datetime.now(UTC))
     while True:
         try:

@@ -35,7 +35,7 @@ THEMES = {
 }
 
 
-@pytest.fixture(params=LOGS.values(), ids=LOGS)
+@pytest.fixture(params=list(LOGS.values()), ids=list(LOGS))
 def log(request: pytest.FixtureRequest) -> Path:
     """Each golden log."""
     path: Path = request.param

@@ -9,7 +9,7 @@ from written import WrittenLog
 
 from remediation_orchestrator.bus.marks import MemoryMarks
 from remediation_orchestrator.bus.memory import MemoryCell
-from remediation_orchestrator.events import StoredMessage, WorkflowStarted, encode, subjects
+from remediation_orchestrator.events import StoredMessage, Target, WorkflowStarted, encode, subjects
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
 from remediation_orchestrator.orchestrator.watch import MARK_SECONDS, Watch
@@ -112,7 +112,7 @@ def test_a_log_with_a_frame_that_does_not_fit_what_came_before_it_is_not_led() -
 
     written = WrittenLog()
     written.signal(0)
-    written.signal(1, "Other", target={"name": "elsewhere"})  # type: ignore[arg-type]
+    written.signal(1, "Other", target=Target("elsewhere"))
     good = written.messages
     other = replace(good[1], payload=good[1].payload.replace(b"}", b" }", 1))
     assert lived(begun(good)) is True

@@ -11,7 +11,7 @@ from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.marks import MemoryMarks
 from remediation_orchestrator.bus.memory import MemoryCell
 from remediation_orchestrator.bus.port import LogUnreachableError
-from remediation_orchestrator.events import CellName
+from remediation_orchestrator.events import CellName, Target
 from remediation_orchestrator.orchestrator.marks import Mark, Marker, read_mark
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.watch import MARK_SECONDS, Watch
@@ -53,7 +53,7 @@ def followed(store: Store, moves: dict[float, bool]) -> list[float]:
         for at, there in moves.items():
             await asyncio.sleep(begun + at - asyncio.get_running_loop().time())
             store.away = not there
-            written.signal(at, target={"name": f"t{at}"})  # type: ignore[arg-type]
+            written.signal(at, target=Target(f"t{at}"))
             for message in written.messages[fold.read :]:
                 fold.take(message)
             cell.keep(written.messages, last=fold.read)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from story import CELL, minute
 from written import WrittenLog
 
-from remediation_orchestrator.events import Recorded, StoredMessage, Undecodable, decode, subjects
+from remediation_orchestrator.events import Recorded, StoredMessage, Target, Undecodable, decode, subjects
 from remediation_orchestrator.orchestrator.queries.moments import LogEnd, Moments
 from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
 
@@ -70,7 +70,7 @@ def test_a_second_reader_gets_the_moments_without_a_fold() -> None:
     written = WrittenLog()
     written.signal(0)
     written.fails(1, "wfe-2")
-    written.signal(2, "Other", target={"name": "elsewhere"})
+    written.signal(2, "Other", target=Target("elsewhere"))
     log = [
         replace(one, recorded_at=one.recorded_at + timedelta(minutes=(-1) ** one.sequence * one.sequence))
         for one in written.messages
@@ -102,8 +102,8 @@ def test_a_log_is_cut_by_moments_and_not_by_stamps() -> None:
     """What a leap of the clock has stamped is where its frame lets it be; what it steps back to is no earlier."""
     written = WrittenLog()
     written.signal(0)
-    written.signal(1, "Second", target={"name": "second"})
-    written.signal(2, "Third", target={"name": "third"})
+    written.signal(1, "Second", target=Target("second"))
+    written.signal(2, "Third", target=Target("third"))
     leaps, back = (
         next(one.sequence for one in written.messages if word in one.payload and b"command" not in one.payload)
         for word in (b'"Second"', b'"Third"')

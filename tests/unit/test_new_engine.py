@@ -8,6 +8,7 @@ from bench import Bench, command
 from faulty import Delivered
 from pydantic import BaseModel
 
+from remediation_orchestrator.documents.files import Written
 from remediation_orchestrator.events import (
     CreateWorkflow,
     ExecutionId,
@@ -29,7 +30,7 @@ from remediation_orchestrator.executor.engine import (
     Succeeded,
 )
 from remediation_orchestrator.executor.engines import ENGINES
-from remediation_orchestrator.executor.workflow_file import Workflow, WorkflowFile, Written, check_placeholders
+from remediation_orchestrator.executor.workflow_file import Workflow, WorkflowFile, check_placeholders
 
 
 class Letter(Written):

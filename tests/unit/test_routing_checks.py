@@ -45,7 +45,7 @@ SILENT = Policy(RoutingPolicy(alert_memory=HOUR))
 """A policy without a key that a check reads."""
 
 
-def verdict(policy: Policy = DEFAULT, **known: object) -> Verdict:
+def verdict(policy: Policy = DEFAULT, /, **known: object) -> Verdict:
     """Decide the clean situation, but for what is known."""
     return decide(replace(CLEAN, **known), policy)
 

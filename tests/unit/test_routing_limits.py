@@ -1,5 +1,6 @@
 """Time limits, each from entering the phase and strictly longer; and what "resolved" cancels."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -252,7 +253,7 @@ def awaiting_approval(story: Story) -> None:
     story.analysed(0.5, "rr-1", approval=True)
 
 
-PHASES = {
+PHASES: dict[str, Callable[[Story], object]] = {
     "Blocked": blocked_by_backoff,
     "queued": blocked_in_a_queue,
     "Analyzing": lambda story: story.signal(0, workflow=None),

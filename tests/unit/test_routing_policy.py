@@ -15,7 +15,7 @@ from remediation_orchestrator.orchestrator.routing.policy import (
     policy_of,
 )
 
-CONTRACT = {
+CONTRACT: dict[str, dict[str, object]] = {
     "routing": {
         "consecutive_failure_threshold": 3,
         "consecutive_failure_cooldown": "1h",

@@ -33,7 +33,7 @@ def test_signals_judged_in_another_order_are_found() -> None:
     """Each verdict is right in itself, and was made before its turn."""
     log = Odd()
     log.together(
-        0, lambda: log.signal(0, "First", target=ELSEWHERE), lambda: log.signal(0, "Second", target={"name": "x"})
+        0, lambda: log.signal(0, "First", target=ELSEWHERE), lambda: log.signal(0, "Second", target=Target("x"))
     )
     honest = log.messages
     assert found(honest) == []
@@ -49,9 +49,9 @@ def test_a_signal_without_its_verdict_is_found_before_further_facts() -> None:
     """Its verdict was cut out of the frame."""
     log = Odd()
     log.together(
-        0, lambda: log.signal(0, "First", target=ELSEWHERE), lambda: log.signal(0, "Second", target={"name": "x"})
+        0, lambda: log.signal(0, "First", target=ELSEWHERE), lambda: log.signal(0, "Second", target=Target("x"))
     )
-    log.signal(1, "Third", target={"name": "y"})
+    log.signal(1, "Third", target=Target("y"))
     frame = next(one.sequence for one in log.messages if one.sequence > 3 and one.subject.endswith("decision"))
     cut = rewritten(log.messages, lambda sequence, items: items[:2] if sequence == frame else items)
     assert ("3", Drift.UNANSWERED) in drifts(cut)
@@ -133,7 +133,7 @@ def test_a_line_served_in_reverse_is_found() -> None:
     log.signal(1, "A")
     log.signal(1.5, "B")
     assert found(log.messages) == []
-    for queue in log.fold.view.queues.values():
+    for queue in log.fold.view.targets.queues.values():
         queue[next(iter(queue))] = queue.pop(next(iter(queue)))
     log.fails(2, f"wfe-{run}")
     wrong = {one.drift for one in found(log.messages)}
@@ -148,7 +148,7 @@ def test_a_waiter_that_has_lost_its_place_is_found() -> None:
     log.signal(1.5, "B")
     honest = list(log.messages)
     fingerprint = next(one.fingerprint for one in log.fold.view.remediations.values() if one.signal == second)
-    for queue in log.fold.view.queues.values():
+    for queue in log.fold.view.targets.queues.values():
         queue[RemediationId(f"rr-{second}")] = queue.pop(RemediationId(f"rr-{second}"))
     clear = BlockCleared(fingerprint=Fingerprint(fingerprint), by="me", reason="look")
     log.fact(2, subjects.operator(CELL, clear), clear)
@@ -177,7 +177,7 @@ def test_a_verdict_at_another_moment_than_its_frame_is_found() -> None:
     """One verdict of a round that says a later moment, and is right by it."""
     log = Odd()
     log.together(
-        0, lambda: log.signal(0, "First", target=ELSEWHERE), lambda: log.signal(0, "Second", target={"name": "x"})
+        0, lambda: log.signal(0, "First", target=ELSEWHERE), lambda: log.signal(0, "Second", target=Target("x"))
     )
     frame = next(one.sequence for one in log.messages if one.sequence > 3 and one.subject.endswith("decision"))
 

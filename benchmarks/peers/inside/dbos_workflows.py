@@ -43,7 +43,7 @@ def router(database: Path) -> Decide:
 
     @DBOS.workflow(name="route")
     def route(signals: Sequence[Signal]) -> list[str]:
-        verdicts = judged(str(DBOS.workflow_id), signals)
+        verdicts: list[str] = judged(str(DBOS.workflow_id), signals)
         for signal, verdict in zip(signals, verdicts, strict=True):
             if verdict == "Proceed":
                 DBOS.enqueue_workflow(RUNS, remediate, signal["workflow"], signal["target"])
@@ -51,7 +51,8 @@ def router(database: Path) -> Decide:
 
     def decide(signals: Sequence[Signal]) -> Sequence[str]:
         with SetWorkflowID(f"signals-{next(numbers)}"):
-            return route(signals)
+            verdicts: list[str] = route(signals)
+        return verdicts
 
     return decide
 
