@@ -153,11 +153,9 @@ class Orchestrator:
         self._succession = Succession(self._identity.name, self._pace.renew)
         self.fold = await self._begin()
         self._begun_at = self.fold.chain.last
-        try:
-            async with beside(self._read(self.inbox)):
-                yield
-        finally:
-            self._watch.remember(self.fold)
+        async with beside(self._read(self.inbox)):
+            yield
+        self._watch.remember(self.fold)  # What was found not to be whole is no measure of what is.
 
     async def _begin(self) -> Fold:
         """Begin as soon as the log can be asked. Raises LogError where that can never be."""
@@ -308,19 +306,22 @@ class Orchestrator:
         leader = Leader(self._log, self.clock, self.fold, self.inbox, self._identity.name, self._pace, keeper)
         self._leader = leader
         guard = self._watch.guard(self.fold, leader.resign)
-        mark = self._watch.mark(self.fold, leader.moved)
         try:
-            async with beside(self._keep_lease(leader), guard, mark):
+            async with beside(self._keep_lease(leader), guard):
                 await leader.begin(self._first_record)
+                if not await self._is_whole():  # It may have stood still since it looked, and others have led on.
+                    raise FencedError("nobody can say whether the log is whole")
                 self.active.set()
                 log.info("active", extra={"orchestrator": self._identity.name, "read": self.fold.read})
-                await leader.lead(self._stopping)
+                async with beside(self._watch.mark(self.fold, leader.moved)):
+                    await leader.lead(self._stopping)
         finally:
             self._leader = None
             await leader.close()
             with suppress(LogError):
                 await self._lease.release(self._identity.name)
-            await self._watch.leave(self.fold)
+            if self.active.is_set():
+                await self._watch.leave(self.fold)
 
     async def _keep_lease(self, leader: Leader) -> None:
         held = True

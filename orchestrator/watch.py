@@ -46,14 +46,16 @@ class Watch:
 
     async def check(self, fold: Fold | None = None) -> None:
         """Raise NotWholeError where something is missing, or LogError. `fold` has read it all, and is as it is."""
+        seen = self._seen
         if fold is not None:
-            self.remember(fold)
+            seen = self._mark(fold) or seen
             why = fold.broken
             if fold.log not in ("", self._log.identity):
                 why = f"it is {self._log.identity}, and was led as {fold.log}: it is a copy of that one"
             if why is not None:
                 raise NotWholeError(f"the log of {self._log.cell} is not whole: {why}")
-        await check_whole(self._log, self._seen)
+        await check_whole(self._log, seen)
+        self._seen = seen
         if fold is not None:
             self.why = None
 

@@ -127,8 +127,8 @@ class Recount:
                 self._came[place] = at, False
                 if over and self._waiting.is_over_at_once(fingerprint, place):
                     self._resolve(fingerprint, at)
-            case RetryRequested(remediation=remediation) if place in self._answered:
-                known = self.known[remediation]
+            case RetryRequested(remediation=one) if place in self._answered and one in self.known:
+                known = self.known[one]
                 known.occurs(at)
                 self._came[place] = at, known.resolves
                 self._waiting.came(known.fingerprint, place)

@@ -196,8 +196,8 @@ class _Lines:
                 self._leave(remediation)
             case SignalReceived(fingerprint=fingerprint):
                 self._waiting.came(fingerprint, record.position)
-            case RetryRequested(remediation=remediation) if record.position in self._answered:
-                self._waiting.came(self._of[remediation], record.position)
+            case RetryRequested(remediation=one) if record.position in self._answered and one in self._of:
+                self._waiting.came(self._of[one], record.position)
             case SignalResolved(fingerprint=fingerprint) if over:
                 if self._waiting.is_over_at_once(fingerprint, record.position):
                     self._is_over(fingerprint)

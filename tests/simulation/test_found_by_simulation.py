@@ -200,6 +200,34 @@ def test_a_leader_whose_log_has_lost_what_it_read_behind_its_newest_frame_stops(
     run(story())
 
 
+def test_who_stood_still_before_its_first_frame_leads_no_log_that_others_have_led_on() -> None:
+    """It has looked, and slept; what others have decided meanwhile is gone, and only their mark tells of it."""
+
+    async def story() -> None:
+        stage = await Stage.led()
+        await stage.decided(WITH_WORKFLOW)
+        stage.service.stop()
+        await asyncio.sleep(10)
+        later = Stage(cell=stage.cell)
+        later.late[subjects.decision(CELL)] = 30.0
+        await asyncio.sleep(5)
+        marks, length = stage.cell.marks, len(stage.cell.messages)
+        revision, written = await marks.read()
+        ahead = {**msgspec.json.decode(written), "sequence": length + 7, "read": length + 9}
+        await marks.write(msgspec.json.encode(ahead), revision)
+        await asyncio.sleep(40)
+        before = len(stage.cell.messages)
+        assert before > length
+        stage.store(SIGNAL, WITH_WORKFLOW)
+        await asyncio.sleep(20)
+        assert not later.service.active.is_set()
+        assert "it is older than it was" in (await later.service.why_not_ready() or "")
+        assert len(stage.cell.messages) == before + 1
+        assert (await marks.read())[0] == revision + 1
+
+    run(story())
+
+
 def test_who_stood_still_while_what_it_was_to_read_was_archived_begins_anew() -> None:
     """It ends neither itself nor whoever started it."""
 
