@@ -8,7 +8,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 from nats.aio.client import Client
@@ -17,6 +17,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error
 
 from remediation_orchestrator.events import StoredMessage
+from remediation_orchestrator.events.durations import EPOCH
 
 from . import api
 from .port import LogError, LogUnreachableError, NotWholeError
@@ -38,7 +39,6 @@ INACTIVE_SECONDS = 60
 # How long a stream may be missing, while a cluster finds itself again, before we say that it is gone.
 GONE_SECONDS = 10.0
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ACK_TOKENS = 9
 _STATUS = "Status"
 _COMPLETED = "Batch Completed"

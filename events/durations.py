@@ -1,9 +1,15 @@
-"""Durations as people write them, wherever they do: `90s`, `5m`, `1h30m`. Exact to the microsecond."""
+"""Durations as people write them, wherever they do: `90s`, `5m`, `1h30m`. Exact to the microsecond.
+
+And the ends of time: no sum of a moment and a duration is beyond them."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+ZERO = timedelta(0)
 MICROSECOND = timedelta(microseconds=1)
+EPOCH = datetime.fromtimestamp(0, UTC)
+LAST = datetime.max.replace(tzinfo=UTC)
+"""The last moment that there is."""
 LONGEST = timedelta(days=3_650)
 
 _UNITS = {
@@ -35,3 +41,11 @@ def format_duration(duration: timedelta) -> str:
         return "0s"
     unit = next(name for name, size in _UNITS.items() if name != "d" and not duration % size)
     return f"{duration // _UNITS[unit]}{unit}"
+
+
+def later(moment: datetime, wait: timedelta) -> datetime:
+    """Return a moment so much later, or the last that there is: a record may say a time of any year."""
+    try:
+        return moment + wait
+    except OverflowError:
+        return LAST

@@ -6,8 +6,8 @@ from typing import TypeAlias
 import click
 
 from remediation_orchestrator.bus.port import ReadableLog
+from remediation_orchestrator.events.durations import EPOCH
 from remediation_orchestrator.orchestrator.queries.moments import LogEnd
-from remediation_orchestrator.orchestrator.routing.durations import EPOCH
 
 from .output import BadInputError
 

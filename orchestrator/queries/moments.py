@@ -20,8 +20,8 @@ from remediation_orchestrator.events import (
     Undecodable,
     decode,
 )
+from remediation_orchestrator.events.durations import EPOCH
 from remediation_orchestrator.events.subjects import Family, parse
-from remediation_orchestrator.orchestrator.routing.durations import EPOCH
 
 
 class Moments:

@@ -9,8 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from remediation_orchestrator.events import Block, Fingerprint, Reason, Refuse, RemediationId, Skip, Target
+from remediation_orchestrator.events.durations import ZERO, later
 from remediation_orchestrator.orchestrator.routing.checks import decide
-from remediation_orchestrator.orchestrator.routing.durations import ZERO, later
 from remediation_orchestrator.orchestrator.routing.effects import find_executing
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import HeldRun, Remediation

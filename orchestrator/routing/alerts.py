@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from remediation_orchestrator.events import Fingerprint
+from remediation_orchestrator.events.durations import later
 
-from .durations import later
 from .forgetting import ExpiryQueue
 
 # The pods of one Deployment, the disks of one node: far more than one problem has. Each has an id of up to 1 KiB.

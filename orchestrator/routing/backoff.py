@@ -6,9 +6,8 @@ from fractions import Fraction
 from functools import lru_cache
 
 from remediation_orchestrator.events import Fingerprint
-from remediation_orchestrator.events.durations import MICROSECOND
+from remediation_orchestrator.events.durations import MICROSECOND, later
 
-from .durations import later
 from .policy import RoutingPolicy
 
 

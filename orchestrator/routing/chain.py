@@ -18,8 +18,7 @@ from hashlib import sha256
 from msgspec.json import Encoder
 
 from remediation_orchestrator.events import StoredMessage
-
-from .durations import EPOCH
+from remediation_orchestrator.events.durations import EPOCH
 
 SECONDS_A_DAY = 24 * 60 * 60
 

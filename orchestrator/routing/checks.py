@@ -19,9 +19,9 @@ from remediation_orchestrator.events import (
     Skip,
     Verdict,
 )
+from remediation_orchestrator.events.durations import later
 
 from .backoff import backoff, count_remembered, next_allowed_execution
-from .durations import later
 from .policy import Policy
 from .words import span, spoken, times, written
 

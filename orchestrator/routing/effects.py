@@ -16,10 +16,10 @@ from remediation_orchestrator.events import (
     PhaseChanged,
     Position,
 )
+from remediation_orchestrator.events.durations import ZERO, later
 from remediation_orchestrator.events.identity import analysis_id, plan_of
 
 from .backoff import count_remembered
-from .durations import ZERO, later
 from .forgetting import minute_after
 from .lifecycle import Happening, enter
 from .projection import Projection

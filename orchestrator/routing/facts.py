@@ -42,10 +42,10 @@ from remediation_orchestrator.events import (
     WorkflowStarted,
 )
 from remediation_orchestrator.events.codec import COMPLAINT_CHARACTERS_MAX
+from remediation_orchestrator.events.durations import later
 from remediation_orchestrator.events.facts import RunFact
 from remediation_orchestrator.events.identity import position_key, remediation_of, run_number, signal_of
 
-from .durations import later
 from .effects import (
     asked_plan,
     change_of,

@@ -12,8 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from remediation_orchestrator.events import Fingerprint, RemediationId, Target
+from remediation_orchestrator.events.durations import EPOCH, ZERO, later
 
-from .durations import EPOCH, ZERO, later
 from .policy import Policy
 from .state import FingerprintHistory, WorkflowHistory
 

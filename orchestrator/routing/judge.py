@@ -32,11 +32,11 @@ from remediation_orchestrator.events import (
     Stage,
     TargetReleased,
 )
+from remediation_orchestrator.events.durations import later
 from remediation_orchestrator.events.identity import analysis_id, remediation_id
 
 from .checks import decide
 from .decisions import fold_decision, open_remediation
-from .durations import later
 from .effects import current_run
 from .lifecycle import LIFE, Happening, may
 from .projection import Projection

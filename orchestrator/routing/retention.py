@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from remediation_orchestrator.events import ExecutionId, Fingerprint, RemediationId, Target
+from remediation_orchestrator.events.durations import EPOCH, ZERO, later
 
 from .alerts import Alerts
-from .durations import EPOCH, ZERO, later
 from .forgetting import ExpiryQueue, Memo, RetentionPeriods
 from .policy import DEFAULT, Policy
 from .state import FingerprintHistory, HeldRun, Remediation, WorkflowHistory

@@ -24,10 +24,8 @@ from remediation_orchestrator.events import (
     Target,
     WorkflowRef,
 )
-from remediation_orchestrator.events.durations import MICROSECOND
+from remediation_orchestrator.events.durations import MICROSECOND, ZERO, later
 from remediation_orchestrator.events.identity import execution_id, position_key, signal_of
-
-from .durations import ZERO, later
 
 # A position's index has nine digits at most.
 _INDEX_BITS = 30
