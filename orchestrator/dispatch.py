@@ -22,8 +22,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import is_valid
 
 from .frames import command_attributes, revocation_attributes
-from .routing.outbox import Errand, OwedKey
-from .routing.owed import command_of, revocation_of
+from .routing.outbox import Errand, OwedKey, command_of, revocation_of
 from .routing.projection import Projection
 from .routing.state import Owed
 

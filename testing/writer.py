@@ -28,7 +28,7 @@ from remediation_orchestrator.orchestrator.frames import (
 )
 from remediation_orchestrator.orchestrator.routing.decisions import fold_decision
 from remediation_orchestrator.orchestrator.routing.fold import Fold
-from remediation_orchestrator.orchestrator.routing.owed import command_of, revocation_of
+from remediation_orchestrator.orchestrator.routing.outbox import command_of, revocation_of
 
 
 class LogWriter:

@@ -40,10 +40,8 @@ from remediation_orchestrator.events.identity import position, position_key, sig
 from remediation_orchestrator.events.subjects import Family, command_id, parse
 from remediation_orchestrator.orchestrator.frames import FRAME_BYTES_MAX, STORED_MAX, command_attributes
 from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
-from remediation_orchestrator.orchestrator.routing.judge import Judged, Turn
-from remediation_orchestrator.orchestrator.routing.outbox import Errand
-from remediation_orchestrator.orchestrator.routing.owed import command_of
-from remediation_orchestrator.orchestrator.routing.shadow import shadow_verdict
+from remediation_orchestrator.orchestrator.routing.judge import Judged, Turn, shadow_verdict
+from remediation_orchestrator.orchestrator.routing.outbox import Errand, command_of
 from remediation_orchestrator.orchestrator.routing.snapshot import Origin
 from remediation_orchestrator.orchestrator.routing.state import Owed, RejectTask, Task, Unjudged
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from remediation_orchestrator.events import Fingerprint
 from remediation_orchestrator.events.durations import later
 
-from .forgetting import ExpiryQueue
+from .schedule import ExpiryQueue
 
 # The pods of one Deployment, the disks of one node: far more than one problem has. Each has an id of up to 1 KiB.
 ALERTS_MAX = 256

@@ -20,9 +20,9 @@ from remediation_orchestrator.events.durations import ZERO, later
 from remediation_orchestrator.events.identity import analysis_id, plan_of
 
 from .backoff import count_remembered
-from .forgetting import minute_after
 from .lifecycle import Happening, enter
 from .projection import Projection
+from .schedule import minute_after
 from .state import HeldRun, JudgeTask, Remediation, TellTask, after
 
 

@@ -3,6 +3,7 @@
 A fact waits until a frame is read whose `as_of` reaches it, and is folded just before that frame. Facts beyond
 the last frame are folded by the active orchestrator alone, as the first step of a round."""
 
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -29,7 +30,6 @@ from .decisions import fold_decision
 from .facts import fold_fact
 from .projection import Projection
 from .state import RejectTask, Remediation
-from .version import newer
 
 
 class Observer:
@@ -232,3 +232,22 @@ def _is_command(message: StoredMessage, own: bytes | None) -> bool:
     if message.payload == own and not is_copy(message) and expectation(message) is not None:
         return True
     return is_valid(message)
+
+
+_RELEASE = re.compile(r"\d+(?:\.\d+)*")
+
+
+def newer(one: str, other: str) -> bool:
+    """Whether the first is the newer. What does not begin with a number is older than everything that does.
+
+    A pre-release, a development version and the release itself are one: what may be said on the log changes from
+    release to release only."""
+    return _release(one) > _release(other)
+
+
+def _release(version: str) -> tuple[int, ...]:
+    found = _RELEASE.match(version)
+    numbers = [int(number) for number in found[0].split(".")] if found else []
+    while numbers and numbers[-1] == 0:  # 0.2 is 0.2.0.
+        numbers.pop()
+    return tuple(numbers)

@@ -26,6 +26,7 @@ from remediation_orchestrator.events import (
     RemediationId,
     RetryRequested,
     RoutingDecided,
+    ShadowDecided,
     SignalReceived,
     SignalRejected,
     SignalResolved,
@@ -39,8 +40,9 @@ from .checks import decide
 from .decisions import fold_decision, open_remediation
 from .effects import current_run
 from .lifecycle import LIFE, Happening, may
+from .policy import Policy
 from .projection import Projection
-from .shadow import shadow_verdict
+from .schedule import task_key
 from .state import (
     ArchiveTask,
     HeldRun,
@@ -53,7 +55,6 @@ from .state import (
     TellTask,
     Unjudged,
 )
-from .tasks import task_key
 
 T = TypeVar("T")
 
@@ -304,3 +305,15 @@ def _with_consequence(
         start_before=later(now, limits.starting),
         deadline=later(now, limits.executing),
     )
+
+
+def shadow_verdict(shadow: Policy | None, decided: RoutingDecided) -> ShadowDecided | None:
+    """What a policy in shadow says of a verdict's situation; None where it says the same, and where there is none.
+
+    It has no projection of its own: its verdict is on the situation that the policy in force has led to."""
+    if shadow is None:
+        return None
+    verdict = decide(replace(decided.situation, policy=shadow.digest), shadow)
+    if verdict == decided.verdict:
+        return None
+    return ShadowDecided(decided.signal, decided.attempt, shadow.digest, verdict)

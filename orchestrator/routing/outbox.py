@@ -1,19 +1,25 @@
 """The outbox: what stored decisions promise and the log does not show yet.
 
 A decision puts its commands here, their records take them away. A crash between the two leaves them, and whoever
-leads next sends them."""
+leads next sends them. A command is derived from the decision that owes it and from nothing else: the same record,
+the same command."""
 
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
 from remediation_orchestrator.events import (
+    AnalyzeSignal,
     Block,
+    CancelWorkflow,
+    Command,
+    CreateWorkflow,
     Decision,
     DecisionFrame,
     Duplicate,
     ExecutionId,
     LogArchived,
+    Notify,
     OrchestratorStarted,
     Outcome,
     PhaseChanged,
@@ -26,6 +32,7 @@ from remediation_orchestrator.events import (
     SignalRejected,
     Skip,
     TargetReleased,
+    WorkflowRevoked,
 )
 from remediation_orchestrator.events.identity import position
 
@@ -144,3 +151,81 @@ def _promises_of(decided: RoutingDecided) -> list[OwedKey]:
 
 def _notice(decision: RoutingDecided | PhaseChanged) -> OwedKey:
     return OwedKey(Errand.NOTIFY, f"{decision.remediation}-{decision.attempt}")
+
+
+def command_of(kind: str, decision: RoutingDecided | PhaseChanged, at: Position) -> Command:
+    """Return the command of this kind that the decision at this position owes."""
+    if isinstance(decision, PhaseChanged):
+        return _cancel(decision, at) if kind == Errand.CANCEL else _notify_of_end(decision, at)
+    if kind == Errand.NOTIFY:
+        return _notify_of_refusal(decision, at)
+    return _create(decision, at) if kind == Errand.WORKFLOW else _analyze(decision, at)
+
+
+def revocation_of(decision: PhaseChanged) -> WorkflowRevoked:
+    """Return the fact by which a run that has not begun is over, because its remediation is."""
+    assert decision.execution is not None
+    return WorkflowRevoked(decision.execution, reason=decision.phase)
+
+
+def _create(decision: RoutingDecided, at: Position) -> CreateWorkflow:
+    assert decision.execution is not None
+    assert decision.workflow is not None
+    assert decision.start_before is not None
+    assert decision.deadline is not None
+    return CreateWorkflow(
+        execution=decision.execution,
+        remediation=decision.remediation,
+        fingerprint=decision.situation.fingerprint,
+        target=decision.situation.target,
+        workflow=decision.workflow,
+        start_before=decision.start_before,
+        deadline=decision.deadline,
+        decided_at=at,
+    )
+
+
+def _analyze(decision: RoutingDecided, at: Position) -> AnalyzeSignal:
+    assert decision.analysis is not None
+    assert decision.deadline is not None
+    return AnalyzeSignal(
+        analysis=decision.analysis,
+        remediation=decision.remediation,
+        fingerprint=decision.situation.fingerprint,
+        signal=decision.signal,
+        name=decision.name,
+        severity=decision.severity,
+        target=decision.situation.target,
+        deadline=decision.deadline,
+        decided_at=at,
+    )
+
+
+def _cancel(decision: PhaseChanged, at: Position) -> CancelWorkflow:
+    assert decision.execution is not None
+    return CancelWorkflow(decision.execution, decision.remediation, decided_at=at, reason=decision.phase)
+
+
+def _notify_of_refusal(decision: RoutingDecided, at: Position) -> Notify:
+    assert isinstance(decision.verdict, Refuse)
+    return Notify(
+        remediation=decision.remediation,
+        fingerprint=decision.situation.fingerprint,
+        target=decision.situation.target,
+        attempt=decision.attempt,
+        outcome=Outcome.MANUAL_REVIEW_REQUIRED,
+        decided_at=at,
+        reason=decision.verdict.reason,
+    )
+
+
+def _notify_of_end(decision: PhaseChanged, at: Position) -> Notify:
+    assert decision.target is not None
+    return Notify(
+        remediation=decision.remediation,
+        fingerprint=decision.fingerprint,
+        target=decision.target,
+        attempt=decision.attempt,
+        outcome=decision.outcome or Outcome.MANUAL_REVIEW_REQUIRED,
+        decided_at=at,
+    )

@@ -23,10 +23,10 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.duplicates import situation_beside
 from remediation_orchestrator.events.identity import execution_id
 
-from .occurrences import Occurrences
 from .outbox import Outbox, OwedKey
 from .policy import Policy
 from .retention import LOOKS, Retention
+from .schedule import Occurrences, TaskList, Timers
 from .state import (
     FingerprintHistory,
     HalfDone,
@@ -42,8 +42,6 @@ from .state import (
     after,
 )
 from .targets import Targets
-from .tasks import TaskList
-from .timers import Timers
 
 
 class Projection:

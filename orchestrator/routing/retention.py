@@ -6,19 +6,56 @@ goes is a matter of room, and is spread over the records that follow."""
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from remediation_orchestrator.events import ExecutionId, Fingerprint, RemediationId, Target
 from remediation_orchestrator.events.durations import EPOCH, ZERO, later
 
 from .alerts import Alerts
-from .forgetting import ExpiryQueue, Memo, RetentionPeriods
 from .policy import DEFAULT, Policy
+from .schedule import ExpiryQueue, Memo
 from .state import FingerprintHistory, HeldRun, Remediation, WorkflowHistory
 
 NOTHING = FingerprintHistory()
 # What one record may have to pay for.
 LOOKS = 8
+
+
+class RetentionPeriods(Struct, frozen=True, gc=False):
+    """How long after it a failure, a completion, and a workflow's completion on a target can change a verdict."""
+
+    failure: timedelta | None
+    """None: for ever."""
+    completion: timedelta
+    workflow: timedelta
+
+    @classmethod
+    def of(cls, policy: Policy, shadow: Policy | None) -> "RetentionPeriods":
+        """The longer windows of the policy in force and of the one in shadow: both judge every situation."""
+        judging = [one.routing for one in (policy, shadow) if one is not None]
+        memories = [one.failure_memory for one in judging]
+        return cls(
+            failure=None if None in memories else max(one for one in memories if one is not None),
+            completion=max(one.signal_cooldown or ZERO for one in judging),
+            workflow=max(one.workflow_cooldown or ZERO for one in judging),
+        )
+
+    def remembered(self, history: FingerprintHistory, now: datetime) -> FingerprintHistory:
+        """A history without what can change no verdict from now on."""
+        if history.last_failure_at is not None and _over(history.last_failure_at, self.failure, now):
+            history = replace(history, failures=0, last_failure_at=None)
+        if history.completed_at is not None and _over(history.completed_at, self.completion, now):
+            history = replace(history, completed_at=None, completed_by=None)
+        return history
+
+    def remembers(self, done: WorkflowHistory, now: datetime) -> bool:
+        """Whether a workflow's completion can still change a verdict."""
+        return not _over(done.completed_at, self.workflow, now)
+
+
+def _over(at: datetime, window: timedelta | None, now: datetime) -> bool:
+    return window is not None and now - at > window
 
 
 class Retention:

@@ -5,8 +5,7 @@ from newer import AT, ATTRIBUTES, NEWER, frame, unknown
 
 from remediation_orchestrator.events import CellName, Position, SignalRejected, StoredMessage, encode, subjects
 from remediation_orchestrator.events.stored import EXPECTED
-from remediation_orchestrator.orchestrator.routing.fold import Fold
-from remediation_orchestrator.orchestrator.routing.version import newer
+from remediation_orchestrator.orchestrator.routing.fold import Fold, newer
 
 CELL = CellName("main")
 OURS = "0.1.0"
