@@ -13,11 +13,8 @@ from msgspec import Struct
 from remediation_orchestrator.bus.port import (
     Clock,
     EventLog,
-    LogError,
-    LogFullError,
     NotWholeError,
     StaleWriteError,
-    TooLargeError,
 )
 from remediation_orchestrator.events import (
     Decision,
@@ -32,10 +29,10 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import event_source, head_of, join_frame
 from remediation_orchestrator.events.stored import CLOCKS_DIFFER_MAX
 
+from .appending import FencedError, FrameAppender
 from .breath import Breath
 from .dispatch import Dispatcher
 from .frames import STORED_MAX, batches, decision_attributes
-from .guard import FillWatch
 from .inbox import Inbox
 from .routing.decisions import fold_decision
 from .routing.fold import Fold
@@ -77,10 +74,6 @@ class LeaderSettings(Struct, frozen=True):
 PACE = LeaderSettings()
 
 
-class FencedError(Exception):
-    """Another orchestrator is active, or is about to be: stand by."""
-
-
 class Leader:
     """The active orchestrator, from its first append to its last."""
 
@@ -108,12 +101,10 @@ class Leader:
         """Frames stored and not read back yet, and when (monotonic seconds) their append was acknowledged."""
         self.moved = asyncio.Event()
         """Set when a frame was stored, or a record read."""
-        self.unstored: str | None = None
-        """Why the frame under way is not stored yet."""
         self._resigned: str | None = None
         self._not_after = clock.reckoning() + CLOCKS_DIFFER_MAX
         """No fact of the frame under way has a later moment: one's own reckoning, and what clocks differ by."""
-        self._guard = FillWatch(log, pace.fill)
+        self.frames = FrameAppender(log, fold.chain, inbox, self._check_resigned, pace.fill)
         self._breath = Breath()
 
     async def begin(self, first_record: Callable[[], OrchestratorStarted]) -> None:
@@ -147,7 +138,7 @@ class Leader:
             while not stopping.is_set():
                 await self._wait()
                 await self._round()
-                await self._guard.watch(self._fold.chain.as_of)
+                await self.frames.fill.watch(self._fold.chain.as_of)
         except StaleWriteError as conflict:
             raise FencedError(str(conflict)) from conflict
 
@@ -262,7 +253,7 @@ class Leader:
         frame = b""
         for batch in batches(decisions, self._source, now):
             frame = await self._store(batch.decisions, now, batch.encoded)
-            await self._guard.watch(self._fold.chain.as_of, busy=True)
+            await self.frames.fill.watch(self._fold.chain.as_of, busy=True)
             await self._breath.draw()
         return frame
 
@@ -285,78 +276,13 @@ class Leader:
         head = self._fold.head_of_next(self._name, self._not_after)
         items = encoded or [encode(one, decision_attributes(one, self._source, now)) for one in decisions]
         payload = join_frame([encode(head, decision_attributes(head, self._source, now)), *items])
-        sequence = await self._append(payload, expect=self._fold.chain.last)
+        sequence = await self.frames.append(payload)
         if sequence <= self._fold.read:  # What was read there is gone: nothing that was decided counts.
             raise NotWholeError(f"a frame was stored at {sequence}, and {self._fold.read} was read already")
-        self.unstored = None
-        self._guard.stored(payload)
         self._own[sequence] = asyncio.get_running_loop().time()
         self._fold.stored(sequence, [head, *decisions], payload)
         self.moved.set()
         return payload
-
-    async def _append(self, payload: bytes, *, expect: int) -> int:
-        """Append a frame, whatever becomes of the answers: the same expectation admits it once."""
-        while True:
-            try:
-                return await self._log.append(self._subject, payload, expect=expect)
-            except StaleWriteError as conflict:
-                found, is_ours = await self._walk(expect, payload, conflict)
-                if is_ours:
-                    return found
-                if found == expect:
-                    await self._check_still_there(expect)
-                expect = found
-            except TooLargeError:
-                raise
-            except LogFullError as error:
-                await self._guard.refused(payload, self._fold.chain.as_of)
-                await self._bear(error)
-            except LogError as error:
-                await self._bear(error)
-
-    async def _walk(self, expect: int, payload: bytes, conflict: StaleWriteError) -> tuple[int, bool]:
-        """What stands behind a record of the decision subject: junk up to a sequence, or our frame, at one.
-
-        Junk deposes nobody. Raises the conflict where another's frame stands there. It is read as far as the
-        broker has told, and much at once: whoever floods the subject is to be overtaken."""
-        while conflict.last is None or expect < conflict.last:
-            try:
-                messages = await self._log.behind(self._subject, expect)
-            except LogError as error:
-                await self._bear(error)
-                continue
-            if not messages:
-                break
-            for message in messages:
-                if head_of(message) is not None:
-                    if message.payload != payload:
-                        raise conflict
-                    return message.sequence, True  # Stored, although its append was not answered.
-                expect = message.sequence
-                await self._breath.draw()
-        return expect, False
-
-    async def _check_still_there(self, sequence: int) -> None:
-        """Refused, and nothing stands behind what was expected. Raises FencedError where that is gone.
-
-        Where it is there, the broker has refused what it will take in a moment."""
-        try:
-            if sequence and await self._log.at(sequence) is None:
-                raise FencedError(f"{self._subject}: the frame {sequence} is not there any more")
-        except LogError as error:
-            await self._bear(error)
-        self._check_resigned()
-        await asyncio.sleep(RETRY_SECONDS)
-
-    async def _bear(self, error: LogError) -> None:
-        """The broker could not do it: wait, unless the log is known to be gone."""
-        if self._inbox.failure is not None:
-            raise self._inbox.failure from error
-        if self.unstored != str(error):  # Where it stays so it is said once.
-            self.unstored = str(error)
-            log.warning("a frame is not stored yet", extra={"why": self.unstored})
-        await asyncio.sleep(RETRY_SECONDS)
 
     async def _report(self, decisions: list[Decision]) -> None:
         """One line a decision, fields instead of prose."""

@@ -25,10 +25,11 @@ from remediation_orchestrator.bus.port import (
 from remediation_orchestrator.events import OrchestratorStarted, subjects
 from remediation_orchestrator.events.codec import head_of
 
+from .appending import FencedError
 from .breath import SLICE_SECONDS, beside
 from .clocks import ComparedClock
 from .inbox import Inbox
-from .lead import PACE, FencedError, Leader, LeaderSettings
+from .lead import PACE, Leader, LeaderSettings
 from .routing.fold import Fold
 from .routing.policy import DEFAULT, Policy
 from .snapshots import Keeper, begin
@@ -134,8 +135,8 @@ class Orchestrator:
             async with asyncio.timeout(TAIL_SECONDS):
                 while self.fold.read < tail:  # noqa: ASYNC110 - a probe is rare, and an event would cost every message
                     await asyncio.sleep(LOOK_SECONDS)
-            if self._leader is not None and self._leader.unstored is not None:
-                return f"the broker stores nothing: {self._leader.unstored}"
+            if self._leader is not None and self._leader.frames.unstored is not None:
+                return f"the broker stores nothing: {self._leader.frames.unstored}"
             if await self._lease.holder() is None:
                 return "nobody is active"
             if not (room := await self._log.room()).takes_signals:
@@ -198,11 +199,10 @@ class Orchestrator:
             if self.fold.unknown is None and not await self._may_lead():
                 continue
             unknown = self.fold.needs_another(self._identity.version)
-            if unknown is None and await self._is_whole():
+            if unknown is not None:
+                await self._refuse_to_lead(unknown)
+            elif await self._is_whole():
                 return not self._stopping.is_set()
-            if unknown is None:
-                continue
-            await self._refuse_to_lead(unknown)
         return False
 
     async def _is_whole(self) -> bool:

@@ -25,8 +25,8 @@ from remediation_orchestrator.events import (
     subjects,
 )
 from remediation_orchestrator.events.codec import join_frame
+from remediation_orchestrator.orchestrator.appending import FillWatch
 from remediation_orchestrator.orchestrator.frames import STORED_MAX
-from remediation_orchestrator.orchestrator.guard import FillWatch
 from remediation_orchestrator.orchestrator.inbox import INBOX_BYTES_MAX, Inbox
 from remediation_orchestrator.orchestrator.lead import ROUND_MESSAGES_MAX, ROUND_RECORDS_MAX
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
