@@ -26,10 +26,10 @@ import msgspec
 from msgspec import Struct
 from nats.aio.client import Client
 
-from remediation_orchestrator.bus import api, topology
+from remediation_orchestrator.bus import api
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.port import LogError
+from remediation_orchestrator.bus.port import LogError, stream_name
 from remediation_orchestrator.events import CellName, Recorded, RoutingDecided, SignalReceived, decode, subjects
 from remediation_orchestrator.orchestrator.queries.audit import audit
 
@@ -158,7 +158,7 @@ async def ready(port: int) -> None:
 async def leader_of(client: Client) -> tuple[str | None, bool]:
     """The server that leads the stream, and whether all its copies are there and current."""
     try:
-        found = (await api.call(client, f"STREAM.INFO.{topology.stream_name(CELL)}", {}, Led)).cluster
+        found = (await api.call(client, f"STREAM.INFO.{stream_name(CELL)}", {}, Led)).cluster
     except LogError:  # While servers come and go.
         return None, False
     current = [one for one in found.replicas if one.current and not one.offline]

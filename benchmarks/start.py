@@ -27,6 +27,7 @@ from remediation_orchestrator.bus import api, topology
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.port import stream_name
 from remediation_orchestrator.cli.support.services import run_orchestrator
 from remediation_orchestrator.events import Cause, CellName, Recorded, RoutingDecided, decode, subjects
 from remediation_orchestrator.events.identity import cell_name
@@ -107,7 +108,7 @@ def _cell(events: int) -> CellName:
 
 
 async def _described(connection: Client, log: JetStreamLog, events: int, way: str) -> Outcome:
-    info = await api.stream_info(connection, topology.stream_name(log.cell))
+    info = await api.stream_info(connection, stream_name(log.cell))
     assert info is not None
     return Outcome(events, way, info.state.messages, info.state.bytes / 1_000_000)
 

@@ -26,8 +26,8 @@ from benchmarks.workload import ONE_IN_TEN, frames, signals
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.lease import TTL, JetStreamLease
-from remediation_orchestrator.bus.port import LogError
+from remediation_orchestrator.bus.lease import JetStreamLease
+from remediation_orchestrator.bus.port import TTL, LogError
 from remediation_orchestrator.events import CellName, subjects
 from remediation_orchestrator.events.codec import head_of
 

@@ -11,8 +11,8 @@ from nats.aio.client import Client
 from remediation_orchestrator.events import CellName
 
 from . import api
-from .port import LogError, LogUnreachableError
-from .topology import NANOSECONDS, stream_name
+from .port import LogError, LogUnreachableError, stream_name
+from .topology import NANOSECONDS
 
 # The runs of all executors of a cell at one time, and more are not delivered: far above what machines can take.
 RUNNING_MAX = 10_000

@@ -19,9 +19,9 @@ from remediation_orchestrator.events import CellName, StoredMessage
 from .consumers import watch_consumers, why_no_work
 from .feed import placed, recorded_at
 from .jetstream import JetStreamLog
-from .port import Delivery, DeliveryError
+from .port import Delivery, DeliveryError, stream_name
 from .pulling import PullBroker, Pulled
-from .topology import NANOSECONDS, stream_name
+from .topology import NANOSECONDS
 
 log = logging.getLogger(__name__)
 

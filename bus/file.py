@@ -1,17 +1,22 @@
-"""An exported log, read without any broker. It reads only, and never accepts what could not have been a log."""
+"""An exported log, and what stands beside it in files, without any broker.
+
+The log is only read, and what could not have been one is never accepted."""
 
 import hashlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from pathlib import Path
 
 from remediation_orchestrator.events import CellName, StoredMessage
 from remediation_orchestrator.events.stored import import_line
 from remediation_orchestrator.events.subjects import parse
 
-from .marks import MemoryMarks
-from .packing import UnreadableLogError, read_lines
+from .durable import fresh_file, put_in_place
+from .memory import MemoryMarks
+from .packing import UnreadableLogError, read_lines, write_packed
 from .port import HOLES_TOLD_MAX, Extent, LogError
-from .snapshots import BEFORE_ENDING, FileSnapshots
+
+SNAPSHOT_ENDING, BEFORE_ENDING, AFTER_ENDING = ".snapshot.zst", ".before.zst", ".after.zst"
+"""What may stand beside an exported log: a cache, what it goes on from, and where it leads."""
 
 
 def messages(path: Path) -> Iterator[StoredMessage]:
@@ -41,6 +46,54 @@ def segment_digest(path: Path) -> tuple[int, str]:
         digest.update(line)
         last = line
     return import_line(last).sequence, digest.hexdigest()
+
+
+class FileSnapshots:
+    """A snapshot beside an exported log: its head a line, and each of its parts."""
+
+    def __init__(self, log: Path, ending: str = SNAPSHOT_ENDING) -> None:
+        self.path = log.with_name(log.name + ending)
+
+    async def newest(self) -> tuple[bytes, Iterable[bytes]] | None:
+        """The snapshot; None where there is none. Raises LogError where it cannot be read."""
+        lines = self._lines()
+        try:
+            head = next(lines)
+        except FileNotFoundError:
+            return None
+        except StopIteration:
+            raise UnreadableLogError(f"{self.path}: an empty file is no snapshot") from None
+        except OSError as error:
+            raise UnreadableLogError(f"{self.path}: {error.strerror or error}") from error
+        return head, lines
+
+    def _lines(self) -> Iterator[bytes]:
+        """Read on only as far as somebody takes: whoever looks at the head needs no memory for what follows."""
+        for line in read_lines(self.path):
+            yield line.removesuffix(b"\n")
+
+    async def head(self) -> bytes | None:
+        """Its head alone."""
+        found = await self.newest()
+        return None if found is None else found[0]
+
+    async def save(
+        self, parts: Iterable[bytes], head: Callable[[str], bytes], *, after: bytes | None = None
+    ) -> None:
+        """Write a snapshot, whole and on disk or not at all. Nobody else writes here: `after` is not asked."""
+        digest, kept = hashlib.sha256(), []
+        for part in parts:
+            digest.update(part)
+            kept.append(part)
+        with fresh_file(self.path) as fresh:
+            with write_packed(fresh, self.path.suffix) as file:
+                for line in (head(digest.hexdigest()), *kept):
+                    file.write(line + b"\n")
+            put_in_place(fresh, self.path)
+
+    def remove(self) -> None:
+        """Take it away, if it is there."""
+        self.path.unlink(missing_ok=True)
 
 
 class FileLog:

@@ -11,7 +11,7 @@ from remediation_orchestrator.events import CellName, StoredMessage
 
 from . import api, topology
 from .imported import in_cell, wrapped
-from .port import TOGETHER_MAX, LogError, OccupiedError
+from .port import TOGETHER_MAX, LogError, OccupiedError, stream_name
 from .storing import store_together
 
 # The broker keeps a batch beside the stream until it is whole.
@@ -22,7 +22,7 @@ async def bring_in(connection: Client, cell: CellName, first: int, messages: Ite
     """Store a log as the cell's, from the sequence of its first record on; return how many records it has.
 
     Raises OccupiedError where the cell has a log. What fails half-way is taken back."""
-    name = topology.stream_name(cell)
+    name = stream_name(cell)
     if await api.stream_info(connection, name) is not None:
         raise OccupiedError(f"the cell {cell!r} has a log already: import into a fresh one, named by --cell")
     created = await api.call(connection, f"STREAM.CREATE.{name}", _config(cell, first), api.StreamInfo)

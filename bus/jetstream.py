@@ -11,16 +11,26 @@ from datetime import UTC, datetime
 from nats.aio.client import Client
 
 from remediation_orchestrator.events import CellName, StoredMessage, subjects
-from remediation_orchestrator.events.stored import EXPECTED
+from remediation_orchestrator.events.stored import EXPECTED, MESSAGE_ID
 
 from . import api, topology
 from .feed import BATCH_BYTES, BATCH_MESSAGES, Feed
 from .headers import parse as parse_headers
 from .imported import restored
 from .marks import JetStreamMarks
-from .port import HOLES_TOLD_MAX, Extent, LogError, LogFullError, LogUnreachableError, Room
+from .port import (
+    HOLES_TOLD_MAX,
+    Extent,
+    LogError,
+    LogUnreachableError,
+    Room,
+    identity_of,
+    matches,
+    not_taken,
+    stream_name,
+)
 from .snapshots import JetStreamSnapshots
-from .storing import MESSAGE_ID, store, store_together
+from .storing import store, store_together
 
 # A reader that must end gives up after this long without getting through.
 READ_PATIENCE_SECONDS = 15.0
@@ -36,7 +46,7 @@ class JetStreamLog:
         self._imported = topology.is_imported(info.config)
         self._connection = connection
         self._cell = cell
-        self._stream = topology.stream_name(cell)
+        self._stream = stream_name(cell)
         self._created = info.created
         self._replicas: int = info.config.get("num_replicas", 1)
         self.gap: tuple[int, int] | None = None
@@ -45,7 +55,7 @@ class JetStreamLog:
     @classmethod
     async def open(cls, connection: Client, cell: CellName) -> "JetStreamLog":
         """Open a log that is there. Raises LogUnreachableError where it is not."""
-        info = await api.stream_info(connection, topology.stream_name(cell))
+        info = await api.stream_info(connection, stream_name(cell))
         if info is None:
             raise LogUnreachableError(f"the broker has no log of the cell {cell!r}")
         return cls(connection, cell, info)
@@ -66,7 +76,7 @@ class JetStreamLog:
     @property
     def identity(self) -> str:
         """Eight hex digits that name this stream's life."""
-        return topology.identity_of(self._stream, self._created)
+        return identity_of(self._stream, self._created)
 
     @property
     def is_imported(self) -> bool:
@@ -256,20 +266,7 @@ class JetStreamLog:
         return LogUnreachableError(f"{subject}: the broker has no leader for the log at the moment")
 
 
-def not_taken(cell: CellName, subject: str) -> LogError:
-    """What to say to whoever wrote on a subject to which the log is not bound."""
-    if any(matches(pattern, subject) for pattern in subjects.bound_subjects(cell)):
-        return LogFullError(f"{subject}: the log takes no signals at the moment, it is nearly full")
-    return LogUnreachableError(f"{subject}: the log of the cell {cell!r} takes no such subject")
-
-
 def moment_of(text: str) -> datetime:
     """Read RFC 3339 with nanoseconds, truncated to microseconds."""
     cut = _FRACTION.sub(lambda match: "." + match.group(1)[:6].ljust(6, "0"), text)
     return datetime.fromisoformat(cut.replace("Z", "+00:00")).astimezone(UTC)
-
-
-def matches(pattern: str, subject: str) -> bool:
-    """Whether a subject fits a pattern in which `*` stands for one word."""
-    wanted, words = pattern.split("."), subject.split(".")
-    return len(wanted) == len(words) and all(want in ("*", word) for want, word in zip(wanted, words, strict=True))

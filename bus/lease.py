@@ -18,13 +18,11 @@ from . import api, topology
 from .feed import Feed
 from .headers import parse as parse_headers
 from .jetstream import moment_of
-from .port import Holding, LeaseState, LogError, LogUnreachableError, StaleWriteError
+from .port import TTL, Holding, LeaseState, LogError, LogUnreachableError, StaleWriteError
 from .storing import store
 
 log = logging.getLogger(__name__)
 
-# JetStream counts in whole seconds, and drops nothing before it is a second old.
-TTL = timedelta(seconds=1)
 # Who is written over by junk writes again. So many times in a row it is no accident, and worth a word.
 TRIES = 20
 

@@ -9,7 +9,6 @@ from remediation_orchestrator.events.stored import EXPECTED
 
 from . import api, topology
 from .kept import HEADERS, newest_kept
-from .port import StaleWriteError
 from .storing import store
 
 # To take the older marks away costs as much as to write one, so it is done now and then.
@@ -44,21 +43,3 @@ class JetStreamMarks:
             body = {"filter": self._subject, "seq": sequence}
             await api.call(self._connection, f"STREAM.PURGE.{topology.MARKS.stream}", body, api.Done)
         return sequence
-
-
-class MemoryMarks:
-    """The mark of a cell in memory."""
-
-    def __init__(self) -> None:
-        self._mark = (0, b"")
-
-    async def read(self) -> tuple[int, bytes]:
-        """The newest mark and its revision."""
-        return self._mark
-
-    async def write(self, mark: bytes, revision: int) -> int:
-        """Put a mark in the place of this revision."""
-        if revision != self._mark[0]:
-            raise StaleWriteError("the mark", revision, self._mark[0])
-        self._mark = (revision + 1, mark)
-        return revision + 1

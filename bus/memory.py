@@ -3,34 +3,31 @@
 Held to the contract of the one on JetStream. Time is what the cell was given; readers wait on asyncio alone."""
 
 import asyncio
-import contextlib
+import hashlib
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from remediation_orchestrator.events import CellName, StoredMessage, subjects
-from remediation_orchestrator.events.stored import EXPECTED
+from remediation_orchestrator.events.stored import EXPECTED, MESSAGE_ID
 
-from .handle import FaultPoint as FaultPoint
-from .handle import Faults as Faults
-from .handle import Handle
-from .jetstream import matches, not_taken
-from .lease import TTL
-from .marks import MemoryMarks
+from .memory_lease import FaultPoint as FaultPoint
+from .memory_lease import Faults as Faults
+from .memory_lease import Handle, KeptLease, MemoryLease, announce
 from .port import (
     TOGETHER_MAX,
+    TTL,
     Extent,
-    Holding,
-    LeaseState,
     LogError,
     LogFullError,
     NotWholeError,
     Room,
     StaleWriteError,
+    identity_of,
+    matches,
+    not_taken,
+    stream_name,
 )
 from .records import Records, record_size
-from .snapshots import MemorySnapshots
-from .storing import MESSAGE_ID
-from .topology import identity_of, stream_name
 
 
 class MemoryCell:
@@ -47,10 +44,7 @@ class MemoryCell:
         self._max_bytes = max_bytes
         self._signals = True
         self._news = asyncio.Event()
-        self._holder: tuple[str, datetime] | None = None
-        self._given_back: datetime | None = None
-        self._revision = 0
-        self._lease_news = asyncio.Event()
+        self.leased = KeptLease(now)
         self.snapshots, self.archive, self.marks = MemorySnapshots(), MemorySnapshots(), MemoryMarks()
 
     @property
@@ -62,9 +56,9 @@ class MemoryCell:
         """A handle on the log."""
         return MemoryLog(self, faults)
 
-    def lease(self, ttl: timedelta = TTL, faults: Faults | None = None) -> "MemoryLease":
+    def lease(self, ttl: timedelta = TTL, faults: Faults | None = None) -> MemoryLease:
         """A handle on the lease."""
-        return MemoryLease(self, ttl, faults)
+        return MemoryLease(self.leased, ttl, faults)
 
     def store(self, subject: str, payload: bytes, expect: int | None, message_id: str | None) -> int:
         """Store one message at once. Raises as `append` does, in the order in which the server judges."""
@@ -77,7 +71,7 @@ class MemoryCell:
         if message_id is not None:
             headers[MESSAGE_ID] = message_id
         message = self.records.add(self.now(), subject, payload, headers or None)
-        self._news = _announce(self._news)
+        self._news = announce(self._news)
         return message.sequence
 
     def store_together(self, records: Sequence[tuple[str, bytes]]) -> int:
@@ -105,7 +99,7 @@ class MemoryCell:
         headers = {"Nats-Stream": stream, "Nats-Sequence": str(message.sequence)}
         self._check_room([(message.subject, message.payload)])
         stored = self.records.add(self.now(), message.subject, message.payload, headers)
-        self._news = _announce(self._news)
+        self._news = announce(self._news)
         return stored.sequence
 
     def newest(self, subject: str) -> StoredMessage | None:
@@ -116,7 +110,7 @@ class MemoryCell:
         """Have only these messages left, as after a purge or a loss; with `last` the log itself ends there."""
         self.taken += 1
         self.records.keep(messages, self.records.last if last is None else last)
-        self._news = _announce(self._news)
+        self._news = announce(self._news)
 
     def room(self) -> Room:
         """How full the log is."""
@@ -148,41 +142,6 @@ class MemoryCell:
         while taken == self.taken and next(self.records.behind(sequence), None) is None:
             await self._news.wait()
 
-    def holder(self) -> str | None:
-        """Who holds the lease now."""
-        return self.holding().holder
-
-    def holding(self) -> Holding:
-        """How it stands with the lease now."""
-        if self._holder is None:
-            return Holding(LeaseState.FREE, None, self._given_back, self._revision)
-        holder, until = self._holder
-        if until <= self.now():
-            return Holding(LeaseState.LAPSED, None, until, self._revision)
-        return Holding(LeaseState.HELD, holder, revision=self._revision)
-
-    def hold(self, holder: str, ttl: timedelta | None) -> None:
-        """Give the lease to a holder, or to nobody."""
-        self._holder = None if ttl is None else (holder, self.now() + ttl)
-        self._given_back = self.now() if ttl is None else None
-        self._revision += 1
-        self._lease_news = _announce(self._lease_news)
-
-    def lose_lease(self) -> None:
-        """Have no lease at all any more, as where its bucket was deleted and is made anew."""
-        self._holder = self._given_back = None
-        self._revision = 0
-        self._lease_news = _announce(self._lease_news)
-
-    async def lease_news(self) -> None:
-        """Return when the lease was written, or when it lapses."""
-        remaining = None if self._holder is None else (self._holder[1] - self.now()).total_seconds()
-        if remaining is not None and remaining <= 0:
-            remaining = None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(remaining):
-                await self._lease_news.wait()
-
     def _check(self, subject: str, expect: int | None) -> None:
         if not self._takes(subject):
             raise not_taken(self.cell, subject)
@@ -198,6 +157,57 @@ class MemoryCell:
 
     def _takes(self, subject: str) -> bool:
         return any(matches(one, subject) for one in subjects.bound_subjects(self.cell, signals=self._signals))
+
+
+class MemorySnapshots:
+    """The snapshots of a cell in memory."""
+
+    def __init__(self) -> None:
+        self._newest: tuple[bytes, list[bytes]] | None = None
+
+    @property
+    def kept(self) -> bytes | None:
+        """The head of the newest snapshot, as whoever runs the broker sees it."""
+        return None if self._newest is None else self._newest[0]
+
+    async def newest(self) -> tuple[bytes, Iterable[bytes]] | None:
+        """The newest whole snapshot."""
+        return self._newest
+
+    async def head(self) -> bytes | None:
+        """Its head alone."""
+        return None if self._newest is None else self._newest[0]
+
+    async def save(
+        self, parts: Iterable[bytes], head: Callable[[str], bytes], *, after: bytes | None = None
+    ) -> None:
+        """Keep a snapshot in place of the one before it."""
+        digest, kept = hashlib.sha256(), []
+        for part in parts:
+            digest.update(part)
+            kept.append(part)
+            await asyncio.sleep(0)
+        if after not in (None, b"" if self._newest is None else self._newest[0]):
+            raise StaleWriteError("the newest snapshot", 0, None)
+        self._newest = head(digest.hexdigest()), kept
+
+
+class MemoryMarks:
+    """The mark of a cell in memory."""
+
+    def __init__(self) -> None:
+        self._mark = (0, b"")
+
+    async def read(self) -> tuple[int, bytes]:
+        """The newest mark and its revision."""
+        return self._mark
+
+    async def write(self, mark: bytes, revision: int) -> int:
+        """Put a mark in the place of this revision."""
+        if revision != self._mark[0]:
+            raise StaleWriteError("the mark", revision, self._mark[0])
+        self._mark = (revision + 1, mark)
+        return revision + 1
 
 
 class MemoryLog(Handle):
@@ -321,66 +331,3 @@ class MemoryLog(Handle):
         """Open or shut the log for signals."""
         await self.strike(FaultPoint.ASK, "")
         self._store.take_signals(enabled=enabled)
-
-
-class MemoryLease(Handle):
-    """One process's handle on a cell's lease."""
-
-    def __init__(self, cell: MemoryCell, ttl: timedelta, faults: Faults | None = None) -> None:
-        super().__init__(faults)
-        self._store = cell
-        self._ttl = ttl
-        self._seen: str | None = None
-        self._watching = False
-
-    async def look(self) -> Holding:
-        """How it stands with it now."""
-        await self.strike(FaultPoint.ASK, "")
-        return self._store.holding()
-
-    async def acquire(self, holder: str, *, over: int | None = None) -> bool:
-        """Become the holder if nobody is, lapsed or not, or at this revision; True where `holder` has it now."""
-        await self.strike(FaultPoint.ASK, holder)
-        found = self._store.holding()
-        if found.holder not in (None, holder) and found.revision != over:
-            return False
-        self._store.hold(holder, self._ttl)
-        return True
-
-    async def renew(self, holder: str) -> bool:
-        """Hold it for its time-to-live again; False where it was lost."""
-        await self.strike(FaultPoint.ASK, holder)
-        if self._store.holding().holder != holder:
-            return False
-        self._store.hold(holder, self._ttl)
-        return True
-
-    async def release(self, holder: str) -> None:
-        """Give it back, so that another can take over at once."""
-        await self.strike(FaultPoint.ASK, holder)
-        if self._store.holding().holder == holder:
-            self._store.hold(holder, None)
-
-    async def holder(self) -> str | None:
-        """Who holds it now."""
-        await self.strike(FaultPoint.ASK, "")
-        return self._store.holding().holder
-
-    async def changed(self) -> None:
-        """Return when the holder may have changed since the last call here; the first call returns at once."""
-        await self.strike(FaultPoint.ASK, "")
-        while self._watching and self._store.holding().holder == self._seen:
-            await self._store.lease_news()
-            await self.strike(FaultPoint.ASK, "")
-        self._watching = True
-        self._seen = self._store.holding().holder
-
-    async def close(self) -> None:
-        """Stop watching for changes."""
-        self._watching = False
-
-
-def _announce(news: asyncio.Event) -> asyncio.Event:
-    """Wake whoever waits, and return what the next ones wait on."""
-    news.set()
-    return asyncio.Event()

@@ -4,14 +4,21 @@ to one contract suite.
 A log promises: what `append` returned is on disk; messages are read in the order of their sequences,
 each once; an expectation is judged by whoever stores, never by the reader's idea of the log."""
 
+import hashlib
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
 from msgspec import Struct
 
-from remediation_orchestrator.events import CellName, StoredMessage
+from remediation_orchestrator.events import CellName, StoredMessage, subjects
+
+# JetStream counts in whole seconds, and drops nothing before it is a second old.
+TTL = timedelta(seconds=1)
+
+# Publishers retry for five minutes at most; the server keeps this window in memory, so no longer than twice that.
+DUPLICATE_WINDOW = timedelta(minutes=10)
 
 # Half of what the broker takes at most.
 TOGETHER_MAX = 500
@@ -292,3 +299,26 @@ class Clock(Protocol):
 
     def observe(self, recorded_at: datetime, acknowledged: float) -> None:
         """Set it by a record's stamp and the moment of its acknowledgement, in the event loop's seconds."""
+
+
+def stream_name(cell: CellName) -> str:
+    """The name of a cell's stream."""
+    return f"RO_{cell}"
+
+
+def identity_of(name: str, created: str) -> str:
+    """Name a stream's life in eight hex digits; a stream made again under the same name has others."""
+    return hashlib.sha256(f"{name}\n{created}".encode()).hexdigest()[:8]
+
+
+def not_taken(cell: CellName, subject: str) -> LogError:
+    """What to say to whoever wrote on a subject to which the log is not bound."""
+    if any(matches(pattern, subject) for pattern in subjects.bound_subjects(cell)):
+        return LogFullError(f"{subject}: the log takes no signals at the moment, it is nearly full")
+    return LogUnreachableError(f"{subject}: the log of the cell {cell!r} takes no such subject")
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """Whether a subject fits a pattern in which `*` stands for one word."""
+    wanted, words = pattern.split("."), subject.split(".")
+    return len(wanted) == len(words) and all(want in ("*", word) for want, word in zip(wanted, words, strict=True))

@@ -7,10 +7,9 @@ from datetime import datetime
 from itertools import islice
 
 from remediation_orchestrator.events import StoredMessage
+from remediation_orchestrator.events.stored import MESSAGE_ID
 
-from .port import HOLES_TOLD_MAX, Extent
-from .storing import MESSAGE_ID
-from .topology import DUPLICATE_WINDOW
+from .port import DUPLICATE_WINDOW, HOLES_TOLD_MAX, Extent
 
 # What the file store of the server needs for a record beside its subject and payload.
 RECORD_OVERHEAD_BYTES = 30

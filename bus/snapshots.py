@@ -1,4 +1,4 @@
-"""Snapshots beside the log: on the broker in a stream of their own, in a file next to an exported log, in memory.
+"""Snapshots beside the log, on the broker in a stream of their own.
 
 Parts come first and the head last, so what has a head is whole. Nothing here knows what a snapshot says."""
 
@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 
 import msgspec
 import zstandard
@@ -18,15 +17,12 @@ from remediation_orchestrator.events import CellName
 from remediation_orchestrator.events.stored import EXPECTED
 
 from . import api, topology
-from .durable import fresh_file, put_in_place
 from .feed import Feed
 from .kept import HEADERS, newest_kept
-from .packing import UnreadableLogError, read_lines, unpacked_lines, write_packed
+from .packing import unpacked_lines
 from .port import LogError, StaleWriteError
 from .storing import store
 
-SNAPSHOT_ENDING, BEFORE_ENDING, AFTER_ENDING = ".snapshot.zst", ".before.zst", ".after.zst"
-"""What may stand beside an exported log: a cache, what it goes on from, and where it leads."""
 # The server takes messages of up to 1 MiB.
 CHUNK_BYTES = 256 * 1024
 # Writing works for so long at a time, and for so much of the time, so that deciding has the rest.
@@ -165,87 +161,6 @@ class JetStreamSnapshots:
                 if not batch and (await self._newest())[0] != place:
                     break  # What was still to come is taken away when another is in its place.
         return found
-
-
-class MemorySnapshots:
-    """The snapshots of a cell in memory."""
-
-    def __init__(self) -> None:
-        self._newest: tuple[bytes, list[bytes]] | None = None
-
-    @property
-    def kept(self) -> bytes | None:
-        """The head of the newest snapshot, as whoever runs the broker sees it."""
-        return None if self._newest is None else self._newest[0]
-
-    async def newest(self) -> tuple[bytes, Iterable[bytes]] | None:
-        """The newest whole snapshot."""
-        return self._newest
-
-    async def head(self) -> bytes | None:
-        """Its head alone."""
-        return None if self._newest is None else self._newest[0]
-
-    async def save(
-        self, parts: Iterable[bytes], head: Callable[[str], bytes], *, after: bytes | None = None
-    ) -> None:
-        """Keep a snapshot in place of the one before it."""
-        digest, kept = hashlib.sha256(), []
-        for part in parts:
-            digest.update(part)
-            kept.append(part)
-            await asyncio.sleep(0)
-        if after not in (None, b"" if self._newest is None else self._newest[0]):
-            raise StaleWriteError("the newest snapshot", 0, None)
-        self._newest = head(digest.hexdigest()), kept
-
-
-class FileSnapshots:
-    """A snapshot beside an exported log: its head a line, and each of its parts."""
-
-    def __init__(self, log: Path, ending: str = SNAPSHOT_ENDING) -> None:
-        self.path = log.with_name(log.name + ending)
-
-    async def newest(self) -> tuple[bytes, Iterable[bytes]] | None:
-        """The snapshot; None where there is none. Raises LogError where it cannot be read."""
-        lines = self._lines()
-        try:
-            head = next(lines)
-        except FileNotFoundError:
-            return None
-        except StopIteration:
-            raise UnreadableLogError(f"{self.path}: an empty file is no snapshot") from None
-        except OSError as error:
-            raise UnreadableLogError(f"{self.path}: {error.strerror or error}") from error
-        return head, lines
-
-    def _lines(self) -> Iterator[bytes]:
-        """Read on only as far as somebody takes: whoever looks at the head needs no memory for what follows."""
-        for line in read_lines(self.path):
-            yield line.removesuffix(b"\n")
-
-    async def head(self) -> bytes | None:
-        """Its head alone."""
-        found = await self.newest()
-        return None if found is None else found[0]
-
-    async def save(
-        self, parts: Iterable[bytes], head: Callable[[str], bytes], *, after: bytes | None = None
-    ) -> None:
-        """Write a snapshot, whole and on disk or not at all. Nobody else writes here: `after` is not asked."""
-        digest, kept = hashlib.sha256(), []
-        for part in parts:
-            digest.update(part)
-            kept.append(part)
-        with fresh_file(self.path) as fresh:
-            with write_packed(fresh, self.path.suffix) as file:
-                for line in (head(digest.hexdigest()), *kept):
-                    file.write(line + b"\n")
-            put_in_place(fresh, self.path)
-
-    def remove(self) -> None:
-        """Take it away, if it is there."""
-        self.path.unlink(missing_ok=True)
 
 
 def _packed(parts: Iterable[bytes], seen: Callable[[bytes], object]) -> Iterator[bytes]:

@@ -21,7 +21,6 @@ from .port import (
     UnknownOutcomeError,
 )
 
-MESSAGE_ID = "Nats-Msg-Id"
 BATCH, BATCH_SEQUENCE, BATCH_COMMIT = "Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"
 
 # An fsync takes milliseconds, an election up to seven seconds: longer waits are better spent asking `last`.

@@ -2,7 +2,6 @@
 
 Nothing here ever takes a record away: an existing stream is adopted as it is, or refused with a reason."""
 
-import hashlib
 import logging
 from datetime import timedelta
 from typing import Any
@@ -13,14 +12,12 @@ from nats.aio.client import Client
 from remediation_orchestrator.events import CellName, subjects
 
 from . import api
-from .port import ImportedLogError, LogError, LogUnreachableError, TooLargeError
+from .port import DUPLICATE_WINDOW, ImportedLogError, LogError, LogUnreachableError, TooLargeError, stream_name
 
 log = logging.getLogger(__name__)
 
 NANOSECONDS = 1_000_000_000
 
-# Publishers retry for five minutes at most; the server keeps this window in memory, so no longer than twice that.
-DUPLICATE_WINDOW = timedelta(minutes=10)
 
 IMPORTED = "ro-imported"
 """The mark, in a stream's metadata, of a log that was brought in from a file."""
@@ -39,11 +36,6 @@ NAME_IN_USE = 10058
 def is_imported(config: dict[str, Any]) -> bool:
     """Whether a stream holds a log that was brought in from a file."""
     return IMPORTED in (config.get("metadata") or {})
-
-
-def stream_name(cell: CellName) -> str:
-    """The name of a cell's stream."""
-    return f"RO_{cell}"
 
 
 def lease_subject(cell: CellName) -> str:
@@ -124,11 +116,6 @@ def lease_config(*, replicas: int = 1) -> dict[str, Any]:
         "allow_rollup_hdrs": True,
         "subject_delete_marker_ttl": int(MARKER_TTL.total_seconds()) * NANOSECONDS,
     }
-
-
-def identity_of(name: str, created: str) -> str:
-    """Name a stream's life in eight hex digits; a stream made again under the same name has others."""
-    return hashlib.sha256(f"{name}\n{created}".encode()).hexdigest()[:8]
 
 
 async def ensure_stream(

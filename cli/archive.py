@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 import msgspec
 
+from remediation_orchestrator.bus.file import AFTER_ENDING, FileSnapshots
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.snapshots import AFTER_ENDING, FileSnapshots
 from remediation_orchestrator.events import ArchiveRequested, Position, subjects
 from remediation_orchestrator.orchestrator.archive import Base, where_to_cut
 from remediation_orchestrator.orchestrator.archiving import (

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import click
 
-from remediation_orchestrator.bus.file import segment_digest
+from remediation_orchestrator.bus.file import AFTER_ENDING, FileSnapshots, segment_digest
 from remediation_orchestrator.bus.port import LogError, ReadableLog
-from remediation_orchestrator.bus.snapshots import AFTER_ENDING, FileSnapshots
 from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.orchestrator.queries.audit import Auditor

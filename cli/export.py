@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
+from remediation_orchestrator.bus.file import BEFORE_ENDING, SNAPSHOT_ENDING, FileSnapshots
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import ReadableLog
-from remediation_orchestrator.bus.snapshots import BEFORE_ENDING, SNAPSHOT_ENDING, FileSnapshots
 from remediation_orchestrator.events import RemediationId
 from remediation_orchestrator.events.identity import named_by
 from remediation_orchestrator.events.stored import export_line

@@ -7,6 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+MESSAGE_ID = "Nats-Msg-Id"
+
 MESSAGE_BYTES_MAX = 256 * 1024
 """A larger fact stays in the log and is answered by `SignalRejected`, so whatever follows from one fits."""
 

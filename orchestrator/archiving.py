@@ -17,10 +17,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from remediation_orchestrator.bus.durable import fresh_file, put_new
-from remediation_orchestrator.bus.file import messages, segment_digest
+from remediation_orchestrator.bus.file import AFTER_ENDING, BEFORE_ENDING, FileSnapshots, messages, segment_digest
 from remediation_orchestrator.bus.packing import write_packed
 from remediation_orchestrator.bus.port import EventLog, NotWholeError, StaleWriteError
-from remediation_orchestrator.bus.snapshots import AFTER_ENDING, BEFORE_ENDING, FileSnapshots
 from remediation_orchestrator.events import ArchiveRequested, LogArchived, Position, Recorded, decode, subjects
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.events.stored import export_line

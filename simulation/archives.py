@@ -7,9 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from remediation_orchestrator.bus.behind import append_behind
-from remediation_orchestrator.bus.memory import FaultPoint
+from remediation_orchestrator.bus.memory import FaultPoint, MemorySnapshots
 from remediation_orchestrator.bus.port import LogError
-from remediation_orchestrator.bus.snapshots import MemorySnapshots
 from remediation_orchestrator.events import ArchiveRequested, Position, encode, subjects
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.orchestrator.archiving import Archiver, NotArchivedError, answered

@@ -59,12 +59,12 @@ class Disturbing:
             self._broker.diary.trouble("", "lease gone", gone)
             await asyncio.sleep(gone)
             if faults.chance(Fault.LEASE_GONE).random() < 0.7:  # Else it comes back as it was.
-                cell.lose_lease()
+                cell.leased.lose()
             self._broker.lease_there = True
         if faults.strikes(Fault.LEASE_JUNK, 0.4):
             for _ in range(faults.chance(Fault.LEASE_JUNK).choice((1, 3, 20))):
                 self._broker.diary.trouble("", "junk on the lease")
-                cell.hold("", timedelta(0))  # Whatever stands there is nobody's, and has just lapsed.
+                cell.leased.hold("", timedelta(0))  # Whatever stands there is nobody's, and has just lapsed.
                 await asyncio.sleep(faults.chance(Fault.LEASE_JUNK).choice((0.5, 20.0)))
 
     async def _set_clock(self) -> None:

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from remediation_orchestrator.bus.memory import FaultPoint, MemoryCell, MemoryLease, MemoryLog
+from remediation_orchestrator.bus.memory import FaultPoint, MemoryCell, MemoryLog
+from remediation_orchestrator.bus.memory_lease import MemoryLease
 from remediation_orchestrator.bus.port import DeliveryError, LogError, UnknownOutcomeError
 from remediation_orchestrator.events import StoredMessage
 
@@ -80,13 +81,13 @@ class GatedLease(MemoryLease):
     """A process's handle on the lease."""
 
     def __init__(self, cell: MemoryCell, ttl: timedelta, gate: Gate, actor: Actor) -> None:
-        super().__init__(cell, ttl, self._strike)
+        super().__init__(cell.leased, ttl, self._strike)
         self._gate = gate
         self._actor = actor
 
     async def _strike(self, _moment: FaultPoint, who: str) -> None:
         if who:
-            await self._gate.call(self._actor, CallKind.LEASE, seen=self._store.holder)
+            await self._gate.call(self._actor, CallKind.LEASE, seen=self._kept.holder)
         else:
             await self._actor.runs()
 

@@ -273,7 +273,7 @@ class ExploredStage:
         whole = self._log_digest.copy()
         for actor in self._actors:
             whole.update(actor.history.digest() + bytes((actor.dead, actor.paused, actor is self._current)))
-        rest = (round(_time(), 6), self._offset, self.cell.holder(), self._pending)
+        rest = (round(_time(), 6), self._offset, self.cell.leased.holder(), self._pending)
         whole.update(repr((rest, self.workflows.digest, self.analyses.digest)).encode())
         return whole.digest()
 

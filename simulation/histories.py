@@ -118,7 +118,7 @@ class LivedHistory:
         troubled = self.process.troubled
         died = await self.process.end()
         self.wrong += [died] if died is not None else []
-        if self.cell.holder() is not None and not troubled:
+        if self.cell.leased.holder() is not None and not troubled:
             self.wrong.append(f"{self.process.name} has ended, and keeps the lease")
 
     async def settle(self) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from importlib.metadata import version
 
-from remediation_orchestrator.bus.memory import FaultPoint, MemoryLease
+from remediation_orchestrator.bus.memory import FaultPoint
+from remediation_orchestrator.bus.memory_lease import MemoryLease
 from remediation_orchestrator.bus.port import LogUnreachableError, TooLargeError
 from remediation_orchestrator.orchestrator.lead import LeaderSettings
 from remediation_orchestrator.orchestrator.routing.fold import Fold
@@ -45,7 +46,7 @@ class OrchestratorProcess(SimulatedProcess):
             self._clock.off = self._faults.chance(Fault.CLOCK_OFF).choice(OFF_SECONDS)
         clock = ProcessClock(self._clock, looked_at=self.fold)
         self.line = broker.log(self, Odds(0.004, self._at_step), clock)
-        lease = MemoryLease(broker.cell, TTL, self._lease_step)
+        lease = MemoryLease(broker.cell.leased, TTL, self._lease_step)
         self.service = Orchestrator(
             self.line, lease, clock, Identity(name, version("remediation-orchestrator")), policy, pace=PACE
         )

@@ -23,7 +23,7 @@ from benchmarks.workload import ONE_IN_TEN, fresh, signals
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.topology import stream_name
+from remediation_orchestrator.bus.port import stream_name
 from remediation_orchestrator.events import CellName, Recorded, decode, subjects
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 

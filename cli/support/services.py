@@ -19,8 +19,8 @@ from msgspec import Struct
 from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.lease import TTL, JetStreamLease
-from remediation_orchestrator.bus.port import EventLog, LogError
+from remediation_orchestrator.bus.lease import JetStreamLease
+from remediation_orchestrator.bus.port import TTL, EventLog, LogError
 from remediation_orchestrator.documents.files import FileError
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.orchestrator import policy_file

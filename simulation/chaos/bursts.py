@@ -11,8 +11,8 @@ from nats.errors import Error
 
 from remediation_orchestrator.bus.connection import Connection
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.port import LogError
-from remediation_orchestrator.bus.topology import lease_subject, stream_name
+from remediation_orchestrator.bus.port import LogError, stream_name
+from remediation_orchestrator.bus.topology import lease_subject
 from remediation_orchestrator.events import StoredMessage, subjects
 
 from .faults import Planned, Strike

@@ -19,8 +19,8 @@ from remediation_orchestrator.bus import api
 from remediation_orchestrator.bus.connection import Connection, connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer, dies_with_parent
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.port import LogError
-from remediation_orchestrator.bus.topology import LEASE_STREAM, stream_name
+from remediation_orchestrator.bus.port import LogError, stream_name
+from remediation_orchestrator.bus.topology import LEASE_STREAM
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 from remediation_orchestrator.orchestrator.queries.fold_digest import FoldDigest
 

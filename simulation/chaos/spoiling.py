@@ -14,8 +14,7 @@ from msgspec import Struct
 from remediation_orchestrator.bus import api
 from remediation_orchestrator.bus.connection import Connection, connected
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.port import LogError
-from remediation_orchestrator.bus.topology import stream_name
+from remediation_orchestrator.bus.port import LogError, stream_name
 from remediation_orchestrator.events import StoredMessage, subjects
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 from remediation_orchestrator.events.stored import export_line

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from remediation_orchestrator.bus.topology import stream_name
+from remediation_orchestrator.bus.port import stream_name
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 
 from .faults import Strike

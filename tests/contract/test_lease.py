@@ -9,7 +9,8 @@ import pytest
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.lease import JetStreamLease
-from remediation_orchestrator.bus.memory import MemoryCell, MemoryLease
+from remediation_orchestrator.bus.memory import MemoryCell
+from remediation_orchestrator.bus.memory_lease import MemoryLease
 from remediation_orchestrator.events import CellName
 
 LONG = timedelta(seconds=30)

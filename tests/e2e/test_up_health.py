@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 from remediation_orchestrator.bus import api
 from remediation_orchestrator.bus.connection import connected
-from remediation_orchestrator.bus.topology import stream_name
+from remediation_orchestrator.bus.port import stream_name
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 
 RO = Path(sys.executable).with_name("ro")

@@ -23,12 +23,11 @@ from remediation_orchestrator.bus.behind import append_behind
 from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
-from remediation_orchestrator.bus.file import FileLog
+from remediation_orchestrator.bus.file import FileLog, FileSnapshots
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.lease import JetStreamLease
 from remediation_orchestrator.bus.memory import MemoryCell
 from remediation_orchestrator.bus.port import EventLog, Lease
-from remediation_orchestrator.bus.snapshots import FileSnapshots
 from remediation_orchestrator.cli.support.exporting import write_log
 from remediation_orchestrator.events import (
     ArchiveRequested,

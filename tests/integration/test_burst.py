@@ -12,8 +12,8 @@ from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.memory import FaultPoint, MemoryCell, MemoryLog
-from remediation_orchestrator.bus.port import FULL, TooLargeError
-from remediation_orchestrator.bus.topology import PAYLOAD_MIN, stream_name
+from remediation_orchestrator.bus.port import FULL, TooLargeError, stream_name
+from remediation_orchestrator.bus.topology import PAYLOAD_MIN
 from remediation_orchestrator.events import (
     CellName,
     OrchestratorStarted,

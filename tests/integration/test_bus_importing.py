@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from nats.aio.client import Client
 
-from remediation_orchestrator.bus import api, topology
+from remediation_orchestrator.bus import api
 from remediation_orchestrator.bus.importing import BATCH_BYTES, bring_in
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.port import TOGETHER_MAX, LogError
+from remediation_orchestrator.bus.port import TOGETHER_MAX, LogError, stream_name
 from remediation_orchestrator.events import CellName, StoredMessage
 
 FIRST = 41
@@ -44,4 +44,4 @@ async def test_a_log_that_breaks_off_in_a_later_batch_leaves_nothing(connection:
 
     with pytest.raises(LogError, match="ends here"):
         await bring_in(connection, cell, FIRST, broken())
-    assert await api.stream_info(connection, topology.stream_name(cell)) is None
+    assert await api.stream_info(connection, stream_name(cell)) is None

@@ -11,7 +11,7 @@ from remediation_orchestrator.bus import api, topology
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.feed import placed, recorded_at
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.port import LogError, LogUnreachableError
+from remediation_orchestrator.bus.port import LogError, LogUnreachableError, stream_name
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.events.subjects import bound_subjects
 
@@ -20,19 +20,19 @@ PATIENCE = 20
 
 async def drop(connection: Client, cell: CellName) -> None:
     """Delete the cell's stream."""
-    await api.call(connection, f"STREAM.DELETE.{topology.stream_name(cell)}", {}, api.Done)
+    await api.call(connection, f"STREAM.DELETE.{stream_name(cell)}", {}, api.Done)
 
 
 async def consumers(connection: Client, cell: CellName) -> list[str]:
     """The names of the consumers of the cell's stream."""
-    subject = f"$JS.API.CONSUMER.NAMES.{topology.stream_name(cell)}"
+    subject = f"$JS.API.CONSUMER.NAMES.{stream_name(cell)}"
     names: list[str] = json.loads((await connection.request(subject, b"{}", timeout=2)).data)["consumers"] or []
     return names
 
 
 async def test_the_stream_is_as_the_design_says(connection: Client, log: JetStreamLog) -> None:
     """What the server keeps is what we asked for."""
-    info = await api.stream_info(connection, topology.stream_name(log.cell))
+    info = await api.stream_info(connection, stream_name(log.cell))
     assert info is not None
     asked = topology.stream_config(log.cell)
     assert {key: info.config[key] for key in asked} == asked
@@ -54,7 +54,7 @@ async def test_an_existing_stream_is_adopted(connection: Client, log: JetStreamL
     assert (again.identity, await again.last_sequence(), (await again.room()).fill) == (log.identity, 1, 0.0)
     await JetStreamLog.ensure(connection, log.cell, max_bytes=100_000)
     assert 0.04 < (await again.room()).fill < 0.06
-    info = await api.stream_info(connection, topology.stream_name(log.cell))
+    info = await api.stream_info(connection, stream_name(log.cell))
     assert info is not None
     assert info.config["subjects"] == bound_subjects(log.cell, signals=False)
 
@@ -96,7 +96,7 @@ async def test_a_stream_that_drops_records_is_no_log(
     made = await api.call(connection, f"STREAM.CREATE.{config['name']}", config, api.StreamInfo)
     with pytest.raises(LogError, match=f"would lose records .*{next(iter(lossy))} is"):
         await JetStreamLog.ensure(connection, cell)
-    left = await api.stream_info(connection, topology.stream_name(cell))
+    left = await api.stream_info(connection, stream_name(cell))
     assert left is not None
     assert left.config == made.config
 
@@ -153,7 +153,7 @@ async def test_a_reader_goes_on_when_its_consumer_is_deleted(connection: Client,
     async with aclosing(log.read(follow=True)) as messages, asyncio.timeout(PATIENCE):
         assert (await anext(messages)).sequence == 1
         for name in await consumers(connection, log.cell):
-            verb = f"CONSUMER.DELETE.{topology.stream_name(log.cell)}.{name}"
+            verb = f"CONSUMER.DELETE.{stream_name(log.cell)}.{name}"
             await api.call(connection, verb, {}, api.Done)
         await log.append(decision, b"2")
         assert (await anext(messages)).sequence == 2
@@ -176,7 +176,7 @@ async def test_reading_passes_over_deleted_records(connection: Client, log: JetS
     for number in range(5):
         await log.append(f"ro.{log.cell}.signal.x", b"%d" % number)
     for sequence in (2, 5):
-        verb = f"STREAM.MSG.DELETE.{topology.stream_name(log.cell)}"
+        verb = f"STREAM.MSG.DELETE.{stream_name(log.cell)}"
         await api.call(connection, verb, {"seq": sequence}, api.Done)
     async with asyncio.timeout(PATIENCE):
         assert [message.sequence async for message in log.read()] == [1, 3, 4]

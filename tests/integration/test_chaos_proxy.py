@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.topology import stream_name
+from remediation_orchestrator.bus.port import stream_name
 from remediation_orchestrator.events import CellName, Event, Position, RoutingDecided, StoredMessage, subjects
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.simulation.chaos.proxy import Proxy

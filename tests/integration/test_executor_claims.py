@@ -16,8 +16,8 @@ from remediation_orchestrator.bus import api
 from remediation_orchestrator.bus.consumers import ensure_consumer
 from remediation_orchestrator.bus.deliveries import NatsDelivery
 from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.port import stream_name
 from remediation_orchestrator.bus.pulling import Pull, Pulled
-from remediation_orchestrator.bus.topology import stream_name
 from remediation_orchestrator.events import (
     ExecutionId,
     FailureReason,

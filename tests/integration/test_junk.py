@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from remediation_orchestrator.bus import topology
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.lease import JetStreamLease
-from remediation_orchestrator.bus.port import LeaseState, LogUnreachableError
+from remediation_orchestrator.bus.port import LeaseState, LogUnreachableError, stream_name
 from remediation_orchestrator.events import (
     CellName,
     CreateWorkflow,
@@ -44,7 +44,7 @@ class Vandal:
     def __init__(self, connection: Client, log: JetStreamLog) -> None:
         self._connection = connection
         self._log = log
-        self._stream = topology.stream_name(log.cell)
+        self._stream = stream_name(log.cell)
 
     async def acknowledgement(self, subject: str) -> None:
         """Have the answer to a publish stored."""

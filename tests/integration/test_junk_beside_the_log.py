@@ -8,6 +8,7 @@ from nats.aio.client import Client
 
 from remediation_orchestrator.bus import api, topology
 from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.port import stream_name
 from remediation_orchestrator.bus.topology import ARCHIVES, MARKS, SNAPSHOTS, SideStream
 from remediation_orchestrator.events import CellName, CreateWorkflow, subjects
 
@@ -50,7 +51,7 @@ async def test_junk_takes_no_mark_away(connection: Client, log: JetStreamLog, ce
     async with running(await orchestrator(connection, cell, "o1")):
         await decides(log, "a")
     await throw(connection, log, MARKS)
-    await api.call(connection, f"STREAM.DELETE.{topology.stream_name(cell)}", {}, api.Done)
+    await api.call(connection, f"STREAM.DELETE.{stream_name(cell)}", {}, api.Done)
     again = await JetStreamLog.ensure(connection, cell)
     service = await orchestrator(connection, cell, "o2")
     task = asyncio.create_task(service.run())

@@ -9,11 +9,11 @@ from cell import PATIENCE_SECONDS, bare, orchestrator, running
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from remediation_orchestrator.bus import api, topology
+from remediation_orchestrator.bus import api
 from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.lease import JetStreamLease
-from remediation_orchestrator.bus.port import LogError
+from remediation_orchestrator.bus.port import LogError, stream_name
 from remediation_orchestrator.events import CellName, subjects
 from remediation_orchestrator.orchestrator.lead import LeaderSettings
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
@@ -33,7 +33,7 @@ async def questions(connection: Client, log: JetStreamLog) -> asyncio.Queue[floa
     async def heard(_: Msg) -> None:
         asked.put_nowait(asyncio.get_running_loop().time())
 
-    await connection.subscribe(f"{api.API}.STREAM.INFO.{topology.stream_name(log.cell)}", cb=heard)
+    await connection.subscribe(f"{api.API}.STREAM.INFO.{stream_name(log.cell)}", cb=heard)
     await connection.flush()
     return asked
 
@@ -45,7 +45,7 @@ async def test_a_log_that_is_deleted_under_who_would_lead_it_is_said_once(
     log = await JetStreamLog.ensure(connection, cell)
     lease, clock = await JetStreamLease.open(connection, cell), BrokerClock(datetime.now(UTC))
     service = Orchestrator(log, lease, clock, Identity("o1", "test"), pace=LeaderSettings(renew=RENEW))
-    await api.call(connection, f"STREAM.DELETE.{topology.stream_name(cell)}", {}, api.Done)
+    await api.call(connection, f"STREAM.DELETE.{stream_name(cell)}", {}, api.Done)
     asked = await questions(connection, log)
     task = asyncio.create_task(service.run())
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -70,7 +70,7 @@ async def test_a_frame_that_is_not_stored_for_long_is_said_once(
         tried.put_nowait(None)
 
     async with running(await orchestrator(connection, cell, "o1")), asyncio.timeout(PATIENCE_SECONDS):
-        info = await api.stream_info(connection, topology.stream_name(cell))
+        info = await api.stream_info(connection, stream_name(cell))
         assert info is not None
         # There is room for the signal, and for no frame.
         await JetStreamLog.ensure(connection, cell, max_bytes=info.state.bytes + 500)

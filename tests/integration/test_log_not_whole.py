@@ -16,6 +16,7 @@ from remediation_orchestrator.bus import api, topology
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.port import stream_name
 from remediation_orchestrator.cli.main import main
 from remediation_orchestrator.events import (
     CellName,
@@ -51,7 +52,7 @@ async def lived(connection: Client, cell: CellName, *, start: int = 0, name: str
 
 async def delete(connection: Client, log: JetStreamLog, sequence: int) -> None:
     """Take one message out, as whoever runs the broker may."""
-    stream = topology.stream_name(log.cell)
+    stream = stream_name(log.cell)
     await api.call(connection, f"STREAM.MSG.DELETE.{stream}", {"seq": sequence}, api.Done)
 
 
@@ -285,7 +286,7 @@ async def test_a_new_log_in_the_place_of_another_is_led_when_somebody_has_accept
     old = await lived(connection, cell)
     refused = await ro("accept", *there)
     assert (refused.exit_code, "is whole" in refused.stderr) == (1, True), refused.stderr
-    await api.call(connection, f"STREAM.DELETE.{topology.stream_name(cell)}", {}, api.Done)
+    await api.call(connection, f"STREAM.DELETE.{stream_name(cell)}", {}, api.Done)
     async with standing(connection, cell, "o2") as service:
         await until_refused(service, f"the cell's log was {old.identity}")
     for more, exit_code, said in (((), 1, "may run until"), (("--nothing-runs",), 0, "goes on without")):
@@ -313,7 +314,7 @@ async def test_a_loss_is_not_accepted_where_the_log_is_led_already(
 async def test_a_copy_of_a_log_is_not_led(connection: Client, cell: CellName) -> None:
     """The other one may be led, too; and where it is gone, what was behind the copy is gone with it."""
     await lived(connection, cell)
-    stream = topology.stream_name(cell)
+    stream = stream_name(cell)
     found = await api.stream_info(connection, stream)
     assert found is not None
     for here, there in ((f"COPY_{cell}", stream), (stream, f"COPY_{cell}")):

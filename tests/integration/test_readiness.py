@@ -13,7 +13,7 @@ from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.consumers import Probe, why_no_work
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.topology import stream_name
+from remediation_orchestrator.bus.port import stream_name
 from remediation_orchestrator.events import CellName, subjects
 from remediation_orchestrator.executor.service import ExecutorSettings, run_executor
 

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from remediation_orchestrator.bus import api
 from remediation_orchestrator.bus.behind import append_behind
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.topology import stream_name
+from remediation_orchestrator.bus.port import stream_name
 from remediation_orchestrator.cli.support.publishing import store
 from remediation_orchestrator.events import (
     AnalysisCompleted,

@@ -5,7 +5,8 @@ from datetime import datetime
 
 import msgspec
 
-from remediation_orchestrator.bus.memory import FaultPoint, MemoryCell, MemoryLease, MemoryLog
+from remediation_orchestrator.bus.memory import FaultPoint, MemoryCell, MemoryLog
+from remediation_orchestrator.bus.memory_lease import MemoryLease
 from remediation_orchestrator.bus.port import ArchivedError, LogUnreachableError
 from remediation_orchestrator.events import (
     ExecutionId,
@@ -46,7 +47,7 @@ class Stage:
         log = MemoryLog(self.cell, self._at)
         clock = ProcessClock(SkewedClock(off=off))
         self.service = Orchestrator(
-            log, MemoryLease(self.cell, TTL), clock, Identity("o2" if cell else "o1", "test"), pace=PACE
+            log, MemoryLease(self.cell.leased, TTL), clock, Identity("o2" if cell else "o1", "test"), pace=PACE
         )
         self.task = asyncio.create_task(self.service.run())
 

@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from remediation_orchestrator.bus.memory import FaultPoint, MemoryCell
-from remediation_orchestrator.bus.port import UnknownOutcomeError
-from remediation_orchestrator.bus.topology import DUPLICATE_WINDOW
+from remediation_orchestrator.bus.port import DUPLICATE_WINDOW, UnknownOutcomeError
 from remediation_orchestrator.events import CellName
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)

@@ -9,9 +9,8 @@ import pytest
 import zstandard
 
 from remediation_orchestrator.bus import packing
-from remediation_orchestrator.bus.file import messages
+from remediation_orchestrator.bus.file import FileSnapshots, messages
 from remediation_orchestrator.bus.packing import UnreadableLogError, read_lines, unpacked_lines
-from remediation_orchestrator.bus.snapshots import FileSnapshots
 from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.stored import export_line
 

@@ -1,7 +1,8 @@
 """What a cell has on the broker, as data."""
 
 from remediation_orchestrator.bus.api import StreamInfo, StreamState
-from remediation_orchestrator.bus.topology import identity_of, missing_replicas, stream_config
+from remediation_orchestrator.bus.port import identity_of
+from remediation_orchestrator.bus.topology import missing_replicas, stream_config
 from remediation_orchestrator.events import CellName
 from remediation_orchestrator.events.subjects import bound_subjects
 

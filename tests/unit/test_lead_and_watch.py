@@ -7,8 +7,7 @@ from msgspec.structs import replace
 from story import CELL
 from written import WrittenLog
 
-from remediation_orchestrator.bus.marks import MemoryMarks
-from remediation_orchestrator.bus.memory import MemoryCell
+from remediation_orchestrator.bus.memory import MemoryCell, MemoryMarks
 from remediation_orchestrator.events import StoredMessage, Target, WorkflowStarted, encode, subjects
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT

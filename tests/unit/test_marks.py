@@ -8,8 +8,7 @@ from msgspec.structs import replace
 from written import WrittenLog
 
 from remediation_orchestrator.bus.clock import BrokerClock
-from remediation_orchestrator.bus.marks import MemoryMarks
-from remediation_orchestrator.bus.memory import MemoryCell
+from remediation_orchestrator.bus.memory import MemoryCell, MemoryMarks
 from remediation_orchestrator.bus.port import LogUnreachableError
 from remediation_orchestrator.events import CellName, Target
 from remediation_orchestrator.orchestrator.marks import Mark, Marker, read_mark
