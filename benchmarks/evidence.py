@@ -25,7 +25,7 @@ from benchmarks import history, report, stage
 from benchmarks.publisher import publish_records
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.file import FileLog, messages
-from remediation_orchestrator.bus.importing import bring_in
+from remediation_orchestrator.bus.imported import bring_in
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.events import CellName, StoredMessage, decode

@@ -20,9 +20,9 @@ from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.durations import EPOCH
 
 from . import api
+from .api import LOOK_SECONDS, LostError, hear, waiting_on
 from .port import LogError, LogUnreachableError, NotWholeError
 from .topology import NANOSECONDS
-from .waiting import LOOK_SECONDS, LostError, hear, waiting_on
 
 log = logging.getLogger(__name__)
 

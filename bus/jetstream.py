@@ -14,8 +14,8 @@ from remediation_orchestrator.events import CellName, StoredMessage, subjects
 from remediation_orchestrator.events.stored import EXPECTED, MESSAGE_ID
 
 from . import api, topology
+from .connection import parse_headers
 from .feed import BATCH_BYTES, BATCH_MESSAGES, Feed
-from .headers import parse as parse_headers
 from .imported import restored
 from .marks import JetStreamMarks
 from .port import (

@@ -15,8 +15,8 @@ from remediation_orchestrator.events import CellName, StoredMessage
 from remediation_orchestrator.events.stored import EXPECTED
 
 from . import api, topology
+from .connection import parse_headers
 from .feed import Feed
-from .headers import parse as parse_headers
 from .jetstream import moment_of
 from .port import TTL, Holding, LeaseState, LogError, LogUnreachableError, StaleWriteError
 from .storing import store

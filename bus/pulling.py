@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from .api import API
-from .headers import TolerantClient
+from .connection import TolerantClient
 from .topology import NANOSECONDS
 
 log = logging.getLogger(__name__)

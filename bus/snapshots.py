@@ -18,7 +18,7 @@ from remediation_orchestrator.events.stored import EXPECTED
 
 from . import api, topology
 from .feed import Feed
-from .kept import HEADERS, newest_kept
+from .marks import HEADERS, newest_kept
 from .packing import unpacked_lines
 from .port import LogError, StaleWriteError
 from .storing import store

@@ -6,7 +6,7 @@ import click
 
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.file import messages
-from remediation_orchestrator.bus.importing import bring_in
+from remediation_orchestrator.bus.imported import bring_in
 from remediation_orchestrator.bus.packing import UnreadableLogError
 
 from .support.connection import Broker, broker_options, json_option

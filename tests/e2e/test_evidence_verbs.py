@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from written import WrittenLog
 
 from remediation_orchestrator.bus.embedded import EmbeddedServer
-from remediation_orchestrator.bus.importing import bring_in
+from remediation_orchestrator.bus.imported import bring_in
 from remediation_orchestrator.events import CellName
 
 PATIENCE_SECONDS = 30

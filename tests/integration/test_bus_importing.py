@@ -7,7 +7,7 @@ import pytest
 from nats.aio.client import Client
 
 from remediation_orchestrator.bus import api
-from remediation_orchestrator.bus.importing import BATCH_BYTES, bring_in
+from remediation_orchestrator.bus.imported import BATCH_BYTES, bring_in
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import TOGETHER_MAX, LogError, stream_name
 from remediation_orchestrator.events import CellName, StoredMessage

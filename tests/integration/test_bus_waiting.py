@@ -10,9 +10,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
+from remediation_orchestrator.bus.api import LOOK_SECONDS, LostError, Waiting, hear, waiting_on
 from remediation_orchestrator.bus.connection import connected
 from remediation_orchestrator.bus.embedded import EmbeddedServer
-from remediation_orchestrator.bus.waiting import LOOK_SECONDS, LostError, Waiting, hear, waiting_on
 from remediation_orchestrator.events import CellName
 
 

@@ -20,8 +20,8 @@ from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.feed import Feed
 from remediation_orchestrator.bus.file import FileSnapshots
 from remediation_orchestrator.bus.jetstream import JetStreamLog
-from remediation_orchestrator.bus.kept import HEADERS
 from remediation_orchestrator.bus.lease import JetStreamLease
+from remediation_orchestrator.bus.marks import HEADERS
 from remediation_orchestrator.bus.memory import MemorySnapshots
 from remediation_orchestrator.bus.port import EventLog, LogError, SnapshotStore
 from remediation_orchestrator.bus.snapshots import CHUNK_BYTES, JetStreamSnapshots

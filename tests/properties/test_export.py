@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from remediation_orchestrator.bus.headers import parse
+from remediation_orchestrator.bus.connection import parse_headers
 from remediation_orchestrator.bus.imported import restored, wrapped
 from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.stored import export_line, import_line
@@ -24,7 +24,7 @@ def stored(draw: st.DrawFn) -> StoredMessage:
     subject = draw(st.binary(max_size=12)).decode(errors="replace")
     stamp = EPOCH + timedelta(microseconds=draw(st.integers(0, 4 * 10**15)))
     payload = draw(st.binary(max_size=40) | JSON)
-    return StoredMessage(draw(st.integers(1, 2**53)), stamp, subject, payload, parse(block))
+    return StoredMessage(draw(st.integers(1, 2**53)), stamp, subject, payload, parse_headers(block))
 
 
 @given(stored())

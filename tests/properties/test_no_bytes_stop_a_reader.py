@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from remediation_orchestrator.bus.headers import parse
+from remediation_orchestrator.bus.connection import parse_headers
 from remediation_orchestrator.events import (
     AnalysisCompleted,
     AnalysisFailed,
@@ -133,5 +133,5 @@ def positions(records: list[Decoded], kind: type) -> list[str]:
 )
 def test_whatever_the_bytes_headers_are_read(block: bytes) -> None:
     """Names are plain words; whatever else stands there is left out."""
-    found = parse(block)
+    found = parse_headers(block)
     assert found is None or all(name.isascii() for name in found)

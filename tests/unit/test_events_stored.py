@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from remediation_orchestrator.bus.headers import parse
+from remediation_orchestrator.bus.connection import parse_headers
 from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.stored import export_line, import_line
 
@@ -111,7 +111,7 @@ def test_a_line_that_is_none_is_refused_with_a_reason(line: bytes, says: str) ->
 
 def test_headers_that_are_no_text_are_read_as_their_bytes() -> None:
     """Two that differ in one byte are two, in a file too."""
-    one, other = (parse(b"NATS/1.0\r\nX: a%b\r\nY: b\r\n" % byte) for byte in (b"\xff", b"\xfe"))
+    one, other = (parse_headers(b"NATS/1.0\r\nX: a%b\r\nY: b\r\n" % byte) for byte in (b"\xff", b"\xfe"))
     assert one != other
     line = export_line(stored(b"{}", one))
     assert b'"headers":{"Y":"b"},"headers_base64":{"X":"Yf8="}' in line
