@@ -97,6 +97,11 @@ class EmbeddedServer:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was started, and is there no more although nobody has stopped it."""
+        return self._process is not None and self._process.poll() is not None
+
     def start(self) -> "EmbeddedServer":
         """Start it and wait until it takes connections. Raises LogError where it cannot."""
         self._spawn()

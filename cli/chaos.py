@@ -105,9 +105,10 @@ async def _live(
 
 
 def _complain(one: ChaosRound, console: Console) -> None:
-    """Say what a round broke, as soon as it is known."""
-    for wrong in one.wrong:
-        console.print(f"round {one.number}: {wrong}", markup=False, soft_wrap=True)
+    """Say what a round broke, and what it could not do, as soon as it is known."""
+    undone = [f"could not be done: {each}" for each in one.undone]
+    for said in (*one.wrong, *undone):
+        console.print(f"round {one.number}: {said}", markup=False, soft_wrap=True)
 
 
 def _conclude(lived: list[ChaosRound], *, as_json: bool) -> ChaosTally:

@@ -2,6 +2,7 @@
 
 Every figure is counted here from the records themselves; no table of the orchestrator is believed."""
 
+import copy
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -105,6 +106,8 @@ class Account:
         self._diary = diary
         self.messages: list[StoredMessage] = []
         self._auditor = Auditor(Report())
+        self._fold = Fold()
+        """Of every record from the first on; what no frame covers yet waits in it."""
         self._verdicts: Counter[tuple[str, int]] = Counter()
         self._stored: Counter[str] = Counter()
         self._started: set[str] = set()
@@ -136,6 +139,7 @@ class Account:
 
     def _take(self, message: StoredMessage) -> None:
         self.messages.append(message)
+        self._fold.take(message)
         found = self._auditor.take(message)
         self.findings += [
             f"{one.position}: {one.drift}: {one.message}"
@@ -169,7 +173,7 @@ class Account:
         """What is still to come: no list is longer than a person reads."""
         left = self._left(self._auditor.fold.view, accepted)
         if left and self.read == self._looked_at:  # The facts behind the last frame may be all that is missing.
-            left = self._left(self._fresh(self.read).view, accepted)
+            left = self._left(self._fresh(tail=True).view, accepted)
         self._looked_at = self.read
         return left[:5]
 
@@ -192,17 +196,14 @@ class Account:
         return [run.remediation for run in self._auditor.fold.view.runs.values() if run.started]
 
     def fresh(self, like: FoldDigest) -> FoldDigest | None:
-        """What a fresh fold of the same records says; None where they were not read yet."""
-        if like.read > self.read:
+        """What a fresh fold of the same records says; None where others were read here."""
+        if like.read != self.read:
             return None
         # Whoever is active has folded the facts at the tail, whoever stands by has not.
-        return digest_fold(self._fresh(like.read, tail=like.waiting == 0))
+        return digest_fold(self._fresh(tail=like.waiting == 0))
 
-    def _fresh(self, through: int, *, tail: bool = True) -> Fold:
-        fold = Fold()
-        for message in self.messages:
-            if message.sequence <= through:
-                fold.take(message)
+    def _fresh(self, *, tail: bool) -> Fold:
+        fold = copy.deepcopy(self._fold)  # It keeps little; to fold the whole log again takes seconds, and grows.
         if tail:
             fold.fold_facts()
         return fold

@@ -72,12 +72,16 @@ class Archives:
         code, said = await self._ro(READING_SECONDS, "export", rest)
         if code:
             return [f"`ro export` ends with {code}: {said[-300:].decode()}"]
-        first = next(iter(messages(rest))).sequence
-        segments = self._leading_to(first, read[0].sequence)
-        if segments is None:
-            return [f"the log begins at {first}, and no segments lead there"]
-        files = [*segments, rest]
-        wrong = differs([one for file in files for one in messages(file)], read)
+        try:
+            kept = list(messages(rest))
+            first = kept[0].sequence if kept else read[-1].sequence + 1
+            segments = self._leading_to(first, read[0].sequence)
+            if segments is None:
+                return [f"the log begins at {first}, and no segments lead there"]
+            files = [*segments, rest]
+            wrong = differs([one for file in segments for one in messages(file)] + kept, read)
+        except LogError as error:
+            return [f"what was archived cannot be read: {error}"]
         code, said = await self._ro(
             READING_SECONDS, "audit", "--json", *(word for file in files for word in ("--log", file))
         )
@@ -85,7 +89,11 @@ class Archives:
             wrong.append(f"`ro audit` over {len(files)} files ends with {code}: {said[-300:].decode()}")
         thrown = {str(one.sequence) for one in read if is_thrown(one)}
         for line in said.splitlines() if code <= DRIFT else ():
-            one = _said.decode(line)
+            try:
+                one = _said.decode(line)
+            except msgspec.DecodeError:
+                wrong.append(f"`ro audit --json` says what is no JSON: {line[:300].decode(errors='replace')}")
+                break
             is_junk = one.drift == "unreadable" and one.position.partition("-")[0] in thrown
             if one.kind == "finding" and not one.harmless and not is_junk:
                 wrong.append(f"over {len(files)} files: {one.position}: {one.drift}: {one.message}")
@@ -102,23 +110,26 @@ class Archives:
 
     async def _ro(self, seconds: float, *arguments: object) -> tuple[int, bytes]:
         """Run a verb, and kill it after so long. Returns how it ended, and what it said."""
-        process = await asyncio.create_subprocess_exec(
-            RO,
-            *(str(one) for one in arguments),
-            env={**os.environ, "NATS_URL": self._url},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=(self._folder / "said").open("ab"),
-        )
+        with (self._folder / "said").open("ab") as complaints:
+            process = await asyncio.create_subprocess_exec(
+                RO,
+                *(str(one) for one in arguments),
+                env={**os.environ, "NATS_URL": self._url},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=complaints,
+            )
+        said = b""
         try:
             async with asyncio.timeout(seconds):
                 said, _ = await process.communicate()
         except TimeoutError:
             pass
         finally:
-            if process.returncode is None:
-                os.kill(process.pid, signal.SIGKILL)  # `process.kill` may take its status away from asyncio: 255.
-                said, _ = await process.communicate()
+            if process.returncode is None:  # It may have ended in the moment in which its time was over.
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)  # `process.kill` may take its status from asyncio: 255.
+            said += (await process.communicate())[0]
         assert process.returncode is not None
         return process.returncode, said
 

@@ -147,6 +147,12 @@ class ChaosCell:
             if service.process is None:
                 service.start(self.url)
 
+    def revive_broker(self) -> None:
+        """Start the broker again where it has ended by itself, or was not able to start."""
+        if not self.server_lock.locked() and (self._broker is None or self._server.has_ended):
+            self.stop_broker()
+            self.start_broker()
+
     def begin_again(self) -> None:
         """Have an orchestrator begin anew."""
         self.orchestrators[0].end()
@@ -156,8 +162,7 @@ class ChaosCell:
         """End everything."""
         for service in (*self.orchestrators, *self.executors):
             service.end()
-        if self._broker is not None:
-            os.kill(self._broker, signal.SIGCONT)
+        _signal(self._broker, signal.SIGCONT)
         self._server.stop()
         self.proxy.stop()
 
@@ -222,10 +227,9 @@ class ChaosCell:
     async def _freeze(self, pid: int | None, seconds: float) -> bool:
         if pid is None:
             return False
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
-            await asyncio.sleep(seconds)
-            os.kill(pid, signal.SIGCONT)
+        _signal(pid, signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        _signal(pid, signal.SIGCONT)
         return True
 
     async def _kill_broker(self, seconds: float) -> bool:
@@ -250,23 +254,24 @@ class ChaosCell:
         if self._broker is None or self.server_lock.locked():
             return False
         async with self.server_lock:
-            unlimited = resource.prlimit(self._broker, resource.RLIMIT_FSIZE)
-            left = (self.store.block_bytes() + LEFT_BYTES, unlimited[1])
-            resource.prlimit(self._broker, resource.RLIMIT_FSIZE, left)
-            await asyncio.sleep(seconds)
-            self.stop_broker()
-            self.start_broker()
+            try:
+                unlimited = resource.prlimit(self._broker, resource.RLIMIT_FSIZE)
+                left = (self.store.block_bytes() + LEFT_BYTES, unlimited[1])
+                resource.prlimit(self._broker, resource.RLIMIT_FSIZE, left)
+                await asyncio.sleep(seconds)
+            finally:
+                self.stop_broker()
+                self.start_broker()
         return True
 
     def stop_broker(self) -> None:
         """Kill the broker, if it runs."""
-        if self._broker is not None:
-            os.kill(self._broker, signal.SIGKILL)
-            self._broker = None
-            self._server.stop()
+        _signal(self._broker, signal.SIGKILL)
+        self._broker = None
+        self._server.stop()
 
     def start_broker(self) -> None:
-        """Start the broker on its store and its port."""
+        """Start the broker on its store and its port. Raises LogError; until it does start, it is not there."""
         self._server = EmbeddedServer(self.home / "data", port=self._port).start()
         self._broker = self._server.pid
 
@@ -277,7 +282,7 @@ class ChaosCell:
         try:
             yield server.url
         finally:
-            os.kill(server.pid, signal.SIGKILL)
+            _signal(server.pid, signal.SIGKILL)
             server.stop()
 
     @property
@@ -288,12 +293,18 @@ class ChaosCell:
     async def remember_store(self) -> None:
         """Keep a copy of the store as it is, as a disk does whose power is cut."""
         async with self.server_lock:
-            assert self._broker is not None
-            os.kill(self._broker, signal.SIGSTOP)
+            _signal(self._broker, signal.SIGSTOP)
             try:
                 await asyncio.to_thread(self.store.remember)
             finally:
-                os.kill(self._broker, signal.SIGCONT)
+                _signal(self._broker, signal.SIGCONT)
+
+
+def _signal(process: int | None, number: int) -> None:
+    """Signal a process that may have ended meanwhile, or not be there at all."""
+    if process is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ The strikes come from a seed; what they hit depends on the machine. What is repo
 a promise that could not be checked counts as broken."""
 
 import asyncio
+import subprocess
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection
 from contextlib import suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from remediation_orchestrator.bus.jetstream import JetStreamLog
+from remediation_orchestrator.bus.port import LogError
 from remediation_orchestrator.events.identity import DEFAULT_CELL
 
 from .account import Account, ChaosTally
@@ -30,6 +32,8 @@ SETTLE_SECONDS = 60.0
 LOOK_SECONDS = 0.1
 # From a restart to the tail of a long log.
 CATCH_UP_SECONDS = 20.0
+# Whoever looks is late where the machine lets it run seldom; so are those that it waits for.
+HELD_UP_SECONDS = 1.0
 
 
 class ChaosRound(Struct, frozen=True):
@@ -40,8 +44,25 @@ class ChaosRound(Struct, frozen=True):
     tally: ChaosTally
     struck: dict[Strike, int]
     wrong: list[str]
+    undone: list[str] = []
+    """Strikes that could not be done, and why: they are not counted as struck."""
     untold: list[float] = []
     """Of each store that lacked only what its mark did not tell of: how old that was at most, in seconds."""
+
+
+class _Patience:
+    """For how long something is waited for, counted in looks: what holds up whoever looks holds up everybody."""
+
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds
+        self._looked_at = asyncio.get_running_loop().time()
+
+    def is_over(self) -> bool:
+        """Whether everybody has had that time."""
+        now = asyncio.get_running_loop().time()
+        self._left -= min(now - self._looked_at, HELD_UP_SECONDS)
+        self._looked_at = now
+        return self._left < 0
 
 
 class Chaos:
@@ -74,11 +95,14 @@ class Chaos:
         self._runs = Runs(cell.diary, cell.url, lambda: [one.pid for one in cell.executors])
         self._left: list[str] = []
         """Processes that were there when they may not be any more."""
+        self.undone: list[str] = []
+        """Strikes of this round that could not be done, and why."""
 
     async def live(self, number: int) -> ChaosRound:
         """One round, from its first signal to the counting."""
         began = asyncio.get_running_loop().time()
         struck: Counter[Strike] = Counter()
+        self.undone = []
         seen, before = len(self._account.findings), len(self._left)
         tending = asyncio.create_task(self._tend())
         planned = plan(self._seed, number, self._seconds, self._families)
@@ -87,7 +111,7 @@ class Chaos:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._driver.publish(self._seconds))
             for one in planned:
-                group.create_task(self._suffer(one, struck))
+                group.create_task(self.suffer(one, struck))
         wrong = await self._settle()
         tending.cancel()
         with suppress(asyncio.CancelledError):
@@ -108,31 +132,37 @@ class Chaos:
             wrong += self._account.contradictions()
         seconds = asyncio.get_running_loop().time() - began
         untold = untold[len(untold) - round_tally.untold :]
-        return ChaosRound(number, round(seconds, 3), round_tally, dict(struck), wrong, untold)
+        return ChaosRound(number, round(seconds, 3), round_tally, dict(struck), wrong, self.undone, untold)
 
     def export(self, file: Path) -> None:
         """Keep the log."""
         self._account.export(file)
 
-    async def _suffer(self, planned: Planned, struck: Counter[Strike]) -> None:
+    async def suffer(self, planned: Planned, struck: Counter[Strike]) -> None:
+        """Strike, if it can be done: what has ended, or cannot be reached, is no fault of the cell."""
         await asyncio.sleep(planned.at)
+        try:
+            struck[planned.strike] += await self._strike(planned)
+        except (LogError, OSError, subprocess.SubprocessError) as error:
+            self.undone.append(f"{planned.strike}: {error}")
+
+    async def _strike(self, planned: Planned) -> bool:
         match planned.strike:
             case Strike.SIGNAL_BURST:
-                hit = await self._driver.burst(planned.size)
+                return await self._driver.burst(planned.size)
             case Strike.NOTHING_BURST | Strike.GARBAGE_BURST | Strike.JUNK_BURST:
-                hit = await self._bursts.throw(planned)
+                return await self._bursts.throw(planned)
             case Strike.LOG_OLDER | Strike.LOG_HOLED | Strike.LOG_FLIPPED:
                 async with self._good:
-                    hit = await self._spoiling.strike(planned)
+                    return await self._spoiling.strike(planned)
             case Strike.ARCHIVE | Strike.TWO_ARCHIVES | Strike.ARCHIVE_KILLED:
-                hit = await self._archives.strike(planned)
+                return await self._archives.strike(planned)
             case Strike.RUN_CANCELLED:
-                hit = await self._cancel(planned.which)
+                return await self._cancel(planned.which)
             case one if one in SOMETIMES[FaultFamily.RUNS]:
-                hit = await self._runs.strike(planned)
+                return await self._runs.strike(planned)
             case _:
-                hit = await self._cell.suffer(planned)
-        struck[planned.strike] += hit
+                return await self._cell.suffer(planned)
 
     async def _cancel(self, which: int) -> bool:
         """End one of the remediations of which something runs."""
@@ -144,6 +174,8 @@ class Chaos:
     async def _tend(self) -> None:
         """Be the operator, for as long as it lasts: clear the target of each lost run as soon as it is known."""
         while True:
+            with suppress(LogError):
+                self._cell.revive_broker()
             async with self._good:
                 await self._account.read_on(self._log)
                 self._left += self._runs.look(self._account.ended)
@@ -153,13 +185,12 @@ class Chaos:
 
     async def _settle(self) -> list[str]:
         """Wait until everything accepted is decided and everything begun has ended."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + SETTLE_SECONDS
+        patience = _Patience(SETTLE_SECONDS)
         while True:
             left = self._account.unfinished(self._driver.accepted)
             if not left:
                 return []
-            if loop.time() > deadline:
+            if patience.is_over():
                 self._asked["stuck"] += 1
                 return [f"not finished {SETTLE_SECONDS:g} s after the last strike: {', '.join(left)}"]
             self._cell.revive()
@@ -182,15 +213,14 @@ class Chaos:
 
     async def _difference(self, service: Service) -> str:
         """What a live orchestrator does not know, or knows otherwise; asked again while it is still at work."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + CATCH_UP_SECONDS
+        patience = _Patience(CATCH_UP_SECONDS)
         while True:
             await self._account.read_on(self._log)
             live = await service.digest_fold()
             fresh = self._account.fresh(live) if live else None
             if live and fresh and live.read == self._account.read and not live.differs_in(fresh):
                 return ""
-            if loop.time() > deadline:
+            if patience.is_over():
                 break
             await asyncio.sleep(LOOK_SECONDS)
         if live is None:

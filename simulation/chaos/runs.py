@@ -52,7 +52,7 @@ class Runs:
         self._url = b"NATS_URL=" + url.encode()
         self._bare: dict[str, int] = {}
         """The executors of runs whose supervisor and guard were both killed: they are to end what those have left.
-        Where one is killed as well nobody is: then we do, as whoever looks after a machine."""
+        Where one is killed as well, before or after, nobody is: then we do, as whoever looks after a machine."""
         self._told: set[int] = set()
         self._orphaned: dict[int, float] = {}
         """Since when a process was seen without its executor."""
@@ -138,8 +138,7 @@ class Runs:
 
     def _is_nobodys(self, one: RunProcess) -> bool:
         """Whether supervisor, guard and executor of a run were all killed, so that nobody is there to end it."""
-        executor = self._bare.get(one.execution)
-        return executor is not None and not Path(f"/proc/{executor}").exists()
+        return one.execution in self._bare and self._bare[one.execution] not in self._executors()
 
     def _find(self, pid: int) -> RunProcess | None:
         folder = Path(f"/proc/{pid}")

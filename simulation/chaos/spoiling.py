@@ -171,8 +171,9 @@ class Spoiling:
         if planned.strike is not Strike.LOG_OLDER:  # Who has read it all may know it still: let others begin.
             for one in cell.orchestrators:
                 one.end()
-        cell.store.spoil(planned.strike, chance)
+        cell.store.keep()
         try:
+            cell.store.spoil(planned.strike, chance)
             cell.start_broker()
             yield
         finally:

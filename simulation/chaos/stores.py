@@ -31,11 +31,18 @@ class BrokerStore:
 
     def block_bytes(self) -> int:
         """How large the block is into which the log grows."""
-        return _newest_block(self._store / _LOG / "msgs").stat().st_size
+        try:
+            return _newest_block(self._store / _LOG / "msgs").stat().st_size
+        except (FileNotFoundError, ValueError):  # A purge takes the last of them away.
+            return 0
+
+    def keep(self) -> None:
+        """Put the good store aside, for `restore`."""
+        shutil.rmtree(self._good, ignore_errors=True)
+        _copy(self._store, self._good)
 
     def spoil(self, how: Strike, chance: random.Random) -> None:
-        """Put the good store aside and a bad one in its place. A hole is made when the broker is back."""
-        _copy(self._store, self._good)
+        """Put a bad store in the place of the good one, which is kept. A hole is made when the broker is back."""
         match how:
             case Strike.LOG_OLDER:
                 shutil.rmtree(self._store / _LOG)

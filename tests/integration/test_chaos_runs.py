@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,20 @@ async def test_a_strike_above_a_script_hits_what_it_says(found: Runs, tmp_path: 
     assert isinstance(outcome, Failed)
     assert outcome.reason is FailureReason.EXECUTOR_LOST
     assert await found.left() == []
+
+
+async def test_what_is_left_of_a_run_above_which_everybody_was_killed_is_ended_by_chaos(
+    found: Runs, tmp_path: Path
+) -> None:
+    """Also where the executor had gone before the two were struck: nobody is promised to end it then."""
+    running = await begin(found, tmp_path, Stop())
+    alone = Runs(tmp_path / "diary", URL, list)
+    assert await alone.strike(Planned(0, Strike.BOTH_KILLED, 0, 0))
+    until = time.monotonic() + PATIENCE
+    while alone.all() and time.monotonic() < until:  # Without a turn for the executor that is there after all.
+        assert alone.look(set()) == []
+    assert alone.all() == []
+    await running
 
 
 async def test_a_run_that_goes_on_without_its_executor_is_found(
