@@ -19,7 +19,7 @@ ADDRESSES = {
     Family.SIGNAL: ("ro.{cell}.signal.{source}", "Signals, from anyone; bare JSON signals too, one or an array."),
     Family.ANALYSIS: ("ro.{cell}.analysis.{remediation}", "What analysers found."),
     Family.EXECUTION: ("ro.{cell}.execution.{execution}", "Runs; the first that counts decides who may begin."),
-    Family.OPERATOR: ("ro.{cell}.operator.{verb}", "What operators say."),
+    Family.OPERATOR: ("ro.{cell}.operator.{verb}.{who}", "What operators say."),
     Family.DECISION: ("ro.{cell}.decision", "Frames of decisions, by the active orchestrator alone."),
     Family.COMMAND: ("ro.{cell}.command.{kind}.{id}", "One command a message, by the active orchestrator alone."),
 }
@@ -28,7 +28,8 @@ PARAMETERS = {
     "source": "Who says so, one word.",
     "remediation": "rr-<position of its first signal>",
     "execution": "wfe-<position of the remediation's first signal>, then -r2, -r3 ...",
-    "verb": "approve, reject, clear, cancel, retry, adopt, shadow or archive.",
+    "verb": "approve, reject, clear, cancel, retry, adopt, shadow, archive or accept.",
+    "who": "The operator, as `by` says: 1 to 64 of letters, digits, _ and -.",
     "kind": "workflow, analyze, cancel or notify.",
     "id": "What the command is about.",
 }

@@ -18,7 +18,7 @@ from .identity import CellName, Fingerprint, Position, WorkflowRef, Zoned, posit
 from .reading import UndecodableError, decoder_of, read
 from .signals import drop_impossible_start, normalise_signal, read_signal
 from .stored import MESSAGE_BYTES_MAX, RECORD_BYTES_MAX, StoredMessage, expectation
-from .subjects import FACTS, Family, Subject, command_id, parse, verb_of
+from .subjects import FACTS, Family, Subject, command_id, parse, why_not_theirs
 
 T = TypeVar("T")
 Event = Fact | Decision | Command
@@ -112,7 +112,6 @@ _HOME: dict[Family, tuple[type, ...]] = {
 _NAMED: dict[Family, Callable[[Any], str]] = {
     Family.EXECUTION: lambda fact: fact.execution,
     Family.ANALYSIS: lambda fact: fact.remediation,
-    Family.OPERATOR: verb_of,
     Family.COMMAND: lambda command: ".".join(command_id(command)),
 }
 """What an event says that its subject ends in."""
@@ -369,7 +368,10 @@ def _signal(item: bytes | Raw) -> SignalReceived | SignalResolved:
 
 def _check_subject(fact: Event, subject: Subject, size: int) -> None:
     """A fact or a command counts only on the subject of what it is about: permissions are by subject."""
-    if subject.family is not Family.SIGNAL:
+    if subject.family is Family.OPERATOR:
+        if (why := why_not_theirs(fact, subject.rest)) is not None:  # type: ignore[arg-type]
+            raise UndecodableError(why)
+    elif subject.family is not Family.SIGNAL:
         named = _NAMED[subject.family](fact)
         if named != subject.rest:
             raise UndecodableError(f"the event is about {named!r}, its subject about {subject.rest!r}")

@@ -27,6 +27,9 @@ from .identity import CellName, ExecutionId, RemediationId
 
 ROOT = "ro"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}")
+WHO = re.compile(r"[A-Za-z0-9_-]{1,64}")
+WHO_IS = "1 to 64 of letters, digits, _ and -"
+"""An operator's name, and how it is said what one looks like."""
 
 _VERBS: dict[type, str] = {
     ApprovalGranted: "approve",
@@ -98,7 +101,7 @@ def parse(subject: str) -> Subject:
 def bound_subjects(cell: CellName, *, signals: bool = True) -> list[str]:
     """Exactly the subjects that a cell's stream takes; without `signals` when its log is full."""
     families = ["signal.*"] if signals else []
-    families += ["analysis.*", "execution.*", "operator.*", "decision", "command.*.*"]
+    families += ["analysis.*", "execution.*", "operator.*.*", "decision", "command.*.*"]
     return [f"{ROOT}.{cell}.{family}" for family in families]
 
 
@@ -120,13 +123,25 @@ def execution(cell: CellName, execution: ExecutionId) -> str:
 
 
 def verb_of(fact: OperatorFact) -> str:
-    """The verb on whose subject alone an operator's fact counts."""
+    """The verb on whose subjects alone an operator's fact counts."""
     return _VERBS[type(fact)]
 
 
 def operator(cell: CellName, fact: OperatorFact) -> str:
-    """Where an operator's fact goes."""
-    return f"{ROOT}.{cell}.operator.{verb_of(fact)}"
+    """Where an operator's fact goes: a subject of whoever says it. Raises ValueError where `by` is no name."""
+    if WHO.fullmatch(fact.by) is None:
+        raise ValueError(f"an operator's name is {WHO_IS}, not {fact.by!r}")
+    return f"{ROOT}.{cell}.operator.{verb_of(fact)}.{fact.by}"
+
+
+def why_not_theirs(fact: OperatorFact, rest: str) -> str | None:
+    """Why an operator's fact counts for nothing on `operator.<rest>`: that is another verb's, or another's."""
+    verb, _, who = rest.partition(".")
+    if verb != verb_of(fact):
+        return f"{type(fact).__name__}.v1 belongs on `operator.{verb_of(fact)}.<who>`, not on `operator.{rest}`"
+    if WHO.fullmatch(who) is None:
+        return f"an operator's name is {WHO_IS}, not {who!r}"
+    return None if fact.by == who else f"`by` is {fact.by!r}, and on `operator.{rest}` only {who!r} speaks"
 
 
 def decision(cell: CellName) -> str:

@@ -3,6 +3,8 @@
 A fold over a hole is wrong, and so is one over a log that is older than it was: it would decide again what was
 decided, and give away what is held. So nobody leads such a log; whoever only reads says it, and reads on."""
 
+from contextlib import aclosing
+
 from msgspec import Struct
 
 from remediation_orchestrator.bus.port import (
@@ -12,13 +14,7 @@ from remediation_orchestrator.bus.port import (
     NotWholeError,
     ReadableLog,
 )
-from remediation_orchestrator.events import (
-    LossAccepted,
-    Recorded,
-    StoredMessage,
-    decode,
-    subjects,
-)
+from remediation_orchestrator.events import Decoded, LossAccepted, Recorded, StoredMessage, decode
 from remediation_orchestrator.events.codec import head_of
 
 from .marks import Mark, read_mark
@@ -133,12 +129,19 @@ async def _why_behind(log: ReadableLog, extent: Extent, head: Manifest) -> str |
 
 
 async def _is_accepted(log: ReadableLog, mark: Mark) -> bool:
-    """Whether somebody has taken it upon them that this log goes on in the place of another."""
-    newest = await log.last(subjects.operator(log.cell, LossAccepted(mark.log, mark.sequence)))
-    accepted = [] if newest is None else [one.event for one in decode(newest) if isinstance(one, Recorded)]
-    return any(
-        isinstance(one, LossAccepted) and (one.log, one.sequence) == (mark.log, mark.sequence) for one in accepted
-    )
+    """Whether somebody has taken it upon them that this log goes on in the place of another.
+
+    Nobody has led it, so it is short, or signals wait in it: all of it is read, since anybody may have said so."""
+    async with aclosing(log.read()) as messages:
+        async for message in messages:
+            if ".operator.accept." in message.subject and any(_accepts(one, mark) for one in decode(message)):
+                return True
+    return False
+
+
+def _accepts(record: Decoded, mark: Mark) -> bool:
+    said = record.event if isinstance(record, Recorded) else None
+    return isinstance(said, LossAccepted) and (said.log, said.sequence) == (mark.log, mark.sequence)
 
 
 def _another(log: ReadableLog, mark: Mark) -> str:

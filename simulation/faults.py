@@ -76,6 +76,7 @@ class Fault(StrEnum):
     OPERATOR_CONTRARY = "operator cancelled and cleared"
     POLICY_ADOPTED = "policy adopted"
     POLICY_BAD = "bad policy"
+    OPERATOR_FEIGNED = "operator spoke as another"
 
 
 # What a class is likely to be switched on with: most days have most faults, and some days have few.

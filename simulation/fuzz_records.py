@@ -33,8 +33,10 @@ NAMED = {
     "position": "2",
     "segment": "0" * 64,
     "projection": "0" * 64,
+    "by": "ann",
 }
-VERBS = ("approve", "reject", "clear", "cancel", "retry", "adopt", "shadow", "archive", "unheard-of")
+VERBS = ("approve", "reject", "clear", "cancel", "retry", "adopt", "shadow", "archive", "accept", "unheard-of")
+PEOPLE = ("ann", "ann", "ann", "bob", "a" * 65)
 NASTY: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 2**31, 2**63, -(2**63), 2**64, 10**30, 0.5, 1e308, -0.0),
     *("", " ", "0", "x", "\0", "\x1b[31m", "\u202e", "é", "😀", "rr-2", "wfe-2", "2", "1.0", "firing", "resolved"),
@@ -161,7 +163,7 @@ def subject(dice: random.Random, kind: str) -> str:
         case Family.EXECUTION:
             rest = dice.choice(("wfe-2", "wfe-2", "wfe-9"))
         case Family.OPERATOR:
-            rest = dice.choice(VERBS)
+            rest = f"{dice.choice(VERBS)}.{dice.choice(PEOPLE)}"
         case Family.COMMAND:
             rest = dice.choice(("workflow.wfe-2", "analyze.rr-2-a1", "cancel.wfe-2", "notify.rr-2-0", "odd.odd"))
         case Family.DECISION:

@@ -178,7 +178,8 @@ class LivedHistory:
 
     def act(self, fact: OperatorFact) -> None:
         """A person acts."""
-        self.tell(fact, subjects.operator(CELL, fact))
+        said = msgspec.structs.replace(fact, by="op")
+        self.tell(said, subjects.operator(CELL, said))
 
     async def wait(self) -> None:
         """Time passes; or just so much that the next thing is due, or is not quite."""

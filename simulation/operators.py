@@ -7,6 +7,8 @@ import asyncio
 import random
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from remediation_orchestrator.events import (
     ApprovalGranted,
     ApprovalRejected,
@@ -31,6 +33,10 @@ from .diary import Diary
 from .faults import Fault, Faults
 from .line import CELL
 from .sources import SimulatedSource
+
+PEOPLE = ("ann", "bob", "cleo")
+FEIGNING = "mallory"
+"""Who acts, and who says that another does."""
 
 BAD_POLICIES: tuple[dict[str, object], ...] = (
     {"routing": {"retry_limit": 0}},
@@ -71,6 +77,7 @@ class Operators:
         policies: list[dict[str, object]],
     ) -> None:
         self._dice = random.Random(f"{seed}:operators")
+        self._people = random.Random(f"{seed}:people")
         self._faults = faults
         self._source = source
         self._diary = diary
@@ -102,9 +109,17 @@ class Operators:
                     await self._cancel_and_clear(fact)
 
     async def _publish(self, fact: OperatorFact) -> None:
+        """One of them says it; now and then another has said so before, as if they had, where he alone may."""
+        said = replace(fact, by=self._people.choice(PEOPLE))
+        subject = subjects.operator(CELL, said)
+        if self._faults.strikes(Fault.OPERATOR_FEIGNED, 0.2):
+            await self._say(subjects.operator(CELL, replace(said, by=FEIGNING)), said)
+        await self._say(subject, said)
+
+    async def _say(self, subject: str, said: OperatorFact) -> None:
         self._acts += 1
-        payload = encode(fact, Attributes(id=f"act-{self._acts}", source="/operator", time=broker_now()))
-        await self._source.insist(subjects.operator(CELL, fact), payload, f"act-{self._acts}")
+        payload = encode(said, Attributes(id=f"act-{self._acts}", source="/operator", time=broker_now()))
+        await self._source.insist(subject, payload, f"act-{self._acts}")
 
     def _clear(self) -> BlockCleared | None:
         view = self._view()
@@ -112,21 +127,19 @@ class Operators:
         targets = [target for target, _ in view.half_done] + [run.target for run in view.runs.values() if run.lost]
         free = [target for target in targets if not self._is_touched(target)]
         if self._dice.random() < 0.5 and failed:
-            return BlockCleared(fingerprint=self._dice.choice(failed), by="op", reason="looked")
-        return BlockCleared(target=self._dice.choice(free), by="op", reason="looked") if free else None
+            return BlockCleared(fingerprint=self._dice.choice(failed), reason="looked")
+        return BlockCleared(target=self._dice.choice(free), reason="looked") if free else None
 
     def _clear_what_goes_on(self) -> BlockCleared | None:
         """Somebody believes that a run is over, and it is not."""
         going_on = [run.target for run in self._view().runs.values() if self._is_touched(run.target)]
-        return (
-            BlockCleared(target=self._dice.choice(going_on), by="op", reason="surely over") if going_on else None
-        )
+        return BlockCleared(target=self._dice.choice(going_on), reason="surely over") if going_on else None
 
     def _clear_who_waits(self) -> BlockCleared | None:
         """One of those who wait in line, not always the first, is to be judged again."""
         view = self._view()
         waiting = [view.remediations[one].fingerprint for line in view.queues.values() for one in line]
-        return BlockCleared(fingerprint=self._dice.choice(waiting), by="op", reason="go on") if waiting else None
+        return BlockCleared(fingerprint=self._dice.choice(waiting), reason="go on") if waiting else None
 
     async def _cancel_and_clear(self, cancelled: RemediationCancelled) -> None:
         """Whoever cancels wants the target free at once, whatever still goes on there."""
@@ -134,7 +147,7 @@ class Operators:
         if known is not None:
             await self._publish(cancelled)
             await asyncio.sleep(self._dice.choice((0.0, 1.0, 30.0)))
-            await self._publish(BlockCleared(target=known.target, by="op", reason="cancelled"))
+            await self._publish(BlockCleared(target=known.target, reason="cancelled"))
 
     def _is_touched(self, target: Target) -> bool:
         now = passed()
@@ -145,18 +158,18 @@ class Operators:
         if not known:
             return None
         chosen = self._dice.choice([*known[-20:], RemediationId("rr-999999")])
-        return RetryRequested(chosen, by="op", reason="again")
+        return RetryRequested(chosen, reason="again")
 
     def _cancel(self) -> RemediationCancelled | None:
         active = [one.id for one in self._view().remediations.values() if not one.phase.ended]
-        return RemediationCancelled(self._dice.choice(active), by="op", reason="enough") if active else None
+        return RemediationCancelled(self._dice.choice(active), reason="enough") if active else None
 
     def _approve(self) -> ApprovalGranted | None:
         asked = self._awaited()
         if not asked:
             return None
         chosen = self._dice.choice(asked)
-        return ApprovalGranted(chosen, self._plan(chosen), by="op", reason="go on")
+        return ApprovalGranted(chosen, self._plan(chosen), reason="go on")
 
     def _plan(self, chosen: RemediationId) -> str:
         """What was seen: what is asked for now, or now and then something that nobody asks for any more."""
@@ -165,7 +178,7 @@ class Operators:
 
     def _reject(self) -> ApprovalRejected | None:
         asked = self._awaited()
-        return ApprovalRejected(self._dice.choice(asked), by="op", reason="no") if asked else None
+        return ApprovalRejected(self._dice.choice(asked), reason="no") if asked else None
 
     def _awaited(self) -> list[RemediationId]:
         """Who waits for a person, else anybody: an answer may come when nobody asks any more."""
@@ -174,7 +187,7 @@ class Operators:
         return waiting or [one.id for one in known][-5:]
 
     def _adopt(self) -> PolicyAdopted:
-        return PolicyAdopted(self._dice.choice(self._policies), by="op")
+        return PolicyAdopted(self._dice.choice(self._policies))
 
     def _adopt_nonsense(self) -> PolicyAdopted:
-        return PolicyAdopted(self._dice.choice(BAD_POLICIES), by="op")
+        return PolicyAdopted(self._dice.choice(BAD_POLICIES))

@@ -39,7 +39,7 @@ from remediation_orchestrator.orchestrator.queries.findings import Finding
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 from remediation_orchestrator.orchestrator.service import Identity, Orchestrator
 
-from .publishing import SOURCE, subject_of
+from .publishing import SOURCE, signed, subject_of
 
 PATIENCE_SECONDS = 20
 
@@ -74,6 +74,7 @@ class Cell:
         """Publish a fact where it belongs, as an executor, an analyser or an operator would."""
         now = datetime.now(UTC)
         attributes = Attributes(id=f"{now.timestamp():f}", source=event_source(self.name, SOURCE), time=now)
+        fact = signed(fact)
         subject, payload = subject_of(self.name, fact), encode(fact, attributes)
         if isinstance(fact, SignalReceived | SignalResolved):
             return await self.publish(subject, payload)

@@ -39,6 +39,8 @@ from remediation_orchestrator.orchestrator.routing.judge import judge
 from remediation_orchestrator.orchestrator.routing.policy import Policy, policy_of
 from remediation_orchestrator.orchestrator.routing.state import FingerprintHistory, Remediation
 
+from .publishing import signed
+
 CELL = CellName("main")
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 CHECKOUT = Target("checkout", "eu-1", "shop", "Deployment")
@@ -144,7 +146,8 @@ class Story:
         return self.publish(at, subject, encode(fact, attributes))
 
     def operator(self, at: float | datetime, fact: OperatorFact) -> Position:
-        """Let an operator act."""
+        """Let an operator act; `ann`, where the fact says of nobody."""
+        fact = signed(fact)
         return self.fact(at, fact, subjects.operator(CELL, fact))
 
     def started(self, at: float | datetime, execution: str) -> Position:

@@ -32,6 +32,7 @@ from remediation_orchestrator.events.identity import plan_of
 from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.lifecycle import Happening
+from remediation_orchestrator.testing.publishing import signed
 
 ONE, RUN, AGAIN = RemediationId("rr-2"), ExecutionId("wfe-2"), ExecutionId("wfe-2-r2")
 RESTART = WorkflowRef("restart")
@@ -49,13 +50,13 @@ class Log(WrittenLog):
 
     def tell(self, at: float, *facts: Fact) -> "Log":
         """Facts, and what is decided on them."""
-        for fact in facts:
+        for fact in map(signed, facts):
             self.fact(at, subject_of(fact), fact)
         return self
 
     def leave(self, at: float, *facts: Fact) -> "Log":
         """Facts on which nobody has decided yet."""
-        for fact in facts:
+        for fact in map(signed, facts):
             attributes = Attributes(id=f"{len(self.messages)}", source=SOURCE, time=minute(at))
             subject = subject_of(fact)
             self.store(at, subject, encode(fact, attributes), self.expecting(subject))

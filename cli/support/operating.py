@@ -2,6 +2,7 @@
 
 import functools
 import getpass
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
@@ -42,16 +43,24 @@ def _filled(context: click.Context, parameter: click.Parameter, value: str) -> s
     return value
 
 
-def _user() -> str:
-    """The user's name, or their number where nobody has given them a name."""
+def _person(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if subjects.WHO.fullmatch(value) is None:
+        raise click.BadParameter(f"{value!r} is not {subjects.WHO_IS}", ctx=context, param=parameter)
+    return value
+
+
+def user() -> str:
+    """The user's name as a subject can hold it, with `-` for what it cannot; `unknown` where there is none."""
     try:
-        return getpass.getuser()
+        return re.sub(r"[^A-Za-z0-9_-]", "-", getpass.getuser())[:64] or "unknown"
     except (OSError, KeyError):
         return "unknown"
 
 
 reason_option = click.option("--reason", required=True, callback=_filled, help="Why; recorded with who.")
-by_option = click.option("--by", default=_user, callback=_filled, help="Who.  [default: the user's name]")
+by_option = click.option(
+    "--by", default=user, callback=_person, metavar="WHO", help="Who you are.  [default: the user's name]"
+)
 wait_option = click.option(
     "--wait",
     "seconds",

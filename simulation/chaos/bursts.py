@@ -41,7 +41,7 @@ PIECES = (
     b'{"specversion":"1.0","type":"WorkflowCompleted.v1","data":{}}',
     b'{"type":"io.nats.jetstream.api.v1.pub_ack_response","stream":"RO_main","seq":1}',
 )
-WORDS = ("signal.chaos", "analysis.rr-1", "execution.wfe-1", "operator.clear", "operator.hold")
+WORDS = ("signal.chaos", "analysis.rr-1", "execution.wfe-1", "operator.clear.chaos", "operator.hold.chaos")
 
 
 def is_thrown(message: StoredMessage) -> bool:

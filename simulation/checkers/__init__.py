@@ -5,7 +5,7 @@ They read the log and the diary of what really happened, and share no code with 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from . import leading, log, order, rounds, runs, sending, stores, table, verdicts
+from . import leading, log, order, persons, rounds, runs, sending, stores, table, verdicts
 
 if TYPE_CHECKING:
     from remediation_orchestrator.simulation.world import Day
@@ -25,6 +25,7 @@ CHECKERS: tuple[Checker, ...] = (
     verdicts.check_counts,
     sending.check_cancels_are_covered,
     table.check_verdicts_follow,
+    persons.check_nobody_speaks_for_another,
     order.check_the_order_of_judgement,
     order.check_the_line,
     leading.check_now,

@@ -234,7 +234,7 @@ async def test_a_repeated_message_id_is_answered_with_the_first(log: EventLog) -
 
 async def test_what_expects_what_stood_before_it_is_stored_once_and_nothing_is_read(log: EventLog) -> None:
     """Behind whatever others have stored there, and where the same is said again, the first is found."""
-    subject = on(log, "operator.clear")
+    subject = on(log, "operator.clear.ann")
     assert await append_behind(log, subject, b"1", message_id="a") == 1
     assert await append_behind(log, subject, b"2", message_id="b") == 2
     assert await append_behind(log, subject, b"1", message_id="a") == 1

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import pytest
 from cell import bare, running, wait_for
+from msgspec.structs import replace
 
 from remediation_orchestrator.bus.behind import append_behind
 from remediation_orchestrator.bus.clock import BrokerClock
@@ -130,7 +131,7 @@ class Place:
                 subjects.signal(self.log.cell, "test"), bare(target=f"t{next(self.names)}", workflow=None)
             )
             wanted = RemediationId(f"rr-{signal}")
-            fact = RemediationCancelled(wanted)
+            fact = RemediationCancelled(wanted, "ann")
             attributes = Attributes(id=f"c{signal}", source="/test", time=datetime.now(UTC))
             subject = subjects.operator(self.log.cell, fact)
             await append_behind(self.log, subject, encode(fact, attributes), message_id=attributes.id)
@@ -141,7 +142,8 @@ class Place:
         """Archive, with a step between any two things that it does."""
         log = self.log if step is None else cast(EventLog, SteppedLog(self.log, step))
 
-        async def ask(asked: ArchiveRequested) -> Position:
+        async def ask(wanted: ArchiveRequested) -> Position:
+            asked = replace(wanted, by="ann")
             attributes = Attributes(id=f"a{next(self.names)}", source="/test", time=datetime.now(UTC))
             subject = subjects.operator(log.cell, asked)
             place = await append_behind(log, subject, encode(asked, attributes), message_id=attributes.id)

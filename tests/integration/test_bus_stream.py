@@ -79,7 +79,7 @@ async def test_the_log_is_not_read_directly(connection: Client, cell: CellName) 
     await api.call(connection, f"STREAM.CREATE.{config['name']}", config, api.StreamInfo)
     log = await JetStreamLog.ensure(connection, cell)
     await log.append(f"ro.{cell}.signal.x", b"x")
-    copied = f"ro.{cell}.operator.clear"
+    copied = f"ro.{cell}.operator.clear.ann"
     await connection.publish(f"$JS.API.DIRECT.GET.{config['name']}", b'{"seq":1}', reply=copied)
     await log.append(f"ro.{cell}.signal.x", b"y")
     assert await log.last(copied) is None

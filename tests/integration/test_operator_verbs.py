@@ -115,7 +115,7 @@ class Operated:
             return name
         await wait_for(self.log, lambda one: isinstance(one, CreateWorkflow) and one.remediation == name)
         if how == "over":
-            cancelled = RemediationCancelled(name)
+            cancelled = RemediationCancelled(name, "ann")
             await self.store(subjects.operator(self.log.cell, cancelled), cancelled)
             await self.until(name, Phase.CANCELLED)
         return name
@@ -219,7 +219,7 @@ async def test_what_came_too_late_is_told_so(operated: Operated, cell: CellName)
     async with running(await orchestrator(operated.connection, cell)):
         name = await operated.one_that("runs", "one")
         fold = (await read_log(operated.log)).fold
-        granted = ApprovalGranted(name, "0" * 64)
+        granted = ApprovalGranted(name, "0" * 64, "ann")
         place = await operated.store(subjects.operator(cell, granted), granted)
         with pytest.raises(RefusedError, match="it came too late: nothing follows from it"):
             await answers(operated.log, fold, place, PATIENCE_SECONDS)
@@ -228,7 +228,7 @@ async def test_what_came_too_late_is_told_so(operated: Operated, cell: CellName)
 async def test_a_clear_that_changes_nothing_is_covered_at_once(operated: Operated, cell: CellName) -> None:
     """So whoever waits for it need not wait for the next signal."""
     async with running(await orchestrator(operated.connection, cell)):
-        clear = BlockCleared(Fingerprint("f"))
+        clear = BlockCleared(Fingerprint("f"), by="ann")
         place = await operated.store(subjects.operator(cell, clear), clear)
         await wait_for(operated.log, lambda one: isinstance(one, DecisionFrame) and one.as_of >= place)
 

@@ -34,7 +34,8 @@ SUBJECTS = (
     "ro.main.signal.prometheus",
     "ro.main.analysis.rr-1",
     "ro.main.execution.wfe-1",
-    "ro.main.operator.clear",
+    "ro.main.operator.clear.ann",
+    "ro.main.operator.clear.bob",
     "ro.main.decision",
     "ro.main.command.workflow.wfe-1",
 )
@@ -43,7 +44,7 @@ OWN = {
     "source of signals": {"ro.main.signal.prometheus"},
     "analyser": {"ro.main.analysis.rr-1"},
     "executor": {"ro.main.execution.wfe-1"},
-    "operator": {"ro.main.operator.clear"},
+    "operator": {"ro.main.operator.clear.ann"},
     "orchestrator": {"ro.main.execution.wfe-1", "ro.main.decision", "ro.main.command.workflow.wfe-1"},
 }
 
@@ -53,7 +54,8 @@ def roles() -> dict[str, list[str]]:
     table = (ROOT / "docs" / "contract.md").read_text().partition("Permissions of NATS")[2].partition("\n## ")[0]
     found = {}
     for role, publish, reads in re.findall(r"^\| (.+?) \| (`.+?) \| (.+?) \|$", table, re.MULTILINE):
-        subjects = re.findall(r"`(.+?)`", publish.replace("<cell>", "main").replace("<its name>", "prometheus"))
+        name = "ann" if role == "operator" else "prometheus"
+        subjects = re.findall(r"`(.+?)`", publish.replace("<cell>", "main").replace("<its name>", name))
         found[role] = subjects + (["$JS.API.>", "$JS.ACK.>"] if reads != "–" else [])
     return found
 
@@ -129,8 +131,8 @@ async def test_the_permissions_are_enough_for_the_services(address: str) -> None
             await completed(log, start)
             async with connected(url(address, "operator")) as operator:
                 theirs = await JetStreamLog.open(operator, DEFAULT_CELL)
-                data = msgspec.to_builtins(RemediationCancelled(RemediationId("rr-1")))
-                assert await theirs.append("ro.main.operator.cancel", msgspec.json.encode(data))
+                data = msgspec.to_builtins(RemediationCancelled(RemediationId("rr-1"), "ann"))
+                assert await theirs.append("ro.main.operator.cancel.ann", msgspec.json.encode(data))
                 assert await theirs.last("ro.main.decision")
         finally:
             stopping.set()

@@ -109,7 +109,7 @@ async def test_what_was_shown_is_what_is_replaced_or_nothing_is_adopted(
 ) -> None:
     """Somebody else adopted another policy while a person looked at the differences."""
     log, loop = cell_of_somebody.log, asyncio.get_running_loop()
-    other = PolicyAdopted(parse("routing: {retry_limit: 7}\n", "other").policy.document())
+    other = PolicyAdopted(parse("routing: {retry_limit: 7}\n", "other").policy.document(), by="bob")
     written = encode(other, Attributes("1", "/test", datetime.now(UTC)))
 
     def meanwhile(*_: object, **__: object) -> bool:

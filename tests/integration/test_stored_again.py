@@ -28,6 +28,8 @@ from remediation_orchestrator.events.codec import Attributes
 
 AROUND = Attributes(id="1", source="/test", time=datetime(2026, 11, 21, 10, tzinfo=UTC))
 
+CLEARED = BlockCleared(Fingerprint("f1"), by="ann")
+
 
 class _Info(msgspec.Struct):
     delivered: dict[str, object]
@@ -57,7 +59,7 @@ async def test_nothing_that_operators_and_analysers_say_is_stored_again(
 ) -> None:
     """The server refuses what expects another record than stands there now."""
     facts = (
-        (subjects.operator(log.cell, BlockCleared(Fingerprint("f1"))), BlockCleared(Fingerprint("f1"))),
+        (subjects.operator(log.cell, CLEARED), CLEARED),
         (subjects.analysis(log.cell, RemediationId("rr-1")), AnalysisCompleted(RemediationId("rr-1"))),
     )
     for subject, fact in facts:

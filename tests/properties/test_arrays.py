@@ -91,7 +91,7 @@ pieces = st.sampled_from([b'"', b"\\", b"[", b"]", b"{", b"}", b"n", b"_", b'"a"
 def test_nesting_is_counted_in_what_is_no_json_too(rubbish: bytes, more: int) -> None:
     """It decides of what a record is accused, so it may never change."""
     payload = b"[" * more + b"[]" * NESTING_MAX + rubbish
-    (read,) = decode(StoredMessage(1, NOW, "ro.main.operator.clear", payload, {EXPECTED: "0"}))
+    (read,) = decode(StoredMessage(1, NOW, "ro.main.operator.clear.ann", payload, {EXPECTED: "0"}))
     assert isinstance(read, Undecodable)
     assert (read.message == f"nested deeper than {NESTING_MAX}") is (deepest(payload) > NESTING_MAX)
 

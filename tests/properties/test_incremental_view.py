@@ -51,6 +51,7 @@ from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 from remediation_orchestrator.orchestrator.routing.snapshot import Image, Manifest, SnapshotError, restore
 from remediation_orchestrator.simulation.recount import recount
+from remediation_orchestrator.testing.publishing import signed
 
 MEMORY = timedelta(hours=3)
 COOLDOWN = timedelta(minutes=5)
@@ -113,6 +114,7 @@ class Cell(RuleBasedStateMachine):
 
     def operator(self, fact: OperatorFact) -> None:
         """Let an operator act."""
+        fact = signed(fact)
         self.fact(fact, subjects.operator(MAIN, fact))
 
     def run(self, back: int) -> ExecutionId:

@@ -52,9 +52,9 @@ EVENTS: list[Event] = [
     WorkflowCompleted(RUN, output="done"),
     WorkflowFailed(RUN, reason="TaskFailed", exit_code=1),
     WorkflowRevoked(RUN),
-    BlockCleared(fingerprint=Fingerprint("f")),
-    RetryRequested(OF),
-    PolicyAdopted({"routing": {"retry_limit": None, "alert_memory": "24h"}}),
+    BlockCleared(fingerprint=Fingerprint("f"), by="ann"),
+    RetryRequested(OF, "ann"),
+    PolicyAdopted({"routing": {"retry_limit": None, "alert_memory": "24h"}}, by="ann"),
 ]
 COMMAND: Command = CreateWorkflow(RUN, OF, Fingerprint("f"), TARGET, RESTART, NOW, NOW, decided_at="1")  # type: ignore[arg-type]
 BARE = b'{"name":"Crash","target":{"name":"checkout"},"severity":null}'
@@ -63,9 +63,9 @@ SUBJECTS = [
     "ro.main.signal.test",
     "ro.main.analysis.rr-1",
     "ro.main.execution.wfe-1",
-    "ro.main.operator.clear",
-    "ro.main.operator.retry",
-    "ro.main.operator.adopt",
+    "ro.main.operator.clear.ann",
+    "ro.main.operator.retry.ann",
+    "ro.main.operator.adopt.ann",
     "ro.main.decision",
     "ro.main.command.workflow.wfe-1",
     "ro.main.elsewhere",

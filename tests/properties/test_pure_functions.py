@@ -208,7 +208,7 @@ def test_decoding_never_raises(payload: bytes) -> None:
         "signal.x",
         "analysis.rr-1",
         "execution.wfe-1",
-        "operator.clear",
+        "operator.clear.ann",
         "decision",
         "command.workflow.wfe-1",
     ):

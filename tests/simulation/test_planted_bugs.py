@@ -12,7 +12,7 @@ from msgspec import structs
 
 from remediation_orchestrator.bus.memory import MemoryLog
 from remediation_orchestrator.bus.port import LogError, Room
-from remediation_orchestrator.events import Position, StoredMessage, encode
+from remediation_orchestrator.events import Position, StoredMessage, codec, encode
 from remediation_orchestrator.executor import attempt
 from remediation_orchestrator.executor.attempt import Attempt
 from remediation_orchestrator.executor.claim import Started
@@ -195,6 +195,11 @@ def forget_the_half_done(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Targets, "leave", lambda self, run, *, whole: None)
 
 
+def believe_who_somebody_claims_to_be(patch: pytest.MonkeyPatch) -> None:
+    """An operator's event counts whoever it says to be by."""
+    patch.setattr(codec, "why_not_theirs", lambda fact, rest: None)
+
+
 def ignore_who_holds_the_target(patch: pytest.MonkeyPatch) -> None:
     """The lock on a target is not asked for."""
     patch.setattr(checks, "CHECKS", checks.CHECKS[:-1])
@@ -240,6 +245,7 @@ PLANTS: tuple[Plant, ...] = (
     believe_every_append,
     forget_the_queue,
     forget_the_half_done,
+    believe_who_somebody_claims_to_be,
     ignore_who_holds_the_target,
     give_up_the_report,
     believe_that_signals_are_taken,

@@ -287,11 +287,11 @@ def test_a_fact_of_an_unknown_type_is_fine_where_it_was_rejected(tmp_path: Path)
     """And needs a newer version where it was not."""
     pondered = b'{"specversion":"1.0","type":"Pondered.v2","data":{}}'
     written = WrittenLog()
-    written.store(1, "ro.main.operator.ponder", pondered, {EXPECTED: "0"})
+    written.store(1, "ro.main.operator.ponder.ann", pondered, {EXPECTED: "0"})
     written.decide(1)
     assert ro_audit(written.messages, tmp_path).exit_code == 0
     written = WrittenLog()
-    written.store(1, "ro.main.operator.ponder", pondered, {EXPECTED: "0"})
+    written.store(1, "ro.main.operator.ponder.ann", pondered, {EXPECTED: "0"})
     written.fold.fold_facts()
     written.fold.view.task_list.tasks.clear()  # As a version does that knows it.
     written.signal(2)

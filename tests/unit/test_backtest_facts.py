@@ -214,17 +214,17 @@ def test_a_refused_remediation_runs_after_a_clear_and_a_retry(tmp_path: Path) ->
     facts = Facts()
     facts.signal("10:00:00", resolves=True)
     facts.failed("10:01:00", "wfe-1", idempotent=False)
-    facts.event("10:02:00", "operator.retry", "RetryRequested", remediation="rr-1", by="ann", reason="looked")
+    facts.event("10:02:00", "operator.retry.ann", "RetryRequested", remediation="rr-1", by="ann", reason="looked")
     facts.event(
         "10:03:00",
-        "operator.clear",
+        "operator.clear.ann",
         "BlockCleared",
         target={"name": "checkout"},
         workflow="restart",
         by="ann",
         reason="looked",
     )
-    facts.event("10:04:00", "operator.retry", "RetryRequested", remediation="rr-1", by="ann", reason="looked")
+    facts.event("10:04:00", "operator.retry.ann", "RetryRequested", remediation="rr-1", by="ann", reason="looked")
     assert told(backtest(facts, tmp_path)) == [
         ("1", 1, "10:00:00", "Proceed"),
         ("1", 2, "10:01:00", "Refuse PreviousExecutionFailed of rr-1"),
@@ -238,7 +238,7 @@ def test_a_clear_of_the_fingerprint_judges_what_is_blocked_at_once(tmp_path: Pat
     facts = Facts()
     facts.signal("10:00:00", resolves=True, fingerprint="f1")
     facts.failed("10:00:30", "wfe-1")
-    facts.event("10:00:45", "operator.clear", "BlockCleared", fingerprint="f1", by="ann", reason="fixed")
+    facts.event("10:00:45", "operator.clear.ann", "BlockCleared", fingerprint="f1", by="ann", reason="fixed")
     assert told(backtest(facts, tmp_path))[2:] == [("1", 3, "10:00:45", "Proceed")]
 
 
@@ -249,7 +249,7 @@ def test_a_policy_that_is_adopted_judges_all_that_is_blocked(tmp_path: Path) -> 
     facts.failed("10:00:30", "wfe-1")
     routing = {"backoff_base": "10s", "backoff_cap": "10s", "jitter": 0.0, "consecutive_failure_threshold": 3}
     routing["alert_memory"] = "24h"
-    facts.event("10:00:35", "operator.adopt", "PolicyAdopted", policy={"routing": routing}, by="ann")
+    facts.event("10:00:35", "operator.adopt.ann", "PolicyAdopted", policy={"routing": routing}, by="ann")
     facts.signal("10:00:50", resolves=True)
     rows = told(run_without_policy(facts, tmp_path))
     assert rows[1][3].startswith("Block ExponentialBackoff until 10:01:3")

@@ -78,7 +78,7 @@ def test_a_run_that_the_log_does_not_know_ends_at_once_and_leaves_nothing(tmp_pa
     written = WrittenLog()
     written.signal(0, fingerprint="f1")
     written.fails(1, "wfe-2")
-    written.fact(1.5, "ro.main.operator.cancel", RemediationCancelled(RemediationId("rr-2")))
+    written.fact(1.5, "ro.main.operator.cancel.ann", RemediationCancelled(RemediationId("rr-2"), "ann"))
     written.signal(3, fingerprint="f1")
     written.signal(3.5, fingerprint="f1")
     log = written.export(tmp_path / "log.jsonl")

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from remediation_orchestrator.cli.main import VERBS, main
+from remediation_orchestrator.cli.support import operating
 from remediation_orchestrator.cli.support.signal_input import parse_pair, parse_target, parse_value
 from remediation_orchestrator.events import Target
 
@@ -207,6 +208,20 @@ def test_an_operator_gives_a_reason() -> None:
     """An empty one is none."""
     assert "--reason" in refused(ro("cancel", "rr-1", "--nats", NOBODY))
     assert "--reason" in refused(ro("cancel", "rr-1", "--reason", " ", "--nats", NOBODY))
+
+
+@pytest.mark.parametrize("name", ["", "jane.doe", "a b", "a" * 65])
+def test_an_operator_has_a_name_that_a_subject_can_hold(name: str) -> None:
+    """It is the last word of theirs."""
+    said = refused(ro("cancel", "rr-1", "--reason", "r", "--by", name, "--nats", NOBODY))
+    assert f"'--by': {name!r} is not 1 to 64 of letters, digits, _ and -" in said
+
+
+def test_a_users_name_is_said_as_a_subject_can_hold_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a hyphen for what it cannot."""
+    for known, said in (("jane.doe", "jane-doe"), ("a b\\c", "a-b-c"), ("a" * 70, "a" * 64)):
+        monkeypatch.setenv("LOGNAME", known)
+        assert operating.user() == said
 
 
 @pytest.mark.parametrize(

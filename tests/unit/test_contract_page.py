@@ -110,7 +110,7 @@ def test_every_subject_is_named() -> None:
     assert patterns == {one.replace("ro.c.", "ro.<cell>.") for one in subjects.bound_subjects(CellName("c"))}
     text = section("Subjects")
     for fact in OPERATOR_FACTS:
-        verb = subjects.operator(CellName("c"), fact).rpartition(".")[2]
+        verb = subjects.verb_of(fact)
         assert f"`{verb}`: `{type(fact).__name__}.v1`" in text
     assert {type(fact) for fact in OPERATOR_FACTS} == set(get_args(OperatorFact))
     for kind in set(TYPES) - {f"{one.__name__}.v1" for one in get_args(StoredDecision)}:

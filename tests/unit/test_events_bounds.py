@@ -52,7 +52,7 @@ def refusal(payload: bytes, subject: str = SIGNALS) -> Undecodable:
 
 
 @pytest.mark.parametrize("name", ["Nats-Stream", "Nats-Sequence"])
-@pytest.mark.parametrize("subject", [SIGNALS, RUN, "ro.main.operator.clear", "ro.main.decision"])
+@pytest.mark.parametrize("subject", [SIGNALS, RUN, "ro.main.operator.clear.ann", "ro.main.decision"])
 def test_a_copy_is_rejected_whatever_it_says(name: str, subject: str) -> None:
     """The server makes one on any subject, for whoever may read; these headers it cannot leave out."""
     copy = StoredMessage(41, NOW, subject, SMALLEST, {"Nats-Msg-Id": "1", name: "RO_main"})
@@ -103,9 +103,9 @@ def test_what_operators_and_analysers_say_counts_only_where_it_expects_what_stoo
     headers: dict[str, str] | None,
 ) -> None:
     """So the server stores none of it again for whoever may read."""
-    cancelled = encode(RemediationCancelled(RemediationId("rr-1")), AROUND)
+    cancelled = encode(RemediationCancelled(RemediationId("rr-1"), "ann"), AROUND)
     answer = encode(AnalysisCompleted(RemediationId("rr-1")), AROUND)
-    for subject, payload in (("ro.main.operator.cancel", cancelled), ("ro.main.analysis.rr-1", answer)):
+    for subject, payload in (("ro.main.operator.cancel.ann", cancelled), ("ro.main.analysis.rr-1", answer)):
         assert isinstance(one(payload, subject), RemediationCancelled | AnalysisCompleted)
         (record,) = decode(StoredMessage(41, NOW, subject, payload, headers))
         assert isinstance(record, Undecodable)
@@ -114,9 +114,41 @@ def test_what_operators_and_analysers_say_counts_only_where_it_expects_what_stoo
 
 def test_an_operators_event_counts_on_its_own_verb_alone() -> None:
     """Who may approve must not adopt a policy by it."""
-    adopted = encode(PolicyAdopted({}), AROUND)
-    assert isinstance(one(adopted, "ro.main.operator.adopt"), PolicyAdopted)
-    assert "'adopt'" in refusal(adopted, "ro.main.operator.approve").message
+    adopted = encode(PolicyAdopted({}, by="ann"), AROUND)
+    assert isinstance(one(adopted, "ro.main.operator.adopt.ann"), PolicyAdopted)
+    wrong = refusal(adopted, "ro.main.operator.approve.ann").message
+    assert wrong == "PolicyAdopted.v1 belongs on `operator.adopt.<who>`, not on `operator.approve.ann`"
+
+
+@pytest.mark.parametrize(
+    ("by", "who", "wrong"),
+    [
+        ("bob", "ann", "`by` is 'bob', and on `operator.cancel.ann` only 'ann' speaks"),
+        ("", "ann", "`by` is '', and on `operator.cancel.ann` only 'ann' speaks"),
+        ("Ann", "ann", "`by` is 'Ann', and on `operator.cancel.ann` only 'ann' speaks"),
+        ("ann", "", "an operator's name is 1 to 64 of letters, digits, _ and -, not ''"),
+        ("a.b", "a.b", "an operator's name is 1 to 64 of letters, digits, _ and -, not 'a.b'"),
+        ("é", "é", "an operator's name is 1 to 64 of letters, digits, _ and -, not 'é'"),
+        ("a" * 65, "a" * 65, f"an operator's name is 1 to 64 of letters, digits, _ and -, not '{'a' * 65}'"),
+    ],
+)
+def test_an_operators_event_counts_as_its_subjects_person_alone(by: str, who: str, wrong: str) -> None:
+    """Who may publish as one must not act in the name of another."""
+    said = encode(RemediationCancelled(RemediationId("rr-1"), by), AROUND)
+    assert refusal(said, f"ro.main.operator.cancel.{who}").message == wrong
+
+
+def test_an_operators_name_is_as_long_as_a_word_of_a_subject_may_be() -> None:
+    """All 64 characters of it."""
+    for by in ("a", "Ann_B-2", "a" * 64):
+        said = encode(RemediationCancelled(RemediationId("rr-1"), by), AROUND)
+        assert isinstance(one(said, f"ro.main.operator.cancel.{by}"), RemediationCancelled)
+
+
+def test_an_operators_event_that_no_person_says_counts_for_nothing() -> None:
+    """A subject of a verb alone is nobody's."""
+    nobodys = encode(RemediationCancelled(RemediationId("rr-1")), AROUND)
+    assert "1 to 64 of letters" in refusal(nobodys, "ro.main.operator.cancel").message
 
 
 def test_a_command_counts_on_its_own_subject_alone() -> None:

@@ -51,7 +51,7 @@ def test_the_stream_is_bound_to_exactly_the_contracts_subjects() -> None:
         "ro.main.signal.*",
         "ro.main.analysis.*",
         "ro.main.execution.*",
-        "ro.main.operator.*",
+        "ro.main.operator.*.*",
         "ro.main.decision",
         "ro.main.command.*.*",
     ]
@@ -73,18 +73,25 @@ def test_every_fact_has_its_subject() -> None:
 @pytest.mark.parametrize(
     ("fact", "verb"),
     [
-        (ApprovalGranted(RR, ""), "approve"),
-        (ApprovalRejected(RR), "reject"),
-        (BlockCleared(F), "clear"),
-        (RemediationCancelled(RR), "cancel"),
-        (RetryRequested(RR), "retry"),
-        (PolicyAdopted({}), "adopt"),
-        (PolicyShadowed(), "shadow"),
+        (ApprovalGranted(RR, "", "ann"), "approve"),
+        (ApprovalRejected(RR, "ann"), "reject"),
+        (BlockCleared(F, by="ann"), "clear"),
+        (RemediationCancelled(RR, "ann"), "cancel"),
+        (RetryRequested(RR, "ann"), "retry"),
+        (PolicyAdopted({}, by="ann"), "adopt"),
+        (PolicyShadowed(by="ann"), "shadow"),
     ],
 )
-def test_an_operators_fact_stands_under_its_verb(fact: OperatorFact, verb: str) -> None:
-    """One permission line a verb."""
-    assert subjects.operator(MAIN, fact) == f"ro.main.operator.{verb}"
+def test_an_operators_fact_stands_under_its_verb_and_who_says_it(fact: OperatorFact, verb: str) -> None:
+    """One permission line a verb and a person."""
+    assert subjects.operator(MAIN, fact) == f"ro.main.operator.{verb}.ann"
+
+
+@pytest.mark.parametrize("by", ["", "a.b", "*", ">", "a b", "é", "a" * 65, "a\n"])
+def test_an_operators_name_is_one_plain_word(by: str) -> None:
+    """It becomes part of a subject."""
+    with pytest.raises(ValueError, match="an operator's name is"):
+        subjects.operator(MAIN, RetryRequested(RR, by))
 
 
 @pytest.mark.parametrize(("command", "tail"), COMMANDS)

@@ -20,6 +20,8 @@ from remediation_orchestrator.events.stored import EXPECTED
 from remediation_orchestrator.orchestrator.frames import decision_attributes
 from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Drift
 
+CANCELLED = RemediationCancelled(RR, "ann")
+
 
 @pytest.fixture
 def log() -> Forged:
@@ -68,7 +70,7 @@ def test_a_cancel_that_was_taken_is_missed_although_its_run_has_ended(log: Forge
     """Whoever led has led on."""
     run = subjects.execution(CELL, WFE)
     log.fact(0.1, run, WorkflowStarted(WFE))
-    log.fact(0.2, subjects.operator(CELL, RemediationCancelled(RR)), RemediationCancelled(RR))
+    log.fact(0.2, subjects.operator(CELL, CANCELLED), CANCELLED)
     log.fact(0.3, run, WorkflowCompleted(WFE))
     log.signal(1, "Other", target=ELSEWHERE)
     log.signal(2, "Later", target=ELSEWHERE)
@@ -78,7 +80,7 @@ def test_a_cancel_that_was_taken_is_missed_although_its_run_has_ended(log: Forge
 
 def test_a_revocation_that_never_came_is_missed(log: Forged) -> None:
     """Its run is neither begun nor over, although whoever led has led on."""
-    log.fact(0.2, subjects.operator(CELL, RemediationCancelled(RR)), RemediationCancelled(RR))
+    log.fact(0.2, subjects.operator(CELL, CANCELLED), CANCELLED)
     log.signal(1, "Other", target=ELSEWHERE)
     assert missed(log.messages) == [f"revoke.{WFE}"]
 

@@ -12,6 +12,7 @@ from remediation_orchestrator.events import (
     Refuse,
     RemediationCancelled,
     RemediationId,
+    SignalRejected,
     Target,
     fingerprint_of,
 )
@@ -66,6 +67,22 @@ def test_a_clear_of_another_target_forgets_nothing_here() -> None:
         story.operator(11, BlockCleared(target=target))
     story.signal(12)
     assert isinstance(story.verdict, Refuse)
+
+
+def test_nobody_acts_in_the_name_of_another() -> None:
+    """Who publishes as one, and says that another says it, is answered, and nothing follows."""
+    story = half_done()
+    cleared = BlockCleared(target=CHECKOUT, by="bob", reason="looked")
+    place = story.fact(11, cleared, "ro.main.operator.clear.ann")
+    answer = story.decisions[-1]
+    assert isinstance(answer, SignalRejected)
+    assert (answer.position, answer.reason) == (place, "Undecodable")
+    assert answer.message == "`by` is 'bob', and on `operator.clear.ann` only 'ann' speaks"
+    story.signal(12)
+    assert isinstance(story.verdict, Refuse)
+    story.fact(13, cleared, "ro.main.operator.clear.bob")
+    story.signal(14)
+    assert story.verdict == Proceed()
 
 
 def test_a_clear_of_another_fingerprint_leaves_this_ones_half_done_run() -> None:

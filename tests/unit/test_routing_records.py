@@ -37,7 +37,7 @@ RR = RemediationId("rr-1")
         b"[" * 50_000,
     ],
 )
-@pytest.mark.parametrize("subject", ["signal.x", "execution.wfe-1", "analysis.rr-1", "operator.clear"])
+@pytest.mark.parametrize("subject", ["signal.x", "execution.wfe-1", "analysis.rr-1", "operator.clear.ann"])
 def test_a_record_that_cannot_be_decoded_is_answered_and_stops_nothing(payload: bytes, subject: str) -> None:
     """It names the position, and the next signal is judged."""
     story = Story()

@@ -132,12 +132,12 @@ def test_a_shadow_stands_in_the_frame_of_its_verdict() -> None:
 def written() -> WrittenLog:
     """A shadow that would wait longer, and after it none."""
     log = WrittenLog()
-    log.fact(0, subjects.operator(CELL, PolicyShadowed()), PolicyShadowed(SLOWER, by="ann"))
+    log.fact(0, subjects.operator(CELL, PolicyShadowed(by="ann")), PolicyShadowed(SLOWER, by="ann"))
     log.signal(0)
     log.fails(1, "wfe-3")
     log.decide(2)
     log.fails(3, "wfe-3-r2")
-    log.fact(4, subjects.operator(CELL, PolicyShadowed()), PolicyShadowed(by="ann"))
+    log.fact(4, subjects.operator(CELL, PolicyShadowed(by="ann")), PolicyShadowed(by="ann"))
     return log
 
 
