@@ -8,7 +8,7 @@ from msgspec import Struct
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import ReadableLog
 from remediation_orchestrator.events import OperatorFact, Recorded, StoredMessage, decode
-from remediation_orchestrator.orchestrator.queries.tasks import place_of
+from remediation_orchestrator.orchestrator.queries.turns import place_of
 from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
 from remediation_orchestrator.orchestrator.snapshots import from_beginning
 

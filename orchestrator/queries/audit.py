@@ -9,11 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from remediation_orchestrator.events import (
     AnalysisCompleted,
     AnalysisFailed,
-    Command,
-    CreateWorkflow,
     DecisionFrame,
     Decoded,
-    ExecutionId,
     LogArchived,
     OrchestratorStarted,
     PhaseChanged,
@@ -21,7 +18,6 @@ from remediation_orchestrator.events import (
     Position,
     Proceed,
     Recorded,
-    RemediationId,
     RoutingDecided,
     ShadowDecided,
     SignalRejected,
@@ -34,27 +30,25 @@ from remediation_orchestrator.events import (
     WorkflowStarted,
     decode,
 )
-from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.events.facts import RunFact
-from remediation_orchestrator.events.identity import position, position_key, signal_of
-from remediation_orchestrator.events.subjects import Family, command_id, parse
-from remediation_orchestrator.orchestrator.frames import FRAME_BYTES_MAX, STORED_MAX, command_attributes
+from remediation_orchestrator.events.identity import position, position_key
+from remediation_orchestrator.events.subjects import Family, parse
+from remediation_orchestrator.orchestrator.frames import FRAME_BYTES_MAX, STORED_MAX
 from remediation_orchestrator.orchestrator.routing.fold import Fold, Observer
 from remediation_orchestrator.orchestrator.routing.judge import Judged, Turn, shadow_verdict
-from remediation_orchestrator.orchestrator.routing.outbox import Errand, command_of
+from remediation_orchestrator.orchestrator.routing.outbox import Errand
 from remediation_orchestrator.orchestrator.routing.snapshot import Origin
-from remediation_orchestrator.orchestrator.routing.state import Owed, RejectTask, Task, Unjudged
+from remediation_orchestrator.orchestrator.routing.state import RejectTask
 
-from .envelopes import of_frame, wrong_around, wrong_in_frame
+from .envelopes import of_frame, wrong_in_frame
 from .examination import Examination, plain
 from .fences import Fences
 from .findings import Drift, Finding, Report
-from .leaders import Leaders
+from .leaders import Leaders, wrong_in_chain
 from .moments import moment_of
 from .promises import Promises
-from .revocations import NOT_OURS, Revocations
-from .tasks import asked, describe, place_of
-from .turns import Turns
+from .revocations import Revocations
+from .turns import Turns, describe_turn
 
 
 def audit(messages: Iterable[StoredMessage], report: Report | None = None) -> Iterator[Finding]:
@@ -76,7 +70,6 @@ class Auditor(Observer):
         self.archived: list[LogArchived] = []
         """What was archived, as the log says."""
         self._examination = Examination(self.fold.view)
-        self._promises = Promises(self.fold.view)
         self._origin: Origin | None = None
         """The projection from which the log goes on, where its beginning is archived."""
         self._unknown: dict[Position, str] = {}
@@ -90,6 +83,7 @@ class Auditor(Observer):
         self._turns = Turns(self.fold.view)
         self._fences = Fences()
         self._leaders = Leaders(self.fold.view)
+        self._promises = Promises(self.fold.view, self._fences, self._leaders)
         self._revocations = Revocations(self._leaders)
 
     def resume(self, origin: Origin) -> None:
@@ -187,14 +181,8 @@ class Auditor(Observer):
         if head is None:
             self._find(place, Drift.JUNK, "this record of the decision subject is no frame")
             return
-        chain = self.fold.chain
-        if head.as_of != chain.as_of or head.as_of > head.read:
-            self._find(place, Drift.CHAIN, f"as_of {head.as_of} is not where the fold stands")
-        if head.read < chain.read or head.read >= message.sequence:
-            self._find(place, Drift.CHAIN, f"read {head.read} is not behind {chain.read} and before itself")
-        if not fits:
-            what = f"something from {chain.read + 1} to {head.read} was changed, removed or moved"
-            self._find(place, Drift.CHAIN, f"the digest of what came before does not match: {what}")
+        for what in wrong_in_chain(self.fold.chain, message, head, fits=fits):
+            self._find(place, Drift.CHAIN, what)
         self._frame = message
         if self._fences.is_open(message.sequence):
             self._find(place, Drift.FENCE, "it expects another record before it than stands there")
@@ -238,34 +226,13 @@ class Auditor(Observer):
         if isinstance(newer, Undecodable):
             self._find_unreadable(newer)
             return
-        record = records[0] if len(records) == 1 else None
-        if not isinstance(record, Recorded):  # What was owed is owed still, what was sent stands.
+        if len(records) != 1 or not isinstance(
+            record := records[0], Recorded
+        ):  # What was owed is owed still, what was sent stands.
             self._fences.junk(message)
             self._find(place, Drift.JUNK, f"no command, where {'.'.join(key)} may come")
             return
-        owed = self._promises.keep(key, message.sequence)
-        if owed is None or owed.position is None:
-            self._find(place, Drift.COMMAND, f"no decision owes {'.'.join(key)}")
-            return
-        expected = command_of(key[0], owed.decision, owed.position)
-        if expected != record.event:
-            self._find(place, Drift.RECORD, f"{'.'.join(key)} does not say what its decision says")
-        if not self._fences.is_first(message):
-            self._find(place, Drift.FENCE, f"{'.'.join(key)} expects another record before it than stands there")
-        self._look_around(place, message, expected, owed)
-
-    def _look_around(self, place: Position, message: StoredMessage, command: Command, owed: Owed) -> None:
-        """Hold what stands around a command against who wrote it, and when it may have been sent."""
-        sent, key = attributes_of(message.payload), ".".join(command_id(command))
-        ours = sent is not None and self._leaders.may_have_written(sent.source)
-        by, time = (sent.source if sent and ours else NOT_OURS), sent.time if sent else message.recorded_at
-        self._findings += wrong_around(place, command_attributes(command, by, time), sent)
-        self._findings += self._leaders.sent(place, message.recorded_at, time, moment_of(owed.decision))
-        limit = command.start_before if isinstance(command, CreateWorkflow) else None
-        if limit is not None and time > limit:
-            self._find(place, Drift.LATE, f"{key} was sent after its start_before, {limit.isoformat()}")
-        elif limit is not None and message.recorded_at > limit:
-            self._find(place, Drift.DELAYED, f"{key} was stored after its start_before, {limit.isoformat()}")
+        self._findings += self._promises.check(message, record.event, key)
 
     # -- decisions -------------------------------------------------------------------------------------
 
@@ -309,7 +276,7 @@ class Auditor(Observer):
         elif self._turns.now not in (None, moment_of(decision)) and moment_of(decision) is not None:
             self._find(place, Drift.ORDER, f"judged at another moment than its frame: {self._turns.now}")
         else:
-            self._find(place, Drift.ORDER, f"{asked(expected)} had to come before it")
+            self._find(place, Drift.ORDER, f"{describe_turn(expected)} had to come before it")
             self._turns.pass_over(expected)
 
     # -- the log ---------------------------------------------------------------------------------------
@@ -346,22 +313,12 @@ class Auditor(Observer):
             self.newer = self.newer or _newer(record.position, record.unknown_type)
         self._find(record.position, Drift.UNREADABLE, record.message)
 
-    def _find_unanswered(self, task: Task) -> None:
-        unknown = self._unknown.get(task.position) if isinstance(task, RejectTask) else None
-        if unknown is not None:
-            self.newer = self.newer or _newer(place_of(task), unknown)
-        self._find(place_of(task), Drift.UNANSWERED, f"nothing was recorded: {describe(task)}")
-
     def _find_missing(self, one: Turn) -> None:
-        match one.about:
-            case Unjudged():
-                self._find(one.about.position, Drift.UNANSWERED, "no decision answers this signal")
-            case tuple():
-                run = self.fold.view.runs.get(ExecutionId(one.about[1]))
-                remediation = run.remediation if run else RemediationId(one.about[1])
-                self._find(signal_of(remediation), Drift.UNANSWERED, f"{one.about[1]} was due, and was not judged")
-            case task:
-                self._find_unanswered(task)
+        place, what = self._turns.describe_missing(one)
+        unknown = self._unknown.get(place) if isinstance(one.about, RejectTask) else None
+        if unknown is not None:
+            self.newer = self.newer or _newer(place, unknown)
+        self._find(place, Drift.UNANSWERED, what)
 
     def _check_overlap(self, place: Position, decided: RoutingDecided) -> None:
         holder = self.fold.view.holder(decided.situation.target)

@@ -16,6 +16,7 @@ from remediation_orchestrator.events.codec import event_source, head_of
 from remediation_orchestrator.events.identity import position, position_key
 from remediation_orchestrator.events.stored import CLOCKS_DIFFER_MAX
 from remediation_orchestrator.events.subjects import parse
+from remediation_orchestrator.orchestrator.routing.chain import Chain
 from remediation_orchestrator.orchestrator.routing.policy import PolicyError, policy_of
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 
@@ -158,3 +159,14 @@ class Leaders:
 
 def _source_of(head: DecisionFrame, message: StoredMessage) -> str:
     return event_source(parse(message.subject).cell, f"orchestrator/{head.orchestrator}")
+
+
+def wrong_in_chain(chain: Chain, message: StoredMessage, head: DecisionFrame, *, fits: bool) -> Iterator[str]:
+    """Say where a frame does not go on from what stands before it; `fits` is whether its digest does."""
+    if head.as_of != chain.as_of or head.as_of > head.read:
+        yield f"as_of {head.as_of} is not where the fold stands"
+    if head.read < chain.read or head.read >= message.sequence:
+        yield f"read {head.read} is not behind {chain.read} and before itself"
+    if not fits:
+        what = f"something from {chain.read + 1} to {head.read} was changed, removed or moved"
+        yield f"the digest of what came before does not match: {what}"

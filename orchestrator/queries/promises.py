@@ -1,4 +1,4 @@
-"""The commands that a log's decisions owe, followed through it: what audit holds the commands against.
+"""The commands that a log's decisions owe, followed through it, and each held against what owes it.
 
 Every command stands in the log that whoever led had the time to send, whatever has settled it meanwhile: an answer
 or an end says nothing of what it answers. Not sent is what was over within the round that decided it, or before
@@ -9,13 +9,31 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from remediation_orchestrator.events import ExecutionId, PhaseChanged, Position, RemediationId, RoutingDecided
-from remediation_orchestrator.events.identity import analysis_id
-from remediation_orchestrator.orchestrator.routing.outbox import Errand, OwedKey, promises
+from remediation_orchestrator.events import (
+    Command,
+    CreateWorkflow,
+    Event,
+    ExecutionId,
+    PhaseChanged,
+    Position,
+    RemediationId,
+    RoutingDecided,
+    StoredMessage,
+)
+from remediation_orchestrator.events.codec import attributes_of
+from remediation_orchestrator.events.identity import analysis_id, position
+from remediation_orchestrator.events.subjects import command_id
+from remediation_orchestrator.orchestrator.frames import command_attributes
+from remediation_orchestrator.orchestrator.routing.outbox import Errand, OwedKey, command_of, promises
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Owed
 
+from .envelopes import wrong_around
+from .fences import Fences
+from .findings import Drift, Finding
+from .leaders import Leaders
 from .moments import moment_of
+from .revocations import NOT_OURS
 
 # An append is answered within five seconds or tried again: twice that after its round a command is late.
 COMMAND_GRACE = timedelta(seconds=10)
@@ -25,8 +43,10 @@ FOREVER = datetime.max.replace(tzinfo=UTC)
 class Promises:
     """What decisions owe, until it is in the log: also where its remediation ended meanwhile."""
 
-    def __init__(self, view: Projection) -> None:
+    def __init__(self, view: Projection, fences: Fences, leaders: Leaders) -> None:
         self._view = view
+        self._fences = fences
+        self._leaders = leaders
         self._owed: dict[OwedKey, Owed] = {}
         self._revoked: dict[OwedKey, Owed] = {}
         """What was owed of runs that were revoked before their command came."""
@@ -60,8 +80,38 @@ class Promises:
         self._new = list(self._owed)
         self._sent = {run: sequence for run in self._view.runs if OwedKey(Errand.WORKFLOW, run) not in self._owed}
 
-    def keep(self, key: tuple[str, str], sequence: int) -> Owed | None:
-        """A command is there: return what owed it."""
+    def check(self, message: StoredMessage, command: Event, key: tuple[str, str]) -> Iterator[Finding]:
+        """A command is there: hold it against what owes it, and against who wrote it, and when."""
+        place, name = position(message.sequence), ".".join(key)
+        owed = self._keep(key, message.sequence)
+        if owed is None or owed.position is None:
+            yield Finding(place, Drift.COMMAND, f"no decision owes {name}")
+            return
+        expected = command_of(key[0], owed.decision, owed.position)
+        if expected != command:
+            yield Finding(place, Drift.RECORD, f"{name} does not say what its decision says")
+        if not self._fences.is_first(message):
+            what = f"{name} expects another record before it than stands there"
+            yield Finding(place, Drift.FENCE, what)
+        yield from self._wrong_around(place, message, expected, owed)
+
+    def _wrong_around(
+        self, place: Position, message: StoredMessage, command: Command, owed: Owed
+    ) -> Iterator[Finding]:
+        """Hold what stands around a command against who wrote it, and when it may have been sent."""
+        sent, name = attributes_of(message.payload), ".".join(command_id(command))
+        ours = sent is not None and self._leaders.may_have_written(sent.source)
+        by, time = (sent.source if sent and ours else NOT_OURS), sent.time if sent else message.recorded_at
+        yield from wrong_around(place, command_attributes(command, by, time), sent)
+        yield from self._leaders.sent(place, message.recorded_at, time, moment_of(owed.decision))
+        limit = command.start_before if isinstance(command, CreateWorkflow) else None
+        if limit is not None and time > limit:
+            yield Finding(place, Drift.LATE, f"{name} was sent after its start_before, {limit.isoformat()}")
+        elif limit is not None and message.recorded_at > limit:
+            yield Finding(place, Drift.DELAYED, f"{name} was stored after its start_before, {limit.isoformat()}")
+
+    def _keep(self, key: tuple[str, str], sequence: int) -> Owed | None:
+        """A command stands there: return what owed it."""
         if key[0] == Errand.WORKFLOW:
             self._sent[ExecutionId(key[1])] = sequence
         same: Any = key  # A pair of words equals a key.

@@ -11,16 +11,20 @@ from typing import assert_never
 from remediation_orchestrator.events import (
     DecisionFrame,
     Decoded,
+    ExecutionId,
     LogArchived,
     OrchestratorStarted,
     PhaseChanged,
     PolicyRejected,
+    Position,
     Recorded,
+    RemediationId,
     RoutingDecided,
     SignalRejected,
     TargetReleased,
     Undecodable,
 )
+from remediation_orchestrator.events.identity import signal_of
 from remediation_orchestrator.orchestrator.routing.judge import Judged, Turn, TurnKey, next_turn
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import (
@@ -28,7 +32,9 @@ from remediation_orchestrator.orchestrator.routing.state import (
     JudgeTask,
     RejectTask,
     ServeTask,
+    Task,
     TellTask,
+    Unjudged,
 )
 
 from .moments import moment_of
@@ -107,6 +113,18 @@ class Turns:
             self.pass_over(one)
             yield one
 
+    def describe_missing(self, one: Turn) -> tuple[Position, str]:
+        """Say what was not decided, for a person, and the record that asks for it."""
+        match one.about:
+            case Unjudged():
+                return one.about.position, "no decision answers this signal"
+            case tuple():
+                run = self._view.runs.get(ExecutionId(one.about[1]))
+                remediation = run.remediation if run else RemediationId(one.about[1])
+                return signal_of(remediation), f"{one.about[1]} was due, and was not judged"
+            case task:
+                return place_of(task), f"nothing was recorded: {describe_task(task)}"
+
     def _is_open(self, one: Turn) -> bool:
         if isinstance(one.about, tuple):
             return self._view.is_timed(one.about[1], one.about[0])
@@ -129,3 +147,42 @@ def _keys(decision: Judged) -> list[TurnKey]:
             return [(RejectTask, decision.position)]
         case _:
             assert_never(decision)
+
+
+def place_of(task: Task) -> Position:
+    """The record because of which a task is to be done."""
+    match task:
+        case RejectTask():
+            return task.position
+        case ArchiveTask():
+            return task.record.position
+        case TellTask():
+            return task.change.because.position or Position("0")
+        case JudgeTask() | ServeTask():
+            return task.because.position or Position("0")
+
+
+def describe_task(task: Task) -> str:
+    """Say what is to be done, for a person."""
+    match task:
+        case RejectTask():
+            return "a rejection"
+        case ArchiveTask():
+            return f"the archive of all through {task.record.through}"
+        case TellTask():
+            return f"{task.change.remediation} {task.change.phase}"
+        case JudgeTask():
+            return f"a verdict on {task.remediation}"
+        case ServeTask():
+            return f"the queue of {task.target}"
+
+
+def describe_turn(one: Turn) -> str:
+    """Say what had to be decided, for a person."""
+    match one.about:
+        case Unjudged():
+            return f"the verdict on {one.about.position}"
+        case tuple():
+            return f"{one.about[1]}, due at {one.about[0].isoformat()},"
+        case task:
+            return describe_task(task)
