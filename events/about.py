@@ -34,7 +34,7 @@ from .facts import (
     WorkflowRevoked,
     WorkflowStarted,
 )
-from .identity import RemediationId, named_by, remediation_id
+from .identity import Fingerprint, RemediationId, named_by, remediation_id
 
 
 def about(event: Event) -> RemediationId | None:
@@ -60,3 +60,9 @@ def about(event: Event) -> RemediationId | None:
             return None
         case _:
             assert_never(event)
+
+
+def fingerprint_in(event: Event) -> Fingerprint | None:
+    """The fingerprint that an event carries itself, if it does."""
+    found: Fingerprint | None = getattr(event, "fingerprint", None)
+    return found

@@ -4,7 +4,7 @@ What cannot be decoded is a value (`Undecodable`), never an exception: a record 
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol, TypeVar, Union, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Raw, Struct
@@ -12,13 +12,13 @@ from msgspec import Raw, Struct
 from .bounds import ITEMS_MAX, NESTING_MAX, REJECTIONS_MAX, count_items, nesting
 from .commands import Command
 from .decisions import Decision, DecisionFrame
-from .duplicates import DuplicatesDecided, StoredDecision
+from .duplicates import DuplicatesDecided
 from .facts import Fact, Signal, SignalReceived, SignalResolved
-from .identity import CellName, Fingerprint, Position, WorkflowRef, Zoned, position
-from .reading import UndecodableError, decoder_of, read
+from .identity import CellName, Position, WorkflowRef, Zoned, position
+from .reading import HOME, MANY, ONE, UndecodableError, decoder_of, read
 from .signals import drop_impossible_start, normalise_signal, read_signal
 from .stored import MESSAGE_BYTES_MAX, RECORD_BYTES_MAX, StoredMessage, expectation
-from .subjects import FACTS, Family, Subject, command_id, parse, why_not_theirs
+from .subjects import Family, Subject, command_id, parse, why_not_theirs
 
 T = TypeVar("T")
 Event = Fact | Decision | Command
@@ -103,12 +103,6 @@ _UNREAD = (msgspec.DecodeError, UnicodeDecodeError, UndecodableError)
 _encoder = msgspec.json.Encoder()
 _items = msgspec.json.Decoder(list[Raw])
 _probe = msgspec.json.Decoder(_Probe)
-_HOME: dict[Family, tuple[type, ...]] = {
-    **FACTS,
-    Family.DECISION: get_args(StoredDecision),
-    Family.COMMAND: get_args(Command),
-}
-"""What may be said on the subjects of each family."""
 _NAMED: dict[Family, Callable[[Any], str]] = {
     Family.EXECUTION: lambda fact: fact.execution,
     Family.ANALYSIS: lambda fact: fact.remediation,
@@ -117,34 +111,6 @@ _NAMED: dict[Family, Callable[[Any], str]] = {
 """What an event says that its subject ends in."""
 _CHOOSING = (Family.SIGNAL, Family.ANALYSIS)
 """The families of the facts that name a workflow."""
-
-
-class _Told(Protocol):
-    """A CloudEvent whose type has told how to read its data."""
-
-    data: Any
-
-
-def _told(family: Family) -> Any:
-    """The CloudEvents of a family as one union, so that type and data are read in one pass."""
-    version = ("specversion", Literal["1.0"])
-    return Union[  # noqa: UP007 - of a tuple
-        tuple(
-            msgspec.defstruct(
-                kind.__name__, [version, ("data", kind)], tag_field="type", tag=f"{kind.__name__}.v1", gc=False
-            )
-            for kind in _HOME[family]
-        )
-    ]
-
-
-_one: dict[Family, msgspec.json.Decoder[_Told]] = {
-    family: msgspec.json.Decoder(_told(family)) for family in Family
-}
-_many: dict[Family, msgspec.json.Decoder[list[_Told]]] = {
-    family: msgspec.json.Decoder(list[_told(family)])  # type: ignore[misc]
-    for family in Family
-}
 _bare = msgspec.json.Decoder(list[SignalReceived])
 
 
@@ -248,11 +214,11 @@ def _decode_at_once(message: StoredMessage, subject: Subject) -> list[Decoded]:
     payload = message.payload
     events: list[Written]
     if subject.family is not Family.SIGNAL:
-        events = [one.data for one in _many[subject.family].decode(payload)]
+        events = [one.data for one in MANY[subject.family].decode(payload)]
     elif b'"specversion"' not in payload:
         events = [normalise_signal(signal) for signal in _bare.decode(payload)]
     elif b"\\u" not in payload:  # An item that writes the word with an escape is taken for a bare signal.
-        events = [normalise_signal(one.data) for one in _many[subject.family].decode(payload)]
+        events = [normalise_signal(one.data) for one in MANY[subject.family].decode(payload)]
     else:
         raise UndecodableError("bare signals or CloudEvents")
     return [one for index, written in enumerate(events) for one in _recorded(message, index, written, subject)]
@@ -333,7 +299,7 @@ def _event(item: bytes | Raw, family: Family) -> Written:
     if family is Family.SIGNAL and b'"specversion"' not in bytes(item):
         return _signal(item)
     try:
-        event: Written = _one[family].decode(item).data
+        event: Written = ONE[family].decode(item).data
     except _UNREAD:
         return _event_by_steps(item, family)
     return normalise_signal(event) if isinstance(event, Signal) else event
@@ -357,7 +323,7 @@ def _event_by_steps(item: bytes | Raw, family: Family) -> Written:
         event = read_signal(probe.data, kind, "data")
     else:
         event = read(decoder_of(kind), probe.data, kind, "data")
-    if not isinstance(event, _HOME[family]):
+    if not isinstance(event, HOME[family]):
         raise UndecodableError(f"{kind.__name__}.v1 does not belong on a subject of kind `{family}`")
     return normalise_signal(event) if isinstance(event, Signal) else event
 
@@ -382,9 +348,3 @@ def _check_subject(fact: Event, subject: Subject, size: int) -> None:
         size = len(_encoder.encode(workflow.parameters))
         if size > PARAMETERS_BYTES_MAX:
             raise UndecodableError(f"`workflow.parameters`: {size:,} bytes, of {PARAMETERS_BYTES_MAX:,} at most")
-
-
-def fingerprint_in(event: Event) -> Fingerprint | None:
-    """The fingerprint that an event carries itself, if it does."""
-    found: Fingerprint | None = getattr(event, "fingerprint", None)
-    return found

@@ -1,9 +1,13 @@
-"""Read one value from JSON, and say in one line what is wrong with it where it is none."""
+"""Read a value from JSON, or all of a family in one pass, and say in one line what is wrong where it is none."""
 
-from typing import Any, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, Union, get_args
 
 import msgspec
 from msgspec import Raw
+
+from .commands import Command
+from .duplicates import StoredDecision
+from .subjects import FACTS, Family
 
 T = TypeVar("T")
 
@@ -58,3 +62,37 @@ def decoder_of(kind: Any) -> msgspec.json.Decoder[Any]:
     if found is None:
         found = _decoders[kind] = msgspec.json.Decoder(kind)
     return found
+
+
+HOME: dict[Family, tuple[type, ...]] = {
+    **FACTS,
+    Family.DECISION: get_args(StoredDecision),
+    Family.COMMAND: get_args(Command),
+}
+"""What may be said on the subjects of each family."""
+
+
+class _Told(Protocol):
+    """A CloudEvent whose type has told how to read its data."""
+
+    data: Any
+
+
+def _told(family: Family) -> Any:
+    """The CloudEvents of a family as one union, so that type and data are read in one pass."""
+    version = ("specversion", Literal["1.0"])
+    return Union[  # noqa: UP007 - of a tuple
+        tuple(
+            msgspec.defstruct(
+                kind.__name__, [version, ("data", kind)], tag_field="type", tag=f"{kind.__name__}.v1", gc=False
+            )
+            for kind in HOME[family]
+        )
+    ]
+
+
+ONE: dict[Family, msgspec.json.Decoder[_Told]] = {family: msgspec.json.Decoder(_told(family)) for family in Family}
+MANY: dict[Family, msgspec.json.Decoder[list[_Told]]] = {
+    family: msgspec.json.Decoder(list[_told(family)])  # type: ignore[misc]
+    for family in Family
+}

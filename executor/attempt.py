@@ -25,10 +25,9 @@ from remediation_orchestrator.events.codec import Attributes, attributes_of, eve
 from remediation_orchestrator.events.identity import position
 
 from .assignment import Assignment, Junk, NotServed, assign
-from .claim import Closed, Free, Started, claim_id, execution_of, is_duplicate, is_lost
+from .claim import Closed, ExecutionSubject, Free, Started, claim_id, execution_of, is_duplicate, is_lost
 from .engine import Absent, Ended, Engine, Failed, Foreign, Run, Running, RunOutcome, Stop, Succeeded
 from .lease import ClaimLease
-from .place import ExecutionSubject
 from .ports import Ports
 
 log = logging.getLogger(__name__)

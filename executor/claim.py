@@ -1,5 +1,6 @@
 """What stands on an execution's subject, and who may do what there. The first start or end there that is valid
-decides who may begin; junk, before it or behind it, decides nothing.
+decides who may begin; junk, before it or behind it, decides nothing. Whoever may publish anything can have it
+stored there: it is stepped over, and keeps nobody from claiming a run or from telling its end.
 
 A claim says in its id which delivery of which command it was made under, as `claim-<sequence>-<number>`, so that
 whoever meets it later can tell a run that was given up from one that somebody still works on."""
@@ -8,7 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from remediation_orchestrator.bus.port import Delivery
+from remediation_orchestrator.bus.port import Delivery, EventLog
 from remediation_orchestrator.events import (
     ExecutionId,
     Recorded,
@@ -18,6 +19,7 @@ from remediation_orchestrator.events import (
     WorkflowRevoked,
     WorkflowStarted,
     decode,
+    subjects,
 )
 from remediation_orchestrator.events.codec import attributes_of
 
@@ -93,3 +95,33 @@ def is_lost(found: Started, delivery: Delivery) -> bool:
     A claim that does not say its delivery is judged as if it had been made under the first."""
     claimed = found.delivery if found.delivery is not None else 1
     return delivery.number >= claimed + DELIVERIES_OF_A_LOST_RUN
+
+
+class ExecutionSubject:
+    """What stands on an execution's subject, as far as it was read."""
+
+    def __init__(self, log: EventLog, execution: ExecutionId) -> None:
+        self._log = log
+        self._subject = subjects.execution(log.cell, execution)
+        self.last = 0
+        self.standing: ClaimState = Free()
+
+    async def look(self, until: int | None = None) -> None:
+        """Read on to the newest record, or to the one of this sequence. Raises LogError."""
+        while until is None or self.last < until:
+            message = await self._log.next_on(self._subject, self.last)
+            if message is None:
+                return
+            self._take(message)
+            if isinstance(self.standing, Free):  # Junk: whoever floods the subject is to be overtaken.
+                for one in await self._log.behind(self._subject, self.last):
+                    self._take(one)
+
+    def _take(self, message: StoredMessage) -> None:
+        if message.sequence > self.last:  # Two may look at once.
+            self.last = message.sequence
+            self.standing = standing_after(self.standing, message)
+
+    async def append(self, payload: bytes) -> int:
+        """Store a record right behind the last one that was read. Raises as the log's `append` does."""
+        return await self._log.append(self._subject, payload, expect=self.last)

@@ -1,7 +1,6 @@
 """Run one program under a supervisor, and say how it ended."""
 
 import asyncio
-import contextlib
 import json
 import os
 import secrets
@@ -9,6 +8,7 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,8 @@ from msgspec import Struct
 from remediation_orchestrator.events import FailureReason
 
 from .engine import Failed, RunOutcome, Stop, Succeeded
-from .family import MARK, end_marked
 from .lease import ClaimLease
-from .supervisor import instant
+from .supervisor import end_all, instant
 
 SUPERVISOR = (sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py")))
 # A supervisor ends its run by itself: at its limits, after the grace. One that has not by so long after that was
@@ -87,7 +86,7 @@ async def run_program(job: Job, lease: ClaimLease, stop: Stop) -> RunOutcome:
         for task in telling:
             task.cancel()
         supervisor.stdin.close()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        with suppress(BrokenPipeError, ConnectionResetError):
             await supervisor.stdin.wait_closed()
     try:
         report = msgspec.json.decode(line, type=_Report)
@@ -144,7 +143,7 @@ async def _watch(supervisor: Process, job: Job, lease: ClaimLease, stop: Stop) -
         await asyncio.sleep(LOOK_SECONDS)
         is_due = stop.wished.is_set() or lease.lost or instant() > job.deadline
         overdue = overdue + LOOK_SECONDS if is_due else 0.0
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             if overdue > lease.pace.kill_grace + 2 * OVERDUE_SECONDS:
                 os.killpg(supervisor.pid, signal.SIGKILL)
             elif overdue > lease.pace.kill_grace + OVERDUE_SECONDS:
@@ -214,3 +213,26 @@ def _ended(status: int | None, output: str) -> str:
 def _printable(text: str) -> str:
     """Replace control characters, each of which JSON would write as six bytes."""
     return "".join(one if one >= " " or one in "\n\t\r" else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+MARK = "RO_RUN"
+"""The variable that marks the processes of one run."""
+
+
+def end_marked(mark: str) -> list[int]:
+    """Kill all processes of a run, until none is left. Returns those that may not be killed, or do not go.
+
+    For where its supervisor and its guard are both gone. They are found by a mark in their environment, which
+    whatever a script starts inherits unless it clears it."""
+    wanted = f"{MARK}={mark}".encode()
+    return end_all(lambda: _marked(wanted))
+
+
+def _marked(wanted: bytes) -> list[int]:
+    found = []
+    for entry in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if entry.isdigit():
+            with suppress(OSError), open(f"/proc/{entry}/environ", "rb") as file:
+                if wanted in file.read().split(b"\0"):
+                    found.append(int(entry))
+    return found

@@ -19,7 +19,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -37,30 +37,18 @@ IGNORED = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class SupervisedJob:
+class SupervisedJob(NamedTuple):
     """What is run, and until when."""
 
-    def __init__(
-        self,
-        arguments: list[str],
-        environment: dict[str, str],
-        folder: str,
-        start_by: float,
-        deadline: float,
-        confirmed: float,
-        lease: float,
-        grace: float,
-        tail: int,
-    ) -> None:
-        self.arguments = arguments
-        self.environment = environment
-        self.folder = folder
-        self.start_by = start_by
-        self.deadline = deadline
-        self.confirmed = confirmed
-        self.lease = lease
-        self.grace = grace
-        self.tail = tail
+    arguments: list[str]
+    environment: dict[str, str]
+    folder: str
+    start_by: float
+    deadline: float
+    confirmed: float
+    lease: float
+    grace: float
+    tail: int
 
 
 def instant() -> float:
@@ -79,12 +67,9 @@ def descendants() -> list[int]:
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc") if sys.platform == "linux" else ():
         if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat", "rb") as file:
-                    parent = int(file.read().rpartition(b")")[2].split()[1])
-            except (OSError, IndexError, ValueError):
-                continue
-            children.setdefault(parent, []).append(int(entry))
+            with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{entry}/stat", "rb") as file:
+                parent = int(file.read().rpartition(b")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry))
     found: list[int] = []
     left = [os.getpid()]
     while left:
@@ -112,8 +97,7 @@ def spawn(job: SupervisedJob, output: int) -> int:
     """Start the program in a session of its own. Return its process id, or raise OSError: it did not begin."""
     failed_read, failed_write = os.pipe()
     supervisor = os.getpid()
-    child = os.fork()
-    if child == 0:
+    if (child := os.fork()) == 0:
         become(job, output, failed_write, supervisor)
     os.close(failed_write)
     os.close(output)
@@ -356,8 +340,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     job, commands = read_job()
-    supervisor = os.fork()
-    if supervisor:
+    if supervisor := os.fork():
         return stand_guard(supervisor)
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # It is not inherited.
     return supervise(job, commands)

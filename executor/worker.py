@@ -10,9 +10,8 @@ from remediation_orchestrator.events import ExecutionId
 
 from .assignment import NotServed
 from .attempt import Attempt, InHand
-from .claim import execution_of
+from .claim import ExecutionSubject, execution_of
 from .lease import ClaimLease
-from .place import ExecutionSubject
 from .ports import Ports
 
 log = logging.getLogger(__name__)

@@ -20,12 +20,12 @@ from remediation_orchestrator.events import (
     fingerprint_of,
     subjects,
 )
+from remediation_orchestrator.events.about import fingerprint_in
 from remediation_orchestrator.events.codec import (
     CONTENT_TYPE,
     SPECVERSION,
     Attributes,
     event_source,
-    fingerprint_in,
     join_frame,
 )
 from remediation_orchestrator.events.identity import position_key

@@ -9,7 +9,8 @@ from msgspec import Struct
 from remediation_orchestrator.bus.behind import append_behind
 from remediation_orchestrator.bus.port import EventLog
 from remediation_orchestrator.events import CellName, Fact, Fingerprint, Position, encode
-from remediation_orchestrator.events.codec import Attributes, event_source, fingerprint_in, join_frame
+from remediation_orchestrator.events.about import fingerprint_in
+from remediation_orchestrator.events.codec import Attributes, event_source, join_frame
 from remediation_orchestrator.events.identity import position
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 

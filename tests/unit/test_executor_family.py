@@ -18,9 +18,8 @@ from processes import Word, gone, is_alive
 from remediation_orchestrator.events import FailureReason
 from remediation_orchestrator.executor import program, supervisor
 from remediation_orchestrator.executor.engine import Failed, RunOutcome, Stop, Succeeded
-from remediation_orchestrator.executor.family import MARK, end_marked
 from remediation_orchestrator.executor.lease import ClaimLease, ConfirmSchedule
-from remediation_orchestrator.executor.program import Job, Program, run_program
+from remediation_orchestrator.executor.program import MARK, Job, Program, end_marked, run_program
 from remediation_orchestrator.executor.supervisor import instant
 
 NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups"
