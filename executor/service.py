@@ -80,17 +80,33 @@ async def run_executor(
     if settings.analyses:
         analyser = Analyser(executor_id(), event_log, catalog, utc, refresh=catalog.refresh)
         _serve_analyses(deliveries, cell, analyser, pace)
+
+    def begun() -> None:
+        if tell is not None:
+            tell(deliveries.why_none)
+        log.info("executor ready", extra={"executor": worker.executor, "cell": cell, "slots": settings.slots})
+
+    await _take_commands(deliveries, worker, event_log, stop, settings.grace, begun)
+
+
+async def _take_commands(
+    deliveries: Deliveries,
+    worker: Worker,
+    event_log: JetStreamLog,
+    stop: asyncio.Event,
+    grace: float,
+    begun: Callable[[], None],
+) -> None:
+    """Take them until `stop`, and end what runs. Raises what has ended the deliveries, or the cancels."""
     following = asyncio.create_task(follow_cancels(event_log, worker))
     watching = asyncio.create_task(deliveries.watch())
     stopping = asyncio.create_task(stop.wait())
     try:
         await deliveries.start()
-        if tell is not None:
-            tell(deliveries.why_none)
-        log.info("executor ready", extra={"executor": worker.executor, "cell": cell, "slots": settings.slots})
+        begun()
         await asyncio.wait({following, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await _stop(deliveries, worker, settings.grace)
+        await _stop(deliveries, worker, grace)
         for task in (stopping, following, watching):
             task.cancel()
     for task in (following, watching):

@@ -32,9 +32,9 @@ SHELL = [
     "archiving",
     "archive",
     "succession",
-    "guard",
+    "appending",
 ]
-EXECUTOR = ["worker", "claim", "lease", "assignment", "place", "analyser"]
+EXECUTOR = ["worker", "claim", "lease", "assignment", "analyser"]
 WIDTH = 80
 
 Ways = dict[str, list[tuple[int, int]]]

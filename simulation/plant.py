@@ -159,15 +159,14 @@ def plant(
     finds something and nothing is planted."""
     chosen = [layer for layer in Layer if not layers or layer.value in layers]
     try:
-        plants = [
-            one for one in read_plants(paths or (ROOT / "tests" / "plants",)) if not only or one.name in only
-        ]
+        found = read_plants(paths or (ROOT / "tests" / "plants",))
+        plants = [one for one in found if not only or one.name in only]
         if check:
             _check(plants)
         known = read_results(results) if results is not None else {}
-        done = [known[digest_of(one)] for one in plants if digest_of(one) in known]
-        done = [one for one in done if _is_done(one, chosen, every=every) and (one.first or not again)]
-        left = [one for one in plants if digest_of(one) not in {before.digest for before in done}]
+        before = (known[digest_of(one)] for one in plants if digest_of(one) in known)
+        done = [one for one in before if _is_done(one, chosen, every=every) and (one.first or not again)]
+        left = [one for one in plants if digest_of(one) not in {other.digest for other in done}]
         bounds = Bounds(days, lives, cases, processor)
         for one in try_all(left, chosen, {} if again else known, bounds, jobs=jobs, every=every):
             done.append(one)
@@ -177,10 +176,14 @@ def plant(
     except (PlantError, msgspec.MsgspecError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
+    _end(plants, done, chosen, as_json=as_json)
+
+
+def _end(plants: list[Plant], done: list[Seen], layers: list[Layer], *, as_json: bool) -> None:
     if not as_json:
         order = [one.name for one in plants]
         done.sort(key=lambda one: order.index(one.name))
-        summarise(Console(width=None if sys.stdout.isatty() else 10_000), done, chosen)
+        summarise(Console(width=None if sys.stdout.isatty() else 10_000), done, layers)
     sys.exit(0 if all(one.first for one in done) else 1)
 
 

@@ -51,7 +51,7 @@ from remediation_orchestrator.events import (
     decode,
 )
 from remediation_orchestrator.events.about import about
-from remediation_orchestrator.events.facts import RunFact
+from remediation_orchestrator.events.facts import OperatorFact, RunFact
 from remediation_orchestrator.events.identity import position_key, signal_of
 from remediation_orchestrator.orchestrator.routing.fold import Observer
 from remediation_orchestrator.orchestrator.routing.state import Remediation
@@ -245,11 +245,7 @@ def says(event: Event) -> str:
     """One line for a person on what a record says."""
     match event:
         case RoutingDecided():
-            attempt = f"attempt {event.attempt}, because {event.because.kind}"
-            leads = event.execution or (f"analysis {event.analysis}" if event.analysis else "")
-            return " ".join(
-                part for part in (describe(event.verdict), leads and f"→ {leads}", f"({attempt})") if part
-            )
+            return _verdict(event)
         case PhaseChanged():
             plan = event.plan and f"of plan {event.plan[:PLAN_DIGITS]}"
             return _joined(event.phase, event.outcome, event.failure_phase, plan, f"because {event.because.kind}")
@@ -273,12 +269,10 @@ def says(event: Event) -> str:
             return _joined(event.reason, event.message)
         case ShadowDecided():
             return _joined("another policy, in shadow:", describe(event.verdict))
-        case BlockCleared():
-            return _joined(event.fingerprint, event.by and f"by {event.by}", event.reason)
-        case ApprovalGranted() | ApprovalRejected() | RemediationCancelled() | RetryRequested():
-            return _joined(event.by and f"by {event.by}", event.reason)
+        case BlockCleared() | ApprovalGranted() | ApprovalRejected() | RemediationCancelled() | RetryRequested():
+            return _act(event)
         case PolicyAdopted() | PolicyShadowed() | ArchiveRequested() | LossAccepted():
-            return _joined(event.by and f"by {event.by}", event.reason)
+            return _act(event)
         case WorkflowCompleted() | TargetReleased():
             return event.execution
         case WorkflowRevoked() | CancelWorkflow():
@@ -287,6 +281,17 @@ def says(event: Event) -> str:
             return event.reason
         case DecisionFrame() | OrchestratorStarted() | PolicyRejected() | LogArchived():
             return ""
+
+
+def _verdict(decided: RoutingDecided) -> str:
+    leads = decided.execution or (f"analysis {decided.analysis}" if decided.analysis else "")
+    attempt = f"(attempt {decided.attempt}, because {decided.because.kind})"
+    return _joined(describe(decided.verdict), leads and f"→ {leads}", attempt)
+
+
+def _act(act: OperatorFact) -> str:
+    problem = act.fingerprint if isinstance(act, BlockCleared) else None
+    return _joined(problem, act.by and f"by {act.by}", act.reason)
 
 
 def _joined(*parts: str | None) -> str:

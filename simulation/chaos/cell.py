@@ -187,8 +187,7 @@ class ChaosCell:
             case Strike.EXECUTOR_FROZEN | Strike.EXECUTOR_PAUSED:
                 return await self._freeze(executor.pid, seconds)
             case Strike.EVERYTHING_KILLED:
-                services = (*self.orchestrators, *self.executors)
-                ends = [self._end(service, signal.SIGKILL, seconds) for service in services]
+                ends = [self._end(one, signal.SIGKILL, seconds) for one in (*self.orchestrators, *self.executors)]
                 return any(await asyncio.gather(self._kill_broker(seconds), *ends))
             case Strike.DISK_FULL:
                 return await self._fill_disk(seconds)

@@ -17,7 +17,7 @@ from remediation_orchestrator.executor import attempt
 from remediation_orchestrator.executor.attempt import Attempt
 from remediation_orchestrator.executor.claim import Started
 from remediation_orchestrator.executor.lease import ClaimLease, ConfirmSchedule
-from remediation_orchestrator.orchestrator import dispatch, lead
+from remediation_orchestrator.orchestrator import appending, dispatch, lead
 from remediation_orchestrator.orchestrator.routing import checks, decisions, effects, facts
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.judge import judge
@@ -52,14 +52,14 @@ def fold_on_arrival(patch: pytest.MonkeyPatch) -> None:
 def skip_the_fence(patch: pytest.MonkeyPatch) -> None:
     """Frames are appended whoever has appended before."""
 
-    async def append(self: lead.Leader, payload: bytes, *, expect: int) -> int:
+    async def append(self: appending.FrameAppender, payload: bytes) -> int:
         while True:
             try:
                 return await self._log.append(self._subject, payload)
             except LogError:
                 await asyncio.sleep(1.0)
 
-    patch.setattr(lead.Leader, "_append", append)
+    patch.setattr(appending.FrameAppender, "append", append)
 
 
 def forget_what_is_owed(patch: pytest.MonkeyPatch) -> None:
@@ -172,13 +172,13 @@ def restart_the_ladder(patch: pytest.MonkeyPatch) -> None:
 def believe_every_append(patch: pytest.MonkeyPatch) -> None:
     """An append that was not answered is taken for stored."""
 
-    async def append(self: lead.Leader, payload: bytes, *, expect: int) -> int:
+    async def append(self: appending.FrameAppender, payload: bytes) -> int:
         try:
-            return await self._log.append(self._subject, payload, expect=expect)
+            return await self._log.append(self._subject, payload, expect=self._chain.last)
         except LogError:
             return await self._log.last_sequence() + 1
 
-    patch.setattr(lead.Leader, "_append", append)
+    patch.setattr(appending.FrameAppender, "append", append)
 
 
 def forget_the_queue(patch: pytest.MonkeyPatch) -> None:
