@@ -94,8 +94,8 @@ def _wanted(view: Projection, chronicle: Chronicle, name: str, located: Remediat
 
 def _title(wanted: list[Remediation]) -> str:
     if len(wanted) == 1:
-        return f"{wanted[0].id}: {wanted[0].kind.name} on {wanted[0].target}, {wanted[0].phase}"
-    what = {one.kind.name for one in wanted}
+        return f"{wanted[0].id}: {wanted[0].words.name} on {wanted[0].target}, {wanted[0].phase}"
+    what = {one.words.name for one in wanted}
     where = {str(one.target) for one in wanted}
     return f"{len(wanted)} remediations of {', '.join(sorted(what))} on {', '.join(sorted(where))}"
 

@@ -23,9 +23,9 @@ Duration = Annotated[timedelta, PlainValidator(_duration)]
 def model_of(kind: type[Struct]) -> type[BaseModel]:
     """One of our types as people write it: every key that it has, each of which may be left out, and no other.
 
-    Its own bounds hold. A section with nothing in it leaves all of its keys out, and a text is not empty."""
-    fields: dict[str, Any] = {one.name: (_written(one.type), None) for one in _struct(kind).fields}
-    return create_model(kind.__name__, __base__=Written, **fields)
+    Its own bounds hold. A section with nothing in it leaves all of its keys out. A text is not empty, but where
+    one of several may stand."""
+    return _model(_struct(kind), {})
 
 
 def _struct(kind: type[Struct]) -> inspect.StructType:
@@ -34,22 +34,53 @@ def _struct(kind: type[Struct]) -> inspect.StructType:
     return found
 
 
-def _written(kind: inspect.Type) -> Any:
+def _model(kind: inspect.StructType, around: dict[type, str]) -> type[BaseModel]:
+    """The model of a kind; `around` are the kinds in which it stands, each of which may stand in it again."""
+    name = kind.cls.__name__
+    inside = {**around, kind.cls: name}
+    fields: dict[str, Any] = {one.encode_name: (_written(one.type, inside), None) for one in kind.fields}
+    return create_model(name, __base__=Written, **fields)
+
+
+def _written(kind: inspect.Type, around: dict[type, str]) -> Any:
     match kind:
         case inspect.UnionType(types=types):
-            (only,) = (one for one in types if not isinstance(one, inspect.NoneType))
-            return _written(only)
-        case inspect.StructType(cls=cls):
-            return Annotated[model_of(cls), BeforeValidator(lambda said: {} if said is None else said)]
+            some = [one for one in types if not isinstance(one, inspect.NoneType)]
+            return _written(some[0], around) if len(some) == 1 else _text_or_texts(some)
+        case inspect.StructType(cls=cls) if cls in around:
+            return around[cls]
+        case inspect.StructType():
+            return Annotated[_model(kind, around), BeforeValidator(lambda said: {} if said is None else said)]
         case inspect.VarTupleType(item_type=item):
-            return list[_written(item)]  # type: ignore[misc]
+            return list[_written(item, around)]  # type: ignore[misc]
+        case inspect.DictType(value_type=value):
+            return dict[str, _written(value, around)]  # type: ignore[misc]
         case inspect.IntType(ge=least, le=most):
             return Annotated[int, Field(ge=least, le=most)]
         case inspect.FloatType(ge=least, le=most):
             return Annotated[float, Field(ge=least, le=most)]
-        case inspect.StrType():
-            return Annotated[str, Field(min_length=1)]
+        case inspect.StrType(max_length=most):
+            return Annotated[str, Field(min_length=1, max_length=most)]
+        case inspect.BoolType():
+            return bool
         case inspect.TimeDeltaType():
             return Duration
         case _:
             raise TypeError(f"nobody has written a {type(kind).__name__} yet")
+
+
+def _text_or_texts(kinds: list[inspect.Type]) -> Any:
+    """A text, or a list of texts: which of both is meant is seen before it is looked at any closer."""
+    text, _ = kinds
+    assert isinstance(text, inspect.StrType)
+    most = text.max_length
+
+    def texts(value: object) -> object:
+        for one in value if isinstance(value, list) else [value]:
+            if not isinstance(one, str):
+                raise ValueError(f"must be text, or a list of texts, not {one!r}")
+            if most is not None and len(one) > most:
+                raise ValueError(f"a text has at most {most:,} characters")
+        return value
+
+    return Annotated[Any, PlainValidator(texts)]

@@ -57,15 +57,23 @@ def _must_be(error: ErrorDetails, *, secret: bool) -> str:
 
 def _unknown_key(place: Place, location: Place, kind: type[BaseModel]) -> str:
     known = sorted(_keys_beside(location, kind))
-    nearest = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=ALIKE)
+    inside = sorted(
+        f"{key}.{location[-1]}" for key in known if location[-1] in _keys_inside((*location[:-1], key), kind)
+    )
+    nearest = inside or difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=ALIKE)
     hint = f"did you mean {nearest[0]}?" if nearest else f"known here: {', '.join(known)}"
     return f"unknown key {path_of(place)}; {hint}"
 
 
 def _keys_beside(location: Place, kind: object) -> set[str]:
     """The keys that are known where the last of a location stands."""
+    return _keys_inside(location[:-1], kind)
+
+
+def _keys_inside(location: Place, kind: object) -> set[str]:
+    """The keys that are known of what stands at a location."""
     kinds = [kind]
-    for part in location[:-1]:
+    for part in location:
         kinds = [inner for one in kinds for inner in _inside(one, part)]
     return {
         key for one in kinds if isinstance(one, type) and issubclass(one, BaseModel) for key in one.model_fields

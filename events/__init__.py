@@ -62,6 +62,7 @@ from .identity import (
     Position,
     RemediationId,
     Target,
+    Words,
     WorkflowRef,
     fingerprint_of,
 )
@@ -126,6 +127,7 @@ __all__ = [
     "TargetReleased",
     "Undecodable",
     "Verdict",
+    "Words",
     "WorkflowCompleted",
     "WorkflowFailed",
     "WorkflowRef",

@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from .facts import Severity
-from .identity import ExecutionId, Fingerprint, Position, RemediationId, Target, WorkflowRef, Zoned
+from .identity import ExecutionId, Fingerprint, Position, RemediationId, Target, Words, WorkflowRef, Zoned
 
 
 class Reason(StrEnum):
@@ -143,6 +143,8 @@ class Situation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False)
     """Digest of the policy that judged."""
     fingerprint: Fingerprint
     target: Target
+    words: Words | None = None
+    """What its signal says besides, as it was classified; only where a matcher of a policy that judges asks."""
     workflow: str | None = None
     active: RemediationId | None = None
     """Another remediation of this fingerprint that has not ended."""

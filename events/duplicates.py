@@ -11,24 +11,26 @@ import msgspec
 from msgspec import Meta, Struct
 
 from .decisions import Because, Cause, Decision, Duplicate, RoutingDecided, Situation, Stage
-from .identity import Fingerprint, Position, RemediationId, Target, Zoned
+from .identity import Fingerprint, Position, RemediationId, Target, Words, Zoned
 
 # So a record stays below a quarter of a frame even where all its names are as long as names may be.
 SIGNALS_MAX = 1_000
 PROBLEMS_BYTES_MAX = 64 * 1024
 
 
-class Problem(Struct, frozen=True, gc=False):
+class Problem(Struct, frozen=True, omit_defaults=True, gc=False):
     """What the verdicts on signals of one problem have in common."""
 
     fingerprint: Fingerprint
     target: Target
     of: RemediationId
     stage: Stage
+    words: Words | None = None
+    workflow: str | None = None
 
     def situation(self, now: datetime, policy: str) -> Situation:
         """All that was read of a signal of this problem."""
-        return situation_beside(now, policy, self.fingerprint, self.target, self.of)
+        return situation_beside(now, policy, self.fingerprint, self.target, self.of, self.words, self.workflow)
 
 
 class DuplicatesDecided(Struct, frozen=True, gc=False):
@@ -85,7 +87,8 @@ class _Row:
         first = self._first or decision
         now, policy = first.situation.now, first.situation.policy
         about = decision.situation
-        problem = Problem(about.fingerprint, about.target, decision.verdict.of, decision.stage)
+        of, stage = decision.verdict.of, decision.stage
+        problem = Problem(about.fingerprint, about.target, of, stage, about.words, about.workflow)
         index, situation = self._problems.get(problem) or (len(self._problems), problem.situation(now, policy))
         if len(self._signals) == SIGNALS_MAX or _verdict(decision.signal, problem, situation) != decision:
             return False
@@ -110,10 +113,24 @@ class _Row:
 
 
 def situation_beside(
-    now: datetime, policy: str, fingerprint: Fingerprint, target: Target, active: RemediationId
+    now: datetime,
+    policy: str,
+    fingerprint: Fingerprint,
+    target: Target,
+    active: RemediationId,
+    words: Words | None = None,
+    workflow: str | None = None,
 ) -> Situation:
     """All that a check reads of a problem that another remediation is at."""
-    return Situation(now=now, policy=policy, fingerprint=fingerprint, target=target, active=active)
+    return Situation(
+        now=now,
+        policy=policy,
+        fingerprint=fingerprint,
+        target=target,
+        words=words,
+        workflow=workflow,
+        active=active,
+    )
 
 
 def _verdict(signal: Position, problem: Problem, situation: Situation) -> RoutingDecided:

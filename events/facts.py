@@ -51,6 +51,7 @@ class Signal(Struct, frozen=True, omit_defaults=True, gc=False):
     workflow: WorkflowRef | None = None
     environment: Part = ""
     priority: Part = ""
+    team: Part = ""
     alert: Part = ""
 
 

@@ -42,6 +42,16 @@ class Target(Struct, frozen=True, order=True, gc=False):
         return "/".join(part for part in (self.cluster, self.namespace, self.kind, self.name) if part)
 
 
+class Words(Struct, frozen=True, omit_defaults=True, gc=False):
+    """What a signal says of its problem besides where it is, as it was classified. What it leaves out is empty."""
+
+    name: Name
+    severity: Part = ""
+    environment: Part = ""
+    priority: Part = ""
+    team: Part = ""
+
+
 class WorkflowRef(Struct, frozen=True, gc=False):
     """A workflow of the catalog, by its id, and the values for its parameters."""
 

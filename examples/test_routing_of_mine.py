@@ -33,7 +33,7 @@ def test_two_problems_of_one_database_never_run_at_once(ro_story):
     assert ro_story.verdict == Proceed()
 
 
-@pytest.mark.ro_policy({"scope": {"exclude": [{"kind": "StatefulSet"}]}})
+@pytest.mark.ro_policy({"scope": {"exclude": [{"target": {"kind": "StatefulSet"}}]}})
 def test_our_policy_keeps_away_from_databases(ro_story):
     """A policy of ours: a mapping, or the path of its file beside this one."""
     ro_story.signal(0, target=DATABASE)

@@ -51,7 +51,7 @@ def _policies() -> list[dict[str, object]]:
         {
             "routing": {**routing, "signal_max_age": "1m"},
             "timeouts": timeouts,
-            "scope": {"exclude": [{"name": "b"}]},
+            "scope": {"exclude": [{"target": {"name": "b"}}]},
         },
         {"routing": {"retry_limit": 0}},
     ]

@@ -36,6 +36,7 @@ from remediation_orchestrator.events import (
     StoredMessage,
     Target,
     TargetReleased,
+    Words,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowRevoked,
@@ -70,6 +71,8 @@ class Recount:
         self._waiting = ProblemLines()
         self._came: dict[Position, tuple[datetime, bool]] = {}
         """When each occurrence came, and whether its source tells when it is over."""
+        self._said: dict[Position, Words] = {}
+        """What each signal says of its problem."""
         self.firing = Firing(policy)
         self._line: dict[str, Target] = {}
         """Who has come to wait for which target, in which order."""
@@ -118,7 +121,8 @@ class Recount:
         self, event: SignalReceived | SignalResolved | RetryRequested, place: Position, at: datetime, *, over: bool
     ) -> None:
         match event:
-            case SignalReceived(fingerprint=fingerprint, resolves=resolves):
+            case SignalReceived(fingerprint=fingerprint, resolves=resolves) as said:
+                self._said[place] = Words(said.name, said.severity, said.environment, said.priority, said.team)
                 for one in self._of(fingerprint):
                     one.over = False
                 self._came[place] = at, resolves
@@ -241,6 +245,8 @@ class Recount:
         counted = self.failures.remembered(situation.fingerprint, situation.now)
         if situation.active is None and situation.failures != counted:
             yield f"{place} says {situation.failures} failures, counted are {counted}"
+        if situation.words is not None and situation.words != self._said.get(decided.signal):
+            yield f"{place} says {situation.words}, and its signal {self._said.get(decided.signal)}"
 
     def _answer(self, fingerprint: str, occurrence: Position, place: Position) -> Iterator[str]:
         if not self._waiting.is_asked_for(fingerprint, occurrence):

@@ -124,7 +124,7 @@ def behind() -> Log:
 
 def excluded() -> dict[str, object]:
     """A policy that keeps away from the target."""
-    return {**STEADY, "scope": {"exclude": [{"namespace": "shop"}]}}
+    return {**STEADY, "scope": {"exclude": [{"target": {"namespace": "shop"}}]}}
 
 
 def late() -> Log:

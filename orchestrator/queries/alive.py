@@ -36,7 +36,7 @@ def pending(it: Standing) -> Present:
 def analyzing(it: Standing) -> Present:
     """An analyser is asked."""
     return Present(
-        what=f"waits for an analysis to name a workflow for {it.one.kind.name} on {it.one.target}",
+        what=f"waits for an analysis to name a workflow for {it.one.words.name} on {it.one.target}",
         since=it.since,
         until=it.one.until,
         ends=_limit(

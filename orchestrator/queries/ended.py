@@ -86,7 +86,7 @@ def _for(it: Standing, reason: Reason | None) -> str:
         case None:
             return ""
         case Reason.UNMANAGED_RESOURCE:
-            return f": the policy's scope excluded {it.one.target}"
+            return ": the policy's scope excluded it"
         case Reason.STALE_SIGNAL:
             return ": its signal was too old to act upon"
         case Reason.EXHAUSTED_RETRIES:

@@ -79,8 +79,7 @@ def obstacle(view: Projection, one: Remediation, now: datetime) -> Obstacle:
 
 def _verdict(view: Projection, one: Remediation, at: datetime) -> Block | Refuse | Skip | None:
     """What would be said of it at a moment if it came again then, from a source that waits."""
-    kind = replace(one.kind, resolves=True)
-    again = replace(one, kind=kind, occurred_at=at, queued=ZERO, queued_since=None)
+    again = replace(one, resolves=True, occurred_at=at, queued=ZERO, queued_since=None)
     verdict = decide(view.situation(again, at, None), view.policy)
     return verdict if isinstance(verdict, Block | Refuse | Skip) else None
 
@@ -98,7 +97,7 @@ def _found(
         case Refuse():
             return _refused(view, one, verdict, now)
         case Skip():
-            why = f"the policy's scope excludes {one.target}"
+            why = "the policy's scope excludes it"
             ends = "Another policy is adopted."
             return Obstacle(objection=verdict.reason, says=f"never: {why}", why=why, ends=ends)
 

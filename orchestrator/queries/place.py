@@ -25,7 +25,7 @@ def target_present(view: Projection, target: Target, now: datetime) -> Present:
                 *(_refused(view, target, one) for one in half_done),
                 *(
                     ["The policy's scope excludes it: nothing is run there."]
-                    if view.policy.excludes(target)
+                    if view.policy.excludes_target(target)
                     else []
                 ),
             ]

@@ -96,4 +96,4 @@ class Standing(Struct, frozen=True, dict=True):
     @property
     def or_over(self) -> str:
         """What else ends a wait, where its source says when the problem is over."""
-        return ", or its source says that it is over" if self.one.kind.resolves else ""
+        return ", or its source says that it is over" if self.one.resolves else ""

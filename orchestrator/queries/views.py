@@ -97,10 +97,10 @@ def remediation_view(view: Projection, chronicle: Chronicle, one: Remediation, n
     shown = told(found)
     return RemediationView(
         id=one.id,
-        name=one.kind.name,
-        severity=one.kind.severity,
-        environment=one.kind.environment,
-        priority=one.kind.priority,
+        name=one.words.name,
+        severity=one.words.severity,
+        environment=one.words.environment,
+        priority=one.words.priority,
         target=one.target,
         fingerprint=one.fingerprint,
         phase=one.phase,

@@ -18,8 +18,10 @@ from remediation_orchestrator.events import (
     Situation,
     Skip,
     Verdict,
+    Words,
 )
 from remediation_orchestrator.events.durations import later
+from remediation_orchestrator.events.matchers import Matched
 
 from .backoff import backoff, count_remembered, next_allowed_execution
 from .policy import Policy
@@ -27,6 +29,8 @@ from .words import span, spoken, times, written
 
 Objection = Callable[[Situation, Policy], Verdict | None]
 Sentence = Callable[[Situation, Policy], str]
+
+NO_WORDS = Words("")
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -63,11 +67,20 @@ class Check(Struct, frozen=True, kw_only=True):
 
 def check_unmanaged_resource(situation: Situation, policy: Policy) -> Verdict | None:
     """Keep away from what the policy's scope excludes."""
-    return Skip(Reason.UNMANAGED_RESOURCE) if policy.excludes(situation.target) else None
+    if not policy.scope.exclude or _excluding(situation, policy) is None:
+        return None
+    return Skip(Reason.UNMANAGED_RESOURCE)
 
 
 def _say_scope(situation: Situation, policy: Policy) -> str:
-    return f"the scope excludes {times(len(policy.scope.exclude), 'pattern')}; the target is {situation.target}"
+    by = _excluding(situation, policy)
+    if by is not None:
+        return f"scope.exclude[{by}] matches {situation.target}"
+    return f"nothing in the scope excludes {situation.target}"
+
+
+def _excluding(situation: Situation, policy: Policy) -> int | None:
+    return policy.excluding(_known(situation))
 
 
 def check_duplicate_in_progress(situation: Situation, policy: Policy) -> Verdict | None:
@@ -194,10 +207,10 @@ CHECKS: tuple[Check, ...] = (
         name="unmanaged_resource",
         reason=Reason.UNMANAGED_RESOURCE,
         keys=("T",),
-        reads=("policy", "target"),
+        reads=("policy", "fingerprint", "target", "words", "workflow"),
         objection=check_unmanaged_resource,
         sentence=_say_scope,
-        when="the policy's scope excludes the target",
+        when="a matcher of `scope.exclude` matches",
         then="Skip",
     ),
     Check(
@@ -329,6 +342,11 @@ def decide(situation: Situation, policy: Policy) -> Verdict:
 def failures(situation: Situation, policy: Policy) -> int:
     """Failures in a row that count in this situation."""
     return count_remembered(situation.failures, situation.last_failure_at, situation.now, policy.routing)
+
+
+def _known(situation: Situation) -> Matched:
+    """What a matcher reads of a situation, in which the words stand if one asks for them."""
+    return Matched(situation.fingerprint, situation.target, situation.words or NO_WORDS, situation.workflow)
 
 
 def _after(moment: datetime | None, wait: timedelta | None) -> datetime | None:

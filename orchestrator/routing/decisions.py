@@ -52,9 +52,9 @@ from .state import (
     TellTask,
     Unjudged,
     after,
-    shared_kind,
     shared_target,
     shared_workflow,
+    words_of,
 )
 
 
@@ -89,9 +89,10 @@ def open_remediation(occurrence: Unjudged, signal: SignalReceived) -> Remediatio
     return Remediation(
         id=remediation_id(occurrence.position),
         fingerprint=occurrence.fingerprint,
-        kind=shared_kind(signal.name, signal.severity, signal.resolves, signal.environment, signal.priority),
+        words=words_of(signal),
         target=shared_target(signal.target),
         workflow=shared_workflow(signal.workflow),
+        resolves=signal.resolves,
         occurred_at=occurrence.recorded_at,
     )
 

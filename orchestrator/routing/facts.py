@@ -183,7 +183,7 @@ def _analysis_completed(view: Projection, fact: AnalysisCompleted, position: Pos
 
 def _without(remediation: Remediation, fact: AnalysisCompleted) -> Outcome:
     """What an analysis comes to that names no workflow: what is critical is looked at, whatever it says."""
-    if remediation.kind.severity == Severity.CRITICAL:
+    if remediation.words.severity == Severity.CRITICAL:
         return Outcome.MANUAL_REVIEW_REQUIRED
     return Outcome.NO_ACTION_REQUIRED if fact.no_action else Outcome.NO_WORKFLOW
 
@@ -266,7 +266,7 @@ def _workflow_failed(view: Projection, fact: WorkflowFailed, position: Position,
     if remediation is not None:
         count_failure(view, run.fingerprint, at)
         because = Because(Cause.FAILED, position)
-        if remediation.kind.resolves and not remediation.resolved:
+        if remediation.resolves and not remediation.resolved:
             judge_again(view, remediation, Happening.RUN_FAILED, because)
         else:
             failed = FailurePhase.WORKFLOW_EXECUTION

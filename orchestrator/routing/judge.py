@@ -54,6 +54,7 @@ from .state import (
     TaskKey,
     TellTask,
     Unjudged,
+    words_of,
 )
 
 T = TypeVar("T")
@@ -177,7 +178,8 @@ def _verdict_beside(
     view: Projection, occurrence: Unjudged, signal: SignalReceived, now: datetime, active: RemediationId
 ) -> RoutingDecided:
     """As `_verdict` on what the signal would open. Most signals of a storm open nothing, so it is not made."""
-    situation = view.situation_beside(occurrence.fingerprint, signal.target, now, active)
+    said = (words_of(signal), signal.workflow) if view.retention.reads_signal else None
+    situation = view.situation_beside(occurrence.fingerprint, signal.target, now, active, said)
     verdict = decide(situation, view.policy)
     return RoutingDecided(
         signal=occurrence.position,
@@ -293,8 +295,8 @@ def _with_consequence(
     if remediation.workflow is None:
         return replace(
             record,
-            name=remediation.kind.name,
-            severity=remediation.kind.severity,
+            name=remediation.words.name,
+            severity=remediation.words.severity,
             analysis=analysis_id(remediation.id, remediation.analyses + 1),
             deadline=later(now, limits.analyzing),
         )

@@ -11,8 +11,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from remediation_orchestrator.events import Target
+from remediation_orchestrator.events import Target, Words
 from remediation_orchestrator.events.durations import format_duration, parse_duration
+from remediation_orchestrator.events.matchers import (
+    Matched,
+    Matcher,
+    faults,
+    is_about_targets_alone,
+    matches,
+    reads_signal,
+)
 from remediation_orchestrator.events.places import Place, path_of
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -21,8 +29,6 @@ Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 # Cooldowns after success: to repair again at once is a policy that somebody may want.
 MAY_BE_ZERO = frozenset({"signal_cooldown", "workflow_cooldown"})
-# Nothing that has a name in Kubernetes has these in it, and everybody reads them as "any".
-WILDCARDS = ("*", "?")
 
 
 class PolicyError(ValueError):
@@ -56,31 +62,10 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
     approval: timedelta = timedelta(minutes=15)
 
 
-class TargetPattern(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Targets by some of their parts, compared exactly."""
-
-    cluster: str | None = None
-    namespace: str | None = None
-    kind: str | None = None
-    name: str | None = None
-
-    def fits(self, target: Target) -> bool:
-        """Whether every part that is given is the target's."""
-        return (
-            (self.cluster is None or self.cluster == target.cluster)
-            and (self.namespace is None or self.namespace == target.namespace)
-            and (self.kind is None or self.kind == target.kind)
-            and (self.name is None or self.name == target.name)
-        )
-
-
-PARTS = TargetPattern.__struct_fields__
-
-
 class Scope(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which targets are not ours to touch."""
+    """What is not ours to touch."""
 
-    exclude: tuple[TargetPattern, ...] = ()
+    exclude: tuple[Matcher, ...] = ()
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -90,9 +75,19 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     timeouts: Timeouts = Timeouts()
     scope: Scope = Scope()
 
-    def excludes(self, target: Target) -> bool:
-        """Whether the scope keeps us away from this target."""
-        return any(pattern.fits(target) for pattern in self.scope.exclude)
+    def excluding(self, known: Matched) -> int | None:
+        """Which matcher of the scope keeps us away from a problem."""
+        return next((place for place, one in enumerate(self.scope.exclude) if matches(one, known)), None)
+
+    def excludes_target(self, target: Target) -> bool:
+        """Whether the scope keeps us away from a target, whatever its problem."""
+        known = Matched("", target, Words(""))
+        return any(is_about_targets_alone(one) and matches(one, known) for one in self.scope.exclude)
+
+    @cached_property
+    def reads_signal(self) -> bool:
+        """Whether any of its matchers asks for what a signal says besides where its problem is."""
+        return any(map(reads_signal, self.scope.exclude))
 
     def document(self) -> dict[str, Any]:
         """Return the policy as plain JSON data with durations as people write them."""
@@ -130,8 +125,8 @@ def policy_of(document: object) -> Policy:
 def objections(policy: Policy) -> Iterator[tuple[Place, str]]:
     """Why a policy cannot be adopted although each of its values could be, and where."""
     yield from _disarmed(policy)
-    for number, pattern in enumerate(policy.scope.exclude):
-        yield from _misleading(("scope", "exclude", number), pattern)
+    for number, matcher in enumerate(policy.scope.exclude):
+        yield from faults(matcher, ("scope", "exclude", number))
 
 
 def _disarmed(policy: Policy) -> Iterator[tuple[Place, str]]:
@@ -140,16 +135,6 @@ def _disarmed(policy: Policy) -> Iterator[tuple[Place, str]]:
         for key in section.__struct_fields__:
             if getattr(section, key) == timedelta(0) and key not in MAY_BE_ZERO:
                 yield (name, key), "must be longer than 0"
-
-
-def _misleading(place: Place, pattern: TargetPattern) -> Iterator[tuple[Place, str]]:
-    """A pattern is compared exactly: one that looks as if it said more would keep nobody away."""
-    if pattern == TargetPattern():
-        yield place, "a pattern without a part would exclude everything: name one of " + ", ".join(PARTS)
-    for part in PARTS:
-        text: str | None = getattr(pattern, part)
-        if text is not None and (found := next((sign for sign in WILDCARDS if sign in text), None)):
-            yield (*place, part), f"{text!r} is compared exactly, and {found} stands for nothing else here"
 
 
 def _with_durations(document: object) -> object:

@@ -19,6 +19,8 @@ from remediation_orchestrator.events import (
     RemediationId,
     Situation,
     Target,
+    Words,
+    WorkflowRef,
 )
 from remediation_orchestrator.events.duplicates import situation_beside
 from remediation_orchestrator.events.identity import execution_id
@@ -106,7 +108,8 @@ class Projection:
     def situation(self, remediation: Remediation, now: datetime, active: RemediationId | None) -> Situation:
         """Gather every value that a check reads. Where another remediation is active, nothing else is read."""
         if active is not None:
-            return self.situation_beside(remediation.fingerprint, remediation.target, now, active)
+            said = (remediation.words, remediation.workflow) if self.retention.reads_signal else None
+            return self.situation_beside(remediation.fingerprint, remediation.target, now, active, said)
         history = self.retention.remembered(remediation.fingerprint, now)
         key = (remediation.target, remediation.workflow.id) if remediation.workflow else None
         done = self.retention.remembered_of(key, now) if key else None
@@ -118,8 +121,9 @@ class Projection:
             policy=self.retention.policy.digest,
             fingerprint=remediation.fingerprint,
             target=remediation.target,
+            words=remediation.words if self.retention.reads_signal else None,
             workflow=key[1] if key else None,
-            resolves=remediation.kind.resolves,
+            resolves=remediation.resolves,
             occurred_at=remediation.occurred_at,
             queued=remediation.waited(now),
             previous_failure=half_done.remediation if half_done else None,
@@ -135,10 +139,17 @@ class Projection:
         )
 
     def situation_beside(
-        self, fingerprint: Fingerprint, target: Target, now: datetime, active: RemediationId
+        self,
+        fingerprint: Fingerprint,
+        target: Target,
+        now: datetime,
+        active: RemediationId,
+        said: tuple[Words, WorkflowRef | None] | None,
     ) -> Situation:
-        """All that a check reads of a problem that another remediation is at."""
-        return situation_beside(now, self.retention.policy.digest, fingerprint, target, active)
+        """All that a check reads of a problem that another remediation is at; `said` where a matcher asks."""
+        words, workflow = said or (None, None)
+        chosen = workflow.id if workflow is not None else None
+        return situation_beside(now, self.retention.policy.digest, fingerprint, target, active, words, chosen)
 
     def next_run(self, remediation: Remediation) -> ExecutionId:
         """The id of a remediation's next run, which nobody has spoken of yet."""

@@ -129,6 +129,11 @@ class Retention:
         """Put a policy in shadow, or take it away."""
         self._judge_by(self.policy, shadow)
 
+    @property
+    def reads_signal(self) -> bool:
+        """Whether one of the policies that judge asks for what a signal says besides where its problem is."""
+        return self.policy.reads_signal or (self.shadow is not None and self.shadow.reads_signal)
+
     def put_in_force(self, policy: Policy, shadow: Policy | None, *, adopted: bool) -> None:
         """Judge by what was in force when the rest of this was written down."""
         self.policy, self.shadow, self.adopted = policy, shadow, adopted

@@ -37,13 +37,13 @@ from .state import (
     Owed,
     Remediation,
     WorkflowHistory,
-    shared_kind,
     shared_target,
     shared_text,
+    shared_words,
     shared_workflow,
 )
 
-SCHEMA = 4
+SCHEMA = 5
 """Of the parts and the head; a snapshot of another schema is not read."""
 # A part is written in one go, while nobody decides.
 ROWS = 100
@@ -225,7 +225,7 @@ class _Reader:
     def _remediations(self, rows: list[Remediation]) -> None:
         for one in rows:
             _set(one, "fingerprint", self._fingerprints.setdefault(one.fingerprint, one.fingerprint))
-            _set(one, "kind", shared_kind(*msgspec.structs.astuple(one.kind)))
+            _set(one, "words", shared_words(*msgspec.structs.astuple(one.words)))
             _set(one, "target", shared_target(one.target))
             _set(one, "workflow", shared_workflow(one.workflow))
             self._names[one.id] = one.id

@@ -19,9 +19,11 @@ from remediation_orchestrator.events import (
     RemediationId,
     RetryRequested,
     RoutingDecided,
+    Signal,
     SignalReceived,
     SignalResolved,
     Target,
+    Words,
     WorkflowRef,
 )
 from remediation_orchestrator.events.durations import MICROSECOND, ZERO, later
@@ -59,24 +61,16 @@ class HalfDone(Struct, frozen=True, gc=False):
     fingerprint: Fingerprint
 
 
-class Kind(Struct, frozen=True, omit_defaults=True, gc=False):
-    """What many signals say alike: one value for all of them."""
-
-    name: str
-    severity: str
-    resolves: bool
-    environment: str = ""
-    priority: str = ""
-
-
 class Remediation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One problem being worked at, from its first signal to its end."""
 
     id: RemediationId
     fingerprint: Fingerprint
-    kind: Kind
+    words: Words
     target: Target
     workflow: WorkflowRef | None
+    resolves: bool = False
+    """Whether its source says when it is over."""
     phase: Phase = Phase.PENDING
     attempts: int = 0
     analyses: int = 0
@@ -219,9 +213,14 @@ def shared_text(text: str) -> str:
 
 
 @lru_cache(maxsize=4_096)
-def shared_kind(name: str, severity: str, resolves: bool, environment: str, priority: str) -> Kind:
-    """What a signal says, as every signal that says the same."""
-    return Kind(name, str(severity), resolves, environment, priority)
+def shared_words(name: str, severity: str, environment: str, priority: str, team: str) -> Words:
+    """What a signal says of its problem, as every signal that says the same."""
+    return Words(name, str(severity), environment, priority, team)
+
+
+def words_of(signal: Signal) -> Words:
+    """What a signal says of its problem."""
+    return shared_words(signal.name, signal.severity, signal.environment, signal.priority, signal.team)
 
 
 def shared_target(target: Target) -> Target:

@@ -15,6 +15,7 @@ from remediation_orchestrator.events import (
     Situation,
 )
 from remediation_orchestrator.orchestrator.routing.policy import Policy, PolicyError, policy_of
+from remediation_orchestrator.simulation.matching import fits
 
 if TYPE_CHECKING:
     from remediation_orchestrator.simulation.world import Day
@@ -46,7 +47,7 @@ def check_verdicts_follow(day: "Day") -> Iterator[str]:
 
 def by_the_table(situation: Situation, policy: Policy) -> Verdict:
     """The first check that objects, row by row."""
-    if any(pattern.fits(situation.target) for pattern in policy.scope.exclude):
+    if any(fits(written, situation) for written in policy.document()["scope"]["exclude"]):
         return "Skip", Reason.UNMANAGED_RESOURCE, None
     if situation.active is not None:
         return "Duplicate", Reason.DUPLICATE_IN_PROGRESS, None

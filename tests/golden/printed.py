@@ -25,7 +25,7 @@ def _lines(view: Projection) -> Iterator[str]:
         workflow = one.workflow.id if one.workflow else "-"
         until = None if one.phase.ended else one.until
         yield (
-            f"remediation {one.id} {one.phase} of {one.kind.name} on {one.target} by {workflow}"
+            f"remediation {one.id} {one.phase} of {one.words.name} on {one.target} by {workflow}"
             f" attempts {one.attempts} runs {one.runs} analyses {one.analyses}"
             f" occurred {_moment(one.occurred_at)} until {_moment(until)} fingerprint {one.fingerprint}"
         )

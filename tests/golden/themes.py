@@ -283,7 +283,7 @@ async def approvals(cell: Cell, url: str) -> None:
 async def policies(cell: Cell, url: str) -> None:
     """A policy is adopted, another is refused; whoever was blocked is judged again under the new one."""
     patient = {**SHORT, "routing": {**SHORT["routing"], "backoff_base": "10m", "backoff_cap": "1h"}}
-    excluding = {**SHORT, "scope": {"exclude": [{"namespace": "kube-system"}]}}
+    excluding = {**SHORT, "scope": {"exclude": [{"target": {"namespace": "kube-system"}}]}}
     async with cell.orchestrated(policy_of(patient)):
         first = await cell.signal(resolves=True)
         await proceeds(cell, first)
@@ -296,6 +296,33 @@ async def policies(cell: Cell, url: str) -> None:
         await completes(cell, first, 2)
         excluded = await cell.signal(target=Target("coredns", namespace="kube-system"))
         await objects(cell, excluded, 1, Skip, Reason.UNMANAGED_RESOURCE)
+
+
+async def matchers(cell: Cell, url: str) -> None:
+    """A scope keeps away from a share of problems, from what a signal says, and from a workflow once known."""
+    scope = [
+        {"severity": ["info", "?one"], "target": {"namespace": "shop-*"}, "not": {"team": "payments"}},
+        {"workflow": "drain-*"},
+        {"priority": "P5", "share": 0.5},
+    ]
+    async with cell.orchestrated(policy_of({**SHORT, "scope": {"exclude": scope}})):
+        shop = Target("checkout", namespace="shop-eu")
+        for severity, team in (("INFO", ""), ("none", "search")):
+            skipped = await cell.signal(target=shop, severity=severity, team=team)
+            await objects(cell, skipped, 1, Skip, Reason.UNMANAGED_RESOURCE)
+        kept = await cell.signal(target=shop, severity="info", team="payments")
+        await proceeds(cell, kept)
+        again = await cell.signal(target=shop, severity="warning")
+        await objects(cell, again, 1, Duplicate, Reason.DUPLICATE_IN_PROGRESS)
+        beside = await cell.signal(target=shop, severity="info")
+        await objects(cell, beside, 1, Skip, Reason.UNMANAGED_RESOURCE)
+        await completes(cell, kept)
+        analysed = await cell.signal(target="n1", workflow=None)
+        await cell.find(lambda one: isinstance(one, AnalyzeSignal))
+        await cell.tell(AnalysisCompleted(remediation_id(analysed), workflow=WorkflowRef("drain-node")))
+        await objects(cell, analysed, 2, Skip, Reason.UNMANAGED_RESOURCE)
+        for name in ("a", "b", "c", "d"):
+            await cell.verdict(await cell.signal(name, target=name, priority="P5"))
 
 
 async def _blocked_again(cell: Cell, signal: Position) -> bool:
@@ -361,6 +388,7 @@ THEMES: dict[str, Theme] = {
     "analysis": analysis,
     "approvals": approvals,
     "policy-adoption": policies,
+    "matchers": matchers,
     "clears": clears,
     "shadow": shadow,
     "bad-records": bad_records,

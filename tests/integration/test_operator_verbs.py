@@ -195,7 +195,7 @@ async def test_a_retry_that_is_a_duplicate_is_a_no(operated: Operated, cell: Cel
 async def test_a_retry_that_is_not_let_through_is_a_no(operated: Operated, cell: CellName, tmp_path: Path) -> None:
     """The policy keeps away from its target since: that is recorded, and nothing is tried again."""
     file = tmp_path / "policy.yaml"
-    file.write_text("scope: {exclude: [{name: one}]}")
+    file.write_text("scope: {exclude: [{target: {name: one}}]}")
     async with running(await orchestrator(operated.connection, cell)):
         name = await operated.one_that("over", "one")
         done = await operated.ro("policy", "adopt", str(file), "--yes")

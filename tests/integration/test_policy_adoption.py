@@ -23,7 +23,7 @@ from remediation_orchestrator.orchestrator.policy_file import parse
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
 
 PATIENT = "routing: {retry_limit: 9, consecutive_failure_cooldown: 6h}\n"
-STOP = "scope:\n  exclude: [{namespace: shop}]\n"
+STOP = "scope:\n  exclude: [{target: {namespace: shop}}]\n"
 
 
 class Cell:
@@ -69,7 +69,7 @@ async def test_what_a_file_leaves_out_is_shown_before_it_changes(cell_of_somebod
         "KEY IN FORCE THEN",
         "routing.consecutive_failure_cooldown 6h 1h not in the file: the default",
         "routing.retry_limit 9 5 not in the file: the default",
-        'scope.exclude [] [{"namespace":"shop"}]',
+        'scope.exclude [] [{"target":{"namespace":"shop"}}]',
     ]
     assert "adopted, digest" in rows[-1]
 

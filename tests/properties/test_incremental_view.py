@@ -73,7 +73,10 @@ ROUTING: dict[str, object] = {
 POLICIES: list[dict[str, object]] = [
     {"routing": ROUTING},
     {"routing": {"failure_memory": "3h", "retry_limit": 9, "alert_memory": "8m"}},
-    {"routing": {**ROUTING, "retry_limit": 2, "signal_max_age": "2m"}, "scope": {"exclude": [{"name": "b"}]}},
+    {
+        "routing": {**ROUTING, "retry_limit": 2, "signal_max_age": "2m"},
+        "scope": {"exclude": [{"target": {"name": "b"}, "severity": "CRIT*"}]},
+    },
     {"routing": {**ROUTING, "backoff_base": "0s"}},
 ]
 """The last one is invalid."""

@@ -19,6 +19,7 @@ from remediation_orchestrator.events import (
     Situation,
     StoredMessage,
     Target,
+    Words,
     WorkflowRef,
     decode,
     encode,
@@ -26,6 +27,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.events.durations import LONGEST, format_duration, parse_duration
+from remediation_orchestrator.events.matchers import Matched, Matcher, faults, matches
 from remediation_orchestrator.events.stored import EXPECTED, export_line, import_line
 from remediation_orchestrator.orchestrator.routing.backoff import backoff, next_allowed_execution
 from remediation_orchestrator.orchestrator.routing.checks import CHECKS
@@ -33,10 +35,10 @@ from remediation_orchestrator.orchestrator.routing.policy import (
     Policy,
     RoutingPolicy,
     Scope,
-    TargetPattern,
     Timeouts,
     policy_of,
 )
+from remediation_orchestrator.simulation.matching import fits
 
 US = timedelta(microseconds=1)
 START = datetime(2026, 11, 21, tzinfo=UTC)
@@ -70,13 +72,28 @@ routings = st.builds(
     signal_max_age=maybe(lengths),
     alert_memory=lengths,
 )
-parts = maybe(texts.map(lambda text: text.translate({ord("*"): None, ord("?"): None})))
-patterns = st.builds(TargetPattern, parts, parts, parts, parts).filter(lambda p: p != TargetPattern())
+short = st.text("ab", max_size=4)
+patterns = st.text("ab*?", max_size=6)
+listed = patterns | st.lists(patterns, min_size=1, max_size=3)
+asked = st.dictionaries(st.sampled_from(["name", "severity", "team", "workflow"]), listed, max_size=3)
+sought = st.dictionaries(st.sampled_from(["cluster", "namespace", "kind", "name"]), listed, min_size=1, max_size=2)
+matchers = st.recursive(
+    st.tuples(asked, st.none() | sought, st.none() | st.floats(0, 1)).map(
+        lambda said: {
+            **said[0],
+            **({"target": said[1]} if said[1] else {}),
+            **({"share": said[2]} if said[2] is not None else {}),
+        }
+    ),
+    lambda inner: st.tuples(asked, inner).map(lambda said: {**said[0], "not": said[1]}),
+    max_leaves=3,
+)
+written = matchers.filter(lambda said: not list(faults(msgspec.convert(said, Matcher), ())))
 policies = st.builds(
     Policy,
     routings,
     st.builds(Timeouts, **dict.fromkeys(Timeouts.__struct_fields__, lengths)),
-    st.builds(Scope, st.lists(patterns, max_size=3).map(tuple)),
+    st.builds(Scope, st.lists(written.map(lambda said: msgspec.convert(said, Matcher)), max_size=3).map(tuple)),
 )
 jsons = st.recursive(
     st.none()
@@ -125,6 +142,16 @@ def test_a_check_answers_by_what_it_says_that_it_reads(
         as_well = replace(another, routing=replace(another.routing, **numbers), scope=policy.scope)
         assert check.objection(replace(other, **same), as_well) == check.objection(one, policy)
         assert check.sentence(replace(other, **same), as_well) == check.sentence(one, policy)
+
+
+@given(written, situations, st.builds(Words, short, short, team=short), st.builds(Target, short, short, short))
+def test_a_matcher_matches_what_it_matches_by_hand(
+    said: dict[str, object], situation: Situation, words: Words, target: Target
+) -> None:
+    """Whatever it says and whatever is known."""
+    situation = replace(situation, words=words, target=target)
+    known = Matched(situation.fingerprint, target, words, situation.workflow)
+    assert matches(msgspec.convert(said, Matcher), known) is fits(said, situation)
 
 
 @given(routings, texts, st.integers(min_value=1, max_value=10_000))

@@ -340,5 +340,5 @@ def test_the_default_target_is_excluded_by_a_scope(tmp_path: Path) -> None:
     """Unmanaged: skipped, with a record."""
     facts = Facts()
     facts.signal("10:00:00")
-    rows = backtest(facts, tmp_path, policy="scope:\n  exclude: [{name: checkout}]\n")
+    rows = backtest(facts, tmp_path, policy="scope:\n  exclude: [{target: {name: checkout}}]\n")
     assert word(rows[0]["verdict"]) == "Skip UnmanagedResource"

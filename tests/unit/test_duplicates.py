@@ -167,7 +167,7 @@ def test_a_policy_in_shadow_stands_right_behind_its_verdict() -> None:
     """Its verdict is the last of a row, and the next opens another."""
     log = WrittenLog()
     log.signal(0)
-    shadow = PolicyShadowed({**STEADY, "scope": {"exclude": [{"name": "checkout"}]}}, by="ann")
+    shadow = PolicyShadowed({**STEADY, "scope": {"exclude": [{"target": {"name": "checkout"}}]}}, by="ann")
     log.fact(0, subjects.operator(CELL, shadow), shadow)
     again = {"name": "KubePodCrashLooping", "target": CHECKOUT, "resolves": True}
     log.store(1, subjects.signal(CELL, "test"), msgspec.json.encode([again, again]))

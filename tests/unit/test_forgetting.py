@@ -25,7 +25,7 @@ from remediation_orchestrator.orchestrator.routing.policy import policy_of
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import (
     Remediation,
-    shared_kind,
+    shared_words,
 )
 
 DAY = 24 * 60
@@ -238,11 +238,11 @@ def test_what_another_has_followed_is_let_go_behind_a_snapshot_as_without_one() 
 
 
 def _ended(name: str) -> Remediation:
-    kind = shared_kind("n", "high", False, "", "")
+    words = shared_words("n", "high", "", "", "")
     return Remediation(
         id=RemediationId(name),
         fingerprint=Fingerprint("f"),
-        kind=kind,
+        words=words,
         target=CHECKOUT,
         workflow=None,
         phase=Phase.FAILED,

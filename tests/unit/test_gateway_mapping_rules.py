@@ -112,7 +112,7 @@ def test_a_body_without_its_list_is_refused(sent: object) -> None:
         ),
         (
             "source: a\nname: n\ntarget: {name: t}\nresolved: {value: x, words: [y]}",
-            ":4: unknown key resolved; known here: ",
+            ":4: unknown key resolved; did you mean state.resolved?",
         ),
         (
             "source: a\nname: n\ntarget: {name: t}\nstarts_at: {value: x, zone: Mars}",

@@ -25,6 +25,7 @@ THEMES = {
     "executor",
     "executor-lost",
     "ladder",
+    "matchers",
     "owed",
     "policy-adoption",
     "queue",

@@ -56,12 +56,13 @@ def test_nothing_said_is_the_contract_s_defaults() -> None:
 def test_what_is_said_replaces_its_default_and_nothing_else() -> None:
     """And the result is plain data that is a policy file again."""
     text = (
-        "routing: {retry_limit: 9, backoff_cap: 1h30m}\nscope:\n  exclude: [{namespace: kube-system, kind: Pod}]\n"
+        "routing: {retry_limit: 9, backoff_cap: 1h30m}\n"
+        "scope:\n  exclude: [{target: {namespace: kube-system, kind: Pod}}]\n"
     )
     policy = document(text)
     assert policy["routing"] == {**DEFAULTS["routing"], "retry_limit": 9, "backoff_cap": "90m"}
     assert policy["timeouts"] == DEFAULTS["timeouts"]
-    assert policy["scope"] == {"exclude": [{"namespace": "kube-system", "kind": "Pod"}]}
+    assert policy["scope"] == {"exclude": [{"target": {"namespace": "kube-system", "kind": "Pod"}}]}
     assert document(json.dumps(policy)) == policy
 
 
@@ -96,12 +97,12 @@ def test_a_file_is_read_by_its_name(tmp_path: Path) -> None:
         ("routing: {signal_max_age: 0h0s}", "p.yaml:1: routing.signal_max_age: must be longer than 0"),
         ("routing: {alert_memory: null}", "p.yaml:1: routing.alert_memory: a duration is written as 90s, 5m or"),
         (
-            "scope:\n  exclude:\n  - {kind: Pod}\n  - {namespace: '*'}",
-            "p.yaml:4: scope.exclude[1].namespace: '*' is compared exactly, and * stands for nothing else here",
+            "scope:\n  exclude:\n  - {name: x}\n  - {namespace: '*'}",
+            "p.yaml:4: unknown key scope.exclude[1].namespace; did you mean target.namespace?",
         ),
         (
-            "scope: {exclude: [{name: 'db-?'}]}",
-            "p.yaml:1: scope.exclude[0].name: 'db-?' is compared exactly, and ? stands for nothing else here",
+            "scope:\n  exclude:\n  - target:\n      name: []",
+            "p.yaml:4: scope.exclude[0].target.name: an empty list would match nothing",
         ),
         (
             "timeouts: {approval: }",
@@ -125,11 +126,43 @@ def test_a_file_is_read_by_its_name(tmp_path: Path) -> None:
         ("scope: {exclude: {kind: Pod}}", "p.yaml:1: scope.exclude: must be a list"),
         (
             "scope:\n  exclude:\n  - {}",
-            "p.yaml:3: scope.exclude[0]: a pattern without a part would exclude everything: name one of cluster,",
+            "p.yaml:3: scope.exclude[0]: an empty matcher would match everything",
         ),
         ("scope: {exclude: [{nam: x}]}", "p.yaml:1: unknown key scope.exclude[0].nam; did you mean name?"),
-        ("scope: {exclude: [{name: 3}]}", "p.yaml:1: scope.exclude[0].name: must be text, not 3"),
-        ("scope: {exclude: [{name: ''}]}", "p.yaml:1: scope.exclude[0].name: must not be empty"),
+        (
+            "scope: {exclude: [{target: {name: 3}}]}",
+            "p.yaml:1: scope.exclude[0].target.name: must be text, or a list of texts, not 3",
+        ),
+        (
+            "scope: {exclude: [{name: [a, 3]}]}",
+            "p.yaml:1: scope.exclude[0].name: must be text, or a list of texts, not 3",
+        ),
+        (
+            f"scope: {{exclude: [{{team: {'x' * 1_025}}}]}}",
+            "p.yaml:1: scope.exclude[0].team: a text has at most 1,024 characters",
+        ),
+        (
+            "scope: {exclude: [{target: {}}]}",
+            "p.yaml:1: scope.exclude[0].target: no part of a target would match everything",
+        ),
+        (
+            "scope: {exclude: [{not: {}}]}",
+            "p.yaml:1: scope.exclude[0].not: an empty matcher would match everything",
+        ),
+        (
+            "scope: {exclude: [{everything: false}]}",
+            "p.yaml:1: scope.exclude[0].everything: is true, and stands alone",
+        ),
+        (
+            "scope: {exclude: [{everything: true, name: x}]}",
+            "p.yaml:1: scope.exclude[0].everything: is true, and stands alone",
+        ),
+        ("scope: {exclude: [{labels: {a: b}}]}", "p.yaml:1: scope.exclude[0].labels: labels are not known here"),
+        ("scope: {exclude: [{share: 1.5}]}", "p.yaml:1: scope.exclude[0].share: must be at most 1, not 1.5"),
+        (
+            "scope: {exclude: [{not: {shar: 1}}]}",
+            "p.yaml:1: unknown key scope.exclude[0].not.shar; did you mean share?",
+        ),
         ("routing: {", "p.yaml:1: not YAML: "),
         ("routing: &a [*a]", "p.yaml:1: aliases (`*name`) are not used here: write it out"),
         ("[" * 500, "p.yaml:1: nested deeper than 20"),

@@ -75,8 +75,8 @@ SAYS: dict[Way, tuple[str, str, bool]] = {
         False,
     ),
     (Happening.SKIPPED, Reason.UNMANAGED_RESOURCE): (
-        "rr-2 was left out: the policy's scope excluded T, at 10:02:30Z.",
-        "Its next signal is left out: the policy's scope excludes T.",
+        "rr-2 was left out: the policy's scope excluded it, at 10:02:30Z.",
+        "Its next signal is left out: the policy's scope excludes it.",
         False,
     ),
     (Happening.SKIPPED, Reason.RECENTLY_REMEDIATED): (

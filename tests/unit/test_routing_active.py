@@ -15,7 +15,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 
-EXCLUDING = {**STEADY, "scope": {"exclude": [{"namespace": "shop"}]}}
+EXCLUDING = {**STEADY, "scope": {"exclude": [{"target": {"namespace": "shop"}}]}}
 
 
 def test_a_signal_out_of_scope_does_not_displace_the_remediation_at_work() -> None:

@@ -83,7 +83,7 @@ OBJECTIONS: list[tuple[dict[str, object], Reason]] = [
     ({"workflow_completed_at": NOW, "workflow_completed_by": RemediationId("rr-2")}, Reason.RECENTLY_REMEDIATED),
     ({"held_by": RR}, Reason.RESOURCE_BUSY),
 ]
-MANAGED = policy_of({**DEFAULT.document(), "scope": {"exclude": [{"namespace": "kube-system"}]}})
+MANAGED = policy_of({**DEFAULT.document(), "scope": {"exclude": [{"target": {"namespace": "kube-system"}}]}})
 
 
 @pytest.mark.parametrize("first", range(10))
@@ -112,10 +112,15 @@ def test_nothing_objects_to_a_clean_situation() -> None:
 @pytest.mark.parametrize("part", ["cluster", "namespace", "kind", "name"])
 def test_an_excluded_target_is_skipped_by_any_of_its_parts(part: str) -> None:
     """Compared exactly."""
-    policy = policy_of({"routing": {"alert_memory": "24h"}, "scope": {"exclude": [{part: getattr(SHOP, part)}]}})
+    policy = policy_of(
+        {"routing": {"alert_memory": "24h"}, "scope": {"exclude": [{"target": {part: getattr(SHOP, part)}}]}}
+    )
     assert verdict(policy) == Skip(Reason.UNMANAGED_RESOURCE)
     other = policy_of(
-        {"routing": {"alert_memory": "24h"}, "scope": {"exclude": [{part: getattr(SHOP, part).upper()}]}}
+        {
+            "routing": {"alert_memory": "24h"},
+            "scope": {"exclude": [{"target": {part: getattr(SHOP, part).upper()}}]},
+        }
     )
     assert verdict(other) == Proceed()
 
@@ -125,7 +130,9 @@ def test_a_pattern_excludes_only_what_fits_it_whole() -> None:
     both = policy_of(
         {
             "routing": {"alert_memory": "24h"},
-            "scope": {"exclude": [{"namespace": "shop", "kind": "StatefulSet"}, {"name": "x"}]},
+            "scope": {
+                "exclude": [{"target": {"namespace": "shop", "kind": "StatefulSet"}}, {"target": {"name": "x"}}]
+            },
         }
     )
     assert verdict(both) == Proceed()
@@ -135,7 +142,7 @@ def test_a_pattern_excludes_only_what_fits_it_whole() -> None:
 
 def test_a_pattern_of_an_empty_part_excludes_what_has_none() -> None:
     """Absent parts of a target are empty ones."""
-    policy = policy_of({"routing": {"alert_memory": "24h"}, "scope": {"exclude": [{"cluster": ""}]}})
+    policy = policy_of({"routing": {"alert_memory": "24h"}, "scope": {"exclude": [{"target": {"cluster": ""}}]}})
     assert verdict(policy) == Proceed()
     assert verdict(policy, target=Target("x")) == Skip(Reason.UNMANAGED_RESOURCE)
 

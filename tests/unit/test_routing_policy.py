@@ -64,7 +64,12 @@ def test_the_digest_names_the_meaning_and_not_the_writing() -> None:
     [
         {"routing": SILENT},
         CONTRACT,
-        {"routing": SILENT, "scope": {"exclude": [{"namespace": "kube-system"}, {"name": "a", "kind": "Pod"}]}},
+        {
+            "routing": SILENT,
+            "scope": {
+                "exclude": [{"target": {"namespace": "kube-system"}}, {"target": {"name": "a", "kind": "Pod"}}]
+            },
+        },
         {"routing": {**SILENT, "signal_cooldown": "0s"}},
         {"routing": SILENT, "timeouts": {"approval": "1us"}},
     ],
@@ -83,7 +88,7 @@ def test_an_absent_key_of_a_check_is_absent_and_not_its_default() -> None:
     assert policy == Policy(RoutingPolicy(alert_memory=timedelta(hours=24)))
     assert policy.routing.retry_limit is None
     assert policy.timeouts.executing == timedelta(minutes=30)
-    assert not policy.excludes(Target("x"))
+    assert not policy.excludes_target(Target("x"))
     assert policy_of({"routing": {**SILENT, "retry_limit": None}, "timeouts": {"approval": None}}) == policy
 
 
@@ -102,8 +107,9 @@ def test_an_absent_key_of_a_check_is_absent_and_not_its_default() -> None:
         ({"scope": {"exclude": [{"nam": "x"}]}}, "unknown field `nam` - at `scope.exclude[0]`"),
         ({"scope": {"exclude": {}}}, "at `scope.exclude`"),
         ({"scope": {"exclude": [None]}}, "at `scope.exclude[0]`"),
-        ({"scope": {"exclude": [{"name": 5}]}}, "at `scope.exclude[0].name`"),
-        ({"routing": SILENT, "scope": {"exclude": [{}]}}, "would exclude everything"),
+        ({"scope": {"exclude": [{"target": {"name": 5}}]}}, "at `scope.exclude[0].target.name`"),
+        ({"scope": {"exclude": [{"team": None}]}}, "at `scope.exclude[0].team`"),
+        ({"routing": SILENT, "scope": {"exclude": [{}]}}, "would match everything"),
         ({}, "missing required field `routing`"),
         ({"routing": {}}, "missing required field `alert_memory` - at `routing`"),
         ({"routing": {"alert_memory": None}}, "missing required field `alert_memory` - at `routing`"),

@@ -32,7 +32,7 @@ from remediation_orchestrator.orchestrator.routing.policy import policy_of
 
 ROUTING: dict[str, object] = STEADY["routing"]  # type: ignore[assignment]
 SLOWER: dict[str, object] = {"routing": {**ROUTING, "backoff_base": "2m"}}
-EXCLUDING: dict[str, object] = {**STEADY, "scope": {"exclude": [{"namespace": "shop"}]}}
+EXCLUDING: dict[str, object] = {**STEADY, "scope": {"exclude": [{"target": {"namespace": "shop"}}]}}
 
 
 def shadows(story: Story) -> list[ShadowDecided]:
