@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 from msgspec import Struct
 
+from remediation_orchestrator.bus.clock import ComparedClock
 from remediation_orchestrator.bus.port import (
     ArchivedError,
     Clock,
@@ -27,7 +28,6 @@ from remediation_orchestrator.events.codec import head_of
 
 from .appending import FencedError
 from .breath import SLICE_SECONDS, beside
-from .clocks import ComparedClock
 from .inbox import Inbox
 from .lead import PACE, Leader, LeaderSettings
 from .routing.fold import Fold

@@ -5,10 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from remediation_orchestrator.bus.clock import BrokerClock
+from remediation_orchestrator.bus import clock as clocks
+from remediation_orchestrator.bus.clock import TELL_SECONDS, BrokerClock, ComparedClock
 from remediation_orchestrator.bus.port import Holding, LeaseState
-from remediation_orchestrator.orchestrator import clocks
-from remediation_orchestrator.orchestrator.clocks import TELL_SECONDS, ComparedClock
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)
