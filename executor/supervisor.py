@@ -208,25 +208,35 @@ class SupervisedRun:
         """Whether somebody else may have been given this claim. A late confirmation does not give it back."""
         return self.why == "unconfirmed" or instant() > self.confirmed + self.job.lease
 
+    def start_by(self) -> float:
+        """Until when it may begin: it may be stopped between this and the program's first step."""
+        return min(self.job.start_by, self.confirmed + self.job.lease)
+
     def look_at_the_clock(self) -> None:
         """Kill what may not go on."""
         if self.is_unconfirmed():
-            self.end("unconfirmed")
+            self.end("unconfirmed", self.confirmed + self.job.lease)
         if os.getppid() != self.guard:
             self.end("unguarded")
         if instant() >= self.job.deadline:
-            self.end("deadline")
+            self.end("deadline", self.job.deadline)
         if self.kill_at is not None and instant() >= self.kill_at:
             self.signal_all(signal.SIGKILL)
             self.killed_at = self.killed_at or instant()
 
-    def end(self, why: str) -> None:
-        """Ask the family to end, and remember why; whoever does not is killed after the grace."""
+    def end(self, why: str, due: float | None = None) -> None:
+        """Ask the family to end, and remember why; whoever does not is killed after the grace.
+
+        That counts from when it was `due`: where all of this stood still until long after, as on a machine that
+        was asleep, others may be at its target by now, and nobody is asked any more."""
         if self.why is None:
+            now = instant()
             self.why = why
-            self.kill_at = instant() + self.job.grace
-            self.signal_all(signal.SIGTERM)
-            self.signal_all(signal.SIGCONT)
+            kill_at = (now if due is None else due) + self.job.grace
+            self.kill_at = kill_at
+            if now < kill_at:
+                self.signal_all(signal.SIGTERM)
+                self.signal_all(signal.SIGCONT)
 
     def signal_all(self, number: int) -> None:
         """Signal the program's group, and whoever left it; before it has begun there is nobody."""
@@ -286,7 +296,7 @@ def supervise(job: SupervisedJob, commands: bytes) -> None:
     if run.why is not None:
         return report(why=run.why, began=False)
     try:
-        run.child = spawn(job, program_output)
+        run.child = spawn(job._replace(start_by=run.start_by()), program_output)
     except OSError as error:
         why = "late" if error.errno == errno.ETIME else "failed"
         return report(why=why, began=False, message=os.strerror(error.errno or 0))

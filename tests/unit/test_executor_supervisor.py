@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from processes import Word, gone
 
 from remediation_orchestrator.executor.program import SUPERVISOR
-from remediation_orchestrator.executor.supervisor import instant
+from remediation_orchestrator.executor.supervisor import SupervisedJob, SupervisedRun, instant
 
 LEASE = 15.0
 # Longer than anybody waits for the end of it: each test ends it sooner, by what it is about.
@@ -65,6 +66,11 @@ async def reported(process: Process) -> dict[str, Any]:
     return report
 
 
+def child_of(process: int) -> int:
+    """The one child of a process: the supervisor under its guard."""
+    return int(Path(f"/proc/{process}/task/{process}/children").read_text())
+
+
 @pytest.mark.parametrize("behind", [b"k\n", b"c 0.0\nk\n", b"k\nc 0.0\nc "])
 async def test_a_cancel_that_comes_with_the_job_is_noticed_at_once(tmp_path: Path, behind: bytes) -> None:
     """The program does not begin: it would have been over before anybody looked."""
@@ -100,6 +106,38 @@ async def test_a_program_whose_claim_has_lapsed_is_ended(tmp_path: Path) -> None
     os.geteuid() != 0 or shutil.which("setpriv") is None,
     reason="another user's process is made by root, with setpriv",
 )
+def test_nothing_begins_once_its_lease_has_lapsed_however_long_it_took_to_begin() -> None:
+    """Whoever becomes the program looks last, right before; a machine may have slept since the supervisor did."""
+    job = SupervisedJob(
+        [], {}, "", start_by=300.0, deadline=600.0, confirmed=10.0, lease=15.0, grace=5.0, tail=100
+    )
+    run = SupervisedRun(job, 0)
+    assert run.start_by() == 25.0
+    run.confirmed = 290.0
+    assert run.start_by() == 300.0
+
+
+async def test_a_program_that_stood_still_beyond_its_grace_is_not_asked_to_end_but_killed(tmp_path: Path) -> None:
+    """As on a machine that was asleep: others may be at its target when it wakes up."""
+    text = f"trap 'echo asked > {tmp_path}/asked' TERM; echo $$ > pid; while :; do sleep 0.01; done"
+    process = await given(tmp_path, text, confirmed=-LEASE + 1.0, grace=0.2)
+    pid = tmp_path / "pid"
+    async with asyncio.timeout(20):
+        while not pid.exists() or not pid.read_text():  # noqa: ASYNC110 - a shell tells nobody
+            await asyncio.sleep(0.01)
+        everybody = [process.pid, child_of(process.pid), int(pid.read_text())]
+        lapsed = instant() + 1.0 + 0.2
+        for one in everybody:
+            os.kill(one, signal.SIGSTOP)
+        while instant() < lapsed:  # noqa: ASYNC110 - a clock tells nobody
+            await asyncio.sleep(0.01)
+    for one in reversed(everybody):
+        os.kill(one, signal.SIGCONT)
+    report = await reported(process)
+    assert (report["why"], report["began"], report["left"]) == ("unconfirmed", True, [])
+    assert not (tmp_path / "asked").exists()
+
+
 async def test_what_is_killed_late_has_its_time_to_go_all_the_same(tmp_path: Path) -> None:
     """That counts from the kill, however long ago it was to be; what is gone by then is not named."""
     left = Word(tmp_path / "left")
