@@ -39,7 +39,9 @@ OF_A_LOG = (
     verdicts.check_nobody_runs_after_refuse,
     verdicts.check_counts,
     sending.check_cancels_are_covered,
+    sending.check_nothing_is_sent_of_what_is_over,
     table.check_verdicts_follow,
+    table.check_the_table_at_its_boundaries,
     order.check_the_order_of_judgement,
     order.check_the_line,
 )

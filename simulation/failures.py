@@ -12,7 +12,7 @@ class Failures:
 
     def __init__(self, policy: Policy = DEFAULT) -> None:
         """`policy` judges until the log says another."""
-        self._policy = policy
+        self.policy = policy
         self._shadow: Policy | None = None
         self._failures: dict[str, int] = defaultdict(int)
         self._last: dict[str, datetime] = {}
@@ -32,18 +32,18 @@ class Failures:
 
     def remembered(self, fingerprint: str, now: datetime) -> int:
         """How many failures of it are not forgotten: of the policies that judge the longer memory counts."""
-        judging = [policy for policy in (self._policy, self._shadow) if policy is not None]
+        judging = [policy for policy in (self.policy, self._shadow) if policy is not None]
         memory = max(policy.routing.failure_memory or timedelta.max for policy in judging)
         return self._within(memory, fingerprint, now)
 
     def are_exhausted(self, fingerprint: str, now: datetime) -> bool:
         """Whether the policy in force lets it run no more."""
-        limit = self._policy.routing.retry_limit
+        limit = self.policy.routing.retry_limit
         return limit is not None and self._counting(fingerprint, now) >= limit
 
     def _counting(self, fingerprint: str, now: datetime) -> int:
         """How many the policy in force still counts."""
-        return self._within(self._policy.routing.failure_memory or timedelta.max, fingerprint, now)
+        return self._within(self.policy.routing.failure_memory or timedelta.max, fingerprint, now)
 
     def _within(self, memory: timedelta, fingerprint: str, now: datetime) -> int:
         last = self._last.get(fingerprint)
@@ -60,5 +60,5 @@ class Failures:
         if isinstance(event, PolicyShadowed):
             self._shadow = policy
         elif policy is not None:
-            self._policy = policy
+            self.policy = policy
             self._shadow = None if self._shadow == policy else self._shadow

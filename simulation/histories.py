@@ -66,7 +66,9 @@ CELL = CellName("main")
 # Some hundred steps: what comes behind them says little more, and costs as much.
 TOLD_MAX = 600
 # Longer than any trouble, and than a lease lasts where the clock was set back.
-REST_SECONDS = 400.0
+REST_SECONDS = 900.0
+# What is owed for longer audit misses, and rightly: somebody leads all the while.
+UNSENT_SECONDS = 100.0
 
 
 class LivedHistory:
@@ -136,7 +138,7 @@ class LivedHistory:
                 and not (fold.view.tasks or fold.view.unjudged or fold.view.owed)
             ):
                 sure = not (self._stepped or self.process.was_troubled)
-                self.wrong += at_rest(self._service, self.now() if sure else None)
+                self.wrong += at_rest(self._service, self.cell, self.now() if sure else None)
                 return
         self.wrong.append(f"not at rest after {REST_SECONDS:g} seconds: owed {list(self.view.owed)[:3]}")
 
@@ -144,9 +146,11 @@ class LivedHistory:
         """Another begins, from what stands beside the log; sometimes that was written by other sources."""
         others = self.tale.pick((False, False, True))
         await self.settle()
+        limit = self.view.next_wakeup()
         await self._end()
         if others:
             await written_by_others(self.cell)
+        await histories_runs.unled(self, limit, UNLED)
         self._begin()
         await self.settle()
         live = self._service.fold
@@ -278,6 +282,11 @@ class LivedHistory:
             died = await other.end()
             self.wrong += [died] if died is not None else []
 
+    def lose(self, moment: FaultPoint, seconds: float, only: str) -> None:
+        """From now on, and for so long, nothing that is stored there arrives, or is answered."""
+        self._unsent = self._unsent or (only != "" and (only == ".command." or seconds > UNSENT_SECONDS))
+        self.process.fail(moment, seconds, only)
+
     async def trouble(self) -> None:
         """For a while nothing that it stores arrives, or no command does, or nothing is answered."""
         seconds = self.tale.pick((0.1, 1.0, 5.0, 70.0, 100.0))
@@ -285,8 +294,7 @@ class LivedHistory:
             self.tale.pick((FaultPoint.STORE, FaultPoint.ANSWER)),
             self.tale.pick(("", ".command.", ".execution.")),
         )
-        self._unsent = self._unsent or only == ".command."
-        self.process.fail(moment, seconds, only)
+        self.lose(moment, seconds, only)
 
     async def junk(self) -> None:
         """The server's answer to somebody's question is stored where frames and commands stand."""
@@ -302,6 +310,7 @@ class LivedHistory:
 
 Step = Callable[[LivedHistory], "Coroutine[object, object, None]"]
 FACTS: tuple[Step, ...] = (histories_runs.run, LivedHistory.fire, LivedHistory.resolve)
+UNLED: tuple[Step, ...] = (*FACTS, LivedHistory.operate, LivedHistory.operate, LivedHistory.analyse)
 STEPS: tuple[Step, ...] = (
     *(LivedHistory.wait,) * 7,
     *(LivedHistory.fire,) * 5,
@@ -324,7 +333,7 @@ STEPS: tuple[Step, ...] = (
         LivedHistory.trouble,
         LivedHistory.junk,
     ),
-    *(histories_runs.race, LivedHistory.overtaken),
+    *(histories_runs.race, histories_runs.unrevoked, LivedHistory.overtaken),
 )
 
 

@@ -46,9 +46,12 @@ def fresh(cell: MemoryCell, live: Fold) -> Fold:
     return fold
 
 
-def at_rest(service: Orchestrator, now: datetime | None) -> Iterator[str]:
+def at_rest(service: Orchestrator, cell: MemoryCell, now: datetime | None) -> Iterator[str]:
     """What is so when everything was read, judged and sent; `now` where that is sure."""
     inbox, view = service.inbox, service.fold.view
+    said = next((one for one in reversed(cell.messages) if parse(one.subject).family is Family.OPERATOR), None)
+    if said is not None and said.sequence > service.fold.chain.covered:
+        yield f"what an operator said at {said.sequence} is covered by no frame"
     if not inbox.waiting and inbox._bytes:
         yield f"nothing is in the inbox, and {inbox._bytes} bytes are counted there"
     for target in view.queues:

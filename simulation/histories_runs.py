@@ -1,12 +1,17 @@
 """What happens to the runs of a history: whatever may be said of one, in any order, at once, and under a race."""
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from remediation_orchestrator.bus.memory import FaultPoint
 from remediation_orchestrator.events import (
+    BlockCleared,
     ExecutionId,
     Fact,
     RemediationCancelled,
@@ -21,10 +26,10 @@ from remediation_orchestrator.events import (
     subjects,
 )
 
-from .histories_tale import ALERTS, JUNK, NAMES
+from .histories_tale import ALERTS, JUNK, NAMES, OverError
 
 if TYPE_CHECKING:
-    from .histories import LivedHistory
+    from .histories import LivedHistory, Step
 
 
 async def run(history: "LivedHistory") -> None:
@@ -54,15 +59,16 @@ async def together(history: "LivedHistory") -> None:
     name = next((name for name in NAMES if fingerprint_of(run.target, name) == run.fingerprint), "N")
     of, place = run.execution, subjects.execution(history.cell.cell, run.execution)
     signal = SignalReceived(name, run.target, resolves=True, workflow=WorkflowRef(run.workflow))
+    alerts = pick((ALERTS, ("",)))
     if not run.started and pick((True, False)):
         history.tell(WorkflowStarted(of), place)
     for _ in range(pick((2, 3, 4))):
         match pick(("fires", "fires", "over", "over", "fails", "fails", "cancel", "starts", "completes")):
             case "fires":
-                fires = msgspec.structs.replace(signal, alert=pick(ALERTS))
+                fires = msgspec.structs.replace(signal, alert=pick(alerts))
                 history.store(told, msgspec.json.encode(fires))
             case "over":
-                history.tell(SignalResolved(name, run.target, alert=pick(ALERTS)), told)
+                history.tell(SignalResolved(name, run.target, alert=pick(alerts)), told)
             case "fails":
                 history.tell(WorkflowFailed(of, idempotent=pick((True, False))), place)
             case "starts":
@@ -71,8 +77,20 @@ async def together(history: "LivedHistory") -> None:
                 history.tell(WorkflowCompleted(of), place)
             case _:
                 history.act(RemediationCancelled(run.remediation))
-        if pick((False, True)):
+        if pick((False, False, True)):
             await history.settle()
+
+
+async def unled(history: "LivedHistory", limit: datetime | None, steps: "Sequence[Step]") -> None:
+    """While nobody leads time may pass, be it just until something is due, and things are told."""
+    pick = history.tale.pick
+    with suppress(OverError):
+        for _ in range(pick((0, 0, 1, 2))):
+            seconds = pick((0.0, 1.0, 61.0, 125.0, -1.0, -1.0))
+            if seconds < 0 and limit is not None:
+                seconds = (limit - history.now()).total_seconds() + pick((-0.001, 0.0, 0.001))
+            await asyncio.sleep(max(seconds, 0.0))
+            await pick(steps)(history)
 
 
 def _has_begun(history: "LivedHistory", execution: ExecutionId) -> bool:
@@ -97,6 +115,25 @@ async def race(history: "LivedHistory") -> None:
         history.act(RemediationCancelled(run.remediation))
     else:
         await asyncio.sleep(max((run.start_before - history.now()).total_seconds(), 0.0))
+    await history.settle()
+
+
+async def unrevoked(history: "LivedHistory") -> None:
+    """A run that nobody has begun is over, and its revocation does not arrive; a person clears its target, however
+    long after its deadline, and another wants it."""
+    pick = history.tale.pick
+    waiting = [run for run in history.view.runs.values() if not run.started]
+    if not waiting or history.process.troubled:
+        return
+    run = pick(waiting)
+    seconds = (run.released_at - history.now()).total_seconds()
+    history.lose(FaultPoint.STORE, max(seconds, 0.0) + 60.0, ".execution.")
+    history.act(RemediationCancelled(run.remediation))
+    await asyncio.sleep(max(seconds + pick((-1.0, 1.0, 1.0)), 0.0))
+    history.act(BlockCleared(None, run.target, None))
+    await asyncio.sleep(pick((0.0, 1.0)))
+    other = SignalReceived(pick(NAMES), run.target, resolves=True, workflow=WorkflowRef("w"))
+    history.store(subjects.signal(history.cell.cell, "told"), msgspec.json.encode(other))
     await history.settle()
 
 

@@ -1,11 +1,17 @@
 """What a naive recount of a log keeps of each remediation, and of each run of one."""
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from remediation_orchestrator.events import Phase, RoutingDecided, Target
+import msgspec
+
+from remediation_orchestrator.events import Phase, RoutingDecided, Target, WorkflowRef
 
 NONE = timedelta()
+# How long after its deadline a run whose end nobody has told may still be at its target.
+GRACE = timedelta(seconds=30)
 
 
 @dataclass
@@ -80,3 +86,15 @@ class KnownRemediation:
         if not self.ended:
             self.leaves(at)
             self.ended, self.executing, self.analysing = True, None, False
+
+
+def plan_by_hand(workflow: WorkflowRef | None, target: Target) -> str:
+    """The plan that a person is asked for, as the contract writes it."""
+    if workflow is None:
+        return ""
+    parameters = msgspec.to_builtins(workflow.parameters)
+    where = [target.cluster, target.namespace, target.kind, target.name]
+    told = json.dumps(
+        [workflow.id, "", parameters, where], ensure_ascii=False, separators=(",", ":"), sort_keys=True
+    )
+    return hashlib.sha256(told.encode()).hexdigest()

@@ -4,8 +4,8 @@ It walks the log in the order of the fold with nothing of the core's: runs by wh
 when they came, time in a queue by when somebody came and left. What says otherwise is named."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import datetime
 
 from remediation_orchestrator.events import (
     AnalysisCompleted,
@@ -33,7 +33,6 @@ from remediation_orchestrator.events import (
     SignalResolved,
     Situation,
     Skip,
-    StoredMessage,
     Target,
     TargetReleased,
     Words,
@@ -47,12 +46,8 @@ from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 
 from .failures import Failures
 from .firing import Firing
-from .fold_order import in_fold_order
-from .known import KnownRemediation, KnownRun, run_of
+from .known import GRACE, KnownRemediation, KnownRun, run_of
 from .occurrences import ProblemLines
-
-# How long after its deadline a run whose end nobody has told may still be at its target.
-GRACE = timedelta(seconds=30)
 
 
 class Recount:
@@ -78,6 +73,11 @@ class Recount:
         """Who has come to wait for which target, in which order."""
         self._again: dict[str, bool] = {}
         """Of remediations whose run has failed: whether they are to be judged again."""
+
+    @property
+    def policy(self) -> Policy:
+        """What is in force."""
+        return self.failures.policy
 
     def queues(self) -> dict[Target, list[str]]:
         """Who waits for each target, in the order of the line."""
@@ -114,6 +114,8 @@ class Recount:
                     known.analysing = False
                     if isinstance(event, AnalysisFailed):
                         self.failures.count(known.fingerprint, at)
+                    if isinstance(event, AnalysisFailed) or event.workflow is None:
+                        known.ends(at)
             case _:
                 pass
 
@@ -331,15 +333,3 @@ def _phase(decided: RoutingDecided) -> Phase:
             return Phase.FAILED
         case _:
             return Phase.BLOCKED
-
-
-def recount(messages: Iterable[StoredMessage], policy: Policy = DEFAULT) -> tuple[Recount, list[str]]:
-    """Count a whole log; return what it comes to, and what in it says otherwise.
-
-    `policy` judges until the log says another."""
-    records = list(in_fold_order(messages))
-    causes = [record.event.because for record in records if isinstance(record.event, RoutingDecided)]
-    numbers = Recount(
-        {one.position for one in causes if one.kind is Cause.RETRY and one.position is not None}, policy
-    )
-    return numbers, [wrong for record in records for wrong in numbers.take(record)]

@@ -4,7 +4,7 @@ Counted from verdicts and facts alone, in the order of the fold."""
 
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from remediation_orchestrator.events import (
@@ -32,21 +32,22 @@ from remediation_orchestrator.events import (
     WorkflowRevoked,
     WorkflowStarted,
 )
-from remediation_orchestrator.events.identity import position_key, remediation_of
+from remediation_orchestrator.events.identity import position_key, remediation_of, signal_of
 from remediation_orchestrator.simulation.firing import Firing
 from remediation_orchestrator.simulation.fold_order import in_fold_order
-from remediation_orchestrator.simulation.known import KnownRun, run_of
+from remediation_orchestrator.simulation.known import GRACE, KnownRun, run_of
 from remediation_orchestrator.simulation.occurrences import ProblemLines
 
 if TYPE_CHECKING:
     from remediation_orchestrator.simulation.world import Day
 
-GRACE = timedelta(seconds=30)
 _OCCURRENCES = (Cause.SIGNAL, Cause.RETRY)
 
 
 def check_the_order_of_judgement(day: "Day") -> Iterator[str]:
-    """Signals are judged in the order of the log; in a frame facts come first, then what is due, by its moment."""
+    """Signals are judged in the order of the log; in a frame facts come first, then what is due, by its moment.
+
+    Of what is due at one moment the older goes first."""
     yield from _signals_in_order(day)
     dues = _Dues()
     for frame in _frames(day):
@@ -95,6 +96,7 @@ class _Dues:
     def take(self, frame: list[Recorded]) -> Iterator[str]:
         """Hold one frame's decisions against the order, and remember what they wait for."""
         fact, due, judged = (0, 0), None, None
+        alike: tuple[type, datetime | None, tuple[int, int]] = (type(None), None, (0, 0))
         began = False
         for record in frame:
             kind, place = _cause(record)
@@ -104,6 +106,10 @@ class _Dues:
                     yield f"{record.position} was due, and comes after the signal at {judged}"
                 if due is not None and moment is not None and moment < due:
                     yield f"{record.position} was due at {moment}, and comes after what was due at {due}"
+                what, age = (type(record.event), moment), _age(record)
+                if alike[:2] == what and age < alike[2]:
+                    yield f"{record.position} was due at {moment} as what was judged before it, which is younger"
+                alike = *what, age
                 due, began = moment or due, True
             elif kind in _OCCURRENCES:
                 judged, began = place, True
@@ -142,6 +148,19 @@ class _Dues:
                 self._until[remediation] = None
             case _:
                 pass
+
+
+def _age(record: Recorded) -> tuple[int, int]:
+    """Where the first signal of what a decision is about stands in the log: the older, the earlier."""
+    match record.event:
+        case TargetReleased(execution=execution):
+            return position_key(signal_of(remediation_of(execution)))
+        case RoutingDecided(signal=signal):
+            return position_key(signal)
+        case PhaseChanged(remediation=remediation):
+            return position_key(signal_of(remediation))
+        case _:
+            return 0, 0
 
 
 def _cause(record: Recorded) -> tuple[Cause | None, Position | None]:

@@ -12,7 +12,7 @@ from remediation_orchestrator.events import (
     RoutingDecided,
     SignalReceived,
 )
-from remediation_orchestrator.simulation.recount import recount
+from remediation_orchestrator.simulation.course import recount
 
 if TYPE_CHECKING:
     from remediation_orchestrator.simulation.world import Day

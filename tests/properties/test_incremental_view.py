@@ -50,7 +50,7 @@ from remediation_orchestrator.orchestrator.routing.effects import asked_plan
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.policy import policy_of
 from remediation_orchestrator.orchestrator.routing.snapshot import Image, Manifest, SnapshotError, restore
-from remediation_orchestrator.simulation.recount import recount
+from remediation_orchestrator.simulation.course import recount
 from remediation_orchestrator.testing.publishing import signed
 
 MEMORY = timedelta(hours=3)
