@@ -4,6 +4,7 @@ FastStream reads on, silent and at full speed, when its consumer is gone: so som
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 from msgspec import Struct
 from nats.aio.client import Client
@@ -11,6 +12,7 @@ from nats.aio.client import Client
 from remediation_orchestrator.events import CellName
 
 from . import api
+from .jetstream import moment_of
 from .port import LogError, LogUnreachableError, stream_name
 from .topology import NANOSECONDS
 
@@ -44,12 +46,23 @@ class _Config(Struct):
 
 class _Info(Struct):
     config: _Config
+    created: str = ""
+
+
+class DurableConsumer(Struct, frozen=True):
+    """A durable consumer, as it was when work was first taken from it."""
+
+    name: str
+    ack_wait: float
+    """In seconds, its own: that one counts."""
+    created: datetime
+    """By the broker's clock. One that was made again counts its deliveries anew."""
 
 
 async def ensure_consumer(
     connection: Client, cell: CellName, durable: str, subject: str, ack_wait: float
-) -> float:
-    """Make a cell's durable consumer if there is none. Return its own `ack_wait` in seconds: that one counts."""
+) -> DurableConsumer:
+    """Make a cell's durable consumer if there is none."""
     stream = stream_name(cell)
     try:
         info = await _info(connection, stream, durable)
@@ -63,19 +76,33 @@ async def ensure_consumer(
             f"the consumer {durable!r} of {stream} is not ours: it wants explicit acknowledgements, no limit of"
             f" deliveries and the subject {subject}; delete it, and it is made again"
         )
-    return found.ack_wait / NANOSECONDS
+    return _durable(durable, info)
+
+
+async def created_at(connection: Client, cell: CellName, durable: str) -> datetime:
+    """When a durable consumer was made, as it is now. Raises LogError."""
+    return _durable(durable, await _info(connection, stream_name(cell), durable)).created
+
+
+def _durable(name: str, info: _Info) -> DurableConsumer:
+    return DurableConsumer(name, info.config.ack_wait / NANOSECONDS, moment_of(info.created))
 
 
 async def watch_consumers(
-    connection: Client, cell: CellName, durables: tuple[str, ...], *, every: float = LOOK_EVERY
+    connection: Client, cell: CellName, durables: tuple[DurableConsumer, ...], *, every: float = LOOK_EVERY
 ) -> None:
-    """Return never; raise ConsumerGoneError when one of them is gone. A broker that is away is waited for."""
+    """Return never; raise ConsumerGoneError when one of them is gone, or is another. A broker that is away is
+    waited for."""
     stream = stream_name(cell)
     silent = 0.0
     while True:
         await asyncio.sleep(every)
         try:
-            await _look(connection, stream, durables, every)
+            for one in durables:
+                if _durable(one.name, await _info(connection, stream, one.name, every)) != one:
+                    raise ConsumerGoneError(f"{stream}: {one.name!r} was made again or changed; start again")
+        except ConsumerGoneError:
+            raise
         except api.ApiError as error:
             if error.err_code in api.NOT_FOUND:
                 raise ConsumerGoneError(f"{stream}: {error.description}; start again to create it") from error
@@ -92,7 +119,8 @@ async def why_no_work(connection: Client, cell: CellName, durables: tuple[str, .
         return "the broker cannot be reached"
     stream = stream_name(cell)
     try:
-        await _look(connection, stream, durables, ASK_SECONDS)
+        for durable in durables:
+            await _info(connection, stream, durable, ASK_SECONDS)
     except LogError as error:
         return f"{stream}: its consumers cannot be asked: {error}"
     return None
@@ -105,12 +133,6 @@ def _count_silence(connection: Client, stream: str, silent: float, error: LogErr
     if silent > SILENCE_MAX:
         raise ConsumerGoneError(f"{stream}: connected, but silent for {silent:.0f} s: {error}") from error
     return silent
-
-
-async def _look(connection: Client, stream: str, durables: tuple[str, ...], seconds: float) -> None:
-    """See that each of them is there. Raises ApiError or LogUnreachableError."""
-    for durable in durables:
-        await _info(connection, stream, durable, seconds)
 
 
 async def _info(connection: Client, stream: str, durable: str, seconds: float = api.ANSWER_SECONDS) -> _Info:

@@ -5,6 +5,7 @@ The bytes are the handler's to read, and so is every word to the broker about th
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 import nats.errors
@@ -16,7 +17,7 @@ from nats.aio.msg import Msg
 
 from remediation_orchestrator.events import CellName, StoredMessage
 
-from .consumers import watch_consumers, why_no_work
+from .consumers import DurableConsumer, created_at, watch_consumers, why_no_work
 from .feed import placed, recorded_at
 from .jetstream import JetStreamLog
 from .port import Delivery, DeliveryError, stream_name
@@ -87,7 +88,7 @@ class Deliveries:
         self._broker = PullBroker(
             url.split(","), name=name, monotonic=monotonic, graceful_seconds=graceful_seconds
         )
-        self._served: tuple[str, ...] = ()
+        self._served: tuple[DurableConsumer, ...] = ()
 
     async def connect(self) -> JetStreamLog:
         """Connect, and open the log on the same connection. Raises LogError where it is not there."""
@@ -95,7 +96,14 @@ class Deliveries:
         return await JetStreamLog.open(self._broker.connection, self._cell)
 
     def serve(
-        self, durable: str, subject: str, handle: Handle, *, slots: int = 1, pull: float, answer_wait: float
+        self,
+        durable: DurableConsumer,
+        subject: str,
+        handle: Handle,
+        *,
+        slots: int = 1,
+        pull: float,
+        answer_wait: float,
     ) -> None:
         """Hand what a durable consumer delivers to a handler, as many at a time as there are slots.
 
@@ -111,7 +119,7 @@ class Deliveries:
             self._broker.subscriber(
                 subject,
                 stream=JStream(stream_name(self._cell), declare=False),
-                durable=durable,
+                durable=durable.name,
                 pull_sub=PullSub(batch_size=1, timeout=pull),
                 ack_policy=AckPolicy.MANUAL,
                 decoder=_as_it_is,
@@ -122,12 +130,16 @@ class Deliveries:
         await self._broker.start()
 
     async def watch(self) -> None:
-        """Return never; raise ConsumerGoneError when one that is served is gone."""
+        """Return never; raise ConsumerGoneError when one that is served is gone, or another by now."""
         await watch_consumers(self._broker.connection, self._cell, self._served)
+
+    async def counted_since(self, durable: str) -> datetime:
+        """Since when the deliveries of a durable consumer are counted, by the broker's clock. Raises LogError."""
+        return await created_at(self._broker.connection, self._cell, durable)
 
     async def why_none(self) -> str | None:
         """Why none can come at the moment, in one line; None where one can."""
-        return await why_no_work(self._broker.connection, self._cell, self._served)
+        return await why_no_work(self._broker.connection, self._cell, tuple(one.name for one in self._served))
 
     async def stop(self) -> None:
         """Ask for nothing more, wait for the handlers, and leave. What goes wrong with that is logged."""

@@ -115,6 +115,12 @@ def assign(
     return Assignment(event, workflow, plan, attributes, command.recorded_at)
 
 
+def deadline_of(command: StoredMessage) -> datetime | None:
+    """When whatever runs by a command is over; None where it is none that we know."""
+    found = (one.event for one in decode(command) if isinstance(one, Recorded))
+    return next((one.deadline for one in found if isinstance(one, CreateWorkflow)), None)
+
+
 def _plan(workflow: Workflow, command: CreateWorkflow, environment: Mapping[str, str]) -> object:
     try:
         return ENGINES[workflow.spec.engine].bind(workflow, command, environment)

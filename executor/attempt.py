@@ -24,7 +24,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.codec import Attributes, attributes_of, event_source
 from remediation_orchestrator.events.identity import position
 
-from .assignment import Assignment, Junk, NotServed, assign
+from .assignment import Assignment, Junk, NotServed, assign, deadline_of
 from .claim import Closed, ExecutionSubject, Free, Started, claim_id, execution_of, is_duplicate, is_lost
 from .engine import Absent, Ended, Engine, Failed, Foreign, Run, Running, RunOutcome, Stop, Succeeded
 from .lease import ClaimLease
@@ -135,7 +135,7 @@ class Attempt:
         """Answer for a run that nobody here is at, if it is lost. It is never run again."""
         if is_duplicate(start, self._delivery):
             return True
-        if not is_lost(start, self._delivery):
+        if not await self._is_lost(start):
             said = {
                 "command": self._delivery.command.subject,
                 "to": start.executor,
@@ -146,6 +146,17 @@ class Attempt:
         found = await self._assign()
         await self._report(start, LOST, idempotent=isinstance(found, Assignment) and found.may_repeat(start))
         return True
+
+    async def _is_lost(self, start: Started) -> bool:
+        """Whether nobody confirms a run any more. Where deliveries were counted anew since it was claimed, another
+        consumer may have made them sooner than it is confirmed: then it is lost when its time is over."""
+        if not is_lost(start, self._delivery):
+            return False
+        since = await self._ask(self._ports.counted_since)
+        if since is None or since <= start.recorded_at:
+            return since is not None
+        deadline, newest = deadline_of(self._delivery.command), await self._ask(self._newest_frame)
+        return deadline is None or (newest is not None and newest.recorded_at > deadline)
 
     async def _run(self, assignment: Assignment, start: Started) -> None:
         """Run what is claimed, or say why it cannot be run, and tell its end."""

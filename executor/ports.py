@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from remediation_orchestrator.bus.port import EventLog
 
@@ -16,6 +16,11 @@ Look = Callable[[], Awaitable[str | None]]
 async def believe() -> str | None:
     """Take a log for whole."""
     return None
+
+
+async def always() -> datetime:
+    """Since when deliveries are counted, where nothing ever begins to count anew."""
+    return datetime.min.replace(tzinfo=UTC)
 
 
 async def as_it_is() -> None:
@@ -33,6 +38,8 @@ class Ports:
     now: Callable[[], datetime]
     environment: Mapping[str, str]
     why_not_whole: Look = believe
+    counted_since: Callable[[], Awaitable[datetime]] = always
+    """Since when deliveries of commands are counted, by the broker's clock. Raises LogError."""
     retry_after: float = 0.5
     refresh: Callable[[], Awaitable[None]] = as_it_is
     """Brings the catalog up to date before it is asked."""

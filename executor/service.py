@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from remediation_orchestrator.bus.connection import connected
-from remediation_orchestrator.bus.consumers import Probe, ensure_consumer
+from remediation_orchestrator.bus.consumers import DurableConsumer, Probe, ensure_consumer
 from remediation_orchestrator.bus.deliveries import Deliveries
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import Delivery, ReadableLog
@@ -23,7 +23,7 @@ from .analyser import Analyser
 from .engines import ENGINES
 from .folder import CatalogFolder
 from .lease import ConfirmSchedule, confirming
-from .ports import Look, Ports, believe
+from .ports import Look, Ports, always, believe
 from .supervisor import instant
 from .worker import Worker
 
@@ -63,11 +63,11 @@ async def run_executor(
     is begun."""
     async with connected(url, name=EXECUTOR) as connection:
         await JetStreamLog.open(connection, cell)
-        waits = [
-            await ensure_consumer(connection, cell, durable, subjects.commands(cell, kind), settings.ack_wait)
-            for durable, kind in KINDS.items()
-        ]
-    pace = ConfirmSchedule(min(waits))
+        durables = {
+            name: await ensure_consumer(connection, cell, name, subjects.commands(cell, kind), settings.ack_wait)
+            for name, kind in KINDS.items()
+        }
+    pace = ConfirmSchedule(min(one.ack_wait for one in durables.values()))
     deliveries = Deliveries(
         url, cell, name=EXECUTOR, monotonic=instant, graceful_seconds=settings.grace + REPORT_SECONDS
     )
@@ -75,11 +75,12 @@ async def run_executor(
     catalog = CatalogFolder(settings.workflows)
     await catalog.refresh()  # What is wrong with it is said now, and not when the first command comes.
     look = believe if why_not_whole is None else partial(why_not_whole, event_log)
-    worker = Worker(executor_id(), ports(event_log, catalog, look))
-    _serve_workflows(deliveries, cell, worker, settings.slots, pace)
+    counted_since = partial(deliveries.counted_since, EXECUTOR)
+    worker = Worker(executor_id(), ports(event_log, catalog, look, counted_since))
+    _serve_workflows(deliveries, durables[EXECUTOR], cell, worker, settings.slots, pace)
     if settings.analyses:
         analyser = Analyser(executor_id(), event_log, catalog, utc, refresh=catalog.refresh)
-        _serve_analyses(deliveries, cell, analyser, pace)
+        _serve_analyses(deliveries, durables[ANALYSER], cell, analyser, pace)
 
     def begun() -> None:
         if tell is not None:
@@ -124,7 +125,12 @@ def utc() -> datetime:
     return datetime.now(UTC)
 
 
-def ports(event_log: JetStreamLog, catalog: CatalogFolder, look: Look) -> Ports:
+def ports(
+    event_log: JetStreamLog,
+    catalog: CatalogFolder,
+    look: Look,
+    counted_since: Callable[[], Awaitable[datetime]] = always,
+) -> Ports:
     """What a worker takes from outside, as it is in the world."""
     return Ports(
         log=event_log,
@@ -135,6 +141,7 @@ def ports(event_log: JetStreamLog, catalog: CatalogFolder, look: Look) -> Ports:
         environment=dict(os.environ),
         refresh=catalog.refresh,
         why_not_whole=look,
+        counted_since=counted_since,
     )
 
 
@@ -151,23 +158,30 @@ def _cancel(message: StoredMessage, worker: Worker) -> None:
 
 
 def _serve_workflows(
-    deliveries: Deliveries, cell: CellName, worker: Worker, slots: int, pace: ConfirmSchedule
+    deliveries: Deliveries,
+    durable: DurableConsumer,
+    cell: CellName,
+    worker: Worker,
+    slots: int,
+    pace: ConfirmSchedule,
 ) -> None:
     async def handle(delivery: Delivery, asked_at: float) -> None:
         async with confirming(delivery, pace, instant, asked_at) as lease:
             await worker.handle(delivery, lease)
 
     subject = subjects.commands(cell, KINDS[EXECUTOR])
-    deliveries.serve(EXECUTOR, subject, handle, slots=slots, pull=pace.pull, answer_wait=pace.answer_wait)
+    deliveries.serve(durable, subject, handle, slots=slots, pull=pace.pull, answer_wait=pace.answer_wait)
 
 
-def _serve_analyses(deliveries: Deliveries, cell: CellName, analyser: Analyser, pace: ConfirmSchedule) -> None:
+def _serve_analyses(
+    deliveries: Deliveries, durable: DurableConsumer, cell: CellName, analyser: Analyser, pace: ConfirmSchedule
+) -> None:
     async def handle(delivery: Delivery, asked_at: float) -> None:
         async with confirming(delivery, pace, instant, asked_at):
             await analyser.handle(delivery)
 
     subject = subjects.commands(cell, KINDS[ANALYSER])
-    deliveries.serve(ANALYSER, subject, handle, pull=pace.pull, answer_wait=pace.answer_wait)
+    deliveries.serve(durable, subject, handle, pull=pace.pull, answer_wait=pace.answer_wait)
 
 
 async def _stop(deliveries: Deliveries, worker: Worker, grace: float) -> None:

@@ -215,6 +215,7 @@ class Chaos:
         """What a live orchestrator does not know, or knows otherwise; asked again while it is still at work."""
         patience = _Patience(CATCH_UP_SECONDS)
         while True:
+            self._cell.revive()  # It may have begun when no broker was there, and ended when none came.
             await self._account.read_on(self._log)
             live = await service.digest_fold()
             fresh = self._account.fresh(live) if live else None

@@ -3,22 +3,24 @@
 import asyncio
 import os
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import nats.errors
 import pytest
 from executors import create, facts, publish, script
+from msgspec.structs import replace
 from nats.aio.client import Client
 
 from remediation_orchestrator.bus import api
-from remediation_orchestrator.bus.consumers import ensure_consumer
+from remediation_orchestrator.bus.consumers import ConsumerGoneError, created_at, ensure_consumer, watch_consumers
 from remediation_orchestrator.bus.deliveries import NatsDelivery
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import stream_name
 from remediation_orchestrator.bus.pulling import Pull, Pulled
 from remediation_orchestrator.events import (
+    CreateWorkflow,
     ExecutionId,
     FailureReason,
     WorkflowCompleted,
@@ -61,6 +63,7 @@ class Slot:
             now=lambda: datetime.now(UTC),
             environment=dict(os.environ),
             why_not_whole=partial(why_not_whole, log),
+            counted_since=partial(created_at, connection, log.cell, EXECUTOR),
         )
         self.worker = Worker(name, ports)
 
@@ -99,10 +102,23 @@ class Slot:
 @pytest.fixture
 async def slots(connection: Client, log: JetStreamLog, tmp_path: Path) -> tuple[Slot, Slot]:
     """Two executors, and one command."""
-    script(tmp_path, "w", "true")
+    return await given(connection, log, tmp_path, create(1, "w"))
+
+
+@pytest.fixture
+async def brief(connection: Client, log: JetStreamLog, tmp_path: Path) -> tuple[Slot, Slot]:
+    """Two executors, and one command whose time is over when it has come three times."""
+    command = create(1, "w")
+    deadline = datetime.now(UTC) + timedelta(seconds=2 * PACE.ack_wait)
+    return await given(connection, log, tmp_path, replace(command, deadline=deadline))
+
+
+async def given(connection: Client, log: JetStreamLog, folder: Path, command: CreateWorkflow) -> tuple[Slot, Slot]:
+    """Two executors for it."""
+    script(folder, "w", "true")
     await ensure_consumer(connection, log.cell, EXECUTOR, subjects.commands(log.cell, "workflow"), PACE.ack_wait)
-    await publish(log, create(1, "w"))
-    return Slot("e1", connection, log, tmp_path), Slot("e2", connection, log, tmp_path)
+    await publish(log, command)
+    return Slot("e1", connection, log, folder), Slot("e2", connection, log, folder)
 
 
 async def test_a_delivery_that_is_handled_late_is_left_alone(slots: tuple[Slot, Slot], log: JetStreamLog) -> None:
@@ -157,6 +173,49 @@ async def test_a_run_that_nobody_confirms_is_reported_by_the_second_delivery(
     ended = (await facts(log, 1))[1]
     assert isinstance(ended, WorkflowFailed)
     assert (ended.reason, second.ran) == ("ExecutorLost", 0)
+
+
+async def made_again(connection: Client, log: JetStreamLog) -> None:
+    """Somebody takes the executors' consumer away, and an executor makes it again."""
+    await api.call(connection, f"CONSUMER.DELETE.{stream_name(log.cell)}.{EXECUTOR}", {}, api.Done)
+    await ensure_consumer(connection, log.cell, EXECUTOR, subjects.commands(log.cell, "workflow"), PACE.ack_wait)
+
+
+async def test_deliveries_of_a_consumer_that_was_made_again_prove_no_run_lost(
+    connection: Client, brief: tuple[Slot, Slot], log: JetStreamLog
+) -> None:
+    """It counts anew, and may be sooner than whoever runs confirms; when the run's time is over it is lost."""
+    first, second = brief
+    running = asyncio.create_task(first.handle(await first.take()))
+    async with asyncio.timeout(PATIENCE):
+        await first.begun.wait()
+    running.cancel()
+    await made_again(connection, log)
+    for number in range(1, 4):
+        message = await second.take()
+        assert second.delivery(message).number == number
+        await second.handle(message)
+    assert len(await facts(log, 1)) == 1
+    await log.append(subjects.decision(log.cell), b"whoever leads is behind the deadline")
+    await second.handle(await second.take())
+    ended = (await facts(log, 1))[1]
+    assert isinstance(ended, WorkflowFailed)
+    assert (ended.reason, second.ran) == ("ExecutorLost", 0)
+
+
+async def test_whoever_takes_work_from_a_consumer_that_was_made_again_ends(
+    connection: Client, slots: tuple[Slot, Slot], log: JetStreamLog
+) -> None:
+    """It may have another `ack_wait`, by which claims are lost sooner than they are confirmed here."""
+    known = await ensure_consumer(connection, log.cell, EXECUTOR, subjects.commands(log.cell, "workflow"), 1.0)
+    assert known.ack_wait == PACE.ack_wait
+    watching = asyncio.create_task(watch_consumers(connection, log.cell, (known,), every=0.01))
+    await asyncio.wait({watching}, timeout=0.2)
+    assert not watching.done()
+    await made_again(connection, log)
+    with pytest.raises(ConsumerGoneError):
+        async with asyncio.timeout(PATIENCE):
+            await watching
 
 
 async def test_a_command_whose_claim_the_log_has_lost_is_not_begun_again(
