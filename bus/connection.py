@@ -7,6 +7,7 @@ block that it did not expect."""
 import asyncio
 import contextlib
 import logging
+import os
 import re
 from collections.abc import AsyncIterator
 
@@ -89,7 +90,7 @@ class _Watch:
         self.last: str | None = None
 
     async def on_error(self, error: Exception) -> None:
-        text = str(error) or type(error).__name__
+        text = _words_of(error)
         if isinstance(error, ConnectionResetError):  # A refusal, whose reason was lost with the connection.
             text = "it closed the connection, authorization may be missing or wrong"
         self.failures += 1
@@ -132,7 +133,7 @@ async def connect(url: str, *, name: str = "ro", seconds: float = CONNECT_SECOND
     except LogUnreachableError:
         raise LogUnreachableError(_no_broker(url, watch.last)) from None
     except (Error, OSError, ValueError) as error:  # An address that is none.
-        raise LogUnreachableError(_no_broker(url, str(error))) from error
+        raise LogUnreachableError(_no_broker(url, _words_of(error))) from error
     finally:
         if not client.is_connected:
             await _give_up(client, connecting)
@@ -181,6 +182,13 @@ async def _give_up(client: Client, connecting: "asyncio.Future[None]") -> None:
     if not connecting.cancelled():
         connecting.exception()  # It was told already, or comes too late to be told.
     await close(client)
+
+
+def _words_of(error: Exception) -> str:
+    """What is wrong, and of the system's own errors neither their number nor asyncio's words around them."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno) if error.errno > 0 else error.strerror or str(error)
+    return str(error) or type(error).__name__
 
 
 def _no_broker(url: str, reason: str | None) -> str:

@@ -21,7 +21,7 @@ from .consumers import DurableConsumer, created_at, watch_consumers, why_no_work
 from .feed import placed, recorded_at
 from .jetstream import JetStreamLog
 from .port import Delivery, DeliveryError, stream_name
-from .pulling import PullBroker, Pulled
+from .pulling import LIBRARY, PullBroker, Pulled
 from .topology import NANOSECONDS
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Deliveries:
         self, url: str, cell: CellName, *, name: str, monotonic: Callable[[], float], graceful_seconds: float
     ) -> None:
         """`monotonic` tells the instants; handlers have `graceful_seconds` to end when this is stopped."""
-        logging.getLogger("faststream").setLevel(logging.WARNING)
+        logging.getLogger(LIBRARY).setLevel(logging.WARNING)
         self._cell = cell
         self._broker = PullBroker(
             url.split(","), name=name, monotonic=monotonic, graceful_seconds=graceful_seconds

@@ -20,8 +20,8 @@ from .api import API
 from .connection import TolerantClient
 from .topology import NANOSECONDS
 
-log = logging.getLogger(__name__)
-
+# Not ours, so what a service logs of its own life has nothing of the library's: its warnings alone.
+LIBRARY = "faststream"
 # A lost connection is only seen by looking. A broker that is back waits no longer than this for its executor.
 LOOK_SECONDS = 0.1
 # After a refusal: a leader is being elected, the consumer is gone, the connection was lost meanwhile.
@@ -53,7 +53,7 @@ class PullBroker(NatsBroker):
             reconnect_time_wait=1,
             pending_size=0,
             graceful_timeout=graceful_seconds,
-            logger=log,
+            logger=logging.getLogger(LIBRARY),
             log_level=logging.DEBUG,
         )
         self._monotonic = monotonic

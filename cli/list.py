@@ -3,6 +3,7 @@
 import click
 
 from remediation_orchestrator.events import Phase
+from remediation_orchestrator.events.wording import plainly
 from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
 from remediation_orchestrator.orchestrator.queries.rejected import RejectedView, rejected
 from remediation_orchestrator.orchestrator.queries.views import RemediationView, remediations
@@ -89,7 +90,9 @@ def _show_rejected(found: list[RejectedView], as_json: bool) -> None:
         for one in found:
             json_line(one)
     elif found:
-        rows = [(one.position, moment(one.recorded_at), one.subject, one.reason, one.message) for one in found]
+        rows = [
+            (one.position, moment(one.recorded_at), one.subject, one.reason, plainly(one.message)) for one in found
+        ]
         table(("POSITION", "TIME", "SUBJECT", "REASON", "WHAT"), rows, optional=("TIME", "REASON"))
     else:
         line("nothing was rejected")

@@ -50,7 +50,8 @@ def _ask(host: str, port: int) -> Readiness:
         asked.request("GET", "/readyz")
         return msgspec.json.decode(asked.getresponse().read(), type=Readiness)
     except (OSError, http.client.HTTPException) as error:
-        raise RefusedError(f"nobody answers at {host}:{port}: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise RefusedError(f"nobody answers at {host}:{port}: {why}") from error
     except msgspec.DecodeError as error:
         raise BadInputError(f"{host}:{port} is no service of ours: {error}") from error
     finally:

@@ -18,6 +18,7 @@ from remediation_orchestrator.events import (
     decode,
 )
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
+from remediation_orchestrator.events.wording import plainly
 from remediation_orchestrator.gateway.formats.alertmanager import items_of
 from remediation_orchestrator.gateway.items import Found, WebhookError
 from remediation_orchestrator.gateway.said import lines_of
@@ -119,7 +120,7 @@ def _checked(item: bytes, subject: str, where: str) -> AnySignal:
     except RecursionError as error:
         raise BadInputError(f"{where}: nested too deeply") from error
     if isinstance(found, Undecodable):
-        raise BadInputError(f"{where}: {found.message}")
+        raise BadInputError(f"{where}: {plainly(found.message)}")
     assert isinstance(found, Recorded)
     assert isinstance(found.event, SignalReceived | SignalResolved)
     if found.event.starts_at is None:

@@ -3,6 +3,7 @@
 import click
 from msgspec import Struct
 
+from remediation_orchestrator.events.wording import plainly
 from remediation_orchestrator.orchestrator.routing.policy import (
     Policy,
     PolicyError,
@@ -33,7 +34,7 @@ class Sweep(Struct, frozen=True):
         try:
             return policy_of(document)
         except PolicyError as error:
-            raise BadInputError(f"--sweep {self.key}={value}: {error}") from error
+            raise BadInputError(f"--sweep {self.key}={value}: {plainly(str(error))}") from error
 
 
 class SweepType(click.ParamType[Sweep]):

@@ -15,6 +15,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.events.identity import DEFAULT_CELL
+from remediation_orchestrator.events.wording import plainly
 from remediation_orchestrator.gateway.bodies import Received, Source
 from remediation_orchestrator.gateway.identity import IdentityRules
 from remediation_orchestrator.gateway.items import Found, Item, Items, WebhookError, counted, read_json, refused
@@ -59,7 +60,7 @@ def _item(where: str, item: object, now: datetime) -> Item:
         return refused(where, [f"{where}: holds what UTF-8 cannot say"], item)
     (found,) = decode(StoredMessage(1, now, _SUBJECT, written))
     if not isinstance(found, Recorded):
-        return refused(where, [f"{where}: {found.message}"], item)
+        return refused(where, [f"{where}: {plainly(found.message)}"], item)
     attributes = attributes_of(written)
     if attributes is None:
         return refused(where, [f"{where}: an attribute is not of its type"], item)

@@ -117,7 +117,7 @@ def blocked(it: Standing) -> Present:
         return _in_line(it)
     reason = it.objection.reason if it.objection is not None else None
     asked = (JudgeTask, it.one.id) in it.view.tasks or it.now >= until
-    then = f"It is judged again then, or when a policy is adopted{it.or_over}."
+    then = f"It is judged again then, or when a policy is adopted{it.ends_if_over}."
     return Present(
         word=reason,
         what=_why_it_waits(it, reason),
@@ -161,7 +161,7 @@ def _in_line(it: Standing) -> Present:
         word=Reason.RESOURCE_BUSY,
         what=f"waits in line for {one.target}, {held}: place {ahead + 1}",
         since=one.queued_since or it.since,
-        ends=f"{released} It is judged again then, in its turn{it.or_over}.",
+        ends=f"{released} It is judged again then, in its turn{it.ends_if_over}.",
         acts=(*it.clear(), it.cancel()),
         needs_person=obstacle.person,
     )

@@ -104,7 +104,7 @@ def _over(it: Standing, what: str, word: str | None, *, looking: bool = False) -
     history = it.view.history(it.one.fingerprint)
     newer = history.active or history.ended
     left = it.view.runs.get(it.one.execution) if it.one.execution is not None else None
-    lasting = f"{_left(it, left)} " if left is not None else ""
+    lasting = f"{_resolved(it)}{f'{_left(it, left)} ' if left is not None else ''}"
     if newer not in (None, it.one.id):
         after = f"{newer} came after it on the same problem."
         return Present(
@@ -145,6 +145,12 @@ def _next(it: Standing) -> str:
     refused = it.objection is not None and it.objection.reason is found.objection
     why = ", too" if refused else f", because {found.why}"
     return f"Its next signal is refused{why}, until {found.ends[0].lower()}{found.ends[1:]}"
+
+
+def _resolved(it: Standing) -> str:
+    """What its source has said while its run went on: whatever came of the run, the problem is over."""
+    fires_again = it.one.fingerprint in it.view.occurrences.waiting
+    return "Its source has said that it is over. " if it.one.resolved and not fires_again else ""
 
 
 def _left(it: Standing, run: HeldRun) -> str:

@@ -53,6 +53,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.about import about
 from remediation_orchestrator.events.facts import OperatorFact, RunFact
 from remediation_orchestrator.events.identity import position_key, signal_of
+from remediation_orchestrator.events.wording import plainly
 from remediation_orchestrator.orchestrator.routing.fold import Observer
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 from remediation_orchestrator.orchestrator.routing.words import describe
@@ -278,7 +279,7 @@ def says(event: Event) -> str:
         case WorkflowRevoked() | CancelWorkflow():
             return _joined(event.execution, event.reason)
         case SignalRejected():
-            return event.reason
+            return _joined(event.reason, plainly(event.message))
         case DecisionFrame() | OrchestratorStarted() | PolicyRejected() | LogArchived():
             return ""
 

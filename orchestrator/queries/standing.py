@@ -97,3 +97,8 @@ class Standing(Struct, frozen=True, dict=True):
     def or_over(self) -> str:
         """What else ends a wait, where its source says when the problem is over."""
         return ", or its source says that it is over" if self.one.resolves else ""
+
+    @property
+    def ends_if_over(self) -> str:
+        """The same, of a wait that something else comes of than its end."""
+        return "; it ends when its source says that it is over" if self.one.resolves else ""

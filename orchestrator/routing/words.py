@@ -10,8 +10,10 @@ _SECOND = timedelta(seconds=1)
 
 
 def span(duration: timedelta | None) -> str:
-    """A duration of a policy, exactly as it is written there."""
-    return "not set" if duration is None else format_duration(duration)
+    """A duration of a policy, as it is written there; nobody writes, or reads, a fraction of a millisecond."""
+    if duration is None:
+        return "not set"
+    return spoken(duration) if duration % timedelta(milliseconds=1) else format_duration(duration)
 
 
 def spoken(duration: timedelta) -> str:

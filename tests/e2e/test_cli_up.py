@@ -264,6 +264,8 @@ async def test_up_ends_with_all_that_it_started(how: signal.Signals, tmp_path: P
     assert running.process.stdout is not None
     running.process.stdout.close()
     assert find(tmp_path / "data") is None
+    said = [json.loads(line) for line in (tmp_path / "data" / "log").read_text().splitlines() if line[:1] == "{"]
+    assert [one["event"] for one in said if one["event"].startswith("callback for")] == []  # A library's own life.
 
 
 def test_up_does_not_outlive_its_broker(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_what_is_no_cloudevent_is_refused_by_name() -> None:
     assert lines("cloudevents", {}, BATCH) == ["body: must be a JSON array"]
     assert lines("cloudevents", DATA, BINARY)[0] == "ce-specversion: missing"
     foreign = {**EVENT, "type": "RoutingDecided.v1"}
-    assert lines("cloudevents", foreign, STRUCTURED)[0].startswith("event: Object missing required field")
+    assert lines("cloudevents", foreign, STRUCTURED)[0].startswith("event: `signal` is missing")
     assert lines("cloudevents", {**EVENT, "type": "x"}, STRUCTURED) == ["event: unknown event type 'x'"]
     assert lines("cloudevents", {**EVENT, "specversion": "0.3"}, STRUCTURED)[0].startswith(
         "event: not a CloudEvent"

@@ -1,17 +1,21 @@
 """What is said of the present: each phase by each way to get there, and no word of an old verdict that is over."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
-from story import CHECKOUT, minute
-from tales import ONE, TALES, Log, Way
+from story import CELL, CHECKOUT, minute
+from tales import ONE, RUN, TALES, Log, Way, running
 
 from remediation_orchestrator.cli.main import main
 from remediation_orchestrator.events import (
     Phase,
     Reason,
+    WorkflowCompleted,
+    subjects,
 )
 from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
 from remediation_orchestrator.orchestrator.queries.present import SAID, present
@@ -50,23 +54,23 @@ SAYS: dict[Way, tuple[str, str, bool]] = {
     ),
     (Happening.BLOCKED, Reason.EXPONENTIAL_BACKOFF): (
         "rr-2 waits after 1 failure in a row, longer after each, since 10:02:00Z, until 10:03:00Z.",
-        "It is judged again then, or when a policy is adopted, or its source says that it is over.",
+        "It is judged again then, or when a policy is adopted; it ends when its source says that it is over.",
         False,
     ),
     (Happening.BLOCKED, Reason.CONSECUTIVE_FAILURES): (
         "rr-2 rests after 3 failures in a row; then one run may try, since 10:07:00Z, until 11:07:00Z.",
-        "It is judged again then, or when a policy is adopted, or its source says that it is over.",
+        "It is judged again then, or when a policy is adopted; it ends when its source says that it is over.",
         False,
     ),
     (Happening.BLOCKED, Reason.RECENTLY_REMEDIATED): (
         "rr-2 waits to see whether its own repair lasts, since 10:03:00Z, until 10:07:00Z.",
-        "It is judged again then, or when a policy is adopted, or its source says that it is over.",
+        "It is judged again then, or when a policy is adopted; it ends when its source says that it is over.",
         False,
     ),
     (Happening.BLOCKED, Reason.RESOURCE_BUSY): (
         "rr-2 waits in line for T, which wfe-5 of rr-5 holds: place 1, since 10:01:00Z.",
-        "T is released when wfe-5 ends; its deadline is 10:30:30Z. It is judged again then, in its turn, or"
-        " its source says that it is over.",
+        "T is released when wfe-5 ends; its deadline is 10:30:30Z. It is judged again then, in its turn; it"
+        " ends when its source says that it is over.",
         False,
     ),
     (Happening.SKIPPED, Reason.STALE_SIGNAL): (
@@ -252,6 +256,30 @@ def test_what_is_so_is_said_of_every_phase_by_every_way_to_it(way: Way) -> None:
     assert phase is after
     assert plainly(found.sentence("rr-2")) == f"{what} {ends}"
     assert found.needs_person is needs_person
+
+
+@pytest.mark.parametrize(
+    ("tale", "what"),
+    [
+        (lambda: running().resolves(2).until(40), "rr-2 has timed out: wfe-2 took too long on T"),
+        (lambda: running().resolves(2).fails(), "rr-2 has failed: restart has failed on T as wfe-2"),
+        (
+            lambda: running().resolves(2).tell(3, WorkflowCompleted(RUN)),
+            "rr-2 is over: restart has completed on T",
+        ),
+    ],
+)
+def test_that_its_source_called_it_over_while_it_ran_is_said_whatever_came_of_the_run(
+    tale: Callable[[], Log], what: str
+) -> None:
+    """Until it fires again: what nobody has judged yet may be another occurrence."""
+    said_of = plainly(shown(tale(), 41)[1].sentence("rr-2"))
+    assert said_of.startswith(what)
+    assert "Its source has said that it is over." in said_of
+    fired = tale()
+    body = {"name": "KubePodCrashLooping", "target": CHECKOUT, "resolves": True}
+    fired.store(42, subjects.signal(CELL, "test"), msgspec.json.encode(body))
+    assert "Its source has said" not in shown(fired, 42)[1].sentence("rr-2")
 
 
 @pytest.mark.parametrize("way", SAYS, ids=str)
