@@ -6,6 +6,7 @@ from typing import cast
 
 import click
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from remediation_orchestrator.bus.port import EventLog
 from remediation_orchestrator.events import (
@@ -57,6 +58,7 @@ class Published(Struct, frozen=True):
 @click.option("--namespace", help="The target's namespace.")
 @click.option("--kind", help="The target's kind.")
 @click.option("--cluster", help="The target's cluster.")
+@click.option("--within", "within", metavar="TARGET", multiple=True, help="In what it stands; may be given again.")
 @click.option("--severity", help=f"One of {', '.join(Severity)}, or a word of your own.")
 @click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="May be given again.")
 @click.option("--resolves", is_flag=True, help="This source will tell when the problem is over.")
@@ -128,6 +130,7 @@ def _described(said: dict[str, object]) -> dict[str, object]:
     if not said["name"]:
         raise click.UsageError("--name is missing (or --file)")
     signal["target"] = _target(said)
+    signal["within"] = [_target_of("--within", text) for text in cast(tuple[str, ...], said["within"])]
     signal["labels"] = dict(_pairs("--label", said["labels"]))
     signal["status"] = "resolved" if said["resolved"] else "firing"
     parameters = {key: parse_value(value) for key, value in _pairs("--parameter", said["parameters"])}
@@ -147,11 +150,14 @@ def _target(said: dict[str, object]) -> dict[str, object]:
         return parts | {"name": said["target_name"]}
     if parts or said["target_name"]:
         raise click.UsageError("--target says it all: give it, or --target-name with its parts")
+    return _target_of("--target", text)
+
+
+def _target_of(option: str, text: str) -> dict[str, object]:
     try:
-        target = parse_target(text)
+        return asdict(parse_target(text))
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--target") from error
-    return {"cluster": target.cluster, "namespace": target.namespace, "kind": target.kind, "name": target.name}
+        raise click.BadParameter(str(error), param_hint=option) from error
 
 
 def _pairs(option: str, texts: object) -> list[tuple[str, str]]:

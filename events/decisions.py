@@ -145,6 +145,8 @@ class Situation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False)
     target: Target
     words: Words | None = None
     """What its signal says besides, as it was classified; only where a matcher of a policy that judges asks."""
+    within: tuple[Target, ...] = ()
+    """In which others the target stands."""
     workflow: str | None = None
     active: RemediationId | None = None
     """Another remediation of this fingerprint that has not ended."""

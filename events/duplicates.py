@@ -27,10 +27,13 @@ class Problem(Struct, frozen=True, omit_defaults=True, gc=False):
     stage: Stage
     words: Words | None = None
     workflow: str | None = None
+    within: tuple[Target, ...] = ()
 
     def situation(self, now: datetime, policy: str) -> Situation:
         """All that was read of a signal of this problem."""
-        return situation_beside(now, policy, self.fingerprint, self.target, self.of, self.words, self.workflow)
+        return situation_beside(
+            now, policy, self.fingerprint, self.target, self.of, (self.words, self.workflow), self.within
+        )
 
 
 class DuplicatesDecided(Struct, frozen=True, gc=False):
@@ -88,7 +91,7 @@ class _Row:
         now, policy = first.situation.now, first.situation.policy
         about = decision.situation
         of, stage = decision.verdict.of, decision.stage
-        problem = Problem(about.fingerprint, about.target, of, stage, about.words, about.workflow)
+        problem = Problem(about.fingerprint, about.target, of, stage, about.words, about.workflow, about.within)
         index, situation = self._problems.get(problem) or (len(self._problems), problem.situation(now, policy))
         if len(self._signals) == SIGNALS_MAX or _verdict(decision.signal, problem, situation) != decision:
             return False
@@ -118,16 +121,18 @@ def situation_beside(
     fingerprint: Fingerprint,
     target: Target,
     active: RemediationId,
-    words: Words | None = None,
-    workflow: str | None = None,
+    said: tuple[Words | None, str | None],
+    within: tuple[Target, ...],
 ) -> Situation:
     """All that a check reads of a problem that another remediation is at."""
+    words, workflow = said
     return Situation(
         now=now,
         policy=policy,
         fingerprint=fingerprint,
         target=target,
         words=words,
+        within=within,
         workflow=workflow,
         active=active,
     )

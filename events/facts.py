@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from .identity import ExecutionId, Fingerprint, Name, Part, RemediationId, Target, WorkflowRef, Zoned
+from .identity import ExecutionId, Fingerprint, Name, Part, RemediationId, Target, Within, WorkflowRef, Zoned
 
 
 class Severity(StrEnum):
@@ -37,7 +37,8 @@ class Signal(Struct, frozen=True, omit_defaults=True, gc=False):
     """What a signal says, on the wire and in the bare form that anyone can publish.
 
     An empty `fingerprint` is derived from the target and the name when the signal is decoded. `alert` is its
-    source's own id of what fires: several may fire for one problem, which is over when all have resolved."""
+    source's own id of what fires: several may fire for one problem, which is over when all have resolved.
+    `within` says in which other targets its own stands."""
 
     name: Name
     target: Target
@@ -53,6 +54,7 @@ class Signal(Struct, frozen=True, omit_defaults=True, gc=False):
     priority: Part = ""
     team: Part = ""
     alert: Part = ""
+    within: Within = ()
 
 
 class SignalReceived(Signal, frozen=True, omit_defaults=True, gc=False):
@@ -73,6 +75,9 @@ class AnalysisCompleted(Struct, frozen=True, gc=False):
     approval_required: bool = False
     no_action: bool = False
     """Where it names no workflow: nothing has to be done."""
+    within: Within | None = None
+    """In which others its target stands, or that of the signal where it names none; unsaid, what is known stays
+    with the target of the signal, and another has none."""
 
 
 class AnalysisFailed(Struct, frozen=True, gc=False):

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, NewType, TypeAlias
@@ -40,6 +41,19 @@ class Target(Struct, frozen=True, order=True, gc=False):
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.cluster, self.namespace, self.kind, self.name) if part)
+
+
+# As many as anything stands in: a container in a pod on a node in a rack. Each conflict costs a look at every one.
+WITHIN_MAX = 16
+
+Within: TypeAlias = Annotated[tuple[Target, ...], Meta(max_length=WITHIN_MAX)]
+"""In which other targets one stands, such as the node of a pod."""
+
+
+def within_of(target: Target, said: Iterable[Target]) -> tuple[Target, ...]:
+    """In which others a target stands: each once and not itself, in its own cluster where none is said."""
+    settled = (one if one.cluster else msgspec.structs.replace(one, cluster=target.cluster) for one in said)
+    return tuple(one for one in dict.fromkeys(settled) if one != target)
 
 
 class Words(Struct, frozen=True, omit_defaults=True, gc=False):

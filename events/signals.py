@@ -1,5 +1,5 @@
-"""A signal as everybody reads it, however it came: its fingerprint settled, its severity in lower case, and its
-time, where it is one that can be.
+"""A signal as everybody reads it, however it came: its fingerprint settled, and in what its target stands, its
+severity in lower case, and its time, where it is one that can be.
 
 Nothing that is decided depends on when a signal says that it began. So a time that cannot be read, or that lies
 ahead of its record, is left out, and the signal counts."""
@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from .facts import Signal, SignalReceived, SignalResolved
-from .identity import fingerprint_of
+from .identity import fingerprint_of, within_of
 from .reading import UndecodableError, decoder_of, read
 
 AnySignal = SignalReceived | SignalResolved
@@ -39,6 +39,8 @@ def normalise_signal(signal: Signal) -> AnySignal:
         signal = msgspec.structs.replace(signal, fingerprint=fingerprint_of(signal.target, signal.name))
     if not signal.severity.islower():
         signal = msgspec.structs.replace(signal, severity=signal.severity.lower())
+    if signal.within:
+        signal = msgspec.structs.replace(signal, within=within_of(signal.target, signal.within))
     over = signal.status == "resolved"
     if isinstance(signal, SignalResolved):
         return signal if over else msgspec.structs.replace(signal, status="resolved")

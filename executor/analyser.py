@@ -107,7 +107,7 @@ class Analyser:
             message = f"{type(error).__name__}: {error}"[:1000]
             return remediation, AnalysisFailed(remediation or RemediationId(""), "ConfigurationError", message)
         workflow = WorkflowRef(chosen.spec.id) if chosen else None
-        return command.remediation, AnalysisCompleted(command.remediation, command.target, workflow)
+        return command.remediation, AnalysisCompleted(command.remediation, workflow=workflow)
 
     async def _tell(self, remediation: RemediationId, fact: Fact, delivery: Delivery, catalog: Catalog) -> None:
         subject = subjects.analysis(self._log.cell, remediation)

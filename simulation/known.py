@@ -6,8 +6,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
+from msgspec.structs import replace
 
-from remediation_orchestrator.events import Phase, RoutingDecided, Target, WorkflowRef
+from remediation_orchestrator.events import (
+    AnalysisCompleted,
+    AnalysisFailed,
+    Phase,
+    RoutingDecided,
+    Target,
+    WorkflowRef,
+)
 
 NONE = timedelta()
 # How long after its deadline a run whose end nobody has told may still be at its target.
@@ -48,6 +56,7 @@ class KnownRemediation:
     """One remediation."""
 
     fingerprint: str
+    target: Target
     resolves: bool
     occurred_at: datetime
     executing: str | None = None
@@ -58,6 +67,8 @@ class KnownRemediation:
     ended: bool = False
     phase: Phase = Phase.BLOCKED
     """As its verdicts and what follows them say."""
+    within: tuple[Target, ...] | None = None
+    """In what its target stands, where an analysis has said so."""
     stays: list[tuple[datetime, datetime | None]] = field(default_factory=list)
     """From when to when it waited for a target."""
 
@@ -65,6 +76,15 @@ class KnownRemediation:
         """Its problem has shown itself again. A queue that it had left before that was judged is not counted."""
         self.occurred_at, self.over = at, False
         self.stays = [stay for stay in self.stays if stay[1] is None]
+
+    def hears(self, answer: AnalysisCompleted | AnalysisFailed) -> None:
+        """An analysis says where its problem is, and in what that stands."""
+        if isinstance(answer, AnalysisCompleted) and answer.workflow is not None:
+            if answer.target is not None:
+                self.target, self.within = answer.target, ()
+            if answer.within is not None:
+                inside = [replace(one, cluster=one.cluster or self.target.cluster) for one in answer.within]
+                self.within = tuple(one for one in dict.fromkeys(inside) if one != self.target)
 
     @property
     def waits(self) -> bool:

@@ -42,6 +42,7 @@ from remediation_orchestrator.events import (
     WorkflowStarted,
 )
 from remediation_orchestrator.events.facts import RunFact
+from remediation_orchestrator.events.identity import remediation_id
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 
 from .failures import Failures
@@ -66,8 +67,8 @@ class Recount:
         self._waiting = ProblemLines()
         self._came: dict[Position, tuple[datetime, bool]] = {}
         """When each occurrence came, and whether its source tells when it is over."""
-        self._said: dict[Position, Words] = {}
-        """What each signal says of its problem."""
+        self._said: dict[Position, tuple[Words, tuple[Target, ...]]] = {}
+        """What each signal says of its problem, and in what that stands."""
         self.firing = Firing(policy)
         self._line: dict[str, Target] = {}
         """Who has come to wait for which target, in which order."""
@@ -112,6 +113,7 @@ class Recount:
                 known = self.known.get(remediation)
                 if known is not None and known.analysing:
                     known.analysing = False
+                    known.hears(event)
                     if isinstance(event, AnalysisFailed):
                         self.failures.count(known.fingerprint, at)
                     if isinstance(event, AnalysisFailed) or event.workflow is None:
@@ -124,7 +126,8 @@ class Recount:
     ) -> None:
         match event:
             case SignalReceived(fingerprint=fingerprint, resolves=resolves) as said:
-                self._said[place] = Words(said.name, said.severity, said.environment, said.priority, said.team)
+                words = Words(said.name, said.severity, said.environment, said.priority, said.team)
+                self._said[place] = words, said.within
                 for one in self._of(fingerprint):
                     one.over = False
                 self._came[place] = at, resolves
@@ -237,7 +240,9 @@ class Recount:
         else:
             if decided.remediation not in self.known:
                 at, resolves = self._came.get(occurrence or Position(""), (now, False))
-                self.known[decided.remediation] = KnownRemediation(decided.situation.fingerprint, resolves, at)
+                self.known[decided.remediation] = KnownRemediation(
+                    decided.situation.fingerprint, decided.situation.target, resolves, at
+                )
             yield from self._judged(decided, place)
         if occurrence is not None:
             yield from self._answer(decided.situation.fingerprint, occurrence, place)
@@ -247,8 +252,12 @@ class Recount:
         counted = self.failures.remembered(situation.fingerprint, situation.now)
         if situation.active is None and situation.failures != counted:
             yield f"{place} says {situation.failures} failures, counted are {counted}"
-        if situation.words is not None and situation.words != self._said.get(decided.signal):
-            yield f"{place} says {situation.words}, and its signal {self._said.get(decided.signal)}"
+        words, within = self._said.get(decided.signal, (situation.words, ()))
+        known = self.known.get(remediation_id(decided.signal))
+        if situation.words not in (None, words):
+            yield f"{place} says {situation.words}, and its signal {words}"
+        if situation.within != (within if known is None or known.within is None else known.within):
+            yield f"{place} says `within` {situation.within}, and its signal {within}"
 
     def _answer(self, fingerprint: str, occurrence: Position, place: Position) -> Iterator[str]:
         if not self._waiting.is_asked_for(fingerprint, occurrence):

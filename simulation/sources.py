@@ -114,7 +114,8 @@ class Planner:
             name, workflow = f"Problem{number}", WorkflowRef(self._dice.choice(WORKFLOWS))
         severity = self._dice.choice(("critical", "warning"))
         resolves = self._dice.random() < 0.5
-        return SignalReceived(name, target, severity=severity, resolves=resolves, workflow=workflow)
+        within = (Target(f"n{number % 2}", kind="Node"),) if number % 3 == 0 else ()
+        return SignalReceived(name, target, severity=severity, resolves=resolves, workflow=workflow, within=within)
 
     def _episode(self) -> None:
         """A problem shows itself, perhaps again and again, and perhaps is said to be over."""

@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
+from msgspec.structs import astuple
 from pydantic import AfterValidator, Field, field_validator
 
 from remediation_orchestrator.documents.files import Written
 from remediation_orchestrator.events import SignalReceived, SignalResolved, Target
-from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
+from remediation_orchestrator.events.identity import NAME_LENGTH_MAX, WITHIN_MAX, within_of
 from remediation_orchestrator.events.subjects import TOKEN
 from remediation_orchestrator.gateway.bodies import Received, Source, normalised
 from remediation_orchestrator.gateway.expressions import Asked, Body, Filled, Template
@@ -92,7 +93,8 @@ class TimeMapping(Written):
 class Mapping(Written):
     """One vendor's bodies. `items` is the place of the list of its alerts, where it sends several at once.
 
-    `alert` is the vendor's id of what fires, the same when that is over: a problem is over when all are."""
+    `alert` is the vendor's id of what fires, the same when that is over: a problem is over when all are. `within`
+    are others in which the target stands; one that holds nothing is left out."""
 
     source: str
     media_types: list[str] = Field(default=["application/json"], min_length=1)
@@ -100,6 +102,7 @@ class Mapping(Written):
     items: Asked | None = None
     name: Filled
     target: TargetMapping
+    within: list[TargetMapping] = Field(default=[], max_length=WITHIN_MAX)
     alert: Filled = NOTHING
     state: StateMapping | None = None
     severity: Filled = NOTHING
@@ -146,8 +149,9 @@ class Mapping(Written):
         if over is None:
             return LeftOut(where, f"left out: {word[:100]!r} says neither that it fires nor that it is over")
         name, target = self.name.fill(body, item), self.target.fill(body, item)
+        around = [found for one in self.within if (found := one.fill(body, item)).name]
         alert = self.alert.fill(body, item)
-        wrong = self._wrong(where, name, target, alert)
+        wrong = self._wrong(where, name, target, alert, around)
         if wrong:
             return refused(where, wrong, item)
         at = self.starts_at
@@ -169,13 +173,15 @@ class Mapping(Written):
             starts_at=starts_at,
             resolves=self.state is not None,
             alert=alert,
+            within=within_of(target, around),
         )
         return Found(where, signal, {"name": self.name.text, "target": self.target.name.text}, remarks=remarks)
 
-    def _wrong(self, where: str, name: str, target: Target, alert: str) -> list[str]:
+    def _wrong(self, where: str, name: str, target: Target, alert: str, within: list[Target]) -> list[str]:
         """What is missing of an identity, and what of it is too long."""
         parts = {"name": name, "target": target.name, "cluster": target.cluster}
         parts |= {"namespace": target.namespace, "kind": target.kind, "alert": alert}
+        parts |= {f"within[{place}]": max(astuple(one), key=len) for place, one in enumerate(within)}
         templates = {"name": self.name, "target": self.target.name}
         wrong = [
             f"{where}: no {one}: {said.text} holds nothing" for one, said in templates.items() if not parts[one]

@@ -27,7 +27,7 @@ from .evidence import Evidence, Sources
 from .views import unjudged
 
 # What is gathered of a problem that another remediation is at.
-BESIDE = frozenset({"policy", "fingerprint", "target", "words", "workflow", "active"})
+BESIDE = frozenset({"policy", "fingerprint", "target", "within", "words", "workflow", "active"})
 
 
 class CheckAnswer(StrEnum):

@@ -40,6 +40,8 @@ class RemediationView(Struct, frozen=True, kw_only=True):
     environment: str
     priority: str
     target: Target
+    within: tuple[Target, ...]
+    team: str
     fingerprint: Fingerprint
     phase: Phase
     reason: str | None
@@ -102,6 +104,8 @@ def remediation_view(view: Projection, chronicle: Chronicle, one: Remediation, n
         environment=one.words.environment,
         priority=one.words.priority,
         target=one.target,
+        within=one.within,
+        team=one.words.team,
         fingerprint=one.fingerprint,
         phase=one.phase,
         reason=shown.word,

@@ -75,12 +75,13 @@ def check_unmanaged_resource(situation: Situation, policy: Policy) -> Verdict | 
 def _say_scope(situation: Situation, policy: Policy) -> str:
     by = _excluding(situation, policy)
     if by is not None:
-        return f"scope.exclude[{by}] matches {situation.target}"
+        within = f" within {', '.join(map(str, situation.within))}" if situation.within else ""
+        return f"scope.exclude[{by}] matches {situation.target}{within}"
     return f"nothing in the scope excludes {situation.target}"
 
 
 def _excluding(situation: Situation, policy: Policy) -> int | None:
-    return policy.excluding(_known(situation))
+    return policy.excluding(_known(situation), situation.within)
 
 
 def check_duplicate_in_progress(situation: Situation, policy: Policy) -> Verdict | None:
@@ -207,7 +208,7 @@ CHECKS: tuple[Check, ...] = (
         name="unmanaged_resource",
         reason=Reason.UNMANAGED_RESOURCE,
         keys=("T",),
-        reads=("policy", "fingerprint", "target", "words", "workflow"),
+        reads=("policy", "fingerprint", "target", "within", "words", "workflow"),
         objection=check_unmanaged_resource,
         sentence=_say_scope,
         when="a matcher of `scope.exclude` matches",

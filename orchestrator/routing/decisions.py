@@ -53,6 +53,7 @@ from .state import (
     Unjudged,
     after,
     shared_target,
+    shared_within,
     shared_workflow,
     words_of,
 )
@@ -91,6 +92,7 @@ def open_remediation(occurrence: Unjudged, signal: SignalReceived) -> Remediatio
         fingerprint=occurrence.fingerprint,
         words=words_of(signal),
         target=shared_target(signal.target),
+        within=shared_within(signal.within),
         workflow=shared_workflow(signal.workflow),
         resolves=signal.resolves,
         occurred_at=occurrence.recorded_at,

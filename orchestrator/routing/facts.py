@@ -32,6 +32,7 @@ from remediation_orchestrator.events import (
     Severity,
     SignalReceived,
     SignalResolved,
+    Target,
     Undecodable,
     WorkflowCompleted,
     WorkflowFailed,
@@ -40,7 +41,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.durations import later
 from remediation_orchestrator.events.facts import RunFact
-from remediation_orchestrator.events.identity import position_key, remediation_of, run_number, signal_of
+from remediation_orchestrator.events.identity import position_key, remediation_of, run_number, signal_of, within_of
 
 from .acts import fold_act
 from .effects import (
@@ -62,6 +63,7 @@ from .state import (
     Unjudged,
     after,
     shared_target,
+    shared_within,
     shared_workflow,
 )
 
@@ -144,6 +146,7 @@ def _analysis_completed(view: Projection, fact: AnalysisCompleted, position: Pos
     known = replace(
         remediation,
         target=shared_target(fact.target or remediation.target),
+        within=_within(remediation, fact),
         workflow=shared_workflow(fact.workflow),
     )
     if fact.approval_required:
@@ -155,6 +158,14 @@ def _analysis_completed(view: Projection, fact: AnalysisCompleted, position: Pos
     else:
         judge_again(view, known, Happening.WORKFLOW_CHOSEN, because)
     return True
+
+
+def _within(remediation: Remediation, fact: AnalysisCompleted) -> tuple[Target, ...]:
+    """In which others stands what is to be repaired: what an analysis says of it, and of the signal's own target
+    what the signal said."""
+    if fact.within is not None:
+        return shared_within(within_of(fact.target or remediation.target, fact.within))
+    return remediation.within if fact.target is None else ()
 
 
 def _without(remediation: Remediation, fact: AnalysisCompleted) -> Outcome:

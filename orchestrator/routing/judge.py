@@ -179,7 +179,7 @@ def _verdict_beside(
 ) -> RoutingDecided:
     """As `_verdict` on what the signal would open. Most signals of a storm open nothing, so it is not made."""
     said = (words_of(signal), signal.workflow) if view.retention.reads_signal else None
-    situation = view.situation_beside(occurrence.fingerprint, signal.target, now, active, said)
+    situation = view.situation_beside(occurrence.fingerprint, (signal.target, signal.within), now, active, said)
     verdict = decide(situation, view.policy)
     return RoutingDecided(
         signal=occurrence.position,

@@ -75,9 +75,10 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     timeouts: Timeouts = Timeouts()
     scope: Scope = Scope()
 
-    def excluding(self, known: Matched) -> int | None:
-        """Which matcher of the scope keeps us away from a problem."""
-        return next((place for place, one in enumerate(self.scope.exclude) if matches(one, known)), None)
+    def excluding(self, known: Matched, within: tuple[Target, ...]) -> int | None:
+        """Which matcher of the scope keeps us away from a problem, by its target or by what that stands within."""
+        excluded = (place for place, one in enumerate(self.scope.exclude) if matches(one, known, within))
+        return next(excluded, None)
 
     def excludes_target(self, target: Target) -> bool:
         """Whether the scope keeps us away from a target, whatever its problem."""

@@ -109,7 +109,8 @@ class Projection:
         """Gather every value that a check reads. Where another remediation is active, nothing else is read."""
         if active is not None:
             said = (remediation.words, remediation.workflow) if self.retention.reads_signal else None
-            return self.situation_beside(remediation.fingerprint, remediation.target, now, active, said)
+            where = remediation.target, remediation.within
+            return self.situation_beside(remediation.fingerprint, where, now, active, said)
         history = self.retention.remembered(remediation.fingerprint, now)
         key = (remediation.target, remediation.workflow.id) if remediation.workflow else None
         done = self.retention.remembered_of(key, now) if key else None
@@ -122,6 +123,7 @@ class Projection:
             fingerprint=remediation.fingerprint,
             target=remediation.target,
             words=remediation.words if self.retention.reads_signal else None,
+            within=remediation.within,
             workflow=key[1] if key else None,
             resolves=remediation.resolves,
             occurred_at=remediation.occurred_at,
@@ -141,15 +143,17 @@ class Projection:
     def situation_beside(
         self,
         fingerprint: Fingerprint,
-        target: Target,
+        where: tuple[Target, tuple[Target, ...]],
         now: datetime,
         active: RemediationId,
         said: tuple[Words, WorkflowRef | None] | None,
     ) -> Situation:
         """All that a check reads of a problem that another remediation is at; `said` where a matcher asks."""
+        target, within = where
         words, workflow = said or (None, None)
         chosen = workflow.id if workflow is not None else None
-        return situation_beside(now, self.retention.policy.digest, fingerprint, target, active, words, chosen)
+        policy = self.retention.policy.digest
+        return situation_beside(now, policy, fingerprint, target, active, (words, chosen), within)
 
     def next_run(self, remediation: Remediation) -> ExecutionId:
         """The id of a remediation's next run, which nobody has spoken of yet."""

@@ -39,11 +39,12 @@ from .state import (
     WorkflowHistory,
     shared_target,
     shared_text,
+    shared_within,
     shared_words,
     shared_workflow,
 )
 
-SCHEMA = 5
+SCHEMA = 6
 """Of the parts and the head; a snapshot of another schema is not read."""
 # A part is written in one go, while nobody decides.
 ROWS = 100
@@ -227,6 +228,7 @@ class _Reader:
             _set(one, "fingerprint", self._fingerprints.setdefault(one.fingerprint, one.fingerprint))
             _set(one, "words", shared_words(*msgspec.structs.astuple(one.words)))
             _set(one, "target", shared_target(one.target))
+            _set(one, "within", shared_within(one.within))
             _set(one, "workflow", shared_workflow(one.workflow))
             self._names[one.id] = one.id
             self._view.retention.know(one)

@@ -1,5 +1,6 @@
 """The frozen values of the projection: what is known of one fingerprint, one remediation, one run."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from sys import intern
@@ -69,6 +70,8 @@ class Remediation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     words: Words
     target: Target
     workflow: WorkflowRef | None
+    within: tuple[Target, ...] = ()
+    """In which others its target stands."""
     resolves: bool = False
     """Whether its source says when it is over."""
     phase: Phase = Phase.PENDING
@@ -228,6 +231,11 @@ def shared_target(target: Target) -> Target:
     return Target(
         target.name, shared_text(target.cluster), shared_text(target.namespace), shared_text(target.kind)
     )
+
+
+def shared_within(within: Iterable[Target]) -> tuple[Target, ...]:
+    """The same targets, of parts that many share."""
+    return tuple(shared_target(one) for one in within)
 
 
 def shared_workflow(workflow: WorkflowRef | None) -> WorkflowRef | None:

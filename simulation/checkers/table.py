@@ -95,7 +95,7 @@ def _told(verdict: Verdict) -> Told:
 
 def by_the_table(situation: Situation, policy: Policy) -> Told:
     """The first check that objects, row by row."""
-    if any(fits(written, situation) for written in policy.document()["scope"]["exclude"]):
+    if any(fits(written, situation, within=situation.within) for written in policy.document()["scope"]["exclude"]):
         return "Skip", Reason.UNMANAGED_RESOURCE, None
     if situation.active is not None:
         return "Duplicate", Reason.DUPLICATE_IN_PROGRESS, None

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 from golden.outages import bad_records, executor, owed, takeover
+from golden.scopes import matchers, within
 from golden.steps import POLICY, SHORT, appears, completes, fails, objects, proceeds, reaches, starts
 
 from remediation_orchestrator.events import (
@@ -298,33 +299,6 @@ async def policies(cell: Cell, url: str) -> None:
         await objects(cell, excluded, 1, Skip, Reason.UNMANAGED_RESOURCE)
 
 
-async def matchers(cell: Cell, url: str) -> None:
-    """A scope keeps away from a share of problems, from what a signal says, and from a workflow once known."""
-    scope = [
-        {"severity": ["info", "?one"], "target": {"namespace": "shop-*"}, "not": {"team": "payments"}},
-        {"workflow": "drain-*"},
-        {"priority": "P5", "share": 0.5},
-    ]
-    async with cell.orchestrated(policy_of({**SHORT, "scope": {"exclude": scope}})):
-        shop = Target("checkout", namespace="shop-eu")
-        for severity, team in (("INFO", ""), ("none", "search")):
-            skipped = await cell.signal(target=shop, severity=severity, team=team)
-            await objects(cell, skipped, 1, Skip, Reason.UNMANAGED_RESOURCE)
-        kept = await cell.signal(target=shop, severity="info", team="payments")
-        await proceeds(cell, kept)
-        again = await cell.signal(target=shop, severity="warning")
-        await objects(cell, again, 1, Duplicate, Reason.DUPLICATE_IN_PROGRESS)
-        beside = await cell.signal(target=shop, severity="info")
-        await objects(cell, beside, 1, Skip, Reason.UNMANAGED_RESOURCE)
-        await completes(cell, kept)
-        analysed = await cell.signal(target="n1", workflow=None)
-        await cell.find(lambda one: isinstance(one, AnalyzeSignal))
-        await cell.tell(AnalysisCompleted(remediation_id(analysed), workflow=WorkflowRef("drain-node")))
-        await objects(cell, analysed, 2, Skip, Reason.UNMANAGED_RESOURCE)
-        for name in ("a", "b", "c", "d"):
-            await cell.verdict(await cell.signal(name, target=name, priority="P5"))
-
-
 async def _blocked_again(cell: Cell, signal: Position) -> bool:
     return isinstance((await cell.verdict(signal, attempt=3)).verdict, Block)
 
@@ -389,6 +363,7 @@ THEMES: dict[str, Theme] = {
     "approvals": approvals,
     "policy-adoption": policies,
     "matchers": matchers,
+    "within": within,
     "clears": clears,
     "shadow": shadow,
     "bad-records": bad_records,

@@ -76,19 +76,19 @@ async def answers(log: JetStreamLog) -> list[Event]:
 async def test_the_first_file_that_fits_is_chosen(analyser: Analyser, log: JetStreamLog) -> None:
     """By its name; the target is the signal's."""
     await analyser.handle(delivered(encoded(analyze()), 8))
-    assert await answers(log) == [AnalysisCompleted(RR, TARGET, WorkflowRef("restart"))]
+    assert await answers(log) == [AnalysisCompleted(RR, None, WorkflowRef("restart"))]
 
 
 async def test_case_is_not_folded(analyser: Analyser, log: JetStreamLog) -> None:
     """Another kind, however similar, is another kind."""
     await analyser.handle(delivered(encoded(analyze(target=Target(name="x", kind="deployment"))), 8))
-    assert await answers(log) == [AnalysisCompleted(RR, Target(name="x", kind="deployment"), WorkflowRef("other"))]
+    assert await answers(log) == [AnalysisCompleted(RR, None, WorkflowRef("other"))]
 
 
 async def test_where_none_fits_that_is_the_answer(analyser: Analyser, log: JetStreamLog) -> None:
     """The workflow is null; it is not a failure."""
     await analyser.handle(delivered(encoded(analyze("Unknown")), 8))
-    assert await answers(log) == [AnalysisCompleted(RR, TARGET, None)]
+    assert await answers(log) == [AnalysisCompleted(RR, None, None)]
 
 
 async def test_a_command_delivered_again_is_answered_once(analyser: Analyser, log: JetStreamLog) -> None:
@@ -124,7 +124,7 @@ async def test_an_executor_process_answers(server: EmbeddedServer, log: JetStrea
     await publish(log, analyze())
     async with executor(server.url, log.cell, tmp_path):
         answer = await _first(log, subjects.analysis(log.cell, RR))
-    assert answer == AnalysisCompleted(RR, TARGET, WorkflowRef("restart"))
+    assert answer == AnalysisCompleted(RR, None, WorkflowRef("restart"))
 
 
 async def _first(log: JetStreamLog, subject: str) -> Event:
@@ -156,7 +156,7 @@ async def test_junk_in_the_place_of_an_answer_keeps_nobody_from_answering(
     junk = encode(AnalysisFailed(RR), attributes)
     await log.append(subjects.analysis(log.cell, RR), junk, expect=0)
     await analyser.handle(delivered(encoded(analyze()), 8))
-    assert (await answers(log))[1:] == [AnalysisCompleted(RR, TARGET, WorkflowRef("restart"))]
+    assert (await answers(log))[1:] == [AnalysisCompleted(RR, None, WorkflowRef("restart"))]
 
 
 async def test_what_does_not_count_in_the_place_of_an_answer_keeps_nobody_from_answering(
@@ -166,7 +166,7 @@ async def test_what_does_not_count_in_the_place_of_an_answer_keeps_nobody_from_a
     forged = encode(AnalysisFailed(RR), Attributes("x", "/x", datetime.now(UTC), causationid=Position("8")))
     await log.append(subjects.analysis(log.cell, RR), forged)
     await analyser.handle(delivered(encoded(analyze()), 8))
-    assert await answers(log) == [AnalysisCompleted(RR, TARGET, WorkflowRef("restart"))]
+    assert await answers(log) == [AnalysisCompleted(RR, None, WorkflowRef("restart"))]
 
 
 async def test_who_has_no_rule_answers_for_all_and_its_log_names_its_catalog(
@@ -178,5 +178,5 @@ async def test_who_has_no_rule_answers_for_all_and_its_log_names_its_catalog(
     with caplog.at_level(logging.INFO):
         await poor.handle(delivered(encoded(analyze()), 8))
         await analyser.handle(delivered(encoded(analyze()), 8))
-    assert await answers(log) == [AnalysisCompleted(RR, TARGET)]
+    assert await answers(log) == [AnalysisCompleted(RR)]
     assert [one.catalog for one in caplog.records if one.msg == "analysed"] == [digest_of(without)]  # type: ignore[attr-defined]

@@ -5,6 +5,19 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import msgspec
+from happenings import (
+    COOLDOWN,
+    MEMORY,
+    POLICIES,
+    alerts,
+    fingerprints,
+    minutes,
+    names,
+    picks,
+    targets,
+    withins,
+    workflows,
+)
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -53,41 +66,7 @@ from remediation_orchestrator.orchestrator.routing.snapshot import Image, Manife
 from remediation_orchestrator.simulation.course import recount
 from remediation_orchestrator.testing.publishing import signed
 
-MEMORY = timedelta(hours=3)
-COOLDOWN = timedelta(minutes=5)
-ALERT_MEMORY = timedelta(minutes=40)
 JUDGES = (PolicyAdopted, PolicyShadowed)
-ROUTING: dict[str, object] = {
-    "consecutive_failure_threshold": 3,
-    "consecutive_failure_cooldown": "1h",
-    "retry_limit": 5,
-    "failure_memory": "3h",
-    "backoff_base": "1m",
-    "backoff_cap": "10m",
-    "jitter": 0.1,
-    "signal_cooldown": "5m",
-    "workflow_cooldown": "5m",
-    "signal_max_age": "15m",
-    "alert_memory": "40m",
-}
-POLICIES: list[dict[str, object]] = [
-    {"routing": ROUTING},
-    {"routing": {"failure_memory": "3h", "retry_limit": 9, "alert_memory": "8m"}},
-    {
-        "routing": {**ROUTING, "retry_limit": 2, "signal_max_age": "2m"},
-        "scope": {"exclude": [{"target": {"name": "b"}, "severity": "CRIT*"}]},
-    },
-    {"routing": {**ROUTING, "backoff_base": "0s"}},
-]
-"""The last one is invalid."""
-
-targets = st.sampled_from([Target("a", "eu-1"), Target("b", "eu-1")])
-names = st.sampled_from(["N", "M"])
-fingerprints = st.sampled_from(["", "", "", "shared"])
-alerts = st.sampled_from(["", "a", "a", "b"])
-workflows = st.sampled_from(["w", "v", None])
-minutes = st.sampled_from([0.0, 0.0, 0.25, 1.0, 3.0, 6.0, 11.0, 31.0, 61.0])
-picks = st.integers(min_value=0, max_value=5)
 
 
 class Cell(RuleBasedStateMachine):
@@ -144,7 +123,7 @@ class Cell(RuleBasedStateMachine):
         self.now -= timedelta(minutes=back)
 
     @rule(name=names, place=targets, fingerprint=fingerprints, workflow=workflows, resolves=st.booleans(),
-          twice=st.sampled_from([False, False, True]), alert=alerts)  # fmt: skip
+          twice=st.sampled_from([False, False, True]), alert=alerts, within=withins)  # fmt: skip
     def signal(
         self,
         name: str,
@@ -154,6 +133,7 @@ class Cell(RuleBasedStateMachine):
         resolves: bool,
         twice: bool,
         alert: str,
+        within: tuple[Target, ...],
     ) -> None:
         """A source fires, perhaps twice in one message."""
         signal = SignalReceived(
@@ -163,6 +143,7 @@ class Cell(RuleBasedStateMachine):
             fingerprint=fingerprint,
             resolves=resolves,
             alert=alert,
+            within=within,
             workflow=WorkflowRef(workflow) if workflow else None,
         )
         body = signal if not twice else [signal, replace(signal, name="N")]
@@ -193,12 +174,20 @@ class Cell(RuleBasedStateMachine):
         fact = WorkflowFailed(execution, reason, was_execution_failure=during, idempotent=idempotent)
         self.fact(fact, subjects.execution(MAIN, execution))
 
-    @rule(back=picks, place=st.none() | targets, workflow=workflows, approval=st.booleans())
-    def analyse(self, back: int, place: Target | None, workflow: str | None, approval: bool) -> None:
+    @rule(back=picks, place=st.none() | targets, workflow=workflows, approval=st.booleans(),
+          within=st.none() | withins)  # fmt: skip
+    def analyse(
+        self,
+        back: int,
+        place: Target | None,
+        workflow: str | None,
+        approval: bool,
+        within: tuple[Target, ...] | None,
+    ) -> None:
         """An analyser answers."""
         name = self.remediation(back)
         chosen = WorkflowRef(workflow) if workflow else None
-        fact = AnalysisCompleted(name, place, chosen, approval_required=approval)
+        fact = AnalysisCompleted(name, place, chosen, approval_required=approval, within=within)
         self.fact(fact, subjects.analysis(MAIN, name))
 
     @rule(back=picks)

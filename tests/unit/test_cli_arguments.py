@@ -134,6 +134,7 @@ def test_a_parameter_is_a_number_where_it_is_one() -> None:
         (["--name", "X"], "--target"),
         (["--name", "X", "--target", "a//b"], "--target"),
         (["--name", "X", "--target", "t", "--namespace", "n"], "--target says it all"),
+        (["--name", "X", "--target", "t", "--within", "n1", "--within", "a//b"], "--within"),
         (["--name", "X", "--target", "t", "--label", "broken"], "--label"),
         (["--name", "X", "--target", "t", "--parameter", "a=1"], "--workflow"),
         (["--name", "X", "--target", "t", "--source", "a.b"], "--source"),

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remediation_orchestrator.documents.files import FileError, read
+from remediation_orchestrator.events import Target
 from remediation_orchestrator.gateway.formats.mapping import Mapping
 from remediation_orchestrator.gateway.items import Found, Item, LeftOut, Refused, WebhookError
 
@@ -71,6 +72,18 @@ def test_a_body_of_several_alerts_is_several_items() -> None:
     assert (str(good.signal.target), good.signal.resolves) == ("fra/h", False)
     assert isinstance(bad, Refused)
     assert bad.lines == ["alerts[1]: no target: {host} holds nothing"]
+
+
+def test_a_body_says_in_what_its_target_stands() -> None:
+    """Place by place; what holds nothing is left out, and what is too long is refused by name."""
+    rules: dict[str, Any] = {"name": "n", "target": {"name": "{pod}", "cluster": "fra"}}
+    within = [{"kind": "Node", "name": "{node}"}, {"kind": "Rack", "name": "{rack}"}]
+    (good,) = items({"pod": "p", "node": "n1"}, **rules, within=within)
+    assert isinstance(good, Found)
+    assert good.signal.within == (Target("n1", "fra", "", "Node"),)
+    (bad,) = items({"pod": "p", "node": "n", "rack": "r" * 1_025}, **rules, within=within)
+    assert isinstance(bad, Refused)
+    assert bad.lines == ["body: the within[1] is longer than 1024 characters"]
 
 
 def test_of_several_alerts_those_that_are_none_are_left_out() -> None:

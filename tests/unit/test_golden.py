@@ -33,6 +33,7 @@ THEMES = {
     "shadow",
     "storm",
     "takeover",
+    "within",
 }
 
 
