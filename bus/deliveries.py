@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from remediation_orchestrator.events import CellName, StoredMessage
 
 from .consumers import DurableConsumer, created_at, watch_consumers, why_no_work
-from .feed import placed, recorded_at
+from .feed import read_reply, recorded_at
 from .jetstream import JetStreamLog
 from .port import Delivery, DeliveryError, stream_name
 from .pulling import LIBRARY, PullBroker, Pulled
@@ -41,7 +41,7 @@ class NatsDelivery:
         self._message = message
         self._connection = connection
         self._answer_wait = answer_wait
-        sequence, _, nanoseconds, _ = placed(message.reply)
+        sequence, _, nanoseconds, _ = read_reply(message.reply)
         self._command = StoredMessage(
             sequence, recorded_at(nanoseconds), message.subject, message.data, message.headers or None
         )

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
+from .durable import fresh_file, put_in_place
 from .port import LogError, LogUnreachableError
 
 HOST = "127.0.0.1"
@@ -232,11 +233,10 @@ def _password(folder: _Folder) -> str:
 
 def _write_private(path: Path, text: str) -> None:
     """Write a file that nobody else may read, at once or not at all."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    fresh.replace(path)
+    with fresh_file(path) as fresh:
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+        put_in_place(fresh, path)
 
 
 def _config(folder: _Folder, password: str, port: int | None) -> str:
@@ -297,7 +297,7 @@ def dies_with_parent(number: int = signal.SIGTERM) -> Callable[[], None]:
 
 
 def _last_error(log: Path) -> str:
-    """What the server said last of what went wrong, without its process id and time."""
+    """Say what the server said last of what went wrong, without its process id and time."""
     try:
         lines = log.read_text(errors="replace").splitlines()
     except FileNotFoundError:

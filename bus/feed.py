@@ -68,7 +68,7 @@ def recorded_at(nanoseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=nanoseconds // 1_000)
 
 
-def placed(reply: str) -> tuple[int, int, int, int]:
+def read_reply(reply: str) -> tuple[int, int, int, int]:
     """Read a reply subject of JetStream: the stream's sequence, the consumer's, the stamp, and what is pending.
 
     It is `$JS.ACK.<stream>.<consumer>.<tries>.<sequence>.<count>.<stamp>.<pending>`, or, with a domain and an
@@ -251,7 +251,7 @@ class Feed:
         if not message.reply:
             self._take_status(message)
             return
-        sequence, count, nanoseconds, pending = placed(message.reply)
+        sequence, count, nanoseconds, pending = read_reply(message.reply)
         if count != self._expected:
             raise _BrokenError(f"message {self._expected} of the consumer is missing")
         self._expected += 1

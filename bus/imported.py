@@ -29,7 +29,7 @@ _headers = msgspec.json.Decoder(dict[str, bytes])
 """By their bytes, which need not be text; msgspec writes bytes as base64."""
 
 
-def wrapped(message: StoredMessage) -> dict[str, str]:
+def wrap_record(message: StoredMessage) -> dict[str, str]:
     """The headers under which a record is stored again."""
     # Its own headers may hold a message id, by which the broker would take it for a repetition.
     headers = {RECORDED_AT: message.recorded_at.isoformat()}
@@ -40,7 +40,7 @@ def wrapped(message: StoredMessage) -> dict[str, str]:
     return headers
 
 
-def restored(message: StoredMessage) -> StoredMessage:
+def restore_record(message: StoredMessage) -> StoredMessage:
     """A record of a marked stream as it was in the log that it comes from."""
     headers = message.headers or {}
     if RECORDED_AT not in headers:
@@ -80,7 +80,9 @@ async def bring_in(connection: Client, cell: CellName, first: int, messages: Ite
     count = 0
     try:
         for batch in _batches(messages):
-            records = [(in_cell(message.subject, cell), message.payload, wrapped(message)) for message in batch]
+            records = [
+                (in_cell(message.subject, cell), message.payload, wrap_record(message)) for message in batch
+            ]
             sequence = await store_together(connection, records)
             if sequence != batch[-1].sequence:
                 wrong = f"record {batch[-1].sequence} was stored as {sequence}: somebody else writes there"

@@ -16,7 +16,7 @@ from remediation_orchestrator.events.stored import EXPECTED, MESSAGE_ID
 from . import api, topology
 from .connection import parse_headers
 from .feed import BATCH_BYTES, BATCH_MESSAGES, Feed
-from .imported import restored
+from .imported import restore_record
 from .marks import JetStreamMarks
 from .port import (
     HOLES_TOLD_MAX,
@@ -159,7 +159,7 @@ class JetStreamLog:
                     if read is not None and message.sequence > read + 1:
                         self.gap = self.gap or (read + 1, message.sequence - 1)
                     read = None if end is None else message.sequence
-                    yield restored(message) if self._imported else message
+                    yield restore_record(message) if self._imported else message
                 if end is not None and (feed.next_sequence > end or feed.drained):
                     return
 
@@ -245,7 +245,7 @@ class JetStreamLog:
             return None
         headers = parse_headers(found.hdrs)
         message = StoredMessage(found.seq, moment_of(found.time), found.subject, found.data, headers)
-        return restored(message) if self._imported else message
+        return restore_record(message) if self._imported else message
 
     def _kept_in(self, side: topology.SideStream) -> JetStreamSnapshots:
         return JetStreamSnapshots(self._connection, self._cell, side, log=self.identity, replicas=self._replicas)

@@ -154,7 +154,7 @@ class JetStreamLease:
 
 
 def _holding(payload: bytes, headers: dict[str, str], at: datetime, revision: int) -> Holding:
-    """What a revision says. One that is neither ours nor the server's marker says nothing."""
+    """Return what a revision says. One that is neither ours nor the server's marker says nothing."""
     if _MARKER in headers or EXPECTED not in headers:
         return Holding(LeaseState.LAPSED, None, at, revision)
     if headers.get(_OPERATION) == _DELETED and not payload:

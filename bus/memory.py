@@ -63,7 +63,7 @@ class MemoryCell:
     def store(self, subject: str, payload: bytes, expect: int | None, message_id: str | None) -> int:
         """Store one message at once. Raises as `append` does, in the order in which the server judges."""
         self._check(subject, expect)
-        repeated = self.records.repeated(message_id, self.now())
+        repeated = self.records.find_repeated(message_id, self.now())
         if repeated is not None:
             return repeated
         self._check_room([(subject, payload)])

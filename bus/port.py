@@ -312,7 +312,7 @@ def identity_of(name: str, created: str) -> str:
 
 
 def not_taken(cell: CellName, subject: str) -> LogError:
-    """What to say to whoever wrote on a subject to which the log is not bound."""
+    """Return what to say to whoever wrote on a subject to which the log is not bound."""
     if any(matches(pattern, subject) for pattern in subjects.bound_subjects(cell)):
         return LogFullError(f"{subject}: the log takes no signals at the moment, it is nearly full")
     return LogUnreachableError(f"{subject}: the log of the cell {cell!r} takes no such subject")

@@ -39,7 +39,7 @@ class Records:
             self._by_id[headers[MESSAGE_ID]] = (self.last, at)
         return message
 
-    def repeated(self, message_id: str | None, now: datetime) -> int | None:
+    def find_repeated(self, message_id: str | None, now: datetime) -> int | None:
         """Where the message of this id stands, as long as the server remembers it."""
         stored = self._by_id.get(message_id) if message_id is not None else None
         return stored[0] if stored is not None and stored[1] + DUPLICATE_WINDOW > now else None

@@ -200,7 +200,7 @@ def _check_keeps_everything(config: dict[str, Any]) -> None:
 
 
 def _lossless_changes(cell: CellName, found: api.StreamInfo, max_bytes: int | None) -> dict[str, Any]:
-    """What may be changed without losing anything: subjects, switches, a limit above what is stored."""
+    """Return what may be changed without losing anything: subjects, switches, a limit above what is stored."""
     changes: dict[str, Any] = {}
     bound = set(found.config.get("subjects", []))
     if not bound >= set(subjects.bound_subjects(cell, signals=False)):

@@ -18,7 +18,7 @@ from remediation_orchestrator.orchestrator.routing.state import Remediation
 from .support.connection import LogSource, reading_options
 from .support.naming import the_fingerprint
 from .support.output import RefusedError, json_line, line, moment
-from .support.picture import check_drawable, draw, lasted
+from .support.picture import check_drawable, draw, say_duration
 from .support.presence import show_present
 from .support.reading import read
 from .support.tables import table
@@ -116,7 +116,7 @@ def _print(steps: list[Step], shown: list[Bar], now: datetime) -> None:
         table(
             ("REMEDIATION", "WHAT", "LASTED", "", "SAYS"),
             [
-                (one.remediation, one.what, lasted(one, now), _axis(one, begin, end, now), _says(one))
+                (one.remediation, one.what, say_duration(one, now), _axis(one, begin, end, now), _says(one))
                 for one in shown
             ],
             optional=("REMEDIATION", ""),

@@ -68,7 +68,7 @@ class File:
         return sorted(self._mistakes, key=lambda one: one.line or 0)
 
     def check(self, kind: type[Kind], data: object, place: Place = ()) -> Kind | None:
-        """What stands at a place; None where something is wrong with that."""
+        """Return what stands at a place; None where something is wrong with that."""
         try:
             return kind.model_validate(data)
         except ValidationError as error:
@@ -86,7 +86,7 @@ class File:
         self._mistakes.append(Mistake(self._name, f"{where}: {message}" if where else message, line))
 
     def whole(self, value: T | None) -> T:
-        """What was read of it. Raises FileError where anything is wrong with it."""
+        """Return what was read of it. Raises FileError where anything is wrong with it."""
         if value is None or self._mistakes:
             raise FileError(self.mistakes)
         return value

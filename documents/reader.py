@@ -136,7 +136,7 @@ class _Reading:
         self._document = document
 
     def value(self, node: yaml.Node, place: Place) -> object:
-        """What a node says."""
+        """Return what a node says."""
         self._document.note(place, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)

@@ -81,7 +81,7 @@ def _keys_inside(location: Place, kind: object) -> set[str]:
 
 
 def _inside(kind: Any, part: int | str) -> Iterator[object]:
-    """What may stand at a key or an index of a kind of value."""
+    """Return what may stand at a key or an index of a kind of value."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         field = kind.model_fields.get(str(part))
         yield from () if field is None else _plain(field.annotation)

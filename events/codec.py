@@ -272,7 +272,7 @@ def _decode_item(message: StoredMessage, index: int | None, item: bytes | Raw, s
 
 
 def _recorded(message: StoredMessage, index: int | None, written: Written, subject: Subject) -> list[Decoded]:
-    """What a record says: one event, or each of the verdicts that it gathers."""
+    """Return what a record says: one event, or each of the verdicts that it gathers."""
     place = position(message.sequence, index)
     if isinstance(written, DuplicatesDecided):
         return [Recorded(place, message.recorded_at, event) for event in written.singly()]
@@ -284,7 +284,7 @@ def _recorded(message: StoredMessage, index: int | None, written: Written, subje
 
 
 def _rejected(message: StoredMessage, reason: Literal["TooLarge", "Forged"], complaint: str) -> Undecodable:
-    """What is wrong with a message as a whole, whatever stands in it."""
+    """Return what is wrong with a message as a whole, whatever stands in it."""
     return Undecodable(position(message.sequence), message.recorded_at, reason, complaint)
 
 

@@ -105,7 +105,7 @@ class _Row:
         return True
 
     def end(self) -> Iterator[tuple[Decision, StoredDecision]]:
-        """What is stored of them. One alone is stored as any decision is."""
+        """Return what is stored of them. One alone is stored as any decision is."""
         if self._first is None:
             return
         if len(self._signals) == 1:

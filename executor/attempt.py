@@ -180,7 +180,7 @@ class Attempt:
             self._hand.stop.wish("another has told its end")
 
     async def _resolve(self, assignment: Assignment, start: Started) -> Run | Failed:
-        """What is to be run, once for all, or why it is not begun."""
+        """Return what is to be run, once for all, or why it is not begun."""
         if isinstance(assignment.plan, Failed):
             return assignment.plan
         newest = await self._ask(self._newest_frame)

@@ -42,7 +42,7 @@ def parameter_values(workflow: Workflow, given: Mapping[str, object]) -> dict[st
 
 
 def placeholder_values(target: Target, parameters: Mapping[str, str]) -> dict[str, str]:
-    """What each placeholder stands for. Raises BindingError."""
+    """Return what each placeholder stands for. Raises BindingError."""
     values = {f"target.{part}": _part(target, part) for part in TARGET_PARTS}
     return values | {f"parameters.{name}": text for name, text in parameters.items()}
 
@@ -69,7 +69,7 @@ def check_text(what: str, text: str, *, dash: bool = False, newline: bool = Fals
 
 
 def misconfigured(message: str) -> BindingError:
-    """What is said where file and command do not fit each other."""
+    """Return what is said where file and command do not fit each other."""
     return BindingError(FailureReason.CONFIGURATION_ERROR, message)
 
 

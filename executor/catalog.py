@@ -65,7 +65,7 @@ def load_workflow(path: Path) -> Workflow | list[Mistake]:
 
 
 def _read_section(file: File, spec: WorkflowFile | None) -> BaseModel | None:
-    """What a file says to its engine, if that is here."""
+    """Return what a file says to its engine, if that is here."""
     name = engine_of(file.data) or ""
     engine = ENGINES.get(name)
     if engine is None or not isinstance(file.data, dict):

@@ -64,7 +64,7 @@ def claim_id(delivery: Delivery) -> str:
 
 
 def standing_after(standing: ClaimState, message: StoredMessage) -> ClaimState:
-    """What stands on an execution's subject behind its next record. Of two starts the first counts."""
+    """Return what stands on an execution's subject behind its next record. Of two starts the first counts."""
     events = [one.event for one in decode(message) if isinstance(one, Recorded)]
     if isinstance(standing, Closed):
         return standing

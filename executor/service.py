@@ -131,7 +131,7 @@ def ports(
     look: Look,
     counted_since: Callable[[], Awaitable[datetime]] = always,
 ) -> Ports:
-    """What a worker takes from outside, as it is in the world."""
+    """Return what a worker takes from outside, as it is in the world."""
     return Ports(
         log=event_log,
         catalog=catalog,

@@ -80,7 +80,7 @@ def descendants() -> list[int]:
 
 
 def named(processes: list[int]) -> list[str]:
-    """What is known of processes: for whoever has to end them by hand."""
+    """Return what is known of processes: for whoever has to end them by hand."""
     found = []
     for process in processes:
         with contextlib.suppress(OSError, IndexError, ValueError):

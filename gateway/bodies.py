@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from .identity import IdentityRules
-from .items import Found, Item, Items, refused
+from .items import Found, Item, Items, refuse
 
 JSON = frozenset({"application/json"})
 
@@ -31,7 +31,7 @@ class Source(Struct, frozen=True):
     too_often: HTTPStatus = HTTPStatus.TOO_MANY_REQUESTS
 
 
-def normalised(items: Iterable[Item], identity: IdentityRules) -> Items:
+def normalise_items(items: Iterable[Item], identity: IdentityRules) -> Items:
     """Items whose source names the target itself, written as the rules want it."""
     return (_normalise(item, identity) for item in items)
 
@@ -40,9 +40,9 @@ def _normalise(item: Item, identity: IdentityRules) -> Item:
     if not isinstance(item, Found):
         return item
     signal = item.signal
-    found = identity.normalised(signal.name, signal.target, item.by, item.where)
+    found = identity.normalise_identity(signal.name, signal.target, item.by, item.where)
     if isinstance(found, list):
-        return refused(item.where, found, msgspec.to_builtins(signal))
+        return refuse(item.where, found, msgspec.to_builtins(signal))
     if (found.name, found.target) == (signal.name, signal.target):
         return item
     signal = msgspec.structs.replace(signal, name=found.name, target=found.target)

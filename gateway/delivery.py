@@ -94,9 +94,9 @@ class Incoming:
             return False
         return self._complete
 
-    def unpacked(self, headers: Mapping[str, str], raw: bytes) -> bytes:
+    def unpack(self, headers: Mapping[str, str], raw: bytes) -> bytes:
         """The body behind its content encoding, which counts as in hand, too. Raises HttpProblem."""
-        body = unpacked(headers, raw)
+        body = unpack(headers, raw)
         if body is not raw:
             self._held.take(len(body))
             self._size += len(body)
@@ -132,7 +132,7 @@ def check_encoding(headers: Mapping[str, str], media_types: frozenset[str]) -> s
     return media_type
 
 
-def unpacked(headers: Mapping[str, str], raw: bytes) -> bytes:
+def unpack(headers: Mapping[str, str], raw: bytes) -> bytes:
     """The body behind its content encoding, never more of it than the bound. Raises HttpProblem."""
     if headers.get("content-encoding", "").strip().lower() != "gzip":
         return raw

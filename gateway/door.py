@@ -29,7 +29,7 @@ from .bodies import Received, Source
 from .delivery import DisconnectedError, Held, Incoming, Receive, check_encoding
 from .frames import StoredBody, body_of, digest_of
 from .intake import BusyError, Intake, Stored
-from .items import BodyTooLargeError, Found, Item, LeftOut, WebhookError, refused
+from .items import BodyTooLargeError, Found, Item, LeftOut, WebhookError, refuse
 from .leisure import Leisure
 from .metrics import Metrics
 from .openapi import document
@@ -184,7 +184,7 @@ class Door:
         if sender is None:
             sender = self._guard.by_signature(headers, raw)
             self._let_in(sender, source, entry)
-        received = Received(media_type, headers, incoming.unpacked(headers, raw))
+        received = Received(media_type, headers, incoming.unpack(headers, raw))
         return await self._store(source, received, sender, entry)
 
     def _let_in(self, sender: Sender, source: Source, entry: AccessEntry) -> None:
@@ -249,11 +249,11 @@ def _allowed(item: Item, sender: Sender) -> Item:
     if not isinstance(item, Found) or item.signal.workflow is None or sender.workflows:
         return item
     why = f"{item.where}: names a workflow, and {sender.name!r} may name none"
-    return refused(item.where, [why], msgspec.to_builtins(item.signal))
+    return refuse(item.where, [why], msgspec.to_builtins(item.signal))
 
 
 def _attributes(headers: Mapping[str, str]) -> list[bytes]:
-    """What a binary CloudEvent says outside its body."""
+    """Return what a binary CloudEvent says outside its body."""
     given = sorted(pair for pair in headers.items() if pair[0].startswith("ce-"))
     return [part.encode() for pair in given for part in pair]
 

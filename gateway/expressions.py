@@ -57,11 +57,11 @@ class Body:
         self._known: dict[str, object] = {}
 
     def ask(self, expression: "Expression", of: object) -> object:
-        """What an expression says of a part of the body; null where it cannot be asked of it."""
+        """Return what an expression says of a part of the body; null where it cannot be asked of it."""
         return expression.said(of, self._options)
 
     def ask_whole(self, expression: "Expression") -> object:
-        """What it says of the whole body, asked once."""
+        """Return what it says of the whole body, asked once."""
         if expression.text not in self._known:
             self._known[expression.text] = self.ask(expression, self.read)
         return self._known[expression.text]
@@ -82,7 +82,7 @@ class Expression:
                 _check_function(node)
 
     def said(self, value: object, options: Any) -> object:
-        """What it says of a value; null where it cannot be asked of it."""
+        """Return what it says of a value; null where it cannot be asked of it."""
         try:
             found: object = self._compiled.search(value, options=options)
         except (exceptions.JMESPathError, RecursionError, ValueError, TypeError, KeyError, ArithmeticError):

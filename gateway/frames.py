@@ -31,7 +31,7 @@ from remediation_orchestrator.events.codec import (
 from remediation_orchestrator.events.identity import position_key
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 
-from .items import STORED_BYTES_MAX, TOO_MUCH, BodyTooLargeError, Found, Kept, Refused, refused
+from .items import STORED_BYTES_MAX, TOO_MUCH, BodyTooLargeError, Found, Kept, Refused, refuse
 
 BODY = "body-"
 # As CloudEvents' extension for it has it: whoever sends has shown a secret that has a name.
@@ -140,9 +140,7 @@ class _Writing:
         why = self._unreadable(event)
         if why is None:
             return item, event
-        return self._written(
-            index, refused(item.where, [f"{item.where}: {why}"], msgspec.to_builtins(item.signal))
-        )
+        return self._written(index, refuse(item.where, [f"{item.where}: {why}"], msgspec.to_builtins(item.signal)))
 
     def _unreadable(self, event: bytes) -> str | None:
         if len(event) > MESSAGE_BYTES_MAX - _BRACKETS - _COMMA:

@@ -143,10 +143,10 @@ class IdentityRules(Written):
             by["namespace"] = f"label {namespace}" if namespace else "defaults"
             found = labels[namespace] if namespace else self.defaults.get("namespace", "")
             target = msgspec.structs.replace(target, namespace=found)
-        return self.normalised(labels[name], target, by, where)
+        return self.normalise_identity(labels[name], target, by, where)
 
     def named(self, kind: str, name: str) -> TargetCandidate | None:
-        """What the rules make of an object that is named by its kind: a pod, say, may be a Deployment's."""
+        """Return what the rules make of an object that is named by its kind: a pod, say, may be a Deployment's."""
         label = LABEL_OF_KIND.get(kind, kind.lower())
         return next((way for way in self._ways({label: name}) if way.rule.label == label), None)
 
@@ -164,7 +164,9 @@ class IdentityRules(Written):
                 return [*ways, TargetCandidate(rule, name, kind, f"{kind}/{name[:100]}: {by}")]
         return ways
 
-    def normalised(self, name: str, target: Target, by: dict[str, str], where: str) -> Identified | list[str]:
+    def normalise_identity(
+        self, name: str, target: Target, by: dict[str, str], where: str
+    ) -> Identified | list[str]:
         """An identity written as `normalise` wants it; a part that it would empty is an objection."""
         parts = {"name": name, "cluster": target.cluster, "namespace": target.namespace, "kind": target.kind}
         parts["target"] = target.name

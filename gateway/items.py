@@ -90,8 +90,8 @@ Items = Iterator[Item]
 is no body of this kind at all, and TooLargeError where it has too many."""
 
 
-def counted(items: Sequence[T]) -> Sequence[T]:
-    """What is not too much to be looked at. BodyTooLargeError where it is: nothing was validated yet."""
+def bound_items(items: Sequence[T]) -> Sequence[T]:
+    """Return what is not too much to be looked at. BodyTooLargeError where it is: nothing was validated yet."""
     if len(items) > ITEMS_MAX:
         raise BodyTooLargeError(
             [f"{len(items):,} items, and a body has at most {ITEMS_MAX:,}: send fewer at once"]
@@ -108,7 +108,7 @@ def _not_too_many(labels: object) -> object:
 Labels = Annotated[dict[str, str], BeforeValidator(_not_too_many)]
 
 
-def refused(where: str, lines: list[str], item: object) -> Refused:
+def refuse(where: str, lines: list[str], item: object) -> Refused:
     """An item that is no signal. It is kept as text, in which nothing is nested or undecodable."""
     try:
         raw = json.dumps(item)[:RAW_LENGTH_MAX]

@@ -34,7 +34,7 @@ class ProcessingExample(Written):
     annotations: dict[str, str] = {}
 
     def values(self) -> dict[str, str]:
-        """What rules compare."""
+        """Return what rules compare."""
         plain = self.model_dump(exclude={"labels", "annotations"})
         return plain | _flat("labels", self.labels) | _flat("annotations", self.annotations)
 

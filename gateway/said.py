@@ -14,7 +14,7 @@ _EVENTS = {"rejected": "items refused", "left_out": "items left out", "remarks":
 
 
 def lines_of(items: Sequence[Item]) -> dict[str, list[str]]:
-    """What is to be said, by what it is about: `rejected`, `left_out`, and `remarks` on what is taken."""
+    """Return what is to be said, by what it is about: `rejected`, `left_out`, and `remarks` on what is taken."""
     return {
         "rejected": [line for item in items if isinstance(item, Refused) for line in item.lines],
         "left_out": [item.line() for item in items if isinstance(item, LeftOut)],

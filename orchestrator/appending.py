@@ -135,7 +135,7 @@ class FrameAppender:
                 await self._bear(error)
 
     async def _walk(self, expect: int, payload: bytes, conflict: StaleWriteError) -> tuple[int, bool]:
-        """What stands behind a record of the decision subject: junk up to a sequence, or our frame, at one.
+        """Return what stands behind a record of the decision subject: junk up to a sequence, or our frame, at one.
 
         Junk deposes nobody. Raises the conflict where another's frame stands there. It is read as far as the
         broker has told, and much at once: whoever floods the subject is to be overtaken."""

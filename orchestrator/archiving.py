@@ -202,13 +202,13 @@ async def answered(log: EventLog, request: int) -> Position:
 
 
 async def origin(log: EventLog) -> Base | None:
-    """What a log goes on from, where its beginning was archived, or is about to be."""
+    """Return what a log goes on from, where its beginning was archived, or is about to be."""
     kept = await log.archive.newest()
     return None if kept is None else Base(kept[0], list(kept[1]))
 
 
 async def unfinished(log: EventLog, kept: Base) -> Cut | None:
-    """What was to be taken off a log when its projection was kept, and is still there."""
+    """Return what was to be taken off a log when its projection was kept, and is still there."""
     head = read_head(kept.head)
     first = await log.first_sequence()
     return Cut(first, head.through, head.sequence) if first <= head.through else None

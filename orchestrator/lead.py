@@ -258,7 +258,7 @@ class Leader:
         return frame
 
     def _bound(self) -> datetime:
-        """What no moment of a frame that is begun now may be later than."""
+        """Return what no moment of a frame that is begun now may be later than."""
         return max(self._not_after, self._clock.reckoning() + CLOCKS_DIFFER_MAX)
 
     def _present(self) -> datetime:

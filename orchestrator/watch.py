@@ -10,7 +10,7 @@ from remediation_orchestrator.bus.port import ArchivedError, Clock, EventLog, Lo
 
 from .marks import Mark, Marker, mark_of
 from .routing.fold import Fold
-from .whole import check_whole, told, why_not_marked
+from .whole import check_whole, name_missing, why_not_marked
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Watch:
             raise ArchivedError(
                 f"{where}: it was archived up to {begins} while it was read, and {first} is missing"
             )
-        raise NotWholeError(f"{where} is not whole: {told(first, last)}")
+        raise NotWholeError(f"{where} is not whole: {name_missing(first, last)}")
 
     def remember(self, fold: Fold) -> None:
         """Know how far the log had come."""

@@ -53,7 +53,7 @@ async def why_not_whole(log: ReadableLog, seen: Mark | None = None) -> str | Non
     return why
 
 
-def told(first: int, last: int) -> str:
+def name_missing(first: int, last: int) -> str:
     """Name what is missing from one sequence to another."""
     return f"it has no record {first}" if first == last else f"it has no records {first} to {last}"
 
@@ -93,7 +93,7 @@ def _why_missing(extent: Extent) -> str | None:
     if not extent.missing:
         return None
     if extent.missing == 1:
-        return told(extent.holes[0], extent.holes[0])
+        return name_missing(extent.holes[0], extent.holes[0])
     more = extent.missing - len(extent.holes)
     named = ", ".join(map(str, extent.holes))
     return f"it has no records {named}{f' and {more} more' if more else ''}"
@@ -111,7 +111,7 @@ async def _why_begun_late(log: ReadableLog, extent: Extent) -> str | None:
     except SnapshotError as error:
         return f"what is kept of its beginning is of no use: {error}"
     if through < extent.first - 1:
-        return f"{told(through + 1, extent.first - 1)}: what was archived ends at {through}"
+        return f"{name_missing(through + 1, extent.first - 1)}: what was archived ends at {through}"
     return None
 
 

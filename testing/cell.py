@@ -111,7 +111,7 @@ class Cell:
         return [record.event for record in records if isinstance(record, Recorded)]
 
     async def findings(self) -> list[Finding]:
-        """What an audit of the log finds: nothing, where all is well."""
+        """Return what an audit of the log finds: nothing, where all is well."""
         return list(audit(await self.messages()))
 
     @asynccontextmanager

@@ -126,7 +126,7 @@ class Story:
         status: str = "firing",
         alert: str = "",
     ) -> dict[str, object]:
-        """What a bare signal says."""
+        """Return what a bare signal says."""
         body: dict[str, object] = {"name": name, "target": target, "status": status, "resolves": resolves}
         if alert:
             body["alert"] = alert
@@ -212,7 +212,7 @@ class Story:
         return deepcopy(self.cell.fold.view.tables())
 
     def history(self, name: str = "KubePodCrashLooping", target: Target = CHECKOUT) -> FingerprintHistory:
-        """What a fingerprint has been through."""
+        """Return what a fingerprint has been through."""
         return self.cell.fold.view.history(fingerprint_of(target, name))
 
     def holder(self, target: Target = CHECKOUT) -> str | None:

@@ -44,7 +44,7 @@ class LogWriter:
         """Of each subject the newest record."""
 
     def expecting(self, subject: str) -> dict[str, str]:
-        """What whoever stores the next record on a subject says of the last."""
+        """Return what whoever stores the next record on a subject says of the last."""
         return {EXPECTED: str(self._last.get(subject, 0))}
 
     def message(

@@ -34,7 +34,7 @@ _COLOURS = {
 _COMPLETED, _FAILED = "#009E73", "#D55E00"
 
 
-def lasted(bar: Bar, now: datetime) -> str:
+def say_duration(bar: Bar, now: datetime) -> str:
     """How long, in words; so short a thing as a run may be told in milliseconds."""
     words = spoken((bar.end or now) - bar.begin)
     return words if bar.end else f"{words} so far"
@@ -102,7 +102,7 @@ def _draw_bars(axes: "Axes", bars: Sequence[Bar], now: datetime) -> None:
             label="_" if label in named else label,
         )
         named.add(label)
-        said = f"{lasted(bar, now)} {bar.outcome}"[:LABEL_MAX]
+        said = f"{say_duration(bar, now)} {bar.outcome}"[:LABEL_MAX]
         text = axes.annotate(plain(said), (end, row), xytext=(5, 0), textcoords="offset points", va="center")
         text.set_parse_math(False)  # A dollar in a name is a dollar.
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from remediation_orchestrator.bus.file import FileLog
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import LogError
-from remediation_orchestrator.orchestrator.whole import told, why_not_whole
+from remediation_orchestrator.orchestrator.whole import name_missing, why_not_whole
 
 from .output import remark
 
@@ -24,7 +24,7 @@ async def telling(log: JetStreamLog | FileLog) -> AsyncIterator[None]:
         raise
     finally:
         if why is None and log.gap is not None:
-            _say(log, f"is not whole: {told(*log.gap)}")
+            _say(log, f"is not whole: {name_missing(*log.gap)}")
 
 
 async def _why_not_live(log: JetStreamLog) -> str | None:

@@ -22,10 +22,10 @@ from remediation_orchestrator.gateway.items import (
     LeftOut,
     WebhookError,
     began,
-    counted,
+    bound_items,
     line_of,
     read_json,
-    refused,
+    refuse,
 )
 from remediation_orchestrator.gateway.severities import severity_of
 
@@ -54,7 +54,7 @@ def items_of(body: bytes, now: datetime, identity: IdentityRules = DEFAULT, *, g
         alerts = (_GrafanaBody if grafana else _Body).model_validate(read_json(body)).alerts
     except ValidationError as error:
         raise WebhookError([line_of(one["loc"], one["msg"]) for one in error.errors(include_url=False)]) from error
-    for index, alert in enumerate(counted(alerts)):
+    for index, alert in enumerate(bound_items(alerts)):
         yield _item(f"alerts[{index}]", alert, now, identity)
 
 
@@ -63,13 +63,13 @@ def _item(where: str, item: object, now: datetime, identity: IdentityRules) -> I
         alert = _Alert.model_validate(item)
     except ValidationError as error:
         lines = [f"{where}.{line_of(one['loc'], one['msg'])}" for one in error.errors(include_url=False)]
-        return refused(where, [line.replace(f"{where}.body:", f"{where}:") for line in lines], item)
+        return refuse(where, [line.replace(f"{where}.body:", f"{where}:") for line in lines], item)
     why = identity.left_out(alert.labels)
     if why is not None:
         return LeftOut(where, f"left out: {why}")
     found = identity.identify(alert.labels, f"{where}.labels")
     if isinstance(found, list):
-        return refused(where, found, item)
+        return refuse(where, found, item)
     starts_at, remarks = began(alert.starts_at, now, f"{where}.startsAt")
     kind = SignalReceived if alert.status == "firing" else SignalResolved
     signal = kind(

@@ -18,7 +18,7 @@ from remediation_orchestrator.events.identity import DEFAULT_CELL
 from remediation_orchestrator.events.wording import plainly
 from remediation_orchestrator.gateway.bodies import Received, Source
 from remediation_orchestrator.gateway.identity import IdentityRules
-from remediation_orchestrator.gateway.items import Found, Item, Items, WebhookError, counted, read_json, refused
+from remediation_orchestrator.gateway.items import Found, Item, Items, WebhookError, bound_items, read_json, refuse
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
@@ -36,7 +36,7 @@ def items_of(media_type: str, headers: Mapping[str, str], body: bytes, now: date
     if media_type == BATCH:
         if not isinstance(read, list):
             raise WebhookError(["body: must be a JSON array"])
-        for index, item in enumerate(counted(read)):
+        for index, item in enumerate(bound_items(read)):
             yield _item(f"[{index}]", item, now)
         return
     if media_type == BINARY:
@@ -50,20 +50,20 @@ def items_of(media_type: str, headers: Mapping[str, str], body: bytes, now: date
 
 def _item(where: str, item: object, now: datetime) -> Item:
     if not isinstance(item, dict):
-        return refused(where, [f"{where}: must be a JSON object"], item)
+        return refuse(where, [f"{where}: must be a JSON object"], item)
     missing = [f"{where}.{name}: missing" for name in REQUIRED if not item.get(name)]
     if missing:
-        return refused(where, missing, item)
+        return refuse(where, missing, item)
     try:
         written = msgspec.json.encode({"time": now, **item})
     except (UnicodeEncodeError, RecursionError):
-        return refused(where, [f"{where}: holds what UTF-8 cannot say"], item)
+        return refuse(where, [f"{where}: holds what UTF-8 cannot say"], item)
     (found,) = decode(StoredMessage(1, now, _SUBJECT, written))
     if not isinstance(found, Recorded):
-        return refused(where, [f"{where}: {plainly(found.message)}"], item)
+        return refuse(where, [f"{where}: {plainly(found.message)}"], item)
     attributes = attributes_of(written)
     if attributes is None:
-        return refused(where, [f"{where}: an attribute is not of its type"], item)
+        return refuse(where, [f"{where}: an attribute is not of its type"], item)
     signal = found.event
     assert isinstance(signal, SignalReceived | SignalResolved)  # The subject takes no other.
     data = item["data"]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from remediation_orchestrator.events import Severity, SignalReceived, Target
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX
-from remediation_orchestrator.gateway.bodies import Received, Source, normalised
+from remediation_orchestrator.gateway.bodies import Received, Source, normalise_items
 from remediation_orchestrator.gateway.identity import DEFAULT, IdentityRules
 from remediation_orchestrator.gateway.items import (
     Found,
@@ -19,10 +19,10 @@ from remediation_orchestrator.gateway.items import (
     LeftOut,
     WebhookError,
     began,
-    counted,
+    bound_items,
     line_of,
     read_json,
-    refused,
+    refuse,
 )
 
 # What Kubernetes calls all that is not a `Warning`: that an image was pulled, that a pod was started.
@@ -75,7 +75,7 @@ def items_of(body: bytes, now: datetime, identity: IdentityRules = DEFAULT) -> I
     items = read["items"]
     if not isinstance(items, list):
         raise WebhookError(["items: must be a JSON array"])
-    for index, item in enumerate(counted(items)):
+    for index, item in enumerate(bound_items(items)):
         yield _item(f"items[{index}]", item, now, identity)
 
 
@@ -84,12 +84,12 @@ def _item(where: str, item: Any, now: datetime, identity: IdentityRules) -> Item
         event = _Event.model_validate(item)
     except ValidationError as error:
         lines = [f"{where}.{line_of(one['loc'], one['msg'])}" for one in error.errors(include_url=False)]
-        return refused(where, lines, item)
+        return refuse(where, lines, item)
     if event.type == NORMAL:
         return LeftOut(where, f"left out: type is {NORMAL!r}, which is no problem")
     about = event.involved or event.regarding
     if about is None:
-        return refused(where, [f"{where}: names no target: neither involvedObject nor regarding"], item)
+        return refuse(where, [f"{where}: names no target: neither involvedObject nor regarding"], item)
     field = "involvedObject" if event.involved else "regarding"
     by = {"name": "reason", "target": field, "cluster": "defaults", "namespace": field}
     observed = event.series.observed if event.series else None
@@ -107,7 +107,7 @@ def _item(where: str, item: Any, now: datetime, identity: IdentityRules) -> Item
 
 
 def _target(about: _Object, namespace: str, identity: IdentityRules, by: dict[str, str]) -> Target:
-    """What an event is about, as an alert about the same would have it: a pod may be a Deployment's."""
+    """Return what an event is about, as an alert about the same would have it: a pod may be a Deployment's."""
     target = Target(about.name, identity.defaults.get("cluster", ""), about.namespace or namespace, about.kind)
     way = identity.named(about.kind, about.name)
     if way is None:
@@ -117,7 +117,7 @@ def _target(about: _Object, namespace: str, identity: IdentityRules, by: dict[st
 
 
 def _convert(received: Received, identity: IdentityRules, now: datetime) -> Items:
-    return normalised(items_of(received.body, now, identity), identity)
+    return normalise_items(items_of(received.body, now, identity), identity)
 
 
 SOURCES = (Source("kubernetes", "Kubernetes events, one or a list", _convert),)

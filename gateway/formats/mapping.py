@@ -13,7 +13,7 @@ from remediation_orchestrator.documents.files import Written
 from remediation_orchestrator.events import SignalReceived, SignalResolved, Target
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX, WITHIN_MAX, within_of
 from remediation_orchestrator.events.subjects import TOKEN
-from remediation_orchestrator.gateway.bodies import Received, Source, normalised
+from remediation_orchestrator.gateway.bodies import Received, Source, normalise_items
 from remediation_orchestrator.gateway.expressions import Asked, Body, Filled, Template
 from remediation_orchestrator.gateway.identity import IdentityRules
 from remediation_orchestrator.gateway.items import (
@@ -27,9 +27,9 @@ from remediation_orchestrator.gateway.items import (
     Refused,
     WebhookError,
     began,
-    counted,
+    bound_items,
     read_json,
-    refused,
+    refuse,
 )
 from remediation_orchestrator.gateway.severities import severity_of
 
@@ -137,7 +137,7 @@ class Mapping(Written):
         if not isinstance(found, list):
             raise WebhookError([f"{self.items.text}: must be a JSON array"])
         characters = 0
-        for index, item in enumerate(counted(found)):
+        for index, item in enumerate(bound_items(found)):
             yield (read := self._item(f"{self.items.text}[{index}]", body, item, now))
             characters += _length(read)
             if characters > STORED_BYTES_MAX:  # A text that stands in the body once may be a label of every item.
@@ -153,7 +153,7 @@ class Mapping(Written):
         alert = self.alert.fill(body, item)
         wrong = self._wrong(where, name, target, alert, around)
         if wrong:
-            return refused(where, wrong, item)
+            return refuse(where, wrong, item)
         at = self.starts_at
         starts_at, remarks = began(
             at.value.fill(body, item),
@@ -206,7 +206,7 @@ def source_of(mapping: Mapping) -> Source:
     """A user's mapping as a source of its own."""
 
     def convert(received: Received, identity: IdentityRules, now: datetime) -> Items:
-        return normalised(mapping.items_of(received.body, now), identity)
+        return normalise_items(mapping.items_of(received.body, now), identity)
 
     media_types = frozenset(mapping.media_types)
     return Source(mapping.source, f"{mapping.source}, by a mapping", convert, media_types=media_types)

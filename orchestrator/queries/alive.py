@@ -168,7 +168,7 @@ def _in_line(it: Standing) -> Present:
 
 
 def _limit(it: Standing, ends: str) -> str:
-    """What ends a phase with a time limit, or that it is over and nobody has said so yet."""
+    """Say what ends a phase with a time limit, or that it is over and nobody has said so yet."""
     until = it.one.until
     return (
         ends

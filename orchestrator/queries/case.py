@@ -100,7 +100,7 @@ class Links:
                 self._ends[named] = message.sequence
 
     def excerpt(self, remediation: RemediationId) -> "Excerpt | None":
-        """What a second reading keeps for a remediation; None where the log has no verdict on it."""
+        """Return what a second reading keeps for a remediation; None where the log has no verdict on it."""
         fingerprint = self._fingerprints.get(remediation)
         if fingerprint is None:
             return None
@@ -139,7 +139,7 @@ class Excerpt:
         self._adopted = False
 
     def part(self, message: StoredMessage) -> StoredMessage | None:
-        """What is kept of the next message of the log; None where nothing is."""
+        """Return what is kept of the next message of the log; None where nothing is."""
         family = parse(message.subject).family
         if message.sequence > self._end or family is Family.COMMAND:
             return None

@@ -132,7 +132,7 @@ def _over(it: Standing, what: str, word: str | None, *, looking: bool = False) -
 
 
 def _next(it: Standing) -> str:
-    """What its next signal meets."""
+    """Say what its next signal meets."""
     found = it.obstacle
     if found.objection is None:
         return "Its next signal is judged anew."
@@ -154,7 +154,7 @@ def _resolved(it: Standing) -> str:
 
 
 def _left(it: Standing, run: HeldRun) -> str:
-    """What a run still does that was its last."""
+    """Say what a run still does that was its last."""
     if not run.started:
         return f"{run.execution}, which nobody has begun, is to be revoked: that releases {run.target}."
     return f"{run.execution} {'was lost' if run.lost else 'is told to stop'}: {release_of(it.view, run, it.now)}"

@@ -25,7 +25,7 @@ _UNREAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def of_frame(message: StoredMessage) -> list[Attributes]:
-    """What stands around each record of a frame; nothing where it cannot be read."""
+    """Return what stands around each record of a frame; nothing where it cannot be read."""
     try:
         return _items.decode(message.payload)
     except _UNREAD:
@@ -39,7 +39,7 @@ def wrong_in_frame(records: Sequence[Decoded], found: Sequence[Attributes], by: 
     time = found[0].time
     if len(found) == len(records):  # As nearly always: no row of duplicates is in it.
         return [
-            Finding(record.position, Drift.ENVELOPE, told(item, expected))
+            Finding(record.position, Drift.ENVELOPE, name_difference(item, expected))
             for record, item in zip(records, found, strict=True)
             if isinstance(record, Recorded) and item != (expected := decision_attributes(record.event, by, time))  # type: ignore[arg-type]
         ]
@@ -59,16 +59,16 @@ def _wrong_in_rows(
         else:
             expected = decision_attributes(record.event, by, time)  # type: ignore[arg-type]
         if item != expected:
-            yield Finding(place, Drift.ENVELOPE, told(item, expected))
+            yield Finding(place, Drift.ENVELOPE, name_difference(item, expected))
 
 
 def wrong_around(place: Position, expected: Attributes, found: Attributes | None) -> Iterator[Finding]:
     """Hold what stands around a single record against what follows from it."""
     if found != expected:
-        yield Finding(place, Drift.ENVELOPE, told(found, expected))
+        yield Finding(place, Drift.ENVELOPE, name_difference(found, expected))
 
 
-def told(found: Attributes | None, expected: Attributes) -> str:
+def name_difference(found: Attributes | None, expected: Attributes) -> str:
     """Name the first attribute that is another than it would be."""
     for name in expected.__struct_fields__:
         said, wanted = getattr(found, name, ""), getattr(expected, name)

@@ -79,7 +79,7 @@ class Examination:
             yield Drift.RECORD, _difference(expected, decided)
 
     def _expected(self, decided: RoutingDecided) -> RoutingDecided | None:
-        """What a live service would have recorded here; None where nothing asks for a verdict."""
+        """Return what a live service would have recorded here; None where nothing asks for a verdict."""
         view = self._view
         now, because = decided.situation.now, decided.because
         if because.kind is Cause.SIGNAL:

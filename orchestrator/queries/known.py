@@ -39,7 +39,7 @@ class Was(Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, decided: RoutingDecided) -> "Was":
-        """What is compared of a verdict."""
+        """Return what is compared of a verdict."""
         return cls(decided.verdict, decided.situation.now, decided.start_before, decided.deadline)
 
 

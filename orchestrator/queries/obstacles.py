@@ -64,7 +64,7 @@ class Obstacle(Struct, frozen=True, kw_only=True):
 
 
 def obstacle(view: Projection, one: Remediation, now: datetime) -> Obstacle:
-    """What stands in a problem's way, as its newest remediation knows its target and its workflow."""
+    """Return what stands in a problem's way, as its newest remediation knows its target and its workflow."""
     first = verdict = _verdict(view, one, now)
     moment = now
     while isinstance(verdict, Block) and verdict.until is not None:
@@ -78,7 +78,7 @@ def obstacle(view: Projection, one: Remediation, now: datetime) -> Obstacle:
 
 
 def _verdict(view: Projection, one: Remediation, at: datetime) -> Block | Refuse | Skip | None:
-    """What would be said of it at a moment if it came again then, from a source that waits."""
+    """Return what would be said of it at a moment if it came again then, from a source that waits."""
     again = replace(one, resolves=True, occurred_at=at, queued=ZERO, queued_since=None)
     verdict = decide(view.situation(again, at, None), view.policy)
     return verdict if isinstance(verdict, Block | Refuse | Skip) else None
@@ -142,7 +142,7 @@ def _locked(view: Projection, one: Remediation, verdict: Block, at: datetime, no
 
 
 def release_of(view: Projection, run: HeldRun, now: datetime) -> str:
-    """What has a run let its target go."""
+    """Say what has a run let its target go."""
     target = run.target
     if run.lost:
         return f"{target} is released at {said(run.released_at)}, or when a person clears it: its run was lost."
@@ -167,7 +167,7 @@ def is_clearable(view: Projection, run: HeldRun, now: datetime) -> bool:
 
 
 def _clearing(view: Projection, one: Remediation, reason: Reason, now: datetime) -> Cleared | None:
-    """What to clear so that this reason objects no more; None where no clear can change it."""
+    """Return what to clear so that this reason objects no more; None where no clear can change it."""
     if reason in OF_THE_FINGERPRINT:
         return Cleared(fingerprint=one.fingerprint)
     if reason is Reason.PREVIOUS_EXECUTION_FAILED and one.workflow is not None:

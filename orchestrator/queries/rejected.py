@@ -20,7 +20,7 @@ class RejectedView(Struct, frozen=True):
 
 
 def rejected(message: StoredMessage) -> Iterator[RejectedView]:
-    """What of a message could not be taken. What stands among decisions and commands is audit's to tell."""
+    """Return what of a message could not be taken. What stands among decisions and commands is audit's to tell."""
     if not parse(message.subject).family.is_fact:
         return
     for record in decode(message):

@@ -110,7 +110,7 @@ def state(view: Projection, chronicle: Chronicle, sequence: int, at: datetime) -
 
 
 def changes(before: CellState, after: CellState) -> Iterator[StateChange]:
-    """What changed between two moments."""
+    """Return what changed between two moments."""
     first, second = (dict(map(_keyed, one.rows())) for one in (before, after))
     for kind, key in dict.fromkeys([*first, *second]):
         was, became = first.get((kind, key)), second.get((kind, key))

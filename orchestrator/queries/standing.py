@@ -43,7 +43,7 @@ class Present(Struct, frozen=True, kw_only=True):
     """Whether nothing goes on until a person has done something."""
 
     def sentence(self, name: str) -> str:
-        """What is so, since when, until when, and what ends it."""
+        """Say what is so, since when, until when, and what ends it."""
         since = f", {'at' if self.over else 'since'} {said(self.since)}" if self.since else ""
         until = f", until {said(self.until)}" if self.until else ""
         return f"{name} {self.what}{since}{until}. {self.ends}"

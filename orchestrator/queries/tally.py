@@ -75,7 +75,7 @@ class Pairs:
         return _difference(other, row) if side else _difference(row, other)
 
     def rest(self) -> list[VerdictDifference]:
-        """What only one of them came to, in the order of its moments."""
+        """Return what only one of them came to, in the order of its moments."""
         first, second = self._waiting
         alone = [_difference(row, None) for row in first.values()]
         alone += [_difference(None, row) for row in second.values()]

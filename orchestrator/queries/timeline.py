@@ -123,7 +123,7 @@ class Timeline(Observer):
 
 
 def bars(steps: Iterable[Step]) -> list[Bar]:
-    """What lasted, by its beginning."""
+    """Return what lasted, by its beginning."""
     lasting = _Lasting()
     for step in steps:
         if step.remediation is not None:

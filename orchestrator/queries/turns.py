@@ -85,7 +85,7 @@ class Turns:
         return missing
 
     def next(self) -> Turn | None:
-        """What has to be decided next; None where nothing has."""
+        """Return what has to be decided next; None where nothing has."""
         now = self.now or self._view.newest
         while (one := next_turn(self._view, now, self._passed)) is not None:
             if not isinstance(one, str):  # A run that nobody has begun in time is revoked on its own subject.
@@ -132,7 +132,7 @@ class Turns:
 
 
 def _keys(decision: Judged) -> list[TurnKey]:
-    """What a decision may be an answer to."""
+    """Return what a decision may be an answer to."""
     match decision:
         case RoutingDecided(because=because):
             served: list[TurnKey] = [(JudgeTask, decision.remediation), (ServeTask, decision.situation.target)]

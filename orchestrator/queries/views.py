@@ -137,7 +137,7 @@ def fingerprints_like(view: Projection, text: str, chronicle: Chronicle | None =
 def fingerprint_view(
     view: Projection, chronicle: Chronicle, fingerprint: Fingerprint, now: datetime
 ) -> FingerprintView:
-    """What a fingerprint has been through, as of now."""
+    """Return what a fingerprint has been through, as of now."""
     history = view.history(fingerprint)
     known = [one for one in chronicle.known(view).values() if one.fingerprint == fingerprint]
     known.sort(key=lambda one: one.order)
@@ -165,7 +165,7 @@ def fingerprint_view(
 
 
 def problem_obstacle(view: Projection, chronicle: Chronicle, newest: Remediation, now: datetime) -> Obstacle:
-    """What stands in a problem's way: as for its newest remediation, unless one is at work on it."""
+    """Return what stands in a problem's way: as for its newest remediation, unless one is at work on it."""
     active = view.active(newest.fingerprint)
     if active is not None and active.phase is not Phase.BLOCKED:
         shown = told(standing(view, chronicle, active, now))
@@ -189,7 +189,7 @@ def near(known: Mapping[RemediationId, Remediation], text: str) -> list[Remediat
 
 
 def unjudged(view: Projection) -> Iterator[Remediation]:
-    """What the signals would open that have no verdict yet."""
+    """Return what the signals would open that have no verdict yet."""
     for occurrence in view.unjudged.values():
         if isinstance(occurrence.event, SignalReceived):
             yield open_remediation(occurrence, occurrence.event)

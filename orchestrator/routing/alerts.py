@@ -29,7 +29,7 @@ class Alerts:
         """By when each problem is noted there: no later than its newest alert, however often that is heard of."""
 
     def known(self, fingerprint: Fingerprint, now: datetime, memory: timedelta) -> dict[str, datetime]:
-        """What is known to fire for a problem, and when each was last heard of."""
+        """Return what is known to fire for a problem, and when each was last heard of."""
         return _remembered(self.firing.get(fingerprint, {}), now, memory)
 
     def fire(self, fingerprint: Fingerprint, alert: str, at: datetime, memory: timedelta) -> None:

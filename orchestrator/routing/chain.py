@@ -77,7 +77,7 @@ class Chain:
             self._frames = deque(sorted({*self._frames, (sequence, digest_of(stored))}))
 
     def previous(self, read: int) -> str:
-        """What a frame has to say that stands behind all this and whose writer had read so far."""
+        """Say what a frame has to say that stands behind all this and whose writer had read so far."""
         lines = [self.stated]
         lines += [digest for sequence, digest in self._records if sequence <= read]
         lines += [f"{sequence} {digest}" for sequence, digest in self._frames if sequence > read]

@@ -194,7 +194,7 @@ def _happening(verdict: Proceed | Block | Skip | Refuse, chosen: WorkflowRef | N
 
 
 def _chosen(remediation: Remediation, record: RoutingDecided) -> WorkflowRef | None:
-    """What a Proceed lets run; None where that is to be found first."""
+    """Return what a Proceed lets run; None where that is to be found first."""
     return None if record.stage is Stage.SIGNAL else remediation.workflow
 
 

@@ -169,7 +169,7 @@ def _within(remediation: Remediation, fact: AnalysisCompleted) -> tuple[Target, 
 
 
 def _without(remediation: Remediation, fact: AnalysisCompleted) -> Outcome:
-    """What an analysis comes to that names no workflow: what is critical is looked at, whatever it says."""
+    """Return what an analysis comes to that names no workflow: what is critical is looked at, whatever it says."""
     if remediation.words.severity == Severity.CRITICAL:
         return Outcome.MANUAL_REVIEW_REQUIRED
     return Outcome.NO_ACTION_REQUIRED if fact.no_action else Outcome.NO_WORKFLOW

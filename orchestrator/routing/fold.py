@@ -158,7 +158,7 @@ class Fold:
         self.view.outbox.confirm(sequence, frame)
 
     def head_of_next(self, orchestrator: str, not_after: datetime) -> DecisionFrame:
-        """What the next frame has to say of all that came before it."""
+        """Return what the next frame has to say of all that came before it."""
         previous = self.chain.previous(self.read)
         return DecisionFrame(self.chain.as_of, self.read, orchestrator, previous, not_after)
 

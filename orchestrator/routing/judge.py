@@ -115,7 +115,7 @@ def judgements(view: Projection, now: datetime) -> Iterator[tuple[Decision, ...]
 
 
 def next_turn(view: Projection, now: datetime, passed: Container[TurnKey] = ()) -> Turn | ExecutionId | None:
-    """What has to be decided next at this moment, and is to be folded before that is asked again.
+    """Return what has to be decided next at this moment, and is to be folded before that is asked again.
 
     An id is of a run to revoke, and is told once; None where nothing waits. What was `passed` over is left out."""
     task = _first(view.tasks.values(), task_key, passed) if view.tasks else None

@@ -122,7 +122,7 @@ class Outbox:
 
 
 def promises(decision: Decision) -> list[OwedKey]:
-    """What a decision may owe; a run that is to be ended is revoked or cancelled, as it stands then."""
+    """Return what a decision may owe; a run that is to be ended is revoked or cancelled, as it stands then."""
     match decision:
         case RoutingDecided():
             return _promises_of(decision)

@@ -93,7 +93,7 @@ class Projection:
         return self.retention.newest
 
     def history(self, fingerprint: Fingerprint) -> FingerprintHistory:
-        """What a fingerprint has been through; nothing, if it was never heard of."""
+        """Return what a fingerprint has been through; nothing, if it was never heard of."""
         return self.retention.history(fingerprint)
 
     def active(self, fingerprint: Fingerprint) -> Remediation | None:

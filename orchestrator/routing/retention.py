@@ -88,7 +88,7 @@ class Retention:
     # -- reading ---------------------------------------------------------------------------------------
 
     def history(self, fingerprint: Fingerprint) -> FingerprintHistory:
-        """What a fingerprint has been through; nothing, if it was never heard of."""
+        """Return what a fingerprint has been through; nothing, if it was never heard of."""
         return self.histories.get(fingerprint, NOTHING)
 
     def moment_of(self, stamp: datetime, not_after: datetime | None) -> datetime:
@@ -98,11 +98,11 @@ class Retention:
         return bounded if bounded >= self.newest else self.newest
 
     def remembered(self, fingerprint: Fingerprint, now: datetime) -> FingerprintHistory:
-        """What of it can change a verdict now."""
+        """Return what of it can change a verdict now."""
         return self._periods.remembered(self.history(fingerprint), now)
 
     def remembered_of(self, key: tuple[Target, str], now: datetime) -> WorkflowHistory | None:
-        """What a workflow last did on a target, as far as it can change a verdict now."""
+        """Return what a workflow last did on a target, as far as it can change a verdict now."""
         done = self.workflows.get(key)
         return done if done is None or self._periods.remembers(done, now) else None
 

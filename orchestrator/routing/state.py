@@ -217,12 +217,12 @@ def shared_text(text: str) -> str:
 
 @lru_cache(maxsize=4_096)
 def shared_words(name: str, severity: str, environment: str, priority: str, team: str) -> Words:
-    """What a signal says of its problem, as every signal that says the same."""
+    """Return what a signal says of its problem, as every signal that says the same."""
     return Words(name, str(severity), environment, priority, team)
 
 
 def words_of(signal: Signal) -> Words:
-    """What a signal says of its problem."""
+    """Return what a signal says of its problem."""
     return shared_words(signal.name, signal.severity, signal.environment, signal.priority, signal.team)
 
 

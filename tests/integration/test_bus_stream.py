@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from remediation_orchestrator.bus import api, topology
 from remediation_orchestrator.bus.embedded import EmbeddedServer
-from remediation_orchestrator.bus.feed import placed, recorded_at
+from remediation_orchestrator.bus.feed import read_reply, recorded_at
 from remediation_orchestrator.bus.jetstream import JetStreamLog
 from remediation_orchestrator.bus.port import LogError, LogUnreachableError, stream_name
 from remediation_orchestrator.events import CellName
@@ -229,4 +229,4 @@ def test_a_reply_subject_is_read_with_and_without_a_domain() -> None:
     want = (41, 7, 1_790_000_000_123_456_789, 3)
     rest = "RO_main.ro-1.1.41.7.1790000000123456789.3"
     for reply in (f"$JS.ACK.{rest}", f"$JS.ACK.hub.aBcD.{rest}", f"$JS.ACK.hub.aBcD.{rest}.xyz"):
-        assert placed(reply) == want
+        assert read_reply(reply) == want

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from remediation_orchestrator.bus.connection import parse_headers
-from remediation_orchestrator.bus.imported import restored, wrapped
+from remediation_orchestrator.bus.imported import restore_record, wrap_record
 from remediation_orchestrator.events import StoredMessage
 from remediation_orchestrator.events.stored import export_line, import_line
 from remediation_orchestrator.orchestrator.routing.chain import record_digest
@@ -34,7 +34,7 @@ def test_whatever_the_bytes_a_record_is_the_same_after_export_and_import(message
     again = import_line(export_line(message))
     assert again == message
     assert record_digest(again) == record_digest(message)
-    headers = wrapped(again)
+    headers = wrap_record(again)
     assert "".join(headers.values()).isascii()
     carried = StoredMessage(message.sequence, EPOCH, message.subject, message.payload, headers)
-    assert restored(carried) == message
+    assert restore_record(carried) == message

@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediation_orchestrator.bus.feed import placed
+from remediation_orchestrator.bus.feed import read_reply
 from remediation_orchestrator.simulation.chaos.steps import NANOSECONDS, ClockStep, Steps, Wire
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -73,7 +73,7 @@ def test_every_way_of_telling_a_stamp_agrees() -> None:
     """A delivery, a look at the message, the stream's state, a direct get."""
     steps = stepped(-2 * HOUR)
     reply = passed(delivery(), steps).split(b" ")[3].decode()
-    assert placed(reply)[2] == STAMP - 2 * HOUR * NANOSECONDS
+    assert read_reply(reply)[2] == STAMP - 2 * HOUR * NANOSECONDS
     for told in (FOUND, DIRECT):
         assert b"2026-11-30T10:00:00.12345678Z" in passed(told, steps)
     assert b'"last_ts":"2026-11-30T12:00:00Z"' in passed(INFO, steps)  # That one is a fraction before the step.

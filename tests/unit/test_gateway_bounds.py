@@ -248,10 +248,10 @@ def test_what_unpacks_to_far_more_than_it_is_was_made_to_be_large() -> None:
     """Within the bound of bytes, too; a thousand alike alerts are well below it."""
     headers = {"content-encoding": "gzip"}
     usual = webhook(*(alert(pod=f"pod-{number}") for number in range(1_400)))
-    assert delivery.unpacked(headers, gzip.compress(usual)) == usual
+    assert delivery.unpack(headers, gzip.compress(usual)) == usual
     for bomb in (b"0" * FULL, alerts(array(b"{}"))):
         with pytest.raises(HttpProblem) as caught:
-            delivery.unpacked(headers, gzip.compress(bomb))
+            delivery.unpack(headers, gzip.compress(bomb))
         assert caught.value.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         assert caught.value.detail == "the body unpacks to more than 250 times its size"
 
