@@ -9,6 +9,7 @@ killed in between and however bodies are gathered, for as long as the window is,
 unless another body about one of its problems was stored after it: then it is news, and stored again."""
 
 import asyncio
+import hashlib
 from collections import deque
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -71,7 +72,8 @@ class Intake:
         """Of what waits, the last with a digest, and the last about a problem."""
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
-        self._last = 0  # The last record on the subject that was read.
+        self._last = 0  # The last record on the subject that was read, and its digest.
+        self._digest = b""
         self._is_read = False  # Whether that is the last there is, as far as anybody knows.
         self._appending: _Append | None = None
 
@@ -134,7 +136,7 @@ class Intake:
                 except (StaleWriteError, UnknownOutcomeError):
                     self._is_read = False  # It may be our own record that stands there.
                     continue
-                self._last = first + len(frames) - 1
+                self._stand_behind(first + len(frames) - 1, frames[-1])
                 self._settle(batch, first)
                 return
         finally:
@@ -196,12 +198,28 @@ class Intake:
     async def catch_up(self) -> None:
         """Read the subject from where this door stands, or from where the window begins, to its end."""
         newest = await self._log.last(self.subject)
+        await self._check_last()
         if newest is not None and newest.sequence > self._last:
             if _predecessor(newest) == self._last or self._is_old(newest):
                 self._take(newest)  # One record by another door, or our own; or all of them are no news.
             else:
                 await self._read_on()
         self._is_read = True
+
+    async def _check_last(self) -> None:
+        """See that the last record that was read is still there. What was archived stays known; where the log has
+        lost it, nothing is known any more: a body that was stored may be lost, too."""
+        if not self._last:
+            return
+        there = await self._log.at(self._last)
+        if there is not None and _digest(there.payload) == self._digest:
+            return
+        if there is not None or await self._log.first_sequence() <= self._last:
+            self._known = KnownBodies()
+        self._stand_behind(0, b"")
+
+    def _stand_behind(self, sequence: int, payload: bytes) -> None:
+        self._last, self._digest = sequence, _digest(payload)
 
     async def _read_on(self) -> None:
         start = self._last + 1 if self._last else await self._before_window()
@@ -212,7 +230,7 @@ class Intake:
 
     def _take(self, message: StoredMessage) -> None:
         """Remember the bodies of a message that was read, and that it was."""
-        self._last = message.sequence
+        self._stand_behind(message.sequence, message.payload)
         if self._appending is not None and message.payload == self._appending.frames[0]:
             self._settle(self._appending.batch, message.sequence)  # Ours, and its answer was lost.
             self._appending = None
@@ -243,6 +261,10 @@ class Intake:
             async for message in messages:
                 return message
         return None
+
+
+def _digest(payload: bytes) -> bytes:
+    return hashlib.sha256(payload).digest()
 
 
 def _predecessor(message: StoredMessage) -> int | None:
