@@ -29,9 +29,11 @@ from .decisions import (
     Skip,
     Stage,
     TargetReleased,
+    TriedRun,
     Verdict,
 )
 from .facts import (
+    Alternative,
     AnalysisCompleted,
     AnalysisFailed,
     ApprovalGranted,
@@ -69,6 +71,7 @@ from .identity import (
 from .stored import StoredMessage
 
 __all__ = [
+    "Alternative",
     "AnalysisCompleted",
     "AnalysisFailed",
     "AnalyzeSignal",
@@ -125,6 +128,7 @@ __all__ = [
     "StoredMessage",
     "Target",
     "TargetReleased",
+    "TriedRun",
     "Undecodable",
     "Verdict",
     "Words",

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from .decisions import Outcome, Reason
+from .decisions import Outcome, Reason, TriedRun
 from .identity import ExecutionId, Fingerprint, Position, RemediationId, Target, WorkflowRef, Zoned
 
 
@@ -31,6 +31,10 @@ class AnalyzeSignal(Struct, frozen=True, gc=False):
     target: Target
     deadline: Zoned
     decided_at: Position
+    failures: int = 0
+    """Failures in a row of its fingerprint."""
+    tried: tuple[TriedRun, ...] = ()
+    """The newest runs of its fingerprint that have not helped, in their order, since its failures were last 0."""
 
 
 class CancelWorkflow(Struct, frozen=True, gc=False):

@@ -173,6 +173,18 @@ class Situation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False)
     queue_ahead: int = 0
 
 
+# Whoever chooses another way needs no more.
+TRIED_MAX = 10
+
+
+class TriedRun(Struct, frozen=True, gc=False):
+    """A run that has not helped: of which workflow, how it ended, and why, in the words of its end."""
+
+    workflow: str
+    end: Literal["Failed", "TimedOut", "Ineffective"]
+    reason: str = ""
+
+
 class DecisionFrame(Struct, frozen=True, gc=False):
     """The head of every frame: how far its writer had come, and the chain up to here (SHA-256, hex)."""
 
@@ -211,6 +223,8 @@ class RoutingDecided(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=F
     severity: str = Severity.UNKNOWN
     analysis: str | None = None
     """Id of the analysis that a Proceed without a workflow asks for."""
+    tried: tuple[TriedRun, ...] = ()
+    """What its fingerprint has had tried in vain until then, for whoever analyses it."""
     execution: ExecutionId | None = None
     workflow: WorkflowRef | None = None
     start_before: Zoned | None = None

@@ -7,6 +7,11 @@ from msgspec import Meta, Struct
 
 from .identity import ExecutionId, Fingerprint, Name, Part, RemediationId, Target, Within, WorkflowRef, Zoned
 
+# Some paragraphs for a person; whoever wants to say more says where it stands.
+RATIONALE_LENGTH_MAX = 4_096
+# More than anybody reads.
+ALTERNATIVES_MAX = 16
+
 
 class Severity(StrEnum):
     """How bad it is, in the words of the field. A source may say another; these are the ones that we write."""
@@ -65,19 +70,35 @@ class SignalResolved(Signal, frozen=True, omit_defaults=True, gc=False):
     """An alert, or where none is named the whole problem, is over, says its source."""
 
 
+Confidence = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Alternative(Struct, frozen=True, gc=False):
+    """Another workflow that an analyser thought of, how sure it is of that, and why it did not choose it."""
+
+    workflow: Name
+    confidence: Confidence | None = None
+    rationale: Part = ""
+
+
 class AnalysisCompleted(Struct, frozen=True, gc=False):
     """An analyser has chosen a workflow and its target, or found that none fits (`workflow` is null)."""
 
     remediation: RemediationId
     target: Target | None = None
     workflow: WorkflowRef | None = None
-    confidence: float | None = None
+    confidence: Confidence | None = None
     approval_required: bool = False
     no_action: bool = False
     """Where it names no workflow: nothing has to be done."""
     within: Within | None = None
     """In which others its target stands, or that of the signal where it names none; unsaid, what is known stays
     with the target of the signal, and another has none."""
+    analysis: Part = ""
+    """Which analysis it answers: said of an earlier one it is too late, and changes nothing."""
+    analyser: Part = ""
+    rationale: Annotated[str, Meta(max_length=RATIONALE_LENGTH_MAX)] = ""
+    alternatives: Annotated[tuple[Alternative, ...], Meta(max_length=ALTERNATIVES_MAX)] = ()
 
 
 class AnalysisFailed(Struct, frozen=True, gc=False):
@@ -86,6 +107,8 @@ class AnalysisFailed(Struct, frozen=True, gc=False):
     remediation: RemediationId
     reason: Part = ""
     message: str = ""
+    analysis: Part = ""
+    """Which analysis it answers, as above."""
 
 
 class WorkflowStarted(Struct, frozen=True, gc=False):

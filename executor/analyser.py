@@ -106,8 +106,12 @@ class Analyser:
             remediation = _named(delivery)
             message = f"{type(error).__name__}: {error}"[:1000]
             return remediation, AnalysisFailed(remediation or RemediationId(""), "ConfigurationError", message)
-        workflow = WorkflowRef(chosen.spec.id) if chosen else None
-        return command.remediation, AnalysisCompleted(command.remediation, workflow=workflow)
+        return command.remediation, AnalysisCompleted(
+            command.remediation,
+            workflow=WorkflowRef(chosen.spec.id) if chosen else None,
+            analysis=command.analysis,
+            analyser=self.name,
+        )
 
     async def _tell(self, remediation: RemediationId, fact: Fact, delivery: Delivery, catalog: Catalog) -> None:
         subject = subjects.analysis(self._log.cell, remediation)
@@ -148,17 +152,21 @@ def digest_of(catalog: Catalog) -> str:
 
 
 def choose(workflows: Iterable[Workflow], command: AnalyzeSignal) -> Workflow | None:
-    """Return the first workflow of which a rule fits, or None."""
-    return next((one for one in workflows if any(matches(rule, command) for rule in one.spec.match)), None)
+    """Return the workflow of which a rule fits, or None; of several the one for which most has to be tried before,
+    then the first."""
+    fitting = [(rule.after, one) for one in workflows for rule in one.spec.match if matches(rule, command)]
+    most = max((after for after, _ in fitting), default=0)
+    return next((one for after, one in fitting if after == most), None)
 
 
 def matches(rule: MatchRule, command: AnalyzeSignal) -> bool:
-    """Whether all that a rule says is so, case and all."""
+    """Whether all that a rule says is so, case and all, and enough was tried."""
     target = rule.target
     wanted = (rule.name, rule.severity, target.cluster, target.namespace, target.kind, target.name)
     there = command.target
     found = (command.name, command.severity, there.cluster, there.namespace, there.kind, there.name)
-    return all(want is None or want == have for want, have in zip(wanted, found, strict=True))
+    said = all(want is None or want == have for want, have in zip(wanted, found, strict=True))
+    return said and len(command.tried) >= rule.after
 
 
 def _answers(last: StoredMessage, delivery: Delivery) -> bool:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from remediation_orchestrator.documents.files import Written
 from remediation_orchestrator.documents.kinds import Duration
+from remediation_orchestrator.events.decisions import TRIED_MAX
 
 PLACEHOLDER = re.compile(r"\{(?P<literal>\{[A-Za-z_][\w.-]*\})\}|\{(?P<name>[A-Za-z_][\w.-]*)\}")
 DEFAULT_ENGINE = "script"
@@ -71,15 +72,18 @@ class TargetMatch(Written):
 
 
 class MatchRule(Written):
-    """Which signals the catalog analyser answers with this workflow: all that is given must be equal."""
+    """Which signals the catalog analyser answers with this workflow: all that is given must be equal.
+
+    `after`: only once so many runs have not helped."""
 
     name: str | None = None
     severity: str | None = None
     target: TargetMatch = TargetMatch()
+    after: Annotated[int, Field(ge=0, le=TRIED_MAX, strict=True)] = 0
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if not self.model_dump(exclude_none=True, exclude_defaults=True):
+        if not self.model_dump(exclude_none=True, exclude_defaults=True, exclude={"after"}):
             raise ValueError("an empty rule would match every signal: give a name, a severity or target parts")
         return self
 

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import msgspec
 
-from remediation_orchestrator.events import AnalyzeSignal, Fingerprint, Position, RemediationId, Severity, Target
+from remediation_orchestrator.events import (
+    AnalyzeSignal,
+    Fingerprint,
+    Position,
+    RemediationId,
+    Severity,
+    Target,
+    TriedRun,
+)
 from remediation_orchestrator.executor.analyser import choose
 from remediation_orchestrator.executor.catalog import Catalog, load_catalog
 from remediation_orchestrator.executor.folder import CatalogFolder
@@ -55,7 +63,12 @@ def _change(folder: Path, tale: Tale) -> None:
         for part, value in zip(("cluster", "namespace", "kind"), given[:3], strict=True)
         if value is not None
     }
-    rule = {"name": given[3] or "N", **({"target": target} if target else {})}
+    after = tale.pick((0, 0, 1, 2))
+    rule = {
+        "name": given[3] or "N",
+        **({"target": target} if target else {}),
+        **({"after": after} if after else {}),
+    }
     document = {
         "id": path.stem,
         "timeout": tale.pick(("5m", "9m")),
@@ -84,16 +97,25 @@ def _choose(folder: Path, catalog: Catalog, tale: Tale) -> Iterator[str]:
         target=target,
         deadline=MIDNIGHT,
         decided_at=Position("2"),
+        tried=(TriedRun("w", "Failed"),) * tale.pick((0, 1, 2)),
     )
     chosen = choose(catalog.workflows.values(), named)
-    expected = next((path.stem for path in sorted(folder.glob("*.yaml")) if _fits(path, named)), None)
+    fitting = [(-_after(path), path.stem) for path in sorted(folder.glob("*.yaml")) if _fits(path, named)]
+    expected = min(fitting)[1] if fitting else None
     found = chosen.spec.id if chosen is not None else None
     if found != expected:
-        yield f"{found} is chosen for {named.name} on {target}, and {expected} is the first that fits"
+        yield f"{found} is chosen for {named.name} on {target}, and {expected} is the first of the last that fit"
+
+
+def _after(path: Path) -> int:
+    after: int = msgspec.json.decode(path.read_bytes())["match"][0].get("after", 0)
+    return after
 
 
 def _fits(path: Path, command: AnalyzeSignal) -> bool:
     """Whether all that is given is equal, read from the file itself."""
     rule = msgspec.json.decode(path.read_bytes())["match"][0]
     wanted = rule.get("target", {})
-    return rule["name"] == command.name and all(getattr(command.target, part) == wanted[part] for part in wanted)
+    if rule["name"] != command.name or len(command.tried) < rule.get("after", 0):
+        return False
+    return all(getattr(command.target, part) == wanted[part] for part in wanted)

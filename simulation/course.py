@@ -29,6 +29,7 @@ from remediation_orchestrator.events import (
     SignalReceived,
     SignalResolved,
     Skip,
+    Stage,
     StoredMessage,
     Target,
     TargetReleased,
@@ -56,6 +57,8 @@ class About:
     severity: str
     target: Target
     workflow: WorkflowRef | None
+    home: Target
+    """The target that its signal has named."""
     limit: datetime | None = None
     """The last moment of the phase that it is in, where that is not a run's."""
     until: datetime | None = None
@@ -119,7 +122,7 @@ class Course:
                     yield f"{place} releases {event.target} at {event.now}, and {execution} may be at it: {run}"
             case SignalReceived():
                 self._signals[place] = event
-            case AnalysisCompleted(remediation=remediation) if self._is_analysing(remediation):
+            case AnalysisCompleted(remediation=remediation) if self._counted.is_asked_for(event):
                 self._analysed(self._about[remediation], event, place, at)
             case ApprovalGranted() | ApprovalRejected():
                 self._answered(event, place, at)
@@ -136,10 +139,6 @@ class Course:
                 self._ask([one for fingerprint in self._alive for one in self._blocked(fingerprint)], place)
             case _:
                 pass
-
-    def _is_analysing(self, remediation: str) -> bool:
-        known = self._counted.known.get(remediation)
-        return known is not None and known.analysing
 
     def _analysed(self, about: About, fact: AnalysisCompleted, place: Position, at: datetime) -> None:
         """An analysis says what is to be done, and where; or that nothing fits."""
@@ -203,10 +202,14 @@ class Course:
             yield f"{place} follows from {because.position}, from which nothing may follow"
         signal = self._signals.get(decided.signal)
         if judged not in self._about and signal is not None and not isinstance(decided.verdict, Duplicate):
-            self._about[judged] = About(situation.fingerprint, signal.severity, signal.target, signal.workflow)
+            self._about[judged] = About(
+                situation.fingerprint, signal.severity, signal.target, signal.workflow, signal.target
+            )
         about = self._about.get(judged)
         if about is None or isinstance(decided.verdict, Duplicate):
             return
+        if situation.active is None and decided.stage is Stage.SIGNAL:  # What its analysis has named did not help.
+            about.target, about.workflow = about.home, None
         workflow = about.workflow.id if about.workflow is not None else None
         if situation.active is None and (situation.target, situation.workflow) != (about.target, workflow):
             told = f"{situation.workflow} on {situation.target}"
@@ -284,7 +287,7 @@ class Course:
             self._asked.pop(one, None)
             about = self._about[one]
             if about.asks:  # What nobody has approved is not known any more.
-                about.workflow, about.asks = None, False
+                about.target, about.workflow, about.asks = about.home, None, False
             past = record.recorded_at + self._counted.policy.memory - EPOCH
             about.forgotten_from = EPOCH + (past // MINUTE + 1) * MINUTE + timedelta(microseconds=1)
             self._ended[fingerprint] = one

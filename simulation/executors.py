@@ -59,7 +59,7 @@ def catalog(*without: str) -> Catalog:
     """The workflows of an executor: all of them, without these."""
     files = [
         WorkflowFile(id="restart", idempotent=True, match=[_rule("restart")]),
-        WorkflowFile(id="repair", match=[_rule("repair")]),
+        WorkflowFile(id="repair", match=[_rule("repair"), _rule("restart", after=2)]),
         WorkflowFile.model_validate({"id": "short", "idempotent": True, "timeout": "60s"}),
         WorkflowFile(id="absent"),
         WorkflowFile(id="foreign", idempotent=True),
@@ -71,8 +71,8 @@ def catalog(*without: str) -> Catalog:
     )
 
 
-def _rule(name: str) -> MatchRule:
-    return MatchRule(name=f"{ANALYSED}{name}")
+def _rule(name: str, after: int = 0) -> MatchRule:
+    return MatchRule(name=f"{ANALYSED}{name}", after=after)
 
 
 def _script() -> Script:
@@ -140,7 +140,10 @@ class Executor(SimulatedProcess):
         for record in decode(delivery.command):
             if isinstance(record, Recorded) and isinstance(record.event, AnalyzeSignal):
                 asked = record.event
-                fact = AnalysisCompleted(asked.remediation, asked.target, WorkflowRef("restart"), 0.7, True)
+                answers = asked.analysis if len(asked.tried) % 2 else asked.remediation  # The first one's id.
+                fact = AnalysisCompleted(
+                    asked.remediation, asked.target, WorkflowRef("restart"), 0.7, True, analysis=answers
+                )
                 attributes = Attributes(id=f"{asked.analysis}.unsure", source="/unsure", time=broker_now())
                 subject, payload = subjects.analysis(CELL, asked.remediation), encode(fact, attributes)
                 with suppress(LogError, DeliveryError):

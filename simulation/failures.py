@@ -3,7 +3,7 @@
 from collections import defaultdict
 from datetime import datetime, timedelta
 
-from remediation_orchestrator.events import OrchestratorStarted, PolicyAdopted, PolicyShadowed
+from remediation_orchestrator.events import OrchestratorStarted, PolicyAdopted, PolicyShadowed, TriedRun
 from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, PolicyError, policy_of
 
 
@@ -16,15 +16,26 @@ class Failures:
         self._shadow: Policy | None = None
         self._failures: dict[str, int] = defaultdict(int)
         self._last: dict[str, datetime] = {}
+        self._tried: dict[str, list[TriedRun]] = defaultdict(list)
 
     def counted(self) -> dict[str, tuple[int, datetime]]:
         """All that have failed since they succeeded, be it forgotten or not, and when they did last."""
         return {one: (count, self._last[one]) for one, count in self._failures.items() if count}
 
-    def count(self, fingerprint: str, at: datetime) -> None:
-        """It has failed once more."""
+    def count(self, fingerprint: str, at: datetime, *tried: TriedRun) -> None:
+        """It has failed once more, perhaps because a run has."""
+        self._tried[fingerprint] = [*self.tried(fingerprint, at), *tried]
         self._failures[fingerprint] = self._counting(fingerprint, at) + 1
         self._last[fingerprint] = at
+
+    def tried(self, fingerprint: str, now: datetime) -> list[TriedRun]:
+        """What has not helped since it last had no failures."""
+        return self._tried[fingerprint] if self._counting(fingerprint, now) else []
+
+    def is_tried_out(self, fingerprint: str, now: datetime, misses: int) -> bool:
+        """Whether so many runs have not helped, these since its analysis, that it is to be analysed again."""
+        most = self.policy.routing.runs_per_analysis
+        return most is not None and min(misses, len(self.tried(fingerprint, now))) >= most
 
     def forgive(self, fingerprint: str) -> None:
         """It has succeeded, or a person wants to hear no more of its failures."""

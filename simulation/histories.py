@@ -223,7 +223,8 @@ class LivedHistory:
         chosen = pick(WORKFLOWS)
         workflow = WorkflowRef(chosen) if chosen is not None else None
         moved, asks = pick((None, None, *TARGETS)), pick((False, False, True))
-        said: Fact = AnalysisCompleted(name, moved, workflow, approval_required=asks, no_action=asks)
+        answers = name if asks else ""  # That is the first one, be it the newest or not.
+        said: Fact = AnalysisCompleted(name, moved, workflow, None, asks, asks, analysis=answers)
         if pick((False, False, True)):
             said = AnalysisFailed(name)
         self.tell(said, subjects.analysis(CELL, name))

@@ -32,6 +32,7 @@ def _policies() -> list[dict[str, object]]:
         "workflow_cooldown": "90s",
         "signal_max_age": "3m",
         "alert_memory": "5m",
+        "runs_per_analysis": 2,
     }
     timeouts = {"starting": "1m", "executing": "3m", "analyzing": "2m", "approval": "2m"}
     forgetful = {
@@ -40,6 +41,7 @@ def _policies() -> list[dict[str, object]]:
         "retry_limit": 2,
         "signal_cooldown": "0s",
         "alert_memory": "1m",
+        "runs_per_analysis": 1,
     }
     return [
         {"routing": routing, "timeouts": timeouts},
@@ -49,7 +51,7 @@ def _policies() -> list[dict[str, object]]:
             "timeouts": {**timeouts, "executing": "10m"},
         },
         {
-            "routing": {**routing, "signal_max_age": "1m"},
+            "routing": {**routing, "signal_max_age": "1m", "runs_per_analysis": 1},
             "timeouts": timeouts,
             "scope": {"exclude": [{"target": {"name": "b"}}]},
         },

@@ -62,6 +62,15 @@ class KnownRemediation:
     executing: str | None = None
     """Its run, while it is about that."""
     analysing: bool = False
+    analyses: int = 0
+    home: tuple[Target, tuple[Target, ...] | None] | None = None
+    """Where its signal says that its problem is, and in what that stands, since an analysis has said."""
+    chosen: bool = False
+    """An analysis has named its workflow."""
+    asking: bool = False
+    """It waits for a person."""
+    misses: int = 0
+    """Runs that have not helped since its newest analysis."""
     over: bool = False
     """Its source has said so while it ran, and nothing has fired since."""
     ended: bool = False
@@ -80,11 +89,18 @@ class KnownRemediation:
     def hears(self, answer: AnalysisCompleted | AnalysisFailed) -> None:
         """An analysis says where its problem is, and in what that stands."""
         if isinstance(answer, AnalysisCompleted) and answer.workflow is not None:
+            self.home = self.home or (self.target, self.within)
+            self.chosen, self.asking, self.misses = True, answer.approval_required, 0
             if answer.target is not None:
                 self.target, self.within = answer.target, ()
             if answer.within is not None:
                 inside = [replace(one, cluster=one.cluster or self.target.cluster) for one in answer.within]
                 self.within = tuple(one for one in dict.fromkeys(inside) if one != self.target)
+
+    def unhears(self) -> None:
+        """What an analysis has said is not known any more."""
+        self.target, self.within = self.home or (self.target, self.within)
+        self.home, self.chosen, self.misses = None, False, 0
 
     @property
     def waits(self) -> bool:
@@ -106,6 +122,8 @@ class KnownRemediation:
         if not self.ended:
             self.leaves(at)
             self.ended, self.executing, self.analysing = True, None, False
+            if self.asking:
+                self.unhears()
 
 
 def plan_by_hand(workflow: WorkflowRef | None, target: Target) -> str:

@@ -59,6 +59,7 @@ def policies(*, brief: bool) -> list[dict[str, object]]:
             "alert_memory": "25m",
         }
     brisk = {**routing, "consecutive_failure_cooldown": "10m", "backoff_base": "10s", "signal_cooldown": "1m"}
+    brisk["runs_per_analysis"] = 1
     few = {"retry_limit": 3, "alert_memory": "10m", **({"failure_memory": "25m"} if brief else {})}
     scope = {"exclude": [{"target": {"name": "t1"}, "severity": "?*"}, {"target": {"kind": "Node", "name": "n1"}}]}
     return [{"routing": routing}, {"routing": brisk}, {"routing": few}, {"routing": routing, "scope": scope}]

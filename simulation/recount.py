@@ -33,8 +33,10 @@ from remediation_orchestrator.events import (
     SignalResolved,
     Situation,
     Skip,
+    Stage,
     Target,
     TargetReleased,
+    TriedRun,
     Words,
     WorkflowCompleted,
     WorkflowFailed,
@@ -109,17 +111,29 @@ class Recount:
                 self._occurs(event, record.position, at, over=over)
             case RemediationCancelled(remediation=remediation) if remediation in self.known:
                 self.known[remediation].ends(at)
-            case AnalysisCompleted(remediation=remediation) | AnalysisFailed(remediation=remediation):
-                known = self.known.get(remediation)
-                if known is not None and known.analysing:
-                    known.analysing = False
-                    known.hears(event)
-                    if isinstance(event, AnalysisFailed):
-                        self.failures.count(known.fingerprint, at)
-                    if isinstance(event, AnalysisFailed) or event.workflow is None:
-                        known.ends(at)
+            case AnalysisCompleted() | AnalysisFailed():
+                self._analysed(event, at)
             case _:
                 pass
+
+    def is_asked_for(self, event: AnalysisCompleted | AnalysisFailed) -> bool:
+        """Whether somebody waits for an answer, and it is none to an earlier question."""
+        known = self.known.get(event.remediation)
+        if known is None or not known.analysing:
+            return False
+        return event.analysis in ("", event.remediation + (f"-r{known.analyses}" if known.analyses > 1 else ""))
+
+    def _analysed(self, event: AnalysisCompleted | AnalysisFailed, at: datetime) -> None:
+        """An answer counts where it is asked for."""
+        if not self.is_asked_for(event):
+            return
+        known = self.known[event.remediation]
+        known.analysing = False
+        known.hears(event)
+        if isinstance(event, AnalysisFailed):
+            self.failures.count(known.fingerprint, at)
+        if isinstance(event, AnalysisFailed) or event.workflow is None:
+            known.ends(at)
 
     def _occurs(
         self, event: SignalReceived | SignalResolved | RetryRequested, place: Position, at: datetime, *, over: bool
@@ -193,7 +207,8 @@ class Recount:
             if not event.idempotent:
                 self.half_done[key] = run
         if current:
-            self.failures.count(run.fingerprint, at)
+            self.failures.count(run.fingerprint, at, TriedRun(run.workflow, "Failed", event.reason))
+            known.misses += 1
             self._again[run.remediation] = known.resolves and not known.over
             known.ended = not self._again[run.remediation]
 
@@ -221,11 +236,13 @@ class Recount:
             yield f"{place} ends {change.remediation}, which is to be judged again: its problem goes on"
         if change.because.kind is Cause.RESOLVED and not known.ended:
             yield f"{place} ends {change.remediation} because its problem is over, and something fires for it"
-        if change.phase is Phase.TIMED_OUT and change.failure_phase is not FailurePhase.APPROVAL:
-            self.failures.count(change.fingerprint, change.now)
         run = self.runs.get(change.execution or "")
         if change.phase is Phase.TIMED_OUT and run is not None:
             self.half_done[run.target, run.workflow] = run
+            self.failures.count(change.fingerprint, change.now, TriedRun(run.workflow, "TimedOut"))
+            known.misses += 1
+        elif change.phase is Phase.TIMED_OUT and change.failure_phase is not FailurePhase.APPROVAL:
+            self.failures.count(change.fingerprint, change.now)
         known.phase = change.phase
         if change.phase.ended:
             known.ends(change.now)
@@ -233,6 +250,8 @@ class Recount:
     def _verdict(self, decided: RoutingDecided, place: Position) -> Iterator[str]:
         because, now, verdict = decided.because, decided.situation.now, decided.verdict
         occurrence = because.position if because.kind in (Cause.SIGNAL, Cause.RETRY) else None
+        if not isinstance(verdict, Duplicate):
+            yield from self._other_ways(decided, place)
         yield from self._miscounted(decided, place)
         if isinstance(verdict, Duplicate):
             if occurrence in self._came and verdict.of in self.known:
@@ -278,6 +297,8 @@ class Recount:
         working = known.analysing or known.executing is not None
         if isinstance(verdict, Skip) and decided.because.kind is Cause.RETRY and working:
             return  # A retry out of scope leaves a run to its remediation.
+        yield from self._mistold(decided, place)
+        known.analyses += decided.analysis is not None
         known.ended = not isinstance(verdict, Proceed | Block)
         known.executing, known.analysing = None, isinstance(verdict, Proceed) and decided.execution is None
         known.phase = _phase(decided)
@@ -287,6 +308,24 @@ class Recount:
             known.leaves(situation.now)
         if isinstance(verdict, Proceed) and decided.execution is not None and decided.workflow is not None:
             yield from self._proceed(decided, known, place)
+
+    def _other_ways(self, decided: RoutingDecided, place: Position) -> Iterator[str]:
+        """What an analysis has named is judged until enough of its runs have not helped, and then forgotten."""
+        known, situation = self.known.get(decided.remediation), decided.situation
+        if known is None or situation.active is not None:
+            return
+        known.asking = False
+        again = self.failures.is_tried_out(situation.fingerprint, situation.now, known.misses)
+        if known.chosen and (decided.stage is Stage.SIGNAL) is not again:
+            yield f"{place} judges at stage {decided.stage} what has not helped {known.misses} times"
+        if decided.stage is Stage.SIGNAL:
+            known.unhears()
+
+    def _mistold(self, decided: RoutingDecided, place: Position) -> Iterator[str]:
+        """Whoever is to analyse is told what has not helped."""
+        tried = self.failures.tried(decided.situation.fingerprint, decided.situation.now)[-10:]
+        if list(decided.tried) != (tried if decided.analysis is not None else []):
+            yield f"{place} says that {decided.tried} was tried, and counted is {tried}"
 
     def _wait(self, remediation: str, known: KnownRemediation, situation: Situation) -> None:
         """It waits for a target, at the end of the line if it has not waited there before."""

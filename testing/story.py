@@ -228,11 +228,12 @@ class Story:
         target: Target | None = None,
         approval: bool = False,
         no_action: bool = False,
+        analysis: str = "",
     ) -> Position:
         """An analyser answers."""
         chosen = None if workflow is None else WorkflowRef(workflow)
         known = RemediationId(remediation)
-        fact = AnalysisCompleted(known, target, chosen, approval_required=approval, no_action=no_action)
+        fact = AnalysisCompleted(known, target, chosen, None, approval, no_action, analysis=analysis)
         return self.fact(at, fact, subjects.analysis(CELL, known))
 
     def granted(self, at: float | datetime, remediation: str) -> Position:

@@ -2,7 +2,9 @@
 
 Pure: it keeps records, words them for readers, and changes nothing of the fold."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from textwrap import shorten
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -43,6 +45,7 @@ from remediation_orchestrator.events import (
     StoredMessage,
     Target,
     TargetReleased,
+    TriedRun,
     Undecodable,
     WorkflowCompleted,
     WorkflowFailed,
@@ -240,6 +243,8 @@ def run_views(entries: list[Entry]) -> list[RunView]:
 PLAN_DIGITS = 12
 # All of Alertmanager's, and the beginning of what is longer.
 ALERT_CHARACTERS = 24
+# All of it stands in the record: `ro show --json`.
+RATIONALE_CHARACTERS = 200
 
 
 def says(event: Event) -> str:
@@ -261,11 +266,11 @@ def says(event: Event) -> str:
             when = "during execution" if event.was_execution_failure else "before execution"
             return _joined(event.execution, event.reason, when, _last_line(event.message))
         case AnalyzeSignal():
-            return _joined("a workflow for", event.name, "on", str(event.target))
+            return _joined("a workflow for", event.name, "on", str(event.target), _tried(event.tried))
         case Notify():
             return _joined(event.outcome, event.reason)
         case AnalysisCompleted():
-            return event.workflow.id if event.workflow else "no workflow fits"
+            return _found(event)
         case AnalysisFailed():
             return _joined(event.reason, event.message)
         case ShadowDecided():
@@ -293,6 +298,28 @@ def _verdict(decided: RoutingDecided) -> str:
 def _act(act: OperatorFact) -> str:
     problem = act.fingerprint if isinstance(act, BlockCleared) else None
     return _joined(problem, act.by and f"by {act.by}", act.reason)
+
+
+def _tried(runs: Sequence[TriedRun]) -> str:
+    """What has not helped, as `after restart failed: TaskFailed`."""
+    how = {"Failed": "failed", "TimedOut": "took too long", "Ineffective": "did not help"}
+    told = [f"{run.workflow} {how[run.end]}{f': {run.reason}' if run.reason else ''}" for run in runs]
+    return f"after {', '.join(told)}" if told else ""
+
+
+def _found(event: AnalysisCompleted) -> str:
+    """What an analyser has chosen, how sure it is, and why."""
+    chosen = event.workflow.id if event.workflow else "no workflow fits"
+    sure = "" if event.confidence is None else f"(confidence {event.confidence:g})"
+    others = ", ".join(one.workflow for one in event.alternatives)
+    why = shorten(event.rationale, RATIONALE_CHARACTERS, placeholder="…")
+    return _joined(
+        chosen,
+        sure,
+        event.analyser and f"by {event.analyser}",
+        others and f"rather than {others}",
+        why and f"because: {why}",
+    )
 
 
 def _joined(*parts: str | None) -> str:

@@ -32,6 +32,7 @@ from remediation_orchestrator.events import (
     Skip,
     Stage,
     TargetReleased,
+    TriedRun,
     WorkflowRef,
 )
 from remediation_orchestrator.events.identity import (
@@ -39,7 +40,7 @@ from remediation_orchestrator.events.identity import (
     run_number,
 )
 
-from .effects import count_failure, current_run, end, renew_occurrence, resolve
+from .effects import count_failure, current_run, end, miss, renew_occurrence, resolve
 from .lifecycle import Happening, enter, may
 from .policy import PolicyError, policy_of
 from .projection import Projection
@@ -166,6 +167,9 @@ def _take_verdict(
     if not may(remediation, happening):
         return False
     view.task_list.drop(JudgeTask, remediation.id)
+    if record.stage is Stage.SIGNAL and remediation.workflow is not None:
+        view.dequeue(remediation)  # It may be another target's from here on.
+        remediation = remediation.unanalysed()
     if isinstance(verdict, Proceed | Block):  # What ends at once must not displace the one that is at it.
         view.retention.begin(remediation)
     if not (isinstance(verdict, Block) and verdict.reason is Reason.RESOURCE_BUSY):
@@ -271,11 +275,12 @@ def _phase_changed(view: Projection, record: PhaseChanged, at: Position | None) 
 
 def _time_out(view: Projection, remediation: Remediation, record: PhaseChanged) -> None:
     """What no fact says takes effect by its record: too long an analysis or a run counts as a failure."""
-    if record.failure_phase is not FailurePhase.APPROVAL:
-        count_failure(view, remediation.fingerprint, record.now)
     run = current_run(view, remediation)
     if run is not None:
+        remediation = miss(view, remediation, TriedRun(run.workflow, "TimedOut"), record.now)
         view.targets.leave(run, whole=False)
+    elif record.failure_phase is not FailurePhase.APPROVAL:
+        count_failure(view, remediation.fingerprint, record.now)
     end(view, remediation, Happening.TOO_LATE)
 
 

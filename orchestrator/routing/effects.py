@@ -15,7 +15,9 @@ from remediation_orchestrator.events import (
     Phase,
     PhaseChanged,
     Position,
+    TriedRun,
 )
+from remediation_orchestrator.events.decisions import TRIED_MAX
 from remediation_orchestrator.events.durations import ZERO, later
 from remediation_orchestrator.events.identity import analysis_id, plan_of
 
@@ -59,18 +61,34 @@ def renew_occurrence(remediation: Remediation, at: datetime) -> Remediation:
     return replace(remediation, occurred_at=at, queued=ZERO, resolved=False)
 
 
-def count_failure(view: Projection, fingerprint: Fingerprint, at: datetime) -> None:
+def count_failure(view: Projection, fingerprint: Fingerprint, at: datetime, *tried: TriedRun) -> None:
     """Count one failure more, on those that are remembered: what lies about still is no count."""
     history = view.retention.remembered(fingerprint, at)
     before = count_remembered(history.failures, history.last_failure_at, at, view.policy.routing)
-    view.retention.record(fingerprint, replace(history, failures=before + 1, last_failure_at=at))
+    known = (*(history.tried if before else ()), *tried)[-TRIED_MAX:]
+    view.retention.record(fingerprint, replace(history, failures=before + 1, last_failure_at=at, tried=known))
+
+
+def miss(view: Projection, remediation: Remediation, tried: TriedRun, at: datetime) -> Remediation:
+    """A run has not helped: it counts as a failure, and is remembered for whoever analyses next."""
+    count_failure(view, remediation.fingerprint, at, tried)
+    missed = replace(remediation, misses=remediation.misses + 1)
+    view.retention.know(missed)
+    return missed
+
+
+def tried_in_vain(view: Projection, fingerprint: Fingerprint, now: datetime) -> tuple[TriedRun, ...]:
+    """The newest runs of a fingerprint that have not helped, since its failures were last 0."""
+    history = view.retention.remembered(fingerprint, now)
+    counted = count_remembered(history.failures, history.last_failure_at, now, view.policy.routing)
+    return history.tried if counted else ()
 
 
 def forgive(view: Projection, fingerprint: Fingerprint) -> None:
     """Forget a fingerprint's failures."""
     history = view.histories.get(fingerprint)
     if history is not None:
-        view.retention.record(fingerprint, replace(history, failures=0, last_failure_at=None))
+        view.retention.record(fingerprint, history.forgiven())
 
 
 def judge_again(view: Projection, remediation: Remediation, happening: Happening, because: Because) -> None:
@@ -84,15 +102,16 @@ def end(view: Projection, remediation: Remediation, happening: Happening) -> Non
     view.dequeue(remediation)
     view.task_list.drop(JudgeTask, remediation.id)
     view.outbox.forget_analysis(analysis_id(remediation.id, remediation.analyses))
-    unapproved = remediation.phase is Phase.AWAITING_APPROVAL  # What nobody approved is not known any more.
+    known = enter(remediation, happening, after(minute_after(later(view.newest, view.policy.memory))))
+    if remediation.phase is Phase.AWAITING_APPROVAL:  # What nobody approved is not known any more.
+        known = known.unanalysed()
     view.retention.retire(
         replace(
-            enter(remediation, happening, after(minute_after(later(view.newest, view.policy.memory)))),
+            known,
             queued=remediation.waited(
                 view.newest
             ),  # A retry may have been asked for meanwhile, and counts from then.
             queued_since=None,
-            workflow=None if unapproved else remediation.workflow,
         )
     )
 

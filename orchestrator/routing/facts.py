@@ -33,6 +33,7 @@ from remediation_orchestrator.events import (
     SignalReceived,
     SignalResolved,
     Target,
+    TriedRun,
     Undecodable,
     WorkflowCompleted,
     WorkflowFailed,
@@ -41,7 +42,14 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.durations import later
 from remediation_orchestrator.events.facts import RunFact
-from remediation_orchestrator.events.identity import position_key, remediation_of, run_number, signal_of, within_of
+from remediation_orchestrator.events.identity import (
+    analysis_id,
+    position_key,
+    remediation_of,
+    run_number,
+    signal_of,
+    within_of,
+)
 
 from .acts import fold_act
 from .effects import (
@@ -52,6 +60,7 @@ from .effects import (
     judge_again,
     let_go,
     lose,
+    miss,
     resolve,
 )
 from .lifecycle import Happening, enter, may
@@ -63,6 +72,7 @@ from .state import (
     Unjudged,
     after,
     shared_target,
+    shared_text,
     shared_within,
     shared_workflow,
 )
@@ -137,7 +147,11 @@ def _signal_resolved(view: Projection, signal: SignalResolved, position: Positio
 
 def _analysis_completed(view: Projection, fact: AnalysisCompleted, position: Position, at: datetime) -> bool:
     remediation = view.remediations.get(fact.remediation)
-    if remediation is None or not may(remediation, Happening.WORKFLOW_CHOSEN):
+    if (
+        remediation is None
+        or not may(remediation, Happening.WORKFLOW_CHOSEN)
+        or _is_of_an_earlier(fact, remediation)
+    ):
         return False
     because = Because(Cause.ANALYSED, position)
     if fact.workflow is None:
@@ -147,7 +161,9 @@ def _analysis_completed(view: Projection, fact: AnalysisCompleted, position: Pos
         remediation,
         target=shared_target(fact.target or remediation.target),
         within=_within(remediation, fact),
+        home=(remediation.target, remediation.within),
         workflow=shared_workflow(fact.workflow),
+        misses=0,
     )
     if fact.approval_required:
         due = after(later(at, view.policy.timeouts.approval))
@@ -168,6 +184,11 @@ def _within(remediation: Remediation, fact: AnalysisCompleted) -> tuple[Target, 
     return remediation.within if fact.target is None else ()
 
 
+def _is_of_an_earlier(fact: AnalysisCompleted | AnalysisFailed, remediation: Remediation) -> bool:
+    """Whether it says to answer an analysis for which nobody waits any more."""
+    return fact.analysis not in ("", analysis_id(remediation.id, remediation.analyses))
+
+
 def _without(remediation: Remediation, fact: AnalysisCompleted) -> Outcome:
     """Return what an analysis comes to that names no workflow: what is critical is looked at, whatever it says."""
     if remediation.words.severity == Severity.CRITICAL:
@@ -177,7 +198,11 @@ def _without(remediation: Remediation, fact: AnalysisCompleted) -> Outcome:
 
 def _analysis_failed(view: Projection, fact: AnalysisFailed, position: Position, at: datetime) -> bool:
     remediation = view.remediations.get(fact.remediation)
-    if remediation is None or not may(remediation, Happening.ANALYSIS_FAILED):
+    if (
+        remediation is None
+        or not may(remediation, Happening.ANALYSIS_FAILED)
+        or _is_of_an_earlier(fact, remediation)
+    ):
         return False
     count_failure(view, remediation.fingerprint, at)
     because = Because(Cause.FAILED, position)
@@ -211,7 +236,7 @@ def _workflow_completed(view: Projection, fact: WorkflowCompleted, position: Pos
         history = view.history(run.fingerprint)
         view.retention.record(
             run.fingerprint,
-            replace(history, failures=0, last_failure_at=None, completed_at=at, completed_by=run.remediation),
+            replace(history.forgiven(), completed_at=at, completed_by=run.remediation),
         )
         because = Because(Cause.COMPLETED, position)
         end_and_tell(view, remediation, Happening.RUN_COMPLETED, because, at, outcome=Outcome.REMEDIATED)
@@ -227,7 +252,7 @@ def _workflow_failed(view: Projection, fact: WorkflowFailed, position: Position,
         view.targets.leave(run, whole=fact.idempotent)
     remediation = find_executing(view, run)
     if remediation is not None:
-        count_failure(view, run.fingerprint, at)
+        remediation = miss(view, remediation, TriedRun(run.workflow, "Failed", shared_text(fact.reason)), at)
         because = Because(Cause.FAILED, position)
         if remediation.resolves and not remediation.resolved:
             judge_again(view, remediation, Happening.RUN_FAILED, because)

@@ -38,7 +38,7 @@ from remediation_orchestrator.events.identity import analysis_id, remediation_id
 
 from .checks import decide
 from .decisions import fold_decision, open_remediation
-from .effects import current_run
+from .effects import current_run, tried_in_vain
 from .lifecycle import LIFE, Happening, may
 from .policy import Policy
 from .projection import Projection
@@ -198,7 +198,17 @@ def verdict_again(view: Projection, remediation: Remediation, because: Because, 
     at_work = because.kind is Cause.RETRY and remediation.phase is not Phase.BLOCKED
     if active == remediation.id and not at_work:
         active = None
+    if active is None and _is_tried_out(view, remediation, now):
+        remediation = remediation.unanalysed()
     return _verdict(view, remediation, now, because, active)
+
+
+def _is_tried_out(view: Projection, remediation: Remediation, now: datetime) -> bool:
+    """Whether so many runs of what an analysis named have not helped that it is to be analysed again."""
+    most = view.policy.routing.runs_per_analysis
+    if most is None or remediation.workflow is None or not remediation.analyses or remediation.misses < most:
+        return False
+    return len(tried_in_vain(view, remediation.fingerprint, now)) >= most
 
 
 def _do(view: Projection, task: Task, now: datetime) -> Judged:
@@ -298,6 +308,7 @@ def _with_consequence(
             name=remediation.words.name,
             severity=remediation.words.severity,
             analysis=analysis_id(remediation.id, remediation.analyses + 1),
+            tried=tried_in_vain(view, remediation.fingerprint, now),
             deadline=later(now, limits.analyzing),
         )
     return replace(

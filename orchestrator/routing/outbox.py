@@ -198,6 +198,8 @@ def _analyze(decision: RoutingDecided, at: Position) -> AnalyzeSignal:
         target=decision.situation.target,
         deadline=decision.deadline,
         decided_at=at,
+        failures=decision.situation.failures,
+        tried=decision.tried,
     )
 
 

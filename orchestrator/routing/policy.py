@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from remediation_orchestrator.events import Target, Words
+from remediation_orchestrator.events.decisions import TRIED_MAX
 from remediation_orchestrator.events.durations import format_duration, parse_duration
 from remediation_orchestrator.events.matchers import (
     Matched,
@@ -51,6 +52,7 @@ class RoutingPolicy(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     workflow_cooldown: timedelta | None = None
     signal_max_age: timedelta | None = None
     alert_memory: timedelta
+    runs_per_analysis: Annotated[int, Meta(ge=1, le=TRIED_MAX)] | None = None
 
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):

@@ -44,7 +44,7 @@ class RetentionPeriods(Struct, frozen=True, gc=False):
     def remembered(self, history: FingerprintHistory, now: datetime) -> FingerprintHistory:
         """A history without what can change no verdict from now on."""
         if history.last_failure_at is not None and _over(history.last_failure_at, self.failure, now):
-            history = replace(history, failures=0, last_failure_at=None)
+            history = history.forgiven()
         if history.completed_at is not None and _over(history.completed_at, self.completion, now):
             history = replace(history, completed_at=None, completed_by=None)
         return history

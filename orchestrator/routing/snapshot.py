@@ -229,6 +229,8 @@ class _Reader:
             _set(one, "words", shared_words(*msgspec.structs.astuple(one.words)))
             _set(one, "target", shared_target(one.target))
             _set(one, "within", shared_within(one.within))
+            home = one.home
+            _set(one, "home", None if home is None else (shared_target(home[0]), shared_within(home[1])))
             _set(one, "workflow", shared_workflow(one.workflow))
             self._names[one.id] = one.id
             self._view.retention.know(one)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 from msgspec.json import decode, encode
+from msgspec.structs import replace
 
 from remediation_orchestrator.events import (
     Because,
@@ -24,6 +25,7 @@ from remediation_orchestrator.events import (
     SignalReceived,
     SignalResolved,
     Target,
+    TriedRun,
     Words,
     WorkflowRef,
 )
@@ -46,6 +48,12 @@ class FingerprintHistory(Struct, frozen=True, omit_defaults=True, gc=False):
     active: RemediationId | None = None
     ended: RemediationId | None = None
     """The last of its remediations to end: the one that may be retried."""
+    tried: tuple[TriedRun, ...] = ()
+    """The newest runs that have not helped, since its failures were last 0."""
+
+    def forgiven(self) -> "FingerprintHistory":
+        """The same without a failure, and with nothing tried in vain."""
+        return replace(self, failures=0, last_failure_at=None, tried=())
 
 
 class WorkflowHistory(Struct, frozen=True, gc=False):
@@ -88,6 +96,10 @@ class Remediation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     to be retried. A run has times of its own."""
     resolved: bool = False
     """Its source said that it is over, and has not fired since."""
+    home: tuple[Target, tuple[Target, ...]] | None = None
+    """Its signal's target and in which others that stands, where an analysis has been told since."""
+    misses: int = 0
+    """Its runs that have not helped since its newest analysis."""
 
     @property
     def signal(self) -> Position:
@@ -110,6 +122,13 @@ class Remediation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     def order(self) -> int:
         """Its first signal's place in the log as one number: the smaller, the older."""
         return _order(self.signal)
+
+    def unanalysed(self) -> "Remediation":
+        """The same without what an analysis has said: a workflow and a target. What its signal named stays."""
+        if not self.analyses:
+            return self
+        target, within = self.home or (self.target, self.within)
+        return replace(self, workflow=None, target=target, within=within, home=None, misses=0)
 
     def waited(self, now: datetime) -> timedelta:
         """Time in a target's queue since the newest occurrence, up to now."""

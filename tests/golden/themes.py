@@ -10,6 +10,7 @@ from golden.scopes import matchers, within
 from golden.steps import POLICY, SHORT, appears, completes, fails, objects, proceeds, reaches, starts
 
 from remediation_orchestrator.events import (
+    Alternative,
     AnalysisCompleted,
     AnalysisFailed,
     AnalyzeSignal,
@@ -253,6 +254,31 @@ async def analysis(cell: Cell, url: str) -> None:
         await cell.verdict(again)
 
 
+async def another_way(cell: Cell, url: str) -> None:
+    """What was tried twice in vain is tried otherwise, on another target; a late answer changes nothing."""
+    numbers = {**SHORT["routing"], "runs_per_analysis": 2}
+    async with cell.orchestrated(policy_of({**SHORT, "routing": numbers})):
+        signal = await cell.signal(workflow=None, resolves=True)
+        one = remediation_id(signal)
+        await appears(cell, AnalyzeSignal, one)
+        unsure = (Alternative("move", 0.2, "it has room elsewhere"),)
+        restart = AnalysisCompleted(one, None, WorkflowRef("restart"), 0.8, analysis=one, analyser="model-1")
+        await cell.tell(msgspec.structs.replace(restart, rationale="It hangs.", alternatives=unsure))
+        await proceeds(cell, signal, 2)
+        await fails(cell, signal)
+        await proceeds(cell, signal, 4, 2)
+        await fails(cell, signal, 2)
+        again = await cell.find(lambda said: isinstance(said, AnalyzeSignal) and len(said.tried) == 2)
+        assert isinstance(again.event, AnalyzeSignal)
+        await cell.tell(restart)
+        drain = AnalysisCompleted(one, Target("n1", kind="Node"), WorkflowRef("drain"), 0.4)
+        await cell.tell(msgspec.structs.replace(drain, analysis=again.event.analysis))
+        await proceeds(cell, signal, 7, 3)
+        await completes(cell, signal, 3)
+        after = await cell.signal("HighLatency", workflow=None)
+        await appears(cell, AnalyzeSignal, remediation_id(after))
+
+
 PLAN = plan_of(WorkflowRef("restart"), Target("checkout"))
 
 
@@ -360,6 +386,7 @@ THEMES: dict[str, Theme] = {
     "revoked": revoked,
     "executor-lost": lost,
     "analysis": analysis,
+    "another-way": another_way,
     "approvals": approvals,
     "policy-adoption": policies,
     "matchers": matchers,

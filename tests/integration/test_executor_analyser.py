@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from executors import PATIENCE, executor, publish
 from faulty import Delivered
+from msgspec.structs import replace
 
 from remediation_orchestrator.bus.embedded import EmbeddedServer
 from remediation_orchestrator.bus.jetstream import JetStreamLog
@@ -21,6 +22,7 @@ from remediation_orchestrator.events import (
     Recorded,
     RemediationId,
     Target,
+    TriedRun,
     WorkflowRef,
     decode,
     encode,
@@ -38,6 +40,12 @@ def analyze(name: str = "KubePodCrashLooping", target: Target = TARGET) -> Analy
     """A command to analyse a signal."""
     now = datetime.now(UTC)
     return AnalyzeSignal("rr-7", RR, Fingerprint("f"), Position("7"), name, "critical", target, now, Position("8"))
+
+
+def answer(workflow: str | None = None) -> AnalysisCompleted:
+    """What the catalog analyser says to that."""
+    chosen = None if workflow is None else WorkflowRef(workflow)
+    return AnalysisCompleted(RR, None, chosen, analysis="rr-7", analyser="a1")
 
 
 def encoded(command: AnalyzeSignal) -> bytes:
@@ -76,19 +84,47 @@ async def answers(log: JetStreamLog) -> list[Event]:
 async def test_the_first_file_that_fits_is_chosen(analyser: Analyser, log: JetStreamLog) -> None:
     """By its name; the target is the signal's."""
     await analyser.handle(delivered(encoded(analyze()), 8))
-    assert await answers(log) == [AnalysisCompleted(RR, None, WorkflowRef("restart"))]
+    assert await answers(log) == [answer("restart")]
+
+
+@pytest.mark.parametrize(
+    ("tried", "chosen"),
+    [(0, "restart"), (1, "rather"), (2, "moved"), (3, "moved"), (4, "rather"), (10, "rather")],
+)
+async def test_of_several_the_one_that_waits_for_the_most_runs_is_chosen(
+    log: JetStreamLog, tmp_path: Path, tried: int, chosen: str
+) -> None:
+    """From that many on; of those that wait for as many the first file's, and of one file its own most."""
+    catalog(tmp_path)
+    head = "id: {}\nscript: {{command: [sh]}}\nmatch: [{}]\n"
+    name = "name: KubePodCrashLooping"
+    (tmp_path / "a2.yaml").write_text(head.format("moved", f"{{{name}, after: 2}}"))
+    (tmp_path / "d.yaml").write_text(head.format("later", f"{{{name}, after: 2}}, {{name: Other, after: 9}}"))
+    (tmp_path / "e.yaml").write_text(head.format("rather", f"{{{name}, after: 1}}, {{{name}, after: 4}}"))
+    read = load_catalog(tmp_path)
+    assert not read.problems
+    command = replace(analyze(), tried=(TriedRun("restart", "Failed"),) * tried)
+    await Analyser("a1", log, lambda: read, lambda: datetime.now(UTC)).handle(delivered(encoded(command), 8))
+    assert await answers(log) == [answer(chosen)]
+
+
+def test_a_rule_that_only_waits_fits_nothing_and_is_refused(tmp_path: Path) -> None:
+    """It would fit every signal; so is one that waits for more runs than are remembered."""
+    for rule in ("{after: 2}", "{name: X, after: 11}", "{name: X, after: -1}", "{name: X, after: true}"):
+        (tmp_path / "a.yaml").write_text(f"id: a\nscript: {{command: [sh]}}\nmatch: [{rule}]\n")
+        assert len(load_catalog(tmp_path).problems) == 1
 
 
 async def test_case_is_not_folded(analyser: Analyser, log: JetStreamLog) -> None:
     """Another kind, however similar, is another kind."""
     await analyser.handle(delivered(encoded(analyze(target=Target(name="x", kind="deployment"))), 8))
-    assert await answers(log) == [AnalysisCompleted(RR, None, WorkflowRef("other"))]
+    assert await answers(log) == [answer("other")]
 
 
 async def test_where_none_fits_that_is_the_answer(analyser: Analyser, log: JetStreamLog) -> None:
     """The workflow is null; it is not a failure."""
     await analyser.handle(delivered(encoded(analyze("Unknown")), 8))
-    assert await answers(log) == [AnalysisCompleted(RR, None, None)]
+    assert await answers(log) == [answer()]
 
 
 async def test_a_command_delivered_again_is_answered_once(analyser: Analyser, log: JetStreamLog) -> None:
@@ -123,8 +159,9 @@ async def test_an_executor_process_answers(server: EmbeddedServer, log: JetStrea
     catalog(tmp_path)
     await publish(log, analyze())
     async with executor(server.url, log.cell, tmp_path):
-        answer = await _first(log, subjects.analysis(log.cell, RR))
-    assert answer == AnalysisCompleted(RR, None, WorkflowRef("restart"))
+        told = await _first(log, subjects.analysis(log.cell, RR))
+    assert isinstance(told, AnalysisCompleted)
+    assert replace(told, analyser="a1") == answer("restart")
 
 
 async def _first(log: JetStreamLog, subject: str) -> Event:
@@ -156,7 +193,7 @@ async def test_junk_in_the_place_of_an_answer_keeps_nobody_from_answering(
     junk = encode(AnalysisFailed(RR), attributes)
     await log.append(subjects.analysis(log.cell, RR), junk, expect=0)
     await analyser.handle(delivered(encoded(analyze()), 8))
-    assert (await answers(log))[1:] == [AnalysisCompleted(RR, None, WorkflowRef("restart"))]
+    assert (await answers(log))[1:] == [answer("restart")]
 
 
 async def test_what_does_not_count_in_the_place_of_an_answer_keeps_nobody_from_answering(
@@ -166,7 +203,7 @@ async def test_what_does_not_count_in_the_place_of_an_answer_keeps_nobody_from_a
     forged = encode(AnalysisFailed(RR), Attributes("x", "/x", datetime.now(UTC), causationid=Position("8")))
     await log.append(subjects.analysis(log.cell, RR), forged)
     await analyser.handle(delivered(encoded(analyze()), 8))
-    assert await answers(log) == [AnalysisCompleted(RR, None, WorkflowRef("restart"))]
+    assert await answers(log) == [answer("restart")]
 
 
 async def test_who_has_no_rule_answers_for_all_and_its_log_names_its_catalog(
@@ -178,5 +215,5 @@ async def test_who_has_no_rule_answers_for_all_and_its_log_names_its_catalog(
     with caplog.at_level(logging.INFO):
         await poor.handle(delivered(encoded(analyze()), 8))
         await analyser.handle(delivered(encoded(analyze()), 8))
-    assert await answers(log) == [AnalysisCompleted(RR)]
+    assert await answers(log) == [replace(answer(), analyser="a2")]
     assert [one.catalog for one in caplog.records if one.msg == "analysed"] == [digest_of(without)]  # type: ignore[attr-defined]

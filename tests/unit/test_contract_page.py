@@ -38,7 +38,7 @@ from remediation_orchestrator.events.facts import Severity
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX, CellName
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 from remediation_orchestrator.orchestrator.routing.checks import CHECKS
-from remediation_orchestrator.orchestrator.routing.policy import DEFAULT
+from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, RoutingPolicy
 from remediation_orchestrator.orchestrator.routing.state import RELEASE_GRACE
 
 TESTS = Path(__file__).parents[1]
@@ -148,7 +148,8 @@ def test_every_severity_is_named() -> None:
 def test_every_key_of_the_policy_has_its_default() -> None:
     """As a policy file would write it."""
     document = DEFAULT.document()
-    defaults = {f"{name}.{key}": str(value) for name, keys in document.items() for key, value in keys.items()}
+    defaults = {f"routing.{key}": "null" for key in RoutingPolicy.__struct_fields__}
+    defaults |= {f"{name}.{key}": str(value) for name, keys in document.items() for key, value in keys.items()}
     assert {words(row[0])[0]: row[1] for row in rows("Policy")} == defaults
 
 

@@ -17,6 +17,7 @@ LOGS = {path.name.partition(".")[0]: path for path in sorted(FOLDER.glob("*.json
 THEMES = {
     "alerts",
     "analysis",
+    "another-way",
     "approvals",
     "bad-records",
     "clears",

@@ -37,9 +37,9 @@ WAITS = Situation(
 
 
 def test_every_number_of_the_policy_is_a_check_s() -> None:
-    """But for the one that the fold reads; and no check reads one that there is not."""
+    """But for those that the fold and whoever judges again read; and no check reads one that there is not."""
     numbers = {key for check in checks.CHECKS for key in check.numbers}
-    assert numbers | {"alert_memory"} == set(RoutingPolicy.__struct_fields__)
+    assert numbers | {"alert_memory", "runs_per_analysis"} == set(RoutingPolicy.__struct_fields__)
 
 
 def test_a_new_check_is_one_record(monkeypatch: pytest.MonkeyPatch) -> None:
