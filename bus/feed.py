@@ -79,7 +79,7 @@ def read_reply(reply: str) -> tuple[int, int, int, int]:
 
 
 class Feed:
-    """The messages of a stream from `start` on, as batches. `patience` bounds how long it tries to get through
+    """The messages of a stream from `start` on, as batches. `seconds` bounds how long it tries to get through
     in a row; None: for ever."""
 
     def __init__(
@@ -90,13 +90,13 @@ class Feed:
         *,
         start: int = 1,
         subject: str | None = None,
-        patience: float | None = None,
+        seconds: float | None = None,
     ) -> None:
         self._connection = connection
         self._stream = stream
         self._created = created
         self._subject = subject
-        self._patience = patience
+        self._seconds = seconds
         self.next_sequence = start
         self._last: StoredMessage | None = None
         """The newest message that was handed out."""
@@ -129,19 +129,19 @@ class Feed:
                 except (_BrokenError, LogUnreachableError) as error:
                     now = loop.time()
                     failing_since = now if failing_since is None else failing_since
-                    self._check_patience(error, now - failing_since)
+                    self._check_time(error, now - failing_since)
                     await self._close()
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, PAUSE_SECONDS_MAX)
         finally:
             await self._close()
 
-    def _check_patience(self, error: Exception, failing: float) -> None:
+    def _check_time(self, error: Exception, failing: float) -> None:
         if self._connection.is_closed:
             raise LogUnreachableError(f"{self._stream}: the connection was closed while it was read") from error
         if isinstance(error, _StreamGoneError) and failing > GONE_SECONDS:
             raise error
-        if self._patience is not None and failing > self._patience:
+        if self._seconds is not None and failing > self._seconds:
             raise LogUnreachableError(f"{self._stream}: reading broke off: {error}") from error
         log.debug("reading again", extra={"stream": self._stream, "next": self.next_sequence, "why": str(error)})
 

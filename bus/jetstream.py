@@ -142,7 +142,7 @@ class JetStreamLog:
         if end is not None and end < start:
             return
         patience = None if follow else READ_PATIENCE_SECONDS
-        feed = Feed(self._connection, self._stream, self._created, start=start, patience=patience)
+        feed = Feed(self._connection, self._stream, self._created, start=start, seconds=patience)
         loop = asyncio.get_running_loop()
         heard, read = loop.time(), None
         async with contextlib.aclosing(feed.batches()) as batches:
@@ -187,7 +187,7 @@ class JetStreamLog:
         found: list[StoredMessage] = []
         size = 0
         start, patience = first.sequence, READ_PATIENCE_SECONDS
-        feed = Feed(self._connection, self._stream, self._created, start=start, subject=subject, patience=patience)
+        feed = Feed(self._connection, self._stream, self._created, start=start, subject=subject, seconds=patience)
         async with contextlib.aclosing(feed.batches()) as batches:
             async for batch in batches:
                 found += batch

@@ -48,7 +48,7 @@ async def _behind_junk(connection: Client, stream: str, subject: str) -> bytes |
     info = await api.stream_info(connection, stream)
     if info is None:
         return None
-    feed = Feed(connection, stream, info.created, subject=subject, patience=READ_PATIENCE_SECONDS)
+    feed = Feed(connection, stream, info.created, subject=subject, seconds=READ_PATIENCE_SECONDS)
     newest = None
     async with contextlib.aclosing(feed.batches()) as batches:
         async for batch in batches:

@@ -46,7 +46,7 @@ class _Newest(Struct):
 
 
 class JetStreamSnapshots:
-    """What a cell keeps on one of the broker's shelves."""
+    """What a cell keeps in one of the broker's side streams."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class JetStreamSnapshots:
             created,
             start=newest.first,
             subject=newest.subject,
-            patience=READ_PATIENCE_SECONDS,
+            seconds=READ_PATIENCE_SECONDS,
         )
         async with contextlib.aclosing(feed.batches()) as batches:
             async for batch in batches:

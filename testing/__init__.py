@@ -1,3 +1,3 @@
 """For users' own tests: a pytest plugin, and what its fixtures give.
 
-It rehearses and observes; nothing that runs a cell may import it."""
+It thinks through and observes; nothing that runs a cell may import it."""

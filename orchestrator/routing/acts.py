@@ -151,7 +151,7 @@ def _policy_adopted(view: Projection, fact: PolicyAdopted, position: Position) -
 
 def _policy_shadowed(view: Projection, fact: PolicyShadowed, position: Position) -> bool:
     try:
-        view.retention.cast(None if fact.policy is None else policy_of(fact.policy))
+        view.retention.put_in_shadow(None if fact.policy is None else policy_of(fact.policy))
     except PolicyError as error:
         view.task_list.ask(RejectTask(position, None, str(error)[:COMPLAINT_CHARACTERS_MAX]))
     return True

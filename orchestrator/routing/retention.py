@@ -125,7 +125,7 @@ class Retention:
         self._judge_by(policy, self.shadow)
         self._pinned = True
 
-    def cast(self, shadow: Policy | None) -> None:
+    def put_in_shadow(self, shadow: Policy | None) -> None:
         """Put a policy in shadow, or take it away."""
         self._judge_by(self.policy, shadow)
 
