@@ -2,7 +2,6 @@
 
 Pure: it keeps records, words them for readers, and changes nothing of the fold."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from textwrap import shorten
 
@@ -45,7 +44,6 @@ from remediation_orchestrator.events import (
     StoredMessage,
     Target,
     TargetReleased,
-    TriedRun,
     Undecodable,
     WorkflowCompleted,
     WorkflowFailed,
@@ -59,7 +57,7 @@ from remediation_orchestrator.events.identity import position_key, signal_of
 from remediation_orchestrator.events.wording import plainly
 from remediation_orchestrator.orchestrator.routing.fold import Observer
 from remediation_orchestrator.orchestrator.routing.state import Remediation
-from remediation_orchestrator.orchestrator.routing.words import describe
+from remediation_orchestrator.orchestrator.routing.words import describe, describe_tried
 
 from .chronicle import Chronicle
 
@@ -266,7 +264,7 @@ def says(event: Event) -> str:
             when = "during execution" if event.was_execution_failure else "before execution"
             return _joined(event.execution, event.reason, when, _last_line(event.message))
         case AnalyzeSignal():
-            return _joined("a workflow for", event.name, "on", str(event.target), _tried(event.tried))
+            return _joined("a workflow for", event.name, "on", str(event.target), describe_tried(event.tried))
         case Notify():
             return _joined(event.outcome, event.reason)
         case AnalysisCompleted():
@@ -298,13 +296,6 @@ def _verdict(decided: RoutingDecided) -> str:
 def _act(act: OperatorFact) -> str:
     problem = act.fingerprint if isinstance(act, BlockCleared) else None
     return _joined(problem, act.by and f"by {act.by}", act.reason)
-
-
-def _tried(runs: Sequence[TriedRun]) -> str:
-    """What has not helped, as `after restart failed: TaskFailed`."""
-    how = {"Failed": "failed", "TimedOut": "took too long", "Ineffective": "did not help"}
-    told = [f"{run.workflow} {how[run.end]}{f': {run.reason}' if run.reason else ''}" for run in runs]
-    return f"after {', '.join(told)}" if told else ""
 
 
 def _found(event: AnalysisCompleted) -> str:

@@ -1,9 +1,9 @@
 """How moments, durations, counts and verdicts stand in a sentence. Nothing is decided by them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from remediation_orchestrator.events import Block, RoutingDecided, Verdict
+from remediation_orchestrator.events import Block, RoutingDecided, TriedRun, Verdict
 from remediation_orchestrator.events.durations import MICROSECOND, format_duration
 
 _SECOND = timedelta(seconds=1)
@@ -60,8 +60,16 @@ def describe_decided(decided: RoutingDecided) -> str:
         workflow = decided.workflow.id if decided.workflow else "a workflow"
         return f"Proceed: {workflow} is to be run as {decided.execution}"
     if decided.analysis is not None:
-        return "Proceed: an analysis is asked which workflow fits"
+        tried = describe_tried(decided.tried)
+        return f"Proceed: an analysis is asked which workflow fits{tried and f', {tried}'}"
     return describe(decided.verdict)
+
+
+def describe_tried(runs: Sequence[TriedRun]) -> str:
+    """What has not helped: `after restart failed: TaskFailed`; nothing where nothing was tried."""
+    how = {"Failed": "failed", "TimedOut": "took too long", "Ineffective": "did not help"}
+    told = [f"{run.workflow} {how[run.end]}{f': {run.reason}' if run.reason else ''}" for run in runs]
+    return f"after {', '.join(told)}" if told else ""
 
 
 def times(count: int, what: str) -> str:

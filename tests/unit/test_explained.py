@@ -22,6 +22,7 @@ from remediation_orchestrator.events import (
     Reason,
     RemediationCancelled,
     RemediationId,
+    TriedRun,
     WorkflowCompleted,
     WorkflowRef,
     WorkflowStarted,
@@ -30,7 +31,7 @@ from remediation_orchestrator.orchestrator.queries.explain import CheckAnswer, e
 from remediation_orchestrator.orchestrator.queries.views import remediations
 from remediation_orchestrator.orchestrator.routing.checks import CHECKS
 from remediation_orchestrator.orchestrator.routing.lifecycle import Happening
-from remediation_orchestrator.orchestrator.routing.words import describe_decided
+from remediation_orchestrator.orchestrator.routing.words import describe_decided, describe_tried
 
 
 def said(*arguments: object) -> str:
@@ -143,6 +144,17 @@ def test_a_verdict_says_whether_an_analysis_is_asked_or_a_run_is_to_begin() -> N
     assert words_of_the_last(log) == "Proceed: an analysis is asked which workflow fits"
     log.tell(1, AnalysisCompleted(ONE, None, WorkflowRef("restart")))
     assert words_of_the_last(log) == "Proceed: restart is to be run as wfe-2"
+
+
+def test_what_was_tried_before_is_said_where_an_analysis_is_asked() -> None:
+    """In words, the oldest first."""
+    runs = (
+        TriedRun("restart", "Failed", "TaskFailed"),
+        TriedRun("drain", "TimedOut"),
+        TriedRun("move", "Ineffective"),
+    )
+    assert describe_tried(runs) == "after restart failed: TaskFailed, drain took too long, move did not help"
+    assert describe_tried(()) == ""
 
 
 def words_of_the_last(log: Log) -> str:

@@ -1,9 +1,12 @@
 """What was tried and has not helped, whoever analyses next knows; after so many runs it is asked again."""
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 from story import CELL, CHECKOUT, STEADY, Story
 
 from remediation_orchestrator.events import (
+    AnalysisCompleted,
     AnalysisFailed,
     AnalyzeSignal,
     BlockCleared,
@@ -17,6 +20,7 @@ from remediation_orchestrator.events import (
     Stage,
     Target,
     TriedRun,
+    WorkflowRef,
     fingerprint_of,
     subjects,
 )
@@ -26,6 +30,7 @@ from remediation_orchestrator.orchestrator.routing.policy import PolicyError, po
 
 ONE = "rr-1"
 F = fingerprint_of(CHECKOUT, "KubePodCrashLooping")
+WORKFLOW = WorkflowRef("restart")
 RESTART = TriedRun("restart", "Failed", "TaskFailed")
 SILENT: dict[str, object] = {"failure_memory": "24h", "alert_memory": "24h"}
 
@@ -110,6 +115,27 @@ def test_an_analysis_s_target_is_forgotten_with_its_workflow() -> None:
     assert (story.last.stage, story.last.situation.target) == (Stage.SIGNAL, CHECKOUT)
     assert asked(story).target == CHECKOUT
     assert story.remediation(one(story)).home is None
+
+
+def test_in_what_a_signal_s_target_stands_is_known_again() -> None:
+    """Where an analysis has said otherwise of it, and where it named another target."""
+    rack, node = Target("r1", "eu-1", "", "Rack"), Target("n1", "eu-1", "", "Node")
+    for named in (AnalysisCompleted(RemediationId(""), None, WORKFLOW, within=(node,)), moved(node)):
+        story = Story()
+        story.operator(0, PolicyAdopted(routing(runs_per_analysis=1)))
+        body = {"name": "X", "target": CHECKOUT, "resolves": True, "within": [rack]}
+        story.publish(1, subjects.signal(CELL, "test"), msgspec.json.encode(body))
+        name = RemediationId(one(story))
+        story.fact(2, replace(named, remediation=name), subjects.analysis(CELL, name))
+        assert story.remediation(name).within == (() if named.target else (node,))
+        story.failed(3, name.replace("rr", "wfe"))
+        assert (story.last.stage, story.remediation(name).target) == (Stage.SIGNAL, CHECKOUT)
+        assert story.remediation(name).within == (rack,)
+
+
+def moved(node: Target) -> AnalysisCompleted:
+    """An analysis that names another target."""
+    return AnalysisCompleted(RemediationId(""), node, WORKFLOW)
 
 
 def test_who_waits_for_the_target_of_an_analysis_leaves_its_line_when_it_is_analysed_again() -> None:
