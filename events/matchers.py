@@ -117,7 +117,10 @@ def _target_faults(target: TargetMatcher, place: Place) -> Iterator[tuple[Place,
 
 def _label_faults(labels: Mapping[str, Texts], place: Place, *, known: bool) -> Iterator[tuple[Place, str]]:
     if not known:
-        yield place, "labels are not known here"
+        yield (
+            place,
+            "labels are known to `classify` alone, which may set a team, an environment or a priority by them",
+        )
     elif not labels:
         yield place, f"no label {NOT_EVERYTHING}"
     for key, texts in labels.items():

@@ -13,7 +13,7 @@ from msgspec import Struct
 from remediation_orchestrator.documents.files import File, open_file
 from remediation_orchestrator.documents.kinds import model_of
 
-from .routing.policy import DEFAULT, Policy, objections
+from .routing.policy import DEFAULT, RULES, Policy, objections
 
 _Written = model_of(Policy)
 
@@ -37,15 +37,18 @@ def parse(content: str, name: str) -> PolicyFile:
 
 def _read(file: File) -> PolicyFile:
     written = file.check(_Written, file.data)
-    said: dict[str, dict[str, object]] = {} if written is None else written.model_dump(exclude_unset=True)
+    said: dict[str, Any] = {} if written is None else written.model_dump(exclude_unset=True)
     policy = _over_defaults(said)
     for place, message in objections(policy):
         file.complain(place, message)
-    keys = frozenset(f"{section}.{key}" for section, keys in said.items() for key in keys)
-    return file.whole(PolicyFile(policy, keys))
+    keys = {f"{section}.{key}" for section, keys in said.items() if section not in RULES for key in keys}
+    return file.whole(PolicyFile(policy, frozenset(keys | {name for name in RULES if name in said})))
 
 
-def _over_defaults(said: dict[str, dict[str, object]]) -> Policy:
+def _over_defaults(said: dict[str, Any]) -> Policy:
     sections: dict[str, Any] = msgspec.to_builtins(DEFAULT, builtin_types=(timedelta,))
-    complete = {section: {**keys, **said.get(section, {})} for section, keys in sections.items()}
+    complete = {
+        section: said.get(section, ()) if section in RULES else {**keys, **said.get(section, {})}
+        for section, keys in sections.items()
+    }
     return msgspec.convert(complete, Policy, builtin_types=(timedelta,))

@@ -62,7 +62,17 @@ def policies(*, brief: bool) -> list[dict[str, object]]:
     brisk["runs_per_analysis"] = 1
     few = {"retry_limit": 3, "alert_memory": "10m", **({"failure_memory": "25m"} if brief else {})}
     scope = {"exclude": [{"target": {"name": "t1"}, "severity": "?*"}, {"target": {"kind": "Node", "name": "n1"}}]}
-    return [{"routing": routing}, {"routing": brisk}, {"routing": few}, {"routing": routing, "scope": scope}]
+    classify = [
+        {
+            "when": {"severity": "warn*", "target": {"name": ["t0", "t2"]}},
+            "set": {"team": "night", "severity": "INFO"},
+        },
+        {"when": {"team": "night", "share": 0.5}, "set": {"priority": "P5"}},
+        {"when": {"name": "Problem*", "not": {"team": "?*"}}, "set": {"environment": "day", "severity": "high"}},
+    ]
+    scope["exclude"] += [{"priority": "P5"}]
+    sorting = {"routing": routing, "scope": scope, "classify": classify}
+    return [{"routing": routing}, {"routing": brisk}, {"routing": few}, sorting]
 
 
 class Operators:

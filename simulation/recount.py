@@ -50,6 +50,7 @@ from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 from .failures import Failures
 from .firing import Firing
 from .known import GRACE, KnownRemediation, KnownRun, run_of
+from .matching import classify_by_hand
 from .occurrences import ProblemLines
 
 
@@ -70,7 +71,7 @@ class Recount:
         self._came: dict[Position, tuple[datetime, bool]] = {}
         """When each occurrence came, and whether its source tells when it is over."""
         self._said: dict[Position, tuple[Words, tuple[Target, ...]]] = {}
-        """What each signal says of its problem, and in what that stands."""
+        """What each signal says of its problem, as it is classified, and in what that stands."""
         self.firing = Firing(policy)
         self._line: dict[str, Target] = {}
         """Who has come to wait for which target, in which order."""
@@ -140,7 +141,7 @@ class Recount:
     ) -> None:
         match event:
             case SignalReceived(fingerprint=fingerprint, resolves=resolves) as said:
-                words = Words(said.name, said.severity, said.environment, said.priority, said.team)
+                words = classify_by_hand(self.failures.policy.document(), said)
                 self._said[place] = words, said.within
                 for one in self._of(fingerprint):
                     one.over = False

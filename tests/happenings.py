@@ -29,6 +29,10 @@ POLICIES: list[dict[str, object]] = [
         "scope": {
             "exclude": [{"target": {"name": "b"}, "severity": "CRIT*"}, {"target": {"name": "n"}, "team": ""}]
         },
+        "classify": [
+            {"when": {"name": "N", "target": {"name": "b"}}, "set": {"team": "x", "severity": "high"}},
+            {"when": {"team": "x", "share": 0.7}, "set": {"severity": "Critical"}},
+        ],
     },
     {"routing": {**ROUTING, "backoff_base": "0s"}},
 ]

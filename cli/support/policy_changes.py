@@ -34,8 +34,12 @@ def changes(before: Policy, after: Policy, said: Set[str] | None) -> Iterator[Po
 
 
 def _flat(policy: Policy) -> dict[str, object]:
-    sections = policy.document().items()
-    return {f"{section}.{key}": value for section, keys in sections for key, value in keys.items()}
+    flat: dict[str, object] = {}
+    for section, said in policy.document().items():
+        flat |= (
+            {f"{section}.{key}": one for key, one in said.items()} if isinstance(said, dict) else {section: said}
+        )
+    return flat
 
 
 def _shown(value: object) -> str:

@@ -52,6 +52,7 @@ class Evidence:
         failed = self._failures.get(situation.fingerprint, [])
         return {
             "policy": list(self._policy),
+            "words": [decided.signal] if situation.words is not None else [],
             "active": _some(self._first.get(situation.active) if situation.active else None),
             "occurred_at": _some(self._occurrence.get(remediation, decided.signal)),
             "previous_failure": _some(self._half_done.get(key) if situation.previous_failure else None),

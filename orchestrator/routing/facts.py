@@ -5,6 +5,7 @@ A fact takes effect here, when it is folded. What must be recorded because of it
 from datetime import datetime
 from typing import assert_never
 
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from remediation_orchestrator.events import (
@@ -50,6 +51,7 @@ from remediation_orchestrator.events.identity import (
     signal_of,
     within_of,
 )
+from remediation_orchestrator.events.matchers import Matched, matches
 
 from .acts import fold_act
 from .effects import (
@@ -64,6 +66,7 @@ from .effects import (
     resolve,
 )
 from .lifecycle import Happening, enter, may
+from .policy import Policy
 from .projection import Projection
 from .state import (
     RejectTask,
@@ -75,6 +78,7 @@ from .state import (
     shared_text,
     shared_within,
     shared_workflow,
+    words_of,
 )
 
 
@@ -128,8 +132,18 @@ def _signal_received(view: Projection, signal: SignalReceived, position: Positio
         view.retention.know(replace(at_it, resolved=False))
     if signal.alert:
         view.retention.fire(fingerprint, signal.alert, at)
-    view.occurrences.wait(Unjudged(position, at, fingerprint, signal))
+    view.occurrences.wait(Unjudged(position, at, fingerprint, classify(signal, view.policy)))
     return True
+
+
+def classify(signal: SignalReceived, policy: Policy) -> SignalReceived:
+    """Return a signal as a policy classifies it: each rule that matches sets, and sees what was set before."""
+    for rule in policy.classify:
+        workflow = signal.workflow.id if signal.workflow is not None else None
+        known = Matched(signal.fingerprint, signal.target, words_of(signal), workflow, signal.labels)
+        if matches(rule.when, known):
+            signal = replace(signal, **to_builtins(rule.assigned))
+    return signal
 
 
 def _signal_resolved(view: Projection, signal: SignalResolved, position: Position, at: datetime) -> bool:

@@ -9,11 +9,13 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from remediation_orchestrator.events import Target, Words
 from remediation_orchestrator.events.decisions import TRIED_MAX
 from remediation_orchestrator.events.durations import format_duration, parse_duration
+from remediation_orchestrator.events.facts import Severity
+from remediation_orchestrator.events.identity import Part
 from remediation_orchestrator.events.matchers import (
     Matched,
     Matcher,
@@ -28,6 +30,10 @@ Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 
+RULES = ("classify",)
+"""The sections that are rules in an order; one without a rule is absent."""
+# Far more than anybody keeps in mind, and few enough to be asked of every signal.
+RULES_MAX = 64
 # Cooldowns after success: to repair again at once is a policy that somebody may want.
 MAY_BE_ZERO = frozenset({"signal_cooldown", "workflow_cooldown"})
 
@@ -70,12 +76,29 @@ class Scope(Struct, frozen=True, forbid_unknown_fields=True):
     exclude: tuple[Matcher, ...] = ()
 
 
+class ClassifiedAs(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a problem is classified as."""
+
+    severity: Part | UnsetType = UNSET
+    environment: Part | UnsetType = UNSET
+    priority: Part | UnsetType = UNSET
+    team: Part | UnsetType = UNSET
+
+
+class ClassificationRule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a signal that opens a remediation says of its problem, whatever it says itself."""
+
+    when: Matcher = Matcher()
+    assigned: ClassifiedAs = field(default=ClassifiedAs(), name="set")
+
+
 class Policy(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """A whole policy, as the contract writes it."""
 
     routing: RoutingPolicy
     timeouts: Timeouts = Timeouts()
     scope: Scope = Scope()
+    classify: tuple[ClassificationRule, ...] = ()
 
     def excluding(self, known: Matched, within: tuple[Target, ...]) -> int | None:
         """Which matcher of the scope keeps us away from a problem, by its target or by what that stands within."""
@@ -95,7 +118,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     def document(self) -> dict[str, Any]:
         """Return the policy as plain JSON data with durations as people write them."""
         document: dict[str, Any] = _plain(msgspec.to_builtins(self, builtin_types=(timedelta,)))
-        return document
+        return {section: said for section, said in document.items() if section not in RULES or said}
 
     @cached_property
     def memory(self) -> timedelta:
@@ -130,6 +153,19 @@ def objections(policy: Policy) -> Iterator[tuple[Place, str]]:
     yield from _disarmed(policy)
     for number, matcher in enumerate(policy.scope.exclude):
         yield from faults(matcher, ("scope", "exclude", number))
+    for number, rule in enumerate(policy.classify):
+        yield from faults(rule.when, ("classify", number, "when"), labels=True)
+        yield from _misassigned(rule.assigned, ("classify", number, "set"))
+    for name in RULES:
+        if len(getattr(policy, name)) > RULES_MAX:
+            yield (name,), f"at most {RULES_MAX} rules"
+
+
+def _misassigned(assigned: ClassifiedAs, place: Place) -> Iterator[tuple[Place, str]]:
+    if assigned == ClassifiedAs():
+        yield place, f"sets nothing: name one of {', '.join(ClassifiedAs.__struct_fields__)}"
+    elif assigned.severity is not UNSET and assigned.severity.lower() not in list(Severity):
+        yield (*place, "severity"), f"must be one of {', '.join(Severity)}"
 
 
 def _disarmed(policy: Policy) -> Iterator[tuple[Place, str]]:

@@ -21,6 +21,7 @@ from remediation_orchestrator.events import (
     RemediationId,
     RetryRequested,
     RoutingDecided,
+    Severity,
     Signal,
     SignalReceived,
     SignalResolved,
@@ -32,6 +33,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.durations import MICROSECOND, ZERO, later
 from remediation_orchestrator.events.identity import execution_id, position_key, signal_of
 
+SEVERITIES = frozenset(Severity)
 # A position's index has nine digits at most.
 _INDEX_BITS = 30
 # A lost run's own supervisor ends it at its deadline; this is what two clocks may disagree by, and more.
@@ -237,7 +239,8 @@ def shared_text(text: str) -> str:
 @lru_cache(maxsize=4_096)
 def shared_words(name: str, severity: str, environment: str, priority: str, team: str) -> Words:
     """Return what a signal says of its problem, as every signal that says the same."""
-    return Words(name, str(severity), environment, priority, team)
+    known = severity.lower()
+    return Words(name, str(known if known in SEVERITIES else Severity.UNKNOWN), environment, priority, team)
 
 
 def words_of(signal: Signal) -> Words:

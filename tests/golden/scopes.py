@@ -1,11 +1,15 @@
-"""Golden logs of what is kept away from: by what a signal says, a share, a workflow, and where a target stands."""
+"""Golden logs of policies: what they keep away from, what they classify, and how one replaces another."""
 
-from golden.steps import SHORT, completes, objects, proceeds
+from golden.steps import SHORT, completes, fails, objects, proceeds
 
 from remediation_orchestrator.events import (
     AnalysisCompleted,
     AnalyzeSignal,
+    Block,
     Duplicate,
+    PolicyAdopted,
+    PolicyRejected,
+    Position,
     Proceed,
     Reason,
     Skip,
@@ -20,7 +24,7 @@ from remediation_orchestrator.testing.cell import Cell
 async def matchers(cell: Cell, url: str) -> None:
     """A scope keeps away from a share of problems, from what a signal says, and from a workflow once known."""
     scope = [
-        {"severity": ["info", "?one"], "target": {"namespace": "shop-*"}, "not": {"team": "payments"}},
+        {"severity": ["info", "unk*"], "target": {"namespace": "shop-*"}, "not": {"team": "payments"}},
         {"workflow": "drain-*"},
         {"priority": "P5", "share": 0.5},
     ]
@@ -68,3 +72,53 @@ async def within(cell: Cell, url: str) -> None:
             decided = await cell.verdict(analysed, attempt=2)
             assert isinstance(decided.verdict, Skip if name == "e" else Proceed)
             assert len(decided.situation.within) == (name != "d")
+
+
+async def classify(cell: Cell, url: str) -> None:
+    """Rules classify what a signal says and see what was set; another policy classifies what comes later."""
+    rules = [
+        {"when": {"labels": {"app": "check*"}}, "set": {"team": "shop", "severity": "critical"}},
+        {"when": {"team": "shop", "target": {"cluster": ""}}, "set": {"environment": "test", "severity": "Info"}},
+    ]
+    scope = {"exclude": [{"environment": "test", "severity": "info", "target": {"namespace": "none"}}]}
+    policy = {**SHORT, "classify": rules, "scope": scope}
+    labels = {"app": "checkout"}
+    async with cell.orchestrated(policy_of(policy)):
+        skipped = await cell.signal(target=Target("a", namespace="none"), labels=labels, severity="high")
+        await objects(cell, skipped, 1, Skip, Reason.UNMANAGED_RESOURCE)
+        plain = await cell.signal(target=Target("a", namespace="none"), severity="high")
+        await proceeds(cell, plain)
+        beside = await cell.signal(target=Target("a", namespace="none"), labels=labels)
+        await objects(cell, beside, 1, Skip, Reason.UNMANAGED_RESOURCE)
+        critical = await cell.signal(target=Target("b", "eu-1"), labels=labels, workflow=None, severity="page")
+        asked = await cell.verdict(critical)
+        assert (asked.severity, asked.situation.words and asked.situation.words.team) == ("critical", "shop")
+        await cell.tell(PolicyAdopted({**policy, "classify": rules[1:]}, by="ops"))
+        await cell.tell(AnalysisCompleted(remediation_id(critical), workflow=WorkflowRef("restart")))
+        again = await cell.verdict(critical, attempt=2)
+        assert again.situation.words == asked.situation.words
+        later = await cell.verdict(await cell.signal(target=Target("c", "eu-1"), labels=labels, severity="page"))
+        assert later.situation.words is not None
+        assert later.situation.words.severity == "unknown"
+
+
+async def policies(cell: Cell, url: str) -> None:
+    """A policy is adopted, another is refused; whoever was blocked is judged again under the new one."""
+    patient = {**SHORT, "routing": {**SHORT["routing"], "backoff_base": "10m", "backoff_cap": "1h"}}
+    excluding = {**SHORT, "scope": {"exclude": [{"target": {"namespace": "kube-system"}}]}}
+    async with cell.orchestrated(policy_of(patient)):
+        first = await cell.signal(resolves=True)
+        await proceeds(cell, first)
+        await fails(cell, first)
+        await objects(cell, first, 2, Block, Reason.EXPONENTIAL_BACKOFF)
+        bad = await cell.tell(PolicyAdopted({"routing": {"retry_limit": 0}}, by="ops"))
+        await cell.find(lambda one: isinstance(one, PolicyRejected) and one.position == bad)
+        await cell.tell(PolicyAdopted(dict(excluding), replaces=policy_of(patient).digest, by="ops"))
+        await proceeds(cell, first, 4 if await _blocked_again(cell, first) else 3, 2)
+        await completes(cell, first, 2)
+        excluded = await cell.signal(target=Target("coredns", namespace="kube-system"))
+        await objects(cell, excluded, 1, Skip, Reason.UNMANAGED_RESOURCE)
+
+
+async def _blocked_again(cell: Cell, signal: Position) -> bool:
+    return isinstance((await cell.verdict(signal, attempt=3)).verdict, Block)

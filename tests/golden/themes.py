@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 from golden.outages import bad_records, executor, owed, takeover
-from golden.scopes import matchers, within
+from golden.scopes import classify, matchers, policies, within
 from golden.steps import POLICY, SHORT, appears, completes, fails, objects, proceeds, reaches, starts
 
 from remediation_orchestrator.events import (
@@ -307,28 +307,6 @@ async def approvals(cell: Cell, url: str) -> None:
         await cell.find(lambda one: isinstance(one, AnalyzeSignal) and one.analysis == f"rr-{rejected}-r2")
 
 
-async def policies(cell: Cell, url: str) -> None:
-    """A policy is adopted, another is refused; whoever was blocked is judged again under the new one."""
-    patient = {**SHORT, "routing": {**SHORT["routing"], "backoff_base": "10m", "backoff_cap": "1h"}}
-    excluding = {**SHORT, "scope": {"exclude": [{"target": {"namespace": "kube-system"}}]}}
-    async with cell.orchestrated(policy_of(patient)):
-        first = await cell.signal(resolves=True)
-        await proceeds(cell, first)
-        await fails(cell, first)
-        await objects(cell, first, 2, Block, Reason.EXPONENTIAL_BACKOFF)
-        bad = await cell.tell(PolicyAdopted({"routing": {"retry_limit": 0}}, by="ops"))
-        await cell.find(lambda one: isinstance(one, PolicyRejected) and one.position == bad)
-        await cell.tell(PolicyAdopted(dict(excluding), replaces=policy_of(patient).digest, by="ops"))
-        await proceeds(cell, first, 4 if await _blocked_again(cell, first) else 3, 2)
-        await completes(cell, first, 2)
-        excluded = await cell.signal(target=Target("coredns", namespace="kube-system"))
-        await objects(cell, excluded, 1, Skip, Reason.UNMANAGED_RESOURCE)
-
-
-async def _blocked_again(cell: Cell, signal: Position) -> bool:
-    return isinstance((await cell.verdict(signal, attempt=3)).verdict, Block)
-
-
 async def clears(cell: Cell, url: str) -> None:
     """An operator forgives a fingerprint, retries what has failed, and retries what is at work."""
     async with cell.orchestrated(policy_of({**SHORT, "routing": {**SHORT["routing"], "backoff_base": "10m"}})):
@@ -390,6 +368,7 @@ THEMES: dict[str, Theme] = {
     "approvals": approvals,
     "policy-adoption": policies,
     "matchers": matchers,
+    "classify": classify,
     "within": within,
     "clears": clears,
     "shadow": shadow,

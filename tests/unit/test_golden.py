@@ -20,6 +20,7 @@ THEMES = {
     "another-way",
     "approvals",
     "bad-records",
+    "classify",
     "clears",
     "cooldowns",
     "duplicates",

@@ -75,7 +75,7 @@ def test_a_file_is_read_by_its_name(tmp_path: Path) -> None:
     """The messages name it, and so does one that is not there."""
     file = tmp_path / "policy.yaml"
     file.write_text("timeouts: {starting: 90s}\nretry: 1\n")
-    with pytest.raises(FileError, match=r"policy.yaml:2: unknown key retry; known here: routing, scope, timeouts"):
+    with pytest.raises(FileError, match=r"policy.yaml:2: unknown key retry; known here: classify, routing,"):
         read(file)
     with pytest.raises(FileError, match=r"none.yaml: cannot be read: No such file"):
         read(tmp_path / "none.yaml")
@@ -157,7 +157,32 @@ def test_a_file_is_read_by_its_name(tmp_path: Path) -> None:
             "scope: {exclude: [{everything: true, name: x}]}",
             "p.yaml:1: scope.exclude[0].everything: is true, and stands alone",
         ),
-        ("scope: {exclude: [{labels: {a: b}}]}", "p.yaml:1: scope.exclude[0].labels: labels are not known here"),
+        (
+            "scope: {exclude: [{labels: {a: b}}]}",
+            "p.yaml:1: scope.exclude[0].labels: labels are known to `classify` alone",
+        ),
+        ("classify: [{set: {team: a}}]", "p.yaml:1: classify[0]: an empty matcher would match everything"),
+        (
+            "classify: [{when: {name: x}}]",
+            "p.yaml:1: classify[0]: sets nothing: name one of severity, environment",
+        ),
+        ("classify: {when: {}}", "p.yaml:1: classify: must be a list"),
+        (
+            "classify:\n- when: {labels: {}}\n  set: {team: a}",
+            "p.yaml:2: classify[0].when.labels: no label would match everything",
+        ),
+        (
+            "classify:\n- when: {name: x}\n  set: {severity: bad}",
+            "p.yaml:3: classify[0].set.severity: must be one of critical, high, warning, info, unknown",
+        ),
+        (
+            "classify: [{when: {name: x}, set: {name: y}}]",
+            "p.yaml:1: unknown key classify[0].set.name; did you mean team?",
+        ),
+        (
+            f"classify: [{', '.join(['{when: {name: x}, set: {team: a}}'] * 65)}]",
+            "p.yaml:1: classify: at most 64 rules",
+        ),
         ("scope: {exclude: [{share: 1.5}]}", "p.yaml:1: scope.exclude[0].share: must be at most 1, not 1.5"),
         (
             "scope: {exclude: [{not: {shar: 1}}]}",
