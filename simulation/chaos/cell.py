@@ -4,6 +4,7 @@ them. None outlives its cell, and none of them knows that it is a test."""
 import asyncio
 import contextlib
 import os
+import random
 import resource
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from remediation_orchestrator.orchestrator.queries.fold_digest import FoldDigest
 from .catalog import POLICY, write_catalog
 from .faults import ACK_WAIT, LEASE, Planned, Strike
 from .proxy import Proxy
+from .runs import Runs
 from .steps import ClockStep
 from .stores import BrokerStore
 
@@ -206,6 +208,23 @@ class ChaosCell:
                 return True
             case _:
                 raise AssertionError(f"not for a process: {planned.strike}")
+
+    async def sleep(self, planned: Planned, runs: Runs) -> bool:
+        """Have everything stand still, as on a machine that sleeps, and wake up in any order."""
+        broker = None if self.server_lock.locked() else self._broker
+        above = [broker, *(one.pid for one in (*self.orchestrators, *self.executors))]
+        for one in above:
+            _signal(one, signal.SIGSTOP)
+        asleep = [one.pid for one in runs.all()]
+        for one in asleep * 2:  # A guard that is not yet asleep would wake its supervisor.
+            _signal(one, signal.SIGSTOP)
+        with runs.asleep():
+            await asyncio.sleep(planned.seconds)
+            everybody = [*above, *asleep]
+            random.Random(planned.which).shuffle(everybody)
+            for one in everybody:
+                _signal(one, signal.SIGCONT)
+        return True
 
     async def _step(self, seconds: int, *, once: bool = False) -> None:
         """Have the broker's clock step, or show one stamp of another time."""

@@ -30,6 +30,7 @@ class Strike(StrEnum):
     EXECUTOR_PAUSED = "executor frozen for a moment"
     EVERYTHING_KILLED = "everything killed at once"
     CONNECTIONS_CUT = "every connection cut"
+    MACHINE_ASLEEP = "everything asleep at once"
     CLOCK_BACK = "broker's clock stepped back"
     CLOCK_AHEAD = "broker's clock stepped ahead"
     CLOCK_ONCE = "one stamp of another year"
@@ -80,6 +81,7 @@ SOMETIMES: dict[FaultFamily, tuple[Strike, ...]] = {
         Strike.EXECUTOR_PAUSED,
         Strike.EVERYTHING_KILLED,
         Strike.CONNECTIONS_CUT,
+        Strike.MACHINE_ASLEEP,
     ),
     FaultFamily.CLOCK: (Strike.CLOCK_BACK, Strike.CLOCK_AHEAD, Strike.CLOCK_ONCE),
     FaultFamily.BURSTS: (Strike.SIGNAL_BURST, Strike.NOTHING_BURST, Strike.GARBAGE_BURST, Strike.JUNK_BURST),
@@ -141,6 +143,8 @@ def _planned(strike: Strike, seconds: float, chance: random.Random) -> Planned:
             return Planned(at, strike, which, PAST * REPLACED)
         case Strike.EXECUTOR_FROZEN:
             return Planned(at, strike, which, PAST * ACK_WAIT)
+        case Strike.MACHINE_ASLEEP:  # Beyond a lease, and at times beyond all that a claim gives.
+            return Planned(at, strike, which, chance.uniform(1.0, 3.0) * ACK_WAIT)
         case Strike.CLOCK_BACK:
             return Planned(at, strike, which, chance.uniform(0.3, 2.0), -chance.randint(2 * MINUTE, 5 * HOUR))
         case Strike.CLOCK_AHEAD:

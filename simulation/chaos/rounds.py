@@ -159,6 +159,8 @@ class Chaos:
                 return await self._archives.strike(planned)
             case Strike.RUN_CANCELLED:
                 return await self._cancel(planned.which)
+            case Strike.MACHINE_ASLEEP:
+                return await self._cell.sleep(planned, self._runs)
             case one if one in SOMETIMES[FaultFamily.RUNS]:
                 return await self._runs.strike(planned)
             case _:

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -56,6 +56,7 @@ class Runs:
         self._told: set[int] = set()
         self._orphaned: dict[int, float] = {}
         """Since when a process was seen without its executor."""
+        self._asleep = False
 
     def all(self) -> list[RunProcess]:
         """Every one that there is now."""
@@ -63,6 +64,8 @@ class Runs:
 
     def look(self, ended: Collection[str]) -> list[str]:
         """What may not be there: a process of a run that had ended before, is too old, or has no executor."""
+        if self._asleep:
+            return []
         found = {one.pid: one for one in self.all()}
         wrong = []
         for one in found.values():
@@ -72,6 +75,16 @@ class Runs:
                 self._told.add(one.pid)
                 wrong.append(f"process {one.pid} of {one.execution} goes on {why}")
         return wrong
+
+    @contextmanager
+    def asleep(self) -> Iterator[None]:
+        """For as long as this is entered nothing of a run can end: its time to do so begins behind it."""
+        self._asleep = True
+        try:
+            yield
+        finally:
+            self._asleep = False
+            self._orphaned.clear()
 
     def _why_not(self, one: RunProcess, found: Mapping[int, RunProcess], ended: Collection[str]) -> str | None:
         """Why it may not be there; None where it may."""

@@ -21,9 +21,9 @@ async def chaos(*options: str) -> tuple[int | None, list[dict[str, Any]], bytes]
 
 
 async def test_a_cell_whose_every_process_is_killed_keeps_its_promises() -> None:
-    """One round, while its clock steps and anybody throws anything; by hand it is two hundred."""
+    """One round, in which it sleeps and anybody throws anything; by hand it is two hundred."""
     faults = [word for family in ("kills", "clock", "bursts", "runs", "broker") for word in ("--faults", family)]
-    code, (only, total), complaints = await chaos("--rounds", "1", "--seed", "6", "--seconds", "2", *faults)
+    code, (only, total), complaints = await chaos("--rounds", "1", "--seed", "8", "--seconds", "2", *faults)
     assert (code, only["wrong"], complaints) == (0, [], b"")
     assert (total["rounds"], total["broken"]) == (1, [])
     tally = dict(total["tally"])

@@ -109,6 +109,9 @@ async def test_a_run_that_goes_on_without_its_executor_is_found(
     running = await begin(found, tmp_path, stop)
     alone = Runs(tmp_path / "diary", URL, list)
     assert alone.look(set()) == []
+    with alone.asleep():  # Nothing can end while its machine sleeps.
+        assert alone.look({"wfe-1"}) == []
+    assert alone.look(set()) == []
     monkeypatch.setattr(runs, "ORPHAN_SECONDS", 0.0)
     assert ["after its executor" in one for one in alone.look(set())] == [True, True]
     assert found.look(set()) == alone.look(set()) == []
