@@ -1,20 +1,28 @@
 """Files that are there whole or not at all, and on disk when they are said to be: with bytes and names."""
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO}
+"""What a write says of a file, without its name."""
+
 
 @contextmanager
 def fresh_file(path: Path) -> Iterator[Path]:
-    """A file of one's own beside another, to be written and put in place; else it is gone at the end."""
+    """A file of one's own beside another, to be written and put in place; else it is gone at the end.
+
+    Raises OSError where that place is no file's: a device or a pipe would be gone, and a file in its stead."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is there, and no file", str(path))
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield part
     except OSError as error:
-        if error.filename == str(part):  # Nobody knows it by that name.
+        if error.filename == str(part) or error.errno in NO_ROOM:  # Nobody knows it by that name, or by none.
             error.filename = str(path)
         raise
     finally:
