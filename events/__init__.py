@@ -31,6 +31,8 @@ from .decisions import (
     TargetReleased,
     TriedRun,
     Verdict,
+    Verification,
+    VerificationEnded,
 )
 from .facts import (
     Alternative,
@@ -131,6 +133,8 @@ __all__ = [
     "TriedRun",
     "Undecodable",
     "Verdict",
+    "Verification",
+    "VerificationEnded",
     "Words",
     "WorkflowCompleted",
     "WorkflowFailed",

@@ -14,6 +14,7 @@ from .decisions import (
     ShadowDecided,
     SignalRejected,
     TargetReleased,
+    VerificationEnded,
 )
 from .facts import (
     AnalysisCompleted,
@@ -48,7 +49,7 @@ def about(event: Event) -> RemediationId | None:
             return named_by(event.execution)
         case AnalysisCompleted() | AnalysisFailed() | ApprovalGranted() | ApprovalRejected():
             return named_by(event.remediation)
-        case RemediationCancelled() | RetryRequested() | RoutingDecided() | PhaseChanged():
+        case RemediationCancelled() | RetryRequested() | RoutingDecided() | PhaseChanged() | VerificationEnded():
             return named_by(event.remediation)
         case CreateWorkflow() | AnalyzeSignal() | CancelWorkflow() | Notify():
             return named_by(event.remediation)

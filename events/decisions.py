@@ -18,6 +18,7 @@ class Reason(StrEnum):
     STALE_SIGNAL = "StaleSignal"
     PREVIOUS_EXECUTION_FAILED = "PreviousExecutionFailed"
     EXHAUSTED_RETRIES = "ExhaustedRetries"
+    INEFFECTIVE_CHAIN = "IneffectiveChain"
     CONSECUTIVE_FAILURES = "ConsecutiveFailures"
     EXPONENTIAL_BACKOFF = "ExponentialBackoff"
     RECENTLY_REMEDIATED = "RecentlyRemediated"
@@ -31,6 +32,7 @@ class Phase(StrEnum):
     ANALYZING = "Analyzing"
     AWAITING_APPROVAL = "AwaitingApproval"
     EXECUTING = "Executing"
+    VERIFYING = "Verifying"
     BLOCKED = "Blocked"
     COMPLETED = "Completed"
     FAILED = "Failed"
@@ -51,9 +53,19 @@ class Outcome(StrEnum):
     """What a remediation came to."""
 
     REMEDIATED = "Remediated"
+    UNVERIFIED = "Unverified"
+    INCONCLUSIVE = "Inconclusive"
     NO_ACTION_REQUIRED = "NoActionRequired"
     NO_WORKFLOW = "NoWorkflow"
     MANUAL_REVIEW_REQUIRED = "ManualReviewRequired"
+
+
+class Verification(StrEnum):
+    """Whether a repair that was run has helped."""
+
+    EFFECTIVE = "effective"
+    INEFFECTIVE = "ineffective"
+    UNKNOWN = "unknown"
 
 
 class FailurePhase(StrEnum):
@@ -72,7 +84,7 @@ class Stage(StrEnum):
 
 
 class Cause(StrEnum):
-    """What made the orchestrator decide. The first nine cause a verdict, the others only a change of phase."""
+    """What made the orchestrator decide. The first ten cause a verdict, the others only a change of phase."""
 
     SIGNAL = "signal"
     ANALYSED = "analysed"
@@ -83,10 +95,12 @@ class Cause(StrEnum):
     POLICY = "policy"
     APPROVED = "approved"
     RETRY = "retry"
+    INEFFECTIVE = "ineffective"
     RESOLVED = "resolved"
     CANCELLED = "cancelled"
     COMPLETED = "completed"
     REJECTED = "rejected"
+    VERIFIED = "verified"
 
 
 class Because(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -160,6 +174,10 @@ class Situation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False)
     failures: int = 0
     """Failures in a row, as the log gives them; those older than `failure_memory` no longer count."""
     last_failure_at: Zoned | None = None
+    ineffective: tuple[Zoned, ...] = ()
+    """When the newest repairs in a row of this target were found not to have helped, the oldest first."""
+    ineffective_of: RemediationId | None = None
+    """Whose the newest of them was."""
     completed_at: Zoned | None = None
     """When a run of this fingerprint last completed, and of which remediation."""
     completed_by: RemediationId | None = None
@@ -248,6 +266,15 @@ class PhaseChanged(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
     """What a person is asked for, where the phase is AWAITING_APPROVAL: a grant has to name it."""
 
 
+class VerificationEnded(Struct, frozen=True, kw_only=True, gc=False):
+    """Whether the run of a remediation has helped is known, or that nobody will know."""
+
+    remediation: RemediationId
+    execution: ExecutionId
+    result: Verification
+    now: Zoned
+
+
 class TargetReleased(Struct, frozen=True, gc=False):
     """A target whose holder was lost is free again: its deadline and the grace have passed."""
 
@@ -296,6 +323,7 @@ Decision = (
     | RoutingDecided
     | ShadowDecided
     | PhaseChanged
+    | VerificationEnded
     | TargetReleased
     | SignalRejected
     | PolicyRejected

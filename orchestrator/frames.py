@@ -18,6 +18,7 @@ from remediation_orchestrator.events import (
     ShadowDecided,
     SignalRejected,
     TargetReleased,
+    VerificationEnded,
     WorkflowRevoked,
     encode,
 )
@@ -84,16 +85,13 @@ def decision_attributes(decision: StoredDecision, source: str, now: datetime) ->
             return Attributes(id=f"frame.{decision.previous[:16]}", source=source, time=now)
         case OrchestratorStarted():
             return Attributes(id=f"{decision.orchestrator}.started", source=source, time=now)
+        case VerificationEnded():
+            return Attributes(id=f"{decision.execution}.verified", source=source, time=now)
         case TargetReleased():
             return Attributes(id=f"{decision.execution}.released", source=source, time=now)
-        case LogArchived():
-            return Attributes(
-                id=f"{decision.position}.archived", source=source, time=now, causationid=decision.position
-            )
-        case SignalRejected() | PolicyRejected():
-            return Attributes(
-                id=f"{decision.position}.rejected", source=source, time=now, causationid=decision.position
-            )
+        case LogArchived() | SignalRejected() | PolicyRejected():
+            what = "archived" if isinstance(decision, LogArchived) else "rejected"
+            return Attributes(f"{decision.position}.{what}", source, now, causationid=decision.position)
 
 
 def duplicates_attributes(first: Position, source: str, now: datetime) -> Attributes:

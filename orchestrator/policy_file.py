@@ -13,7 +13,7 @@ from msgspec import Struct
 from remediation_orchestrator.documents.files import File, open_file
 from remediation_orchestrator.documents.kinds import model_of
 
-from .routing.policy import DEFAULT, RULES, Policy, objections
+from .routing.policy import DEFAULT, RULES, VERIFICATION, Policy, objections
 
 _Written = model_of(Policy)
 
@@ -46,9 +46,11 @@ def _read(file: File) -> PolicyFile:
 
 
 def _over_defaults(said: dict[str, Any]) -> Policy:
-    sections: dict[str, Any] = msgspec.to_builtins(DEFAULT, builtin_types=(timedelta,))
+    meant = msgspec.structs.replace(DEFAULT, verification=VERIFICATION if "verification" in said else None)
+    sections: dict[str, Any] = msgspec.to_builtins(meant, builtin_types=(timedelta,))
     complete = {
         section: said.get(section, ()) if section in RULES else {**keys, **said.get(section, {})}
         for section, keys in sections.items()
+        if keys is not None
     }
     return msgspec.convert(complete, Policy, builtin_types=(timedelta,))

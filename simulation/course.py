@@ -33,6 +33,7 @@ from remediation_orchestrator.events import (
     StoredMessage,
     Target,
     TargetReleased,
+    VerificationEnded,
     WorkflowFailed,
     WorkflowRef,
     WorkflowRevoked,
@@ -93,6 +94,11 @@ class Course:
         about = self._fingerprint(record)
         yield from self._before(record)
         yield from self._counted.take(record)
+        match record.event:
+            case VerificationEnded(remediation=one) if one in self._about and not self._counted.known[one].ended:
+                self._ask([one], record.position)
+            case _:
+                pass
         self._see_ends(record, about)
 
     def _fingerprint(self, record: Recorded) -> str:

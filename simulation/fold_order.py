@@ -13,6 +13,7 @@ from remediation_orchestrator.events import (
     RoutingDecided,
     StoredMessage,
     TargetReleased,
+    VerificationEnded,
     decode,
 )
 from remediation_orchestrator.events.subjects import Family, parse
@@ -54,7 +55,7 @@ def _now(event: Event) -> datetime | None:
     """At which moment a decision was made, where it says so."""
     if isinstance(event, RoutingDecided):
         return event.situation.now
-    return event.now if isinstance(event, PhaseChanged | TargetReleased) else None
+    return event.now if isinstance(event, PhaseChanged | VerificationEnded | TargetReleased) else None
 
 
 def facts_of(messages: Iterable[StoredMessage]) -> int:

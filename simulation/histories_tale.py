@@ -19,6 +19,10 @@ DECADES = timedelta(days=3_652)
 JUNK = b'{"stream":"RO_main","seq":7}'
 
 
+PATIENT = {"within": "3m", "settle": "1m", "chain": 2, "chain_window": "5m"}
+QUIET = {"within": "2m", "settle": "0s", "silence": "90s", "chain": 1, "chain_window": "2m"}
+
+
 def _policies() -> list[dict[str, object]]:
     routing: dict[str, object] = {
         "consecutive_failure_threshold": 3,
@@ -55,6 +59,8 @@ def _policies() -> list[dict[str, object]]:
             "timeouts": timeouts,
             "scope": {"exclude": [{"target": {"name": "b"}}]},
         },
+        {"routing": routing, "timeouts": timeouts, "verification": PATIENT},
+        {"routing": forgetful, "timeouts": timeouts, "verification": QUIET},
         {"routing": {"retry_limit": 0}},
     ]
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -12,7 +13,10 @@ from remediation_orchestrator.events import (
     AnalysisCompleted,
     AnalysisFailed,
     Phase,
+    Proceed,
+    Refuse,
     RoutingDecided,
+    Skip,
     Target,
     WorkflowRef,
 )
@@ -136,3 +140,40 @@ def plan_by_hand(workflow: WorkflowRef | None, target: Target) -> str:
         [workflow.id, "", parameters, where], ensure_ascii=False, separators=(",", ":"), sort_keys=True
     )
     return hashlib.sha256(told.encode()).hexdigest()
+
+
+def phase_after(decided: RoutingDecided) -> Phase:
+    """Where a verdict leaves its remediation."""
+    match decided.verdict:
+        case Proceed():
+            return Phase.ANALYZING if decided.execution is None else Phase.EXECUTING
+        case Skip():
+            return Phase.SKIPPED
+        case Refuse():
+            return Phase.FAILED
+        case _:
+            return Phase.BLOCKED
+
+
+class TargetLines:
+    """Who has come to wait for which target, in which order."""
+
+    def __init__(self) -> None:
+        self._line: dict[str, Target] = {}
+
+    def wait(self, remediation: str, known: KnownRemediation, target: Target, now: datetime) -> None:
+        """It waits for a target, at the end of the line if it has not waited there before."""
+        if not known.waits:
+            known.stays.append((now, None))
+            self._line.pop(remediation, None)
+        if self._line.get(remediation) != target:
+            self._line.pop(remediation, None)
+            self._line[remediation] = target
+
+    def queues(self, known: dict[str, KnownRemediation]) -> dict[Target, list[str]]:
+        """Who waits for each target, in the order of the line."""
+        queues: dict[Target, list[str]] = defaultdict(list)
+        for remediation, target in self._line.items():
+            if known[remediation].waits:
+                queues[target].append(remediation)
+        return dict(queues)

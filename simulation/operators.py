@@ -47,7 +47,8 @@ BAD_POLICIES: tuple[dict[str, object], ...] = (
 
 
 def policies(*, brief: bool) -> list[dict[str, object]]:
-    """Policies that an operator may want: the default, an impatient one, and one with most checks silent.
+    """What an operator may want: the default, an impatient policy, few checks, a target out of scope, and two
+    that verify.
 
     Where they are `brief` nothing is remembered for longer than half an hour, so a day's log can be archived."""
     routing = DEFAULT.document()["routing"]
@@ -71,8 +72,16 @@ def policies(*, brief: bool) -> list[dict[str, object]]:
         {"when": {"name": "Problem*", "not": {"team": "?*"}}, "set": {"environment": "day", "severity": "high"}},
     ]
     scope["exclude"] += [{"priority": "P5"}]
-    sorting = {"routing": routing, "scope": scope, "classify": classify}
-    return [{"routing": routing}, {"routing": brisk}, {"routing": few}, sorting]
+    patient = {"within": "20m", "settle": "1m", "chain": 3, "chain_window": "25m"}
+    quiet = {"within": "10m", "settle": "30s", "silence": "5m", "chain": 1, "chain_window": "8m"}
+    return [
+        {"routing": routing},
+        {"routing": brisk},
+        {"routing": few},
+        {"routing": routing, "scope": scope, "classify": classify},
+        {"routing": routing, "verification": patient},
+        {"routing": brisk, "verification": quiet},
+    ]
 
 
 class Operators:

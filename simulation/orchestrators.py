@@ -99,6 +99,8 @@ class OrchestratorProcess(SimulatedProcess):
         why = None if self.dead or task.cancelled() else task.exception()
         if why is not None and not (isinstance(why, TooLargeError) and self._broker.payload_least < PAYLOAD_MAX):
             self._failed(f"{self.name} died: {why!r}")
+        if why is not None:
+            self._broker.diary.trouble(self.name, "ended")
         self.dead = True
 
     def _at_step(self, moment: FaultPoint) -> None:

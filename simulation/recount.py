@@ -3,7 +3,6 @@
 It walks the log in the order of the fold with nothing of the core's: runs by what was told of them, occurrences by
 when they came, time in a queue by when somebody came and left. What says otherwise is named."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -25,18 +24,17 @@ from remediation_orchestrator.events import (
     Proceed,
     Reason,
     Recorded,
-    Refuse,
     RemediationCancelled,
     RetryRequested,
     RoutingDecided,
     SignalReceived,
     SignalResolved,
-    Situation,
     Skip,
-    Stage,
     Target,
     TargetReleased,
     TriedRun,
+    Verification,
+    VerificationEnded,
     Words,
     WorkflowCompleted,
     WorkflowFailed,
@@ -49,9 +47,11 @@ from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy
 
 from .failures import Failures
 from .firing import Firing
-from .known import GRACE, KnownRemediation, KnownRun, run_of
+from .known import GRACE, KnownRemediation, KnownRun, TargetLines, phase_after, run_of
 from .matching import classify_by_hand
 from .occurrences import ProblemLines
+from .other_ways import misled, other_ways
+from .repairs import Repairs
 
 
 class Recount:
@@ -60,11 +60,14 @@ class Recount:
 
     def __init__(self, answered: set[Position], policy: Policy = DEFAULT) -> None:
         self.failures = Failures(policy)
+        self.repairs = Repairs(policy)
         self.half_done: dict[tuple[Target, str], KnownRun] = {}
         """Which workflow left which target half-changed, and by which run."""
         self._answered = answered
         self.known: dict[str, KnownRemediation] = {}
         self.runs: dict[str, KnownRun] = {}
+        self.targets: dict[str, Target] = {}
+        """Where each remediation last ran something."""
         self.completed: dict[str, tuple[datetime, str]] = {}
         self.worked: dict[tuple[Target, str], tuple[datetime, str]] = {}
         self._waiting = ProblemLines()
@@ -73,8 +76,7 @@ class Recount:
         self._said: dict[Position, tuple[Words, tuple[Target, ...]]] = {}
         """What each signal says of its problem, as it is classified, and in what that stands."""
         self.firing = Firing(policy)
-        self._line: dict[str, Target] = {}
-        """Who has come to wait for which target, in which order."""
+        self._line = TargetLines()
         self._again: dict[str, bool] = {}
         """Of remediations whose run has failed: whether they are to be judged again."""
 
@@ -85,11 +87,7 @@ class Recount:
 
     def queues(self) -> dict[Target, list[str]]:
         """Who waits for each target, in the order of the line."""
-        queues: dict[Target, list[str]] = defaultdict(list)
-        for remediation, target in self._line.items():
-            if self.known[remediation].waits:
-                queues[target].append(remediation)
-        return dict(queues)
+        return self._line.queues(self.known)
 
     def take(self, record: Recorded) -> Iterator[str]:
         """Count one more fact or decision, in the order of the fold; name what says otherwise."""
@@ -99,6 +97,8 @@ class Recount:
                 yield from self._verdict(event, record.position)
             case PhaseChanged():
                 yield from self._changed(event, record.position)
+            case VerificationEnded():
+                yield from self._verified(event, record.position)
             case TargetReleased(execution=execution):
                 self.runs.pop(execution, None)
             case WorkflowStarted() | WorkflowRevoked() | WorkflowCompleted() | WorkflowFailed():
@@ -108,9 +108,11 @@ class Recount:
                 self._clear(event, at)
             case PolicyAdopted() | PolicyShadowed() | OrchestratorStarted(policy=dict()):
                 self.failures.judge_by(event, at)
+                self.repairs.judge_by(event, at)
             case SignalReceived() | SignalResolved() | RetryRequested():
                 self._occurs(event, record.position, at, over=over)
             case RemediationCancelled(remediation=remediation) if remediation in self.known:
+                self.repairs.going.pop(remediation, None)
                 self.known[remediation].ends(at)
             case AnalysisCompleted() | AnalysisFailed():
                 self._analysed(event, at)
@@ -145,10 +147,13 @@ class Recount:
                 self._said[place] = words, said.within
                 for one in self._of(fingerprint):
                     one.over = False
+                self._say(fingerprint, at, fires=True)
                 self._came[place] = at, resolves
                 self._waiting.came(fingerprint, place)
             case SignalResolved(fingerprint=fingerprint):
                 self._came[place] = at, False
+                if over:
+                    self._say(fingerprint, at, fires=False)
                 if over and self._waiting.is_over_at_once(fingerprint, place):
                     self._resolve(fingerprint, at)
             case RetryRequested(remediation=one) if place in self._answered and one in self.known:
@@ -159,13 +164,21 @@ class Recount:
             case _:
                 pass
 
+    def _say(self, fingerprint: str, at: datetime, *, fires: bool) -> None:
+        """Its source says that a problem is there, or over."""
+        for remediation, repair in self.repairs.going.items():
+            if self.known[remediation].fingerprint == fingerprint:
+                repair.said.append((at, fires))
+
     def _of(self, fingerprint: str) -> Iterator[KnownRemediation]:
         """Who is at a problem."""
         return (one for one in self.known.values() if one.fingerprint == fingerprint and not one.ended)
 
     def _resolve(self, fingerprint: str, at: datetime) -> None:
         """A resolved problem needs no run that has not begun."""
-        for one in self._of(fingerprint):
+        for name, one in self.known.items():
+            if one.fingerprint != fingerprint or one.ended or name in self.repairs.going:
+                continue
             run = self.runs.get(one.executing or "")
             if run is not None and run.started:
                 one.over = True
@@ -188,8 +201,17 @@ class Recount:
                 self.half_done.pop(key, None)
                 if current:
                     self.completed[run.fingerprint] = at, run.remediation
-                    self.failures.forgive(run.fingerprint)
-                    known.ends(at)
+                    verified = self.repairs.complete(
+                        run.remediation,
+                        run.workflow,
+                        event.execution,
+                        at,
+                        resolves=known.resolves,
+                        over=known.over,
+                    )
+                    if not verified:
+                        self.failures.forgive(run.fingerprint)
+                        known.ends(at)
             case WorkflowFailed(was_execution_failure=ran, reason=reason):
                 self._fail(event, run, at, current=current)
                 run.lost = ran and reason == FailureReason.EXECUTOR_LOST
@@ -220,6 +242,8 @@ class Recount:
             by_target = key[0] == event.target and event.workflow in (None, key[1])
             if by_target or left.fingerprint == event.fingerprint:
                 del self.half_done[key]
+        if event.target is not None:
+            self.repairs.clear(event.target)
         for execution, run in list(self.runs.items()):
             goes_on = self.known[run.remediation].executing == execution
             sure = run.lost or (run.started and not goes_on and at >= run.deadline + GRACE)
@@ -232,7 +256,11 @@ class Recount:
         known = self.known.get(change.remediation)
         if known is None:
             return
-        failed = change.because.kind is Cause.FAILED and change.failure_phase is FailurePhase.WORKFLOW_EXECUTION
+        if change.phase is Phase.CANCELLED:
+            self.repairs.going.pop(change.remediation, None)
+        failed = change.because.kind is Cause.INEFFECTIVE or (
+            change.because.kind is Cause.FAILED and change.failure_phase is FailurePhase.WORKFLOW_EXECUTION
+        )
         if failed and self._again.pop(change.remediation, False):
             yield f"{place} ends {change.remediation}, which is to be judged again: its problem goes on"
         if change.because.kind is Cause.RESOLVED and not known.ended:
@@ -248,11 +276,33 @@ class Recount:
         if change.phase.ended:
             known.ends(change.now)
 
+    def _verified(self, ended: VerificationEnded, place: Position) -> Iterator[str]:
+        repair, known = self.repairs.going.pop(ended.remediation, None), self.known.get(ended.remediation)
+        if repair is None or known is None:
+            yield f"{place} says whether {ended.execution} has helped, which nobody verifies"
+            return
+        yield from repair.told(ended, place)
+        target = self.targets[ended.remediation]
+        if ended.result is not Verification.INEFFECTIVE:
+            self.failures.forgive(known.fingerprint)
+            if ended.result is Verification.EFFECTIVE:
+                self.repairs.clear(target)
+            known.ends(ended.now)
+            return
+        known.misses += 1
+        self.failures.count(known.fingerprint, ended.now, TriedRun(repair.workflow, "Ineffective"))
+        self.repairs.fail(target, ended.remediation, ended.now)
+        mark = repair.since, ended.remediation
+        self.completed = {key: found for key, found in self.completed.items() if found != mark}
+        self.worked = {key: found for key, found in self.worked.items() if found != mark}
+        self._again[ended.remediation] = repair.resolves and not repair.is_over
+        known.ended = not self._again[ended.remediation]
+
     def _verdict(self, decided: RoutingDecided, place: Position) -> Iterator[str]:
         because, now, verdict = decided.because, decided.situation.now, decided.verdict
         occurrence = because.position if because.kind in (Cause.SIGNAL, Cause.RETRY) else None
         if not isinstance(verdict, Duplicate):
-            yield from self._other_ways(decided, place)
+            yield from other_ways(self.failures, self.known.get(decided.remediation), decided, place)
         yield from self._miscounted(decided, place)
         if isinstance(verdict, Duplicate):
             if occurrence in self._came and verdict.of in self.known:
@@ -290,52 +340,25 @@ class Recount:
         if known.ended and decided.because.kind is not Cause.RETRY:
             yield f"{place} judges {decided.remediation}, which has ended"
         again = self._again.pop(decided.remediation, None)
-        if decided.because.kind is Cause.FAILED and again is False:
+        if decided.because.kind in (Cause.FAILED, Cause.INEFFECTIVE) and again is False:
             yield f"{place} judges {decided.remediation} again, whose problem is over or which is not to be"
         for name, counted in self._values(decided, known).items():
             if counted != getattr(situation, name) and situation.active is None:
                 yield f"{place} says `{name}` {getattr(situation, name)}, and counted is {counted}"
-        working = known.analysing or known.executing is not None
+        working = known.analysing or known.executing is not None or decided.remediation in self.repairs.going
         if isinstance(verdict, Skip) and decided.because.kind is Cause.RETRY and working:
             return  # A retry out of scope leaves a run to its remediation.
-        yield from self._mistold(decided, place)
+        yield from misled(self.failures, decided, place)
         known.analyses += decided.analysis is not None
         known.ended = not isinstance(verdict, Proceed | Block)
         known.executing, known.analysing = None, isinstance(verdict, Proceed) and decided.execution is None
-        known.phase = _phase(decided)
+        known.phase = phase_after(decided)
         if isinstance(verdict, Block) and verdict.reason is Reason.RESOURCE_BUSY:
-            self._wait(decided.remediation, known, situation)
+            self._line.wait(decided.remediation, known, situation.target, situation.now)
         else:
             known.leaves(situation.now)
         if isinstance(verdict, Proceed) and decided.execution is not None and decided.workflow is not None:
             yield from self._proceed(decided, known, place)
-
-    def _other_ways(self, decided: RoutingDecided, place: Position) -> Iterator[str]:
-        """What an analysis has named is judged until enough of its runs have not helped, and then forgotten."""
-        known, situation = self.known.get(decided.remediation), decided.situation
-        if known is None or situation.active is not None:
-            return
-        known.asking = False
-        again = self.failures.is_tried_out(situation.fingerprint, situation.now, known.misses)
-        if known.chosen and (decided.stage is Stage.SIGNAL) is not again:
-            yield f"{place} judges at stage {decided.stage} what has not helped {known.misses} times"
-        if decided.stage is Stage.SIGNAL:
-            known.unhears()
-
-    def _mistold(self, decided: RoutingDecided, place: Position) -> Iterator[str]:
-        """Whoever is to analyse is told what has not helped."""
-        tried = self.failures.tried(decided.situation.fingerprint, decided.situation.now)[-10:]
-        if list(decided.tried) != (tried if decided.analysis is not None else []):
-            yield f"{place} says that {decided.tried} was tried, and counted is {tried}"
-
-    def _wait(self, remediation: str, known: KnownRemediation, situation: Situation) -> None:
-        """It waits for a target, at the end of the line if it has not waited there before."""
-        if not known.waits:
-            known.stays.append((situation.now, None))
-            self._line.pop(remediation, None)
-        if self._line.get(remediation) != situation.target:
-            self._line.pop(remediation, None)
-            self._line[remediation] = situation.target
 
     def _proceed(self, decided: RoutingDecided, known: KnownRemediation, place: Position) -> Iterator[str]:
         situation = decided.situation
@@ -349,6 +372,7 @@ class Recount:
         if self.failures.are_exhausted(situation.fingerprint, situation.now):
             yield f"{place} runs although the retries are exhausted"
         known.executing = decided.execution
+        self.targets[decided.remediation] = situation.target
         self.runs[decided.execution] = run_of(decided, decided.workflow.id)
 
     def _values(self, decided: RoutingDecided, known: KnownRemediation) -> dict[str, object]:
@@ -356,12 +380,15 @@ class Recount:
         situation = decided.situation
         key = (situation.target, situation.workflow or "")
         left = self.half_done.get(key)
+        chain = self.repairs.chain(situation.target, situation.now)
         holder = next((run for run in self.runs.values() if run.target == situation.target), None)
         values: dict[str, object] = {
             "resolves": known.resolves,
             "occurred_at": known.occurred_at,
             "queued": known.waited(situation.now),
             "previous_failure": left.remediation if left is not None else None,
+            "ineffective": tuple(at for at, _ in chain),
+            "ineffective_of": chain[-1][1] if chain else None,
             "held_by": holder.remediation if holder is not None else None,
         }
         if situation.completed_at is not None:
@@ -369,16 +396,3 @@ class Recount:
         if situation.workflow_completed_at is not None:
             values["workflow_completed_at"], values["workflow_completed_by"] = self.worked[key]
         return values
-
-
-def _phase(decided: RoutingDecided) -> Phase:
-    """Where a verdict leaves its remediation."""
-    match decided.verdict:
-        case Proceed():
-            return Phase.ANALYZING if decided.execution is None else Phase.EXECUTING
-        case Skip():
-            return Phase.SKIPPED
-        case Refuse():
-            return Phase.FAILED
-        case _:
-            return Phase.BLOCKED

@@ -22,6 +22,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.events.subjects import parse
+from remediation_orchestrator.orchestrator.routing.projection import Projection
 
 from .broker import SimulatedBroker
 from .clock import MIDNIGHT
@@ -207,6 +208,15 @@ class SimulatedSource(SimulatedProcess):
             task.add_done_callback(self._under_way.discard)
         if self._under_way:
             await asyncio.wait(self._under_way)
+
+    async def say_over(self, view: Projection) -> None:
+        """In the end what was repaired is over: else a policy that forgets soon has it tried for ever."""
+        for one in list(view.remediations.values()):
+            if one.verifying is not None and one.verifying.resolves and one.verifying.over_since is None:
+                said = {"name": one.words.name, "target": one.target, "fingerprint": one.fingerprint}
+                payload = msgspec.json.encode({**said, "status": "resolved"})
+                name = f"over-{one.verifying.execution}-{one.occurred_at.isoformat()}"
+                await self.insist(subjects.signal(CELL, "simulated"), payload, name)
 
     async def insist(self, subject: str, payload: bytes, message_id: str) -> None:
         """Publish until the log has answered."""

@@ -309,6 +309,8 @@ class World:
             await asyncio.sleep(60.0)
             if any(one.quiet and is_at_rest(one.service.fold.view) for one in self.orchestrators):
                 return True
+            for one in [each.service.fold.view for each in self.orchestrators if each.quiet][:1]:
+                await self.source.say_over(one)
         return False
 
     # -- what must not happen --------------------------------------------------------------------------

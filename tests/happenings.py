@@ -34,6 +34,11 @@ POLICIES: list[dict[str, object]] = [
             {"when": {"team": "x", "share": 0.7}, "set": {"severity": "Critical"}},
         ],
     },
+    {"routing": ROUTING, "verification": {"within": "6m", "settle": "1m", "chain": 2, "chain_window": "31m"}},
+    {
+        "routing": ROUTING,
+        "verification": {"within": "3m", "settle": "0s", "silence": "3m", "chain": 1, "chain_window": "11m"},
+    },
     {"routing": {**ROUTING, "backoff_base": "0s"}},
 ]
 """The last one is invalid."""

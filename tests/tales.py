@@ -1,6 +1,7 @@
 """Tales of one remediation, `rr-2`: every way to every phase of a life, each in a log as a cell would write it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 
 from story import CELL, CHECKOUT, STEADY, minute
 from written import SOURCE, WrittenLog
@@ -10,25 +11,31 @@ from remediation_orchestrator.events import (
     AnalysisFailed,
     ApprovalGranted,
     ApprovalRejected,
+    Decision,
     ExecutionId,
     Fact,
     Phase,
     PolicyAdopted,
     Reason,
+    Recorded,
     RemediationCancelled,
     RemediationId,
     RetryRequested,
+    Undecodable,
+    VerificationEnded,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowRef,
     WorkflowRevoked,
     WorkflowStarted,
+    decode,
     encode,
     fingerprint_of,
     subjects,
 )
 from remediation_orchestrator.events.codec import Attributes
 from remediation_orchestrator.events.identity import plan_of
+from remediation_orchestrator.orchestrator.frames import Batch
 from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.lifecycle import Happening
@@ -160,6 +167,34 @@ def completed(*, resolves: bool = True) -> Log:
     return Log().fires(resolves=resolves).begins().tell(2, WorkflowCompleted(RUN))
 
 
+def verifying(log: Log | None = None, *, resolves: bool = True, **numbers: object) -> Log:
+    """A run that has completed, and has to show that it has helped."""
+    told = {"within": "30m", "settle": "1m", "chain": 3, "chain_window": "4h", **numbers}
+    adopted = (log or Log()).fires(resolves=resolves).tell(0, PolicyAdopted({**STEADY, "verification": told}))
+    return adopted.begins().tell(2, WorkflowCompleted(RUN))
+
+
+class Piecemeal(Log):
+    """A log whose rounds are stored in frames of one decision each, so that it may end within one."""
+
+    def batches(self, decisions: Sequence[Decision], now: datetime) -> Iterator[Batch]:
+        """One frame a decision."""
+        for decision in decisions:
+            yield from super().batches([decision], now)
+
+
+def in_vain() -> Log:
+    """A repair that has not helped: nobody has judged its remediation again yet."""
+    log = verifying(Piecemeal()).until(33)
+    found = [VerificationEnded in map(_kind, decode(message)) for message in log.messages]
+    del log.messages[found.index(True) + 1 :]
+    return log
+
+
+def _kind(record: Recorded | Undecodable) -> type:
+    return type(record.event) if isinstance(record, Recorded) else Undecodable
+
+
 Way = Happening | tuple[Happening, Phase | Reason]
 TALES: dict[Way, tuple[Callable[[], Log], float]] = {
     Happening.TO_BE_ANALYSED: (analysing, 1),
@@ -186,6 +221,12 @@ TALES: dict[Way, tuple[Callable[[], Log], float]] = {
     Happening.APPROVED: (lambda: asking().leave(2, ApprovalGranted(ONE, PLAN)), 3),
     Happening.REJECTED: (lambda: asking().tell(2, ApprovalRejected(ONE)), 3),
     Happening.RUN_COMPLETED: (completed, 3),
+    Happening.RUN_TO_VERIFY: (verifying, 3),
+    Happening.VERIFIED: (lambda: verifying().resolves(10).until(11), 12),
+    Happening.INEFFECTIVE: (in_vain, 33),
+    Happening.INEFFECTIVE_FOR_GOOD: (lambda: verifying().resolves(33), 34),
+    (Happening.REFUSED, Reason.INEFFECTIVE_CHAIN): (lambda: verifying(chain=1).until(33), 34),
+    (Happening.CANCELLED, Phase.VERIFYING): (lambda: verifying().tell(3, RemediationCancelled(ONE)), 4),
     Happening.RUN_FAILED: (lambda: running().leave(2, WorkflowFailed(RUN)), 3),
     Happening.RUN_FAILED_FOR_GOOD: (lambda: Log().fires(resolves=False).begins().fails(), 4),
     Happening.RUN_REVOKED: (lambda: Log().fires().leave(5.5, WorkflowRevoked(RUN)), 6),

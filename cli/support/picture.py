@@ -30,6 +30,7 @@ _COLOURS = {
     Lasting.QUEUE: "#F0E442",
     Lasting.START: "#BBBBBB",
     Lasting.RUN: "#0072B2",
+    Lasting.VERIFICATION: "#009E73",
 }
 _COMPLETED, _FAILED = "#009E73", "#D55E00"
 

@@ -9,12 +9,17 @@ from remediation_orchestrator.orchestrator.routing.policy import (
     PolicyError,
     RoutingPolicy,
     Timeouts,
+    VerificationPolicy,
     policy_of,
 )
 
 from .output import BadInputError
 
-SECTIONS = {"routing": RoutingPolicy.__struct_fields__, "timeouts": Timeouts.__struct_fields__}
+SECTIONS = {
+    "routing": RoutingPolicy.__struct_fields__,
+    "timeouts": Timeouts.__struct_fields__,
+    "verification": VerificationPolicy.__struct_fields__,
+}
 
 
 class Sweep(Struct, frozen=True):
@@ -30,7 +35,7 @@ class Sweep(Struct, frozen=True):
 
     def _policy(self, base: Policy, value: str) -> Policy:
         document = base.document()
-        document[self.section][self.key] = _number_or_text(value)
+        document.setdefault(self.section, {})[self.key] = _number_or_text(value)
         try:
             return policy_of(document)
         except PolicyError as error:

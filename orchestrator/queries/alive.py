@@ -3,7 +3,8 @@
 from remediation_orchestrator.events import Cause, Reason
 from remediation_orchestrator.orchestrator.routing.effects import asked_plan, current_run
 from remediation_orchestrator.orchestrator.routing.state import HeldRun, JudgeTask
-from remediation_orchestrator.orchestrator.routing.words import times
+from remediation_orchestrator.orchestrator.routing.verification import Verifying
+from remediation_orchestrator.orchestrator.routing.words import said, times
 
 from .obstacles import release_of, whose
 from .standing import Act, Present, Standing
@@ -15,6 +16,7 @@ FREED = {
     Cause.ANALYSED: "its analysis has named a workflow",
     Cause.APPROVED: "a person has approved its plan",
     Cause.FAILED: "its run has failed",
+    Cause.INEFFECTIVE: "its repair has not helped",
     Cause.RELEASED: "nobody began its run in time",
 }
 """Why a remediation is to be judged that waits for nothing else."""
@@ -108,6 +110,28 @@ def _running(it: Standing, run: HeldRun) -> Present:
         ends=(late if it.now > run.deadline else ends) + over,
         acts=(Act(f"ro cancel {it.one.id} --reason WHY", f"to end it, and have {run.execution} told to stop"),),
     )
+
+
+def verifying(it: Standing) -> Present:
+    """Its run has completed, and is to show that it has helped."""
+    one, known = it.one, it.one.verifying
+    assert known is not None
+    by = one.workflow.id if one.workflow else "its workflow"
+    what = f"is to show that {by} has helped {one.target}, where it completed as {known.execution}"
+    if known.result is not None or it.now >= known.due:
+        ends = "It is to be recorded now whether it has: no orchestrator has done so yet."
+    else:
+        ends = _shown(known)
+    return Present(what=what, since=known.since, until=one.until, ends=ends, acts=(it.cancel(),))
+
+
+def _shown(known: Verifying) -> str:
+    if not known.resolves:
+        again = f"If its problem fires after {said(known.settled)}, it has not helped, which is a failure"
+        return f"{again}; else {'it has' if known.silence is not None else 'nobody knows whether it has'}."
+    if known.over_since is None:
+        return "It has helped if its source says by then that it is over; else it has not, which is a failure."
+    return "Its source has said that it is over: if nothing fires until then, it has helped."
 
 
 def blocked(it: Standing) -> Present:

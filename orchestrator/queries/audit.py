@@ -24,6 +24,7 @@ from remediation_orchestrator.events import (
     StoredMessage,
     TargetReleased,
     Undecodable,
+    VerificationEnded,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowRevoked,
@@ -339,6 +340,7 @@ class Auditor(Observer):
 _LOOKS: dict[type, Callable[..., None]] = {
     RoutingDecided: Auditor._look_at_verdict,
     PhaseChanged: Auditor._look_at_change,
+    VerificationEnded: Auditor._look_at,
     TargetReleased: Auditor._look_at,
     SignalRejected: Auditor._look_at_rejection,
     PolicyRejected: Auditor._look_at,

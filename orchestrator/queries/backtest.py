@@ -30,6 +30,7 @@ from remediation_orchestrator.events import (
     TargetReleased,
     Undecodable,
     Verdict,
+    VerificationEnded,
     decode,
 )
 from remediation_orchestrator.events.identity import remediation_id
@@ -200,7 +201,7 @@ class Backtest(DryRun):
         run = self.view.runs.get(ExecutionId(about))
         name = run.remediation if run else RemediationId(about)
         remediation = self.view.remediations.get(name)
-        if remediation is not None and remediation.phase is Phase.AWAITING_APPROVAL and self._pinned:
+        if remediation is not None and remediation.phase in _ITS_OWN_TIMES and self._pinned:
             return False
         return name not in self._apart
 
@@ -292,6 +293,8 @@ class Backtest(DryRun):
         )
 
 
+_ITS_OWN_TIMES = (Phase.AWAITING_APPROVAL, Phase.VERIFYING)
+"""The phases that another policy may end at a time when the log has nothing to say."""
 _RUNS = (Errand.WORKFLOW, Errand.ANALYZE)
 
 
@@ -324,6 +327,9 @@ def _round(message: StoredMessage) -> RecordedRound | None:
                 found.now = decision.now
                 if decision.because.kind is Cause.DUE:
                     due.update(filter(None, (decision.remediation, decision.execution)))
+            case VerificationEnded():
+                found.now = decision.now
+                due.add(decision.remediation)
             case TargetReleased():
                 found.now = decision.now
                 due.add(decision.execution)

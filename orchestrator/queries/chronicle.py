@@ -65,7 +65,7 @@ class Chronicle(Observer):
         event = record.event if isinstance(record, Recorded) else None
         if isinstance(event, PhaseChanged):
             self.changes[event.remediation] = event
-            if event.outcome is Outcome.REMEDIATED:
+            if event.outcome in (Outcome.REMEDIATED, Outcome.UNVERIFIED):
                 self.completed[event.fingerprint] = event.now, event.remediation
         elif isinstance(event, RoutingDecided):
             came = self._signals.pop(event.signal, None)

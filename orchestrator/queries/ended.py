@@ -17,14 +17,19 @@ def completed(it: Standing) -> Present:
     match outcome:
         case Outcome.REMEDIATED:
             by = one.workflow.id if one.workflow else "a workflow"
-            what = f"is over: {by} has completed on {one.target} as {one.execution}"
+            helped = it.change is not None and it.change.because.kind is Cause.VERIFIED
+            as_found = ", and has helped" if helped else ""
+            what = f"is over: {by} has completed on {one.target} as {one.execution}{as_found}"
+        case Outcome.UNVERIFIED:
+            by = one.workflow.id if one.workflow else "a workflow"
+            what = f"is over: {by} has completed on {one.target} as {one.execution}; nobody knows if it helped"
         case Outcome.NO_ACTION_REQUIRED:
             what = "is over: its analysis has found that nothing has to be done"
         case Outcome.NO_WORKFLOW:
             what = "is over, and nothing was done: no workflow fits it"
         case Outcome.MANUAL_REVIEW_REQUIRED:
             what = "is over, and nothing was done: it is critical, and no workflow fits it"
-        case None:
+        case Outcome.INCONCLUSIVE | None:
             what = "is over"
     return _over(it, what, outcome, looking=looking)
 
@@ -33,6 +38,9 @@ def failed(it: Standing) -> Present:
     """Refused, or an analysis, a person or a run said no."""
     phase = it.change.failure_phase if it.change is not None else None
     one = it.one
+    if it.change is not None and it.change.outcome is Outcome.INCONCLUSIVE:
+        by = one.workflow.id if one.workflow else "a workflow"
+        return _over(it, f"has failed: {by} has completed on {one.target}, and has not helped", it.change.outcome)
     match phase:
         case FailurePhase.AI_ANALYSIS:
             return _over(it, "has failed: its analysis could not answer", phase)
@@ -93,6 +101,8 @@ def _for(it: Standing, reason: Reason | None) -> str:
             return ": too many runs had failed in a row"
         case Reason.PREVIOUS_EXECUTION_FAILED:
             return f": {run} had left {it.one.target} half-changed"
+        case Reason.INEFFECTIVE_CHAIN:
+            return f": too many repairs of {it.one.target} in a row had not helped"
         case Reason.RECENTLY_REMEDIATED:
             return f": {run} had repaired it a short while before"
         case _:

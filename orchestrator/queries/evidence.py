@@ -19,6 +19,8 @@ from remediation_orchestrator.events import (
     RetryRequested,
     RoutingDecided,
     Target,
+    Verification,
+    VerificationEnded,
     WorkflowCompleted,
     WorkflowFailed,
 )
@@ -39,6 +41,8 @@ class Evidence:
         self._workflow_completed: dict[tuple[Target, str], Position] = {}
         self._half_done: dict[tuple[Target, str], Position] = {}
         self._occurrence: dict[RemediationId, Position] = {}
+        self._in_vain: dict[Target, list[Position]] = {}
+        """Repairs of each target that have not helped."""
         self._runs: dict[ExecutionId, RoutingDecided] = {}
         self._claims: dict[ExecutionId, Position] = {}
         self._first: dict[RemediationId, Position] = {}
@@ -50,6 +54,7 @@ class Evidence:
         holder = view.holders.get(situation.target)
         remediation = remediation_id(decided.signal)
         failed = self._failures.get(situation.fingerprint, [])
+        in_vain = self._in_vain.get(situation.target, [])
         return {
             "policy": list(self._policy),
             "words": [decided.signal] if situation.words is not None else [],
@@ -57,8 +62,11 @@ class Evidence:
             "occurred_at": _some(self._occurrence.get(remediation, decided.signal)),
             "previous_failure": _some(self._half_done.get(key) if situation.previous_failure else None),
             "failures": failed[-situation.failures :] if situation.failures else [],
-            "completed_at": _some(self._completed.get(situation.fingerprint)),
-            "workflow_completed_at": _some(self._workflow_completed.get(key)),
+            "ineffective": in_vain[-len(situation.ineffective) :] if situation.ineffective else [],
+            "completed_at": _some(self._completed.get(situation.fingerprint) if situation.completed_at else None),
+            "workflow_completed_at": _some(
+                self._workflow_completed.get(key) if situation.workflow_completed_at else None
+            ),
             "held_by": _some(self._claims.get(holder) if holder else None),
         }
 
@@ -111,6 +119,12 @@ class Evidence:
                 run = self._runs.get(change.execution) if change.execution else None
                 if run is not None:
                     self._half_done[run.situation.target, run.situation.workflow or ""] = record.position
+            case VerificationEnded(result=Verification.INEFFECTIVE, execution=execution) if (
+                execution in self._runs
+            ):
+                found = self._runs[execution].situation
+                self._failures.setdefault(found.fingerprint, []).append(record.position)
+                self._in_vain.setdefault(found.target, []).append(record.position)
             case OrchestratorStarted(policy=dict()) if not self._policy:
                 self._policy = [record.position]
             case _:

@@ -18,6 +18,7 @@ from remediation_orchestrator.events import (
     SignalReceived,
     SignalRejected,
     TargetReleased,
+    VerificationEnded,
 )
 from remediation_orchestrator.events.identity import remediation_id
 from remediation_orchestrator.orchestrator.routing.checks import decide
@@ -25,6 +26,7 @@ from remediation_orchestrator.orchestrator.routing.judge import (
     Judged,
     answer_of,
     expected_end,
+    expected_result,
     verdict_again,
     verdict_on_signal,
 )
@@ -120,6 +122,13 @@ class Examination:
         elif expected != change:
             yield Drift.RECORD, _difference(expected, change)
 
+    def _verification(self, ended: VerificationEnded) -> Iterator[Wrong]:
+        expected = expected_result(self._view, ended.remediation, ended.now)
+        if expected is None:
+            yield Drift.CAUSE, f"nothing is known yet of what {ended.execution} came to"
+        elif expected != ended:
+            yield Drift.RECORD, _difference(expected, ended)
+
     def _release(self, released: TargetReleased) -> Iterator[Wrong]:
         run = self._view.runs.get(released.execution)
         if run is None or not run.lost or released.now < run.released_at:
@@ -141,6 +150,7 @@ class Examination:
 _CHECKS: dict[type, Callable[..., Iterator[Wrong]]] = {
     RoutingDecided: Examination._verdict,
     PhaseChanged: Examination._change,
+    VerificationEnded: Examination._verification,
     TargetReleased: Examination._release,
     SignalRejected: Examination._answer,
     PolicyRejected: Examination._answer,

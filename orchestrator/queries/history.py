@@ -45,6 +45,7 @@ from remediation_orchestrator.events import (
     Target,
     TargetReleased,
     Undecodable,
+    VerificationEnded,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowRevoked,
@@ -265,18 +266,18 @@ def says(event: Event) -> str:
             return _joined(event.execution, event.reason, when, _last_line(event.message))
         case AnalyzeSignal():
             return _joined("a workflow for", event.name, "on", str(event.target), describe_tried(event.tried))
-        case Notify():
-            return _joined(event.outcome, event.reason)
         case AnalysisCompleted():
             return _found(event)
-        case AnalysisFailed():
-            return _joined(event.reason, event.message)
+        case Notify() | AnalysisFailed():
+            return _joined(*_reason(event))
         case ShadowDecided():
             return _joined("another policy, in shadow:", describe(event.verdict))
-        case BlockCleared() | ApprovalGranted() | ApprovalRejected() | RemediationCancelled() | RetryRequested():
+        case RemediationCancelled() | RetryRequested() | ArchiveRequested() | LossAccepted():
             return _act(event)
-        case PolicyAdopted() | PolicyShadowed() | ArchiveRequested() | LossAccepted():
+        case BlockCleared() | ApprovalGranted() | ApprovalRejected() | PolicyAdopted() | PolicyShadowed():
             return _act(event)
+        case VerificationEnded():
+            return _joined(event.execution, event.result)
         case WorkflowCompleted() | TargetReleased():
             return event.execution
         case WorkflowRevoked() | CancelWorkflow():
@@ -315,6 +316,12 @@ def _found(event: AnalysisCompleted) -> str:
 
 def _joined(*parts: str | None) -> str:
     return " ".join(part for part in parts if part)
+
+
+def _reason(event: Notify | AnalysisFailed) -> tuple[str | None, ...]:
+    if isinstance(event, Notify):
+        return event.outcome, event.reason
+    return event.reason, event.message
 
 
 def _last_line(text: str) -> str:

@@ -18,6 +18,7 @@ from remediation_orchestrator.events import (
     StoredMessage,
     TargetReleased,
     Undecodable,
+    VerificationEnded,
     decode,
 )
 from remediation_orchestrator.events.durations import EPOCH
@@ -134,7 +135,7 @@ def moment_of(event: object) -> datetime | None:
     match event:
         case RoutingDecided():
             return event.situation.now
-        case PhaseChanged() | TargetReleased():
+        case PhaseChanged() | VerificationEnded() | TargetReleased():
             return event.now
         case _:
             return None

@@ -110,6 +110,14 @@ def _refused(view: Projection, one: Remediation, verdict: Refuse, now: datetime)
         if history.last_failure_at is not None and memory is not None:
             forgotten = said(later(history.last_failure_at, memory))
             ends = f"A person clears it, or its failures are forgotten at {forgotten}."
+    elif verdict.reason is Reason.INEFFECTIVE_CHAIN:
+        why = f"too many repairs of {one.target} in a row have not helped"
+        window = view.policy.verification.chain_window if view.policy.verification else None
+        chain = view.retention.remembered_chain(one.target, now)
+        if window is not None and chain:
+            ends = (
+                f"A person clears it, or the first of them is forgotten after {said(later(chain[0].at, window))}."
+            )
     else:
         of = f" for {verdict.of}" if verdict.of else ""
         why = f"{one.workflow.id if one.workflow else 'a run'}{of} has left {one.target} half-changed"
@@ -172,5 +180,7 @@ def _clearing(view: Projection, one: Remediation, reason: Reason, now: datetime)
         return Cleared(fingerprint=one.fingerprint)
     if reason is Reason.PREVIOUS_EXECUTION_FAILED and one.workflow is not None:
         return Cleared(target=one.target, workflow=one.workflow.id)
+    if reason is Reason.INEFFECTIVE_CHAIN:
+        return Cleared(target=one.target)
     holder = view.holder(one.target) if reason is Reason.RESOURCE_BUSY else None
     return Cleared(target=one.target) if holder is not None and is_clearable(view, holder, now) else None

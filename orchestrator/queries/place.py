@@ -4,6 +4,7 @@ from datetime import datetime
 
 from remediation_orchestrator.events import Target
 from remediation_orchestrator.orchestrator.routing.projection import Projection
+from remediation_orchestrator.orchestrator.routing.verification import is_chained
 from remediation_orchestrator.orchestrator.routing.words import times
 
 from .obstacles import Cleared, release_of
@@ -16,6 +17,10 @@ def target_present(view: Projection, target: Target, now: datetime) -> Present:
     waiting = view.queues.get(target, ())
     half_done = [workflow for place, workflow in view.half_done if place == target]
     acts = [_clearing(target, one) for one in half_done]
+    in_vain = [one.at for one in view.retention.remembered_chain(target, now)]
+    chained = is_chained(in_vain, now, view.policy)
+    if chained:
+        acts.append(Act(Cleared(target=target).command, "to let it be repaired again"))
     return Present(
         what="is free: no run holds it" if run is None else f"is held by {run.execution} of {run.remediation}",
         ends=" ".join(
@@ -23,6 +28,11 @@ def target_present(view: Projection, target: Target, now: datetime) -> Present:
                 *([release_of(view, run, now)] if run is not None else []),
                 *([f"{times(len(waiting), 'remediation')} in its line: {', '.join(waiting)}."] if waiting else []),
                 *(_refused(view, target, one) for one in half_done),
+                *(
+                    ["It is repaired no more until a person clears it: the last repairs have not helped."]
+                    if chained
+                    else []
+                ),
                 *(
                     ["The policy's scope excludes it: nothing is run there."]
                     if view.policy.excludes_target(target)

@@ -9,7 +9,7 @@ from remediation_orchestrator.events import Block, Phase, Proceed, Refuse, Skip
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation, TellTask
 
-from .alive import analyzing, awaiting_approval, blocked, executing, pending
+from .alive import analyzing, awaiting_approval, blocked, executing, pending, verifying
 from .chronicle import Chronicle
 from .ended import cancelled, completed, failed, skipped, timed_out
 from .standing import Present, Standing
@@ -19,6 +19,7 @@ SAID: Mapping[Phase, Callable[[Standing], Present]] = {
     Phase.ANALYZING: analyzing,
     Phase.AWAITING_APPROVAL: awaiting_approval,
     Phase.EXECUTING: executing,
+    Phase.VERIFYING: verifying,
     Phase.BLOCKED: blocked,
     Phase.COMPLETED: completed,
     Phase.FAILED: failed,

@@ -27,6 +27,7 @@ from remediation_orchestrator.events import (
     SignalReceived,
     SignalResolved,
     Undecodable,
+    VerificationEnded,
     WorkflowCompleted,
     WorkflowFailed,
     WorkflowRevoked,
@@ -60,6 +61,7 @@ class Lasting(StrEnum):
     QUEUE = "queue"
     START = "start"
     RUN = "run"
+    VERIFICATION = "verification"
 
 
 class Bar(Struct, frozen=True, tag="bar", tag_field="kind"):
@@ -157,6 +159,10 @@ class _Lasting:
                 self._end(remediation, at, step.says)
             case PhaseChanged(phase=Phase.AWAITING_APPROVAL):
                 self.going[remediation] = Bar(remediation, Lasting.APPROVAL, "waits for a person", at)
+            case PhaseChanged(phase=Phase.VERIFYING):
+                self.going[remediation] = Bar(remediation, Lasting.VERIFICATION, "is verified", at)
+            case VerificationEnded(result=result):
+                self._end(remediation, at, result)
             case PhaseChanged(phase=phase) if phase.ended:
                 self._end(remediation, at, phase)
             case _:

@@ -23,6 +23,7 @@ from remediation_orchestrator.events import (
     SignalRejected,
     TargetReleased,
     Undecodable,
+    VerificationEnded,
 )
 from remediation_orchestrator.events.identity import signal_of
 from remediation_orchestrator.orchestrator.routing.judge import Judged, Turn, TurnKey, next_turn
@@ -35,6 +36,7 @@ from remediation_orchestrator.orchestrator.routing.state import (
     Task,
     TellTask,
     Unjudged,
+    VerifyTask,
 )
 
 from .moments import moment_of
@@ -139,6 +141,8 @@ def _keys(decision: Judged) -> list[TurnKey]:
             return [because.position or decision.remediation, *served]
         case PhaseChanged():
             return [(TellTask, decision.remediation), decision.remediation, decision.execution or ""]
+        case VerificationEnded():
+            return [(VerifyTask, decision.remediation), decision.remediation]
         case TargetReleased():
             return [decision.execution]
         case LogArchived():
@@ -158,6 +162,8 @@ def place_of(task: Task) -> Position:
             return task.record.position
         case TellTask():
             return task.change.because.position or Position("0")
+        case VerifyTask():
+            return signal_of(task.remediation)
         case JudgeTask() | ServeTask():
             return task.because.position or Position("0")
 
@@ -171,6 +177,8 @@ def describe_task(task: Task) -> str:
             return f"the archive of all through {task.record.through}"
         case TellTask():
             return f"{task.change.remediation} {task.change.phase}"
+        case VerifyTask():
+            return f"whether the run of {task.remediation} has helped"
         case JudgeTask():
             return f"a verdict on {task.remediation}"
         case ServeTask():

@@ -111,6 +111,7 @@ def _clear_target(
     view: Projection, target: Target, workflow: str | None, position: Position, at: datetime
 ) -> None:
     view.targets.clear_target(target, workflow)
+    view.retention.chains.end(target)
     run = view.holder(target)
     if run is None:
         return

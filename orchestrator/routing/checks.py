@@ -25,6 +25,7 @@ from remediation_orchestrator.events.matchers import Matched
 
 from .backoff import backoff, count_remembered, next_allowed_execution
 from .policy import Policy
+from .verification import check_ineffective_chain, say_chain
 from .words import span, spoken, times, written
 
 Objection = Callable[[Situation, Policy], Verdict | None]
@@ -45,7 +46,8 @@ class Check(Struct, frozen=True, kw_only=True):
     reads: tuple[str, ...]
     """The values of a situation on which its answer depends, besides `now`."""
     numbers: tuple[str, ...] = ()
-    """The keys of the policy's `routing` that it reads."""
+    """The keys of the policy that it reads, in `section` where that is one."""
+    section: str = "routing"
     needs: tuple[str, ...] = ()
     """Those of them without which it is silent."""
     objection: Objection
@@ -62,7 +64,7 @@ class Check(Struct, frozen=True, kw_only=True):
 
     def lacks(self, policy: Policy) -> str | None:
         """A number that it needs and the policy does not have."""
-        return next((key for key in self.needs if getattr(policy.routing, key) is None), None)
+        return next((key for key in self.needs if getattr(getattr(policy, self.section), key, None) is None), None)
 
 
 def check_unmanaged_resource(situation: Situation, policy: Policy) -> Verdict | None:
@@ -262,6 +264,22 @@ CHECKS: tuple[Check, ...] = (
         then="Refuse",
     ),
     Check(
+        name="ineffective_chain",
+        reason=Reason.INEFFECTIVE_CHAIN,
+        keys=("T",),
+        reads=("ineffective", "ineffective_of"),
+        section="verification",
+        numbers=("chain", "chain_window"),
+        needs=("chain", "chain_window"),
+        objection=check_ineffective_chain,
+        sentence=say_chain,
+        when=(
+            "the last `chain` verifications on T that were not unknown were all ineffective, the oldest of them "
+            "at most `chain_window` ago, and nobody has cleared T since"
+        ),
+        then="Refuse, `of` the newest one's remediation",
+    ),
+    Check(
         name="consecutive_failures",
         reason=Reason.CONSECUTIVE_FAILURES,
         keys=("F",),
@@ -313,7 +331,7 @@ CHECKS: tuple[Check, ...] = (
         objection=check_workflow_recently_completed,
         sentence=_say_workflow_cooldown,
         when="W completed on T less than `workflow_cooldown` ago",
-        then="as 8",
+        then="as 9",
     ),
     Check(
         name="resource_busy",
@@ -372,8 +390,8 @@ def _failures(situation: Situation, policy: Policy) -> str:
     if not situation.failures or situation.last_failure_at is None:
         return "no failures in a row"
     forgotten = "" if failures(situation, policy) else " (forgotten)"
-    so_many = times(situation.failures, "failure")
-    return f"{so_many} in a row{forgotten}, the last at {written(situation.last_failure_at)}"
+    last = written(situation.last_failure_at)
+    return f"{times(situation.failures, 'failure')} in a row{forgotten}, the last at {last}"
 
 
 def _since(moment: datetime | None, now: datetime, cooldown: timedelta | None, what: str) -> str:

@@ -7,6 +7,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from remediation_orchestrator.events import (
+    Because,
     Block,
     Cause,
     Decision,
@@ -16,6 +17,7 @@ from remediation_orchestrator.events import (
     FailurePhase,
     LogArchived,
     OrchestratorStarted,
+    Outcome,
     Phase,
     PhaseChanged,
     PolicyRejected,
@@ -33,6 +35,8 @@ from remediation_orchestrator.events import (
     Stage,
     TargetReleased,
     TriedRun,
+    Verification,
+    VerificationEnded,
     WorkflowRef,
 )
 from remediation_orchestrator.events.identity import (
@@ -40,7 +44,17 @@ from remediation_orchestrator.events.identity import (
     run_number,
 )
 
-from .effects import count_failure, current_run, end, miss, renew_occurrence, resolve
+from .effects import (
+    count_failure,
+    current_run,
+    end,
+    end_and_tell,
+    forgive,
+    judge_again,
+    miss,
+    renew_occurrence,
+    resolve,
+)
 from .lifecycle import Happening, enter, may
 from .policy import PolicyError, policy_of
 from .projection import Projection
@@ -52,6 +66,7 @@ from .state import (
     Remediation,
     TellTask,
     Unjudged,
+    VerifyTask,
     after,
     shared_target,
     shared_within,
@@ -72,6 +87,9 @@ def fold_decision(view: Projection, decision: Decision, at: Position | None) -> 
         case TargetReleased():
             view.reach(decision.now)
             return _target_released(view, decision)
+        case VerificationEnded():
+            view.reach(decision.now)
+            return _verification_ended(view, decision)
         case SignalRejected() | PolicyRejected():
             view.task_list.drop(RejectTask, decision.position)
             return True
@@ -282,6 +300,35 @@ def _time_out(view: Projection, remediation: Remediation, record: PhaseChanged) 
     elif record.failure_phase is not FailurePhase.APPROVAL:
         count_failure(view, remediation.fingerprint, record.now)
     end(view, remediation, Happening.TOO_LATE)
+
+
+def _verification_ended(view: Projection, record: VerificationEnded) -> bool:
+    """Whether a run has helped takes effect by its record."""
+    remediation = view.remediations.get(record.remediation)
+    if remediation is None or remediation.verifying is None:
+        return False
+    known = remediation.verifying
+    if known.execution != record.execution:
+        return False
+    if record.result is not Verification.INEFFECTIVE:
+        effective = record.result is Verification.EFFECTIVE
+        forgive(view, remediation.fingerprint)
+        if effective:
+            view.retention.chains.end(remediation.target)
+        outcome = Outcome.REMEDIATED if effective else Outcome.UNVERIFIED
+        end_and_tell(view, remediation, Happening.VERIFIED, Because(Cause.VERIFIED), record.now, outcome=outcome)
+        return True
+    tried = TriedRun(remediation.workflow.id if remediation.workflow else "", "Ineffective")
+    remediation = miss(view, remediation, tried, record.now)
+    view.retention.forget_completion(remediation, known.since, record.now)
+    because = Because(Cause.INEFFECTIVE)
+    view.task_list.drop(VerifyTask, remediation.id)
+    if known.resolves and known.over_since is None:
+        judge_again(view, remediation, Happening.INEFFECTIVE, because)
+    else:
+        outcome, happening = Outcome.INCONCLUSIVE, Happening.INEFFECTIVE_FOR_GOOD
+        end_and_tell(view, remediation, happening, because, record.now, outcome=outcome)
+    return True
 
 
 def _target_released(view: Projection, record: TargetReleased) -> bool:

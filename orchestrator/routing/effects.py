@@ -25,7 +25,8 @@ from .backoff import count_remembered
 from .lifecycle import Happening, enter
 from .projection import Projection
 from .schedule import minute_after
-from .state import HeldRun, JudgeTask, Remediation, TellTask, after
+from .state import HeldRun, JudgeTask, Remediation, TellTask, VerifyTask, after
+from .verification import Verifying
 
 
 def current_run(view: Projection, remediation: Remediation) -> HeldRun | None:
@@ -49,11 +50,21 @@ def resolve(view: Projection, fingerprint: Fingerprint, position: Position, at: 
     if remediation is None:
         return False
     run = current_run(view, remediation)
-    if run is not None and run.started:
+    if remediation.verifying is not None:
+        pass  # It was taken as soon as it was said: what time settles meanwhile has to know of it.
+    elif run is not None and run.started:
         view.retention.know(replace(remediation, resolved=True))
     else:
         end_and_tell(view, remediation, Happening.RESOLVED, Because(Cause.RESOLVED, position), at)
     return True
+
+
+def verify(view: Projection, remediation: Remediation, known: Verifying) -> None:
+    """Know this of a remediation's repair, and have it recorded once a fact has settled it."""
+    view.retention.know(replace(remediation, verifying=known, due=known.due))
+    view.timers.wake(known.due, remediation.order, remediation.id)
+    if known.result is not None:
+        view.task_list.ask(VerifyTask(remediation.id))
 
 
 def renew_occurrence(remediation: Remediation, at: datetime) -> Remediation:
@@ -101,6 +112,7 @@ def end(view: Projection, remediation: Remediation, happening: Happening) -> Non
     """End a remediation: it waits for nothing any more, and its problem is free for another."""
     view.dequeue(remediation)
     view.task_list.drop(JudgeTask, remediation.id)
+    view.task_list.drop(VerifyTask, remediation.id)
     view.outbox.forget_analysis(analysis_id(remediation.id, remediation.analyses))
     known = enter(remediation, happening, after(minute_after(later(view.newest, view.policy.memory))))
     if remediation.phase is Phase.AWAITING_APPROVAL:  # What nobody approved is not known any more.

@@ -59,16 +59,19 @@ from .effects import (
     count_failure,
     end_and_tell,
     find_executing,
+    forgive,
     judge_again,
     let_go,
     lose,
     miss,
     resolve,
+    verify,
 )
 from .lifecycle import Happening, enter, may
 from .policy import Policy
 from .projection import Projection
 from .state import (
+    HeldRun,
     RejectTask,
     Remediation,
     TellTask,
@@ -80,6 +83,7 @@ from .state import (
     shared_workflow,
     words_of,
 )
+from .verification import verifying
 
 
 def fold_fact(view: Projection, record: Recorded | Undecodable) -> bool:
@@ -128,7 +132,9 @@ def _take(view: Projection, fact: Fact, position: Position, at: datetime) -> boo
 def _signal_received(view: Projection, signal: SignalReceived, position: Position, at: datetime) -> bool:
     fingerprint = Fingerprint(signal.fingerprint)
     at_it = view.active(fingerprint)
-    if at_it is not None and at_it.resolved:
+    if at_it is not None and at_it.verifying is not None:
+        verify(view, at_it, at_it.verifying.fired(at))
+    elif at_it is not None and at_it.resolved:
         view.retention.know(replace(at_it, resolved=False))
     if signal.alert:
         view.retention.fire(fingerprint, signal.alert, at)
@@ -150,6 +156,9 @@ def _signal_resolved(view: Projection, signal: SignalResolved, position: Positio
     fingerprint = Fingerprint(signal.fingerprint)
     if not view.retention.resolve(fingerprint, signal.alert, at):
         return True  # Another alert fires for the problem still.
+    at_it = view.active(fingerprint)
+    if at_it is not None and at_it.verifying is not None:
+        verify(view, at_it, at_it.verifying.over(at))
     if fingerprint in view.occurrences.waiting:  # It comes after signals without a verdict: it waits for its turn.
         view.occurrences.wait(Unjudged(position, at, fingerprint, signal))
         return True
@@ -248,14 +257,22 @@ def _workflow_completed(view: Projection, fact: WorkflowCompleted, position: Pos
     remediation = find_executing(view, run)
     if remediation is not None:
         history = view.history(run.fingerprint)
-        view.retention.record(
-            run.fingerprint,
-            replace(history.forgiven(), completed_at=at, completed_by=run.remediation),
-        )
-        because = Because(Cause.COMPLETED, position)
-        end_and_tell(view, remediation, Happening.RUN_COMPLETED, because, at, outcome=Outcome.REMEDIATED)
+        view.retention.record(run.fingerprint, replace(history, completed_at=at, completed_by=run.remediation))
+        _repaired(view, remediation, run, Because(Cause.COMPLETED, position), at)
     let_go(view, run, position)
     return True
+
+
+def _repaired(view: Projection, remediation: Remediation, run: HeldRun, because: Because, at: datetime) -> None:
+    """Its run has completed: that is enough, or it has to show that it has helped."""
+    over = remediation.resolved
+    known = verifying(view.policy.verification, run.execution, at, resolves=remediation.resolves, over=over)
+    if known is None:
+        forgive(view, run.fingerprint)
+        end_and_tell(view, remediation, Happening.RUN_COMPLETED, because, at, outcome=Outcome.REMEDIATED)
+        return
+    verify(view, enter(remediation, Happening.RUN_TO_VERIFY, known.due, known), known)
+    view.task_list.tell(TellTask(change_of(view.remediations[remediation.id], because, at)))
 
 
 def _workflow_failed(view: Projection, fact: WorkflowFailed, position: Position, at: datetime) -> bool:

@@ -32,6 +32,7 @@ from remediation_orchestrator.events import (
     SignalResolved,
     Stage,
     TargetReleased,
+    VerificationEnded,
 )
 from remediation_orchestrator.events.durations import later
 from remediation_orchestrator.events.identity import analysis_id, remediation_id
@@ -54,6 +55,7 @@ from .state import (
     TaskKey,
     TellTask,
     Unjudged,
+    VerifyTask,
     words_of,
 )
 
@@ -66,7 +68,15 @@ LIMITS = {
 }
 """The phases that have a limit, and in which phase a remediation fails that stays too long."""
 
-Judged = RoutingDecided | PhaseChanged | TargetReleased | SignalRejected | PolicyRejected | LogArchived
+Judged = (
+    RoutingDecided
+    | PhaseChanged
+    | VerificationEnded
+    | TargetReleased
+    | SignalRejected
+    | PolicyRejected
+    | LogArchived
+)
 TurnKey = TaskKey | str
 """What has to be decided: a task, the id of what is due, the position of what has no verdict."""
 
@@ -159,7 +169,7 @@ def _is_open(view: Projection, one: Turn) -> bool:
             return False
         case tuple():
             return view.timers.next_due() == one.about
-        case JudgeTask() | TellTask() | RejectTask() | ArchiveTask() as task:
+        case JudgeTask() | TellTask() | VerifyTask() | RejectTask() | ArchiveTask() as task:
             return view.tasks.get(task_key(task)) is task
 
 
@@ -220,6 +230,8 @@ def _do(view: Projection, task: Task, now: datetime) -> Judged:
             return verdict_again(view, view.remediations[first], task.because, now)
         case TellTask():
             return replace(task.change, now=now)
+        case VerifyTask():
+            return _verified(view.remediations[task.remediation], now)
         case ArchiveTask():
             return task.record
         case RejectTask():
@@ -239,7 +251,25 @@ def _when_due(view: Projection, run: HeldRun | None, about: RemediationId, now: 
     remediation = view.remediations[about if run is None else run.remediation]
     if remediation.phase is Phase.BLOCKED:
         return verdict_again(view, remediation, Because(Cause.DUE), now)
+    if remediation.verifying is not None:
+        return _verified(remediation, now)
     return _timed_out(remediation, now)
+
+
+def expected_result(view: Projection, remediation: RemediationId, now: datetime) -> VerificationEnded | None:
+    """What is known by now of a repair that is being verified; None where none is, or it is open."""
+    known = view.remediations.get(remediation)
+    if known is None or known.verifying is None or known.verifying.result_at(now) is None:
+        return None
+    return _verified(known, now)
+
+
+def _verified(remediation: Remediation, now: datetime) -> VerificationEnded:
+    known = remediation.verifying
+    assert known is not None, f"nothing verifies {remediation.id}"
+    result = known.result_at(now)
+    assert result is not None, f"{remediation.id} is verified too soon"
+    return VerificationEnded(remediation=remediation.id, execution=known.execution, result=result, now=now)
 
 
 def expected_end(view: Projection, remediation: RemediationId, now: datetime) -> PhaseChanged | None:

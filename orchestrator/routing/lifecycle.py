@@ -15,6 +15,7 @@ from remediation_orchestrator.events import Phase
 from remediation_orchestrator.events.decisions import ENDED
 
 from .state import Remediation
+from .verification import Verifying
 
 
 class Happening(StrEnum):
@@ -31,7 +32,11 @@ class Happening(StrEnum):
     ANALYSIS_FAILED = "the analysis fails"
     APPROVED = "a person approves its plan"
     REJECTED = "a person rejects it"
-    RUN_COMPLETED = "its run completes"
+    RUN_COMPLETED = "its run completes, and nothing verifies it"
+    RUN_TO_VERIFY = "its run completes, and has to show that it has helped"
+    VERIFIED = "its repair is known to have helped, or nobody will know"
+    INEFFECTIVE = "its repair has not helped, its source resolves and has not said that it is over"
+    INEFFECTIVE_FOR_GOOD = "its repair has not helped, and nobody waits for another"
     RUN_FAILED = "its run fails, its source resolves and has not said that it is over"
     RUN_FAILED_FOR_GOOD = "its run fails, and nobody waits for another"
     RUN_REVOKED = "nobody begins its run in time, and it is revoked"
@@ -51,6 +56,7 @@ class Transition(Struct, frozen=True):
 # What may be judged: what is new or was just freed to be, what waits, and, by a retry, what has ended.
 JUDGED = (Phase.PENDING, Phase.BLOCKED, *(one for one in Phase if one in ENDED))
 ALIVE = (Phase.PENDING, Phase.BLOCKED, Phase.ANALYZING, Phase.AWAITING_APPROVAL, Phase.EXECUTING)
+VERIFYING = (Phase.VERIFYING,)
 LIMITED = (Phase.ANALYZING, Phase.AWAITING_APPROVAL, Phase.EXECUTING)
 
 ROWS = (
@@ -66,11 +72,15 @@ ROWS = (
     Transition((Phase.AWAITING_APPROVAL,), Happening.APPROVED, Phase.PENDING),
     Transition((Phase.AWAITING_APPROVAL,), Happening.REJECTED, Phase.FAILED),
     Transition((Phase.EXECUTING,), Happening.RUN_COMPLETED, Phase.COMPLETED),
+    Transition((Phase.EXECUTING,), Happening.RUN_TO_VERIFY, Phase.VERIFYING),
     Transition((Phase.EXECUTING,), Happening.RUN_FAILED, Phase.PENDING),
     Transition((Phase.EXECUTING,), Happening.RUN_FAILED_FOR_GOOD, Phase.FAILED),
     Transition((Phase.EXECUTING,), Happening.RUN_REVOKED, Phase.PENDING),
     Transition(ALIVE, Happening.RESOLVED, Phase.CANCELLED),
-    Transition(ALIVE, Happening.CANCELLED, Phase.CANCELLED),
+    Transition(VERIFYING, Happening.VERIFIED, Phase.COMPLETED),
+    Transition(VERIFYING, Happening.INEFFECTIVE, Phase.PENDING),
+    Transition(VERIFYING, Happening.INEFFECTIVE_FOR_GOOD, Phase.FAILED),
+    Transition((*ALIVE, *VERIFYING), Happening.CANCELLED, Phase.CANCELLED),
     Transition(LIMITED, Happening.TOO_LATE, Phase.TIMED_OUT),
 )
 LIFE: Mapping[tuple[Phase, Happening], Phase] = {
@@ -87,11 +97,16 @@ def may(remediation: Remediation, happening: Happening) -> bool:
     return (remediation.phase, happening) in LIFE
 
 
-def enter(remediation: Remediation, happening: Happening, due: datetime | None = None) -> Remediation:
+def enter(
+    remediation: Remediation,
+    happening: Happening,
+    due: datetime | None = None,
+    verifying: Verifying | None = None,
+) -> Remediation:
     """The remediation once this has happened to it, and time will next have it looked at when this is due.
 
     Raises ImpossibleError where it cannot."""
     after = LIFE.get((remediation.phase, happening))
     if after is None:
         raise ImpossibleError(f"{remediation.id} is {remediation.phase}, where this cannot happen: {happening}")
-    return replace(remediation, phase=after, due=due)
+    return replace(remediation, phase=after, due=due, verifying=verifying)

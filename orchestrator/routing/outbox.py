@@ -32,6 +32,7 @@ from remediation_orchestrator.events import (
     SignalRejected,
     Skip,
     TargetReleased,
+    VerificationEnded,
     WorkflowRevoked,
 )
 from remediation_orchestrator.events.identity import position
@@ -131,7 +132,7 @@ def promises(decision: Decision) -> list[OwedKey]:
             if decision.execution is not None:
                 keys += [OwedKey(Errand.REVOKE, decision.execution), OwedKey(Errand.CANCEL, decision.execution)]
             return keys
-        case DecisionFrame() | OrchestratorStarted() | ShadowDecided() | TargetReleased():
+        case DecisionFrame() | OrchestratorStarted() | ShadowDecided() | TargetReleased() | VerificationEnded():
             return []
         case SignalRejected() | PolicyRejected() | LogArchived():
             return []

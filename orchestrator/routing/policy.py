@@ -34,8 +34,8 @@ RULES = ("classify",)
 """The sections that are rules in an order; one without a rule is absent."""
 # Far more than anybody keeps in mind, and few enough to be asked of every signal.
 RULES_MAX = 64
-# Cooldowns after success: to repair again at once is a policy that somebody may want.
-MAY_BE_ZERO = frozenset({"signal_cooldown", "workflow_cooldown"})
+# Cooldowns after success, and how long its effect is waited for: at once is a policy that somebody may want.
+MAY_BE_ZERO = frozenset({"signal_cooldown", "workflow_cooldown", "settle", "silence"})
 
 
 class PolicyError(ValueError):
@@ -70,6 +70,16 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
     approval: timedelta = timedelta(minutes=15)
 
 
+class VerificationPolicy(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """How a completed run has to show that it has helped; without `within` it has not."""
+
+    within: timedelta | None = None
+    settle: timedelta | None = None
+    silence: timedelta | None = None
+    chain: Count | None = None
+    chain_window: timedelta | None = None
+
+
 class Scope(Struct, frozen=True, forbid_unknown_fields=True):
     """What is not ours to touch."""
 
@@ -99,6 +109,8 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     timeouts: Timeouts = Timeouts()
     scope: Scope = Scope()
     classify: tuple[ClassificationRule, ...] = ()
+    verification: VerificationPolicy | None = None
+    """None: nothing verifies."""
 
     def excluding(self, known: Matched, within: tuple[Target, ...]) -> int | None:
         """Which matcher of the scope keeps us away from a problem, by its target or by what that stands within."""
@@ -118,7 +130,8 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     def document(self) -> dict[str, Any]:
         """Return the policy as plain JSON data with durations as people write them."""
         document: dict[str, Any] = _plain(msgspec.to_builtins(self, builtin_types=(timedelta,)))
-        return {section: said for section, said in document.items() if section not in RULES or said}
+        absent = [section for section, said in document.items() if said is None or (section in RULES and not said)]
+        return {section: said for section, said in document.items() if section not in absent}
 
     @cached_property
     def memory(self) -> timedelta:
@@ -151,6 +164,8 @@ def policy_of(document: object) -> Policy:
 def objections(policy: Policy) -> Iterator[tuple[Place, str]]:
     """Why a policy cannot be adopted although each of its values could be, and where."""
     yield from _disarmed(policy)
+    if policy.verification is not None:
+        yield from _impatient(policy.verification)
     for number, matcher in enumerate(policy.scope.exclude):
         yield from faults(matcher, ("scope", "exclude", number))
     for number, rule in enumerate(policy.classify):
@@ -170,10 +185,22 @@ def _misassigned(assigned: ClassifiedAs, place: Place) -> Iterator[tuple[Place, 
 
 def _disarmed(policy: Policy) -> Iterator[tuple[Place, str]]:
     """A duration of 0 disarms its check, or ends a phase as it begins. After success alone it means: at once."""
-    for name, section in (("routing", policy.routing), ("timeouts", policy.timeouts)):
-        for key in section.__struct_fields__:
+    sections = (("routing", policy.routing), ("timeouts", policy.timeouts), ("verification", policy.verification))
+    for name, section in sections:
+        for key in () if section is None else section.__struct_fields__:
             if getattr(section, key) == timedelta(0) and key not in MAY_BE_ZERO:
                 yield (name, key), "must be longer than 0"
+
+
+def _impatient(verification: VerificationPolicy) -> Iterator[tuple[Place, str]]:
+    """Nothing can settle, or be silent, for longer than it is looked at."""
+    within, settle = verification.within, verification.settle or timedelta(0)
+    if within is None:
+        return
+    if settle >= within:
+        yield ("verification", "settle"), "must be less than `within`"
+    elif verification.silence is not None and settle + verification.silence > within:
+        yield ("verification", "silence"), "must be at most `within` less `settle`"
 
 
 def _with_durations(document: object) -> object:
@@ -213,9 +240,10 @@ def _duration_keys(section: type[Struct]) -> frozenset[str]:
     )
 
 
-_DURATIONS: dict[Literal["routing", "timeouts"], frozenset[str]] = {
+_DURATIONS: dict[Literal["routing", "timeouts", "verification"], frozenset[str]] = {
     "routing": _duration_keys(RoutingPolicy),
     "timeouts": _duration_keys(Timeouts),
+    "verification": _duration_keys(VerificationPolicy),
 }
 
 DEFAULT = Policy(
@@ -233,3 +261,8 @@ DEFAULT = Policy(
         alert_memory=timedelta(hours=24),
     )
 )
+
+VERIFICATION = VerificationPolicy(
+    within=timedelta(minutes=30), settle=timedelta(minutes=1), chain=3, chain_window=timedelta(hours=4)
+)
+"""What a file means whose section leaves everything out."""

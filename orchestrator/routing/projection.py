@@ -44,6 +44,7 @@ from .state import (
     after,
 )
 from .targets import Targets
+from .verification import Chain
 
 
 class Projection:
@@ -61,6 +62,7 @@ class Projection:
         self.histories: Mapping[Fingerprint, FingerprintHistory] = self.retention.histories
         self.workflows: Mapping[tuple[Target, str], WorkflowHistory] = self.retention.workflows
         self.firing: Mapping[Fingerprint, Mapping[str, datetime]] = self.retention.alerts.firing
+        self.chains: Mapping[Target, Chain] = self.retention.chains.known
         self.spoilt: Mapping[RemediationId, set[ExecutionId]] = self.retention.spoilt
         self.runs: Mapping[ExecutionId, HeldRun] = self.targets.runs
         self.holders: Mapping[Target, ExecutionId] = self.targets.holders
@@ -115,6 +117,7 @@ class Projection:
         key = (remediation.target, remediation.workflow.id) if remediation.workflow else None
         done = self.retention.remembered_of(key, now) if key else None
         half_done = self.half_done.get(key) if key else None
+        chain = self.retention.remembered_chain(remediation.target, now) if self.chains else ()
         holder = self.targets.holder(remediation.target)
         first, before = self.targets.ahead(remediation.id, remediation.target)
         return Situation(
@@ -129,6 +132,8 @@ class Projection:
             occurred_at=remediation.occurred_at,
             queued=remediation.waited(now),
             previous_failure=half_done.remediation if half_done else None,
+            ineffective=tuple(one.at for one in chain),
+            ineffective_of=chain[-1].remediation if chain else None,
             failures=history.failures,
             last_failure_at=history.last_failure_at,
             completed_at=history.completed_at,

@@ -16,6 +16,7 @@ from .alerts import Alerts
 from .policy import DEFAULT, Policy
 from .schedule import ExpiryQueue, Memo
 from .state import FingerprintHistory, HeldRun, Remediation, WorkflowHistory
+from .verification import Chain, Chains, Ineffective
 
 NOTHING = FingerprintHistory()
 # What one record may have to pay for.
@@ -29,16 +30,24 @@ class RetentionPeriods(Struct, frozen=True, gc=False):
     """None: for ever."""
     completion: timedelta
     workflow: timedelta
+    chain: timedelta
+    """A repair that has not helped, and how many of them in a row."""
+    links: int
 
     @classmethod
     def of(cls, policy: Policy, shadow: Policy | None) -> "RetentionPeriods":
         """The longer windows of the policy in force and of the one in shadow: both judge every situation."""
         judging = [one.routing for one in (policy, shadow) if one is not None]
+        verifying = [
+            one.verification for one in (policy, shadow) if one is not None and one.verification is not None
+        ]
         memories = [one.failure_memory for one in judging]
         return cls(
             failure=None if None in memories else max(one for one in memories if one is not None),
             completion=max(one.signal_cooldown or ZERO for one in judging),
             workflow=max(one.workflow_cooldown or ZERO for one in judging),
+            chain=max((one.chain_window or ZERO for one in verifying), default=ZERO),
+            links=max((one.chain or 0 for one in verifying), default=0),
         )
 
     def remembered(self, history: FingerprintHistory, now: datetime) -> FingerprintHistory:
@@ -52,6 +61,11 @@ class RetentionPeriods(Struct, frozen=True, gc=False):
     def remembers(self, done: WorkflowHistory, now: datetime) -> bool:
         """Whether a workflow's completion can still change a verdict."""
         return not _over(done.completed_at, self.workflow, now)
+
+    def remembered_chain(self, chain: Chain, now: datetime) -> Chain:
+        """The newest of a target's repairs that have not helped, as far as they can change a verdict."""
+        known = chain[-self.links :] if self.links else ()
+        return tuple(one for one in known if not _over(one.at, self.chain, now))
 
 
 def _over(at: datetime, window: timedelta | None, now: datetime) -> bool:
@@ -80,6 +94,7 @@ class Retention:
         self.spoilt: dict[RemediationId, set[ExecutionId]] = {}
         """Runs that were spoken of before there was such a run: nobody could ever claim them."""
         self.alerts = Alerts()
+        self.chains = Chains()
         self._periods = RetentionPeriods.of(self.policy, None)
         self._expiring = ExpiryQueue()
         self._spoken_of = spoken_of
@@ -105,6 +120,10 @@ class Retention:
         """Return what a workflow last did on a target, as far as it can change a verdict now."""
         done = self.workflows.get(key)
         return done if done is None or self._periods.remembers(done, now) else None
+
+    def remembered_chain(self, target: Target, now: datetime) -> Chain:
+        """The repairs in a row of a target that have not helped, as far as they can change a verdict now."""
+        return self._periods.remembered_chain(self.chains.known.get(target, ()), now)
 
     def firing_of(self, fingerprint: Fingerprint, now: datetime) -> list[str]:
         """The alerts that are known to fire for a problem, what was heard of longest ago first."""
@@ -215,6 +234,17 @@ class Retention:
         self.workflows[run.target, run.workflow] = WorkflowHistory(at, run.remediation)
         self._note(at, self._periods.workflow, (run.target, run.workflow))
 
+    def forget_completion(self, remediation: Remediation, since: datetime, now: datetime) -> None:
+        """A repair that completed at a moment has not helped: it gives no time to show itself any more."""
+        history = self.history(remediation.fingerprint)
+        if (history.completed_at, history.completed_by) == (since, remediation.id):
+            self.record(remediation.fingerprint, replace(history, completed_at=None, completed_by=None))
+        key = (remediation.target, remediation.workflow.id if remediation.workflow else "")
+        if self.workflows.get(key) == WorkflowHistory(since, remediation.id):
+            del self.workflows[key]
+        self.chains.lengthen(remediation.target, Ineffective(now, remediation.id), self._periods.links)
+        self._note(now, self._periods.chain, remediation.target)
+
     def retire(self, remediation: Remediation) -> None:
         """A remediation has ended: it may be retried until it is too old, or the next of its fingerprint has."""
         history = self.history(remediation.fingerprint)
@@ -238,7 +268,7 @@ class Retention:
         """Let go all that can change no verdict any more, to the last."""
         self.alerts.forget(self.newest, self.policy.routing.alert_memory)
         self._look_up(None)
-        keys: list[Memo] = [*self.workflows, *self.histories, *self.remediations]
+        keys: list[Memo] = [*self.chains.known, *self.workflows, *self.histories, *self.remediations]
         for key in keys:
             self._look_at(key)
 
@@ -251,6 +281,8 @@ class Retention:
             self._note(history.completed_at, self._periods.completion, fingerprint)
         for key, done in self.workflows.items():
             self._note(done.completed_at, self._periods.workflow, key)
+        for target, chain in self.chains.known.items():
+            self._note(chain[0].at, self._periods.chain, target)
         for remediation in self.remediations.values():
             if remediation.phase.ended:  # Of one that is let go late, the time is over already.
                 over = self.has_forgotten(remediation, self.newest)
@@ -266,6 +298,9 @@ class Retention:
 
     def _look_at(self, key: Memo) -> None:
         """Let go of what has this key. Somebody's fingerprint may look like a remediation's id."""
+        if isinstance(key, Target):
+            self.chains.renew(key, self.remembered_chain(key, self.newest))
+            return
         if isinstance(key, tuple):
             done = self.workflows.get(key)
             if done is not None and not self._periods.remembers(done, self.newest):

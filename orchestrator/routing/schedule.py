@@ -21,7 +21,7 @@ from remediation_orchestrator.events import (
 )
 from remediation_orchestrator.events.durations import EPOCH, later
 
-from .state import ArchiveTask, JudgeTask, RejectTask, ServeTask, Task, TaskKey, TellTask, Unjudged
+from .state import ArchiveTask, JudgeTask, RejectTask, ServeTask, Task, TaskKey, TellTask, Unjudged, VerifyTask
 
 
 class TaskList:
@@ -53,6 +53,8 @@ def task_key(task: Task) -> TaskKey:
             return ServeTask, task.target
         case TellTask():
             return TellTask, task.change.remediation
+        case VerifyTask():
+            return VerifyTask, task.remediation
         case RejectTask():
             return RejectTask, task.position
         case ArchiveTask():
@@ -98,7 +100,7 @@ class Occurrences:
 
 MINUTE = timedelta(minutes=1)
 
-Memo = Fingerprint | RemediationId | tuple[Target, str]
+Memo = Fingerprint | RemediationId | Target | tuple[Target, str]
 
 Due = tuple[datetime, int, str]
 """When, the order among equals (the smaller the older), and the id of what is to be looked at."""

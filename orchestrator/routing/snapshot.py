@@ -43,6 +43,7 @@ from .state import (
     shared_words,
     shared_workflow,
 )
+from .verification import Chain
 
 SCHEMA = 6
 """Of the parts and the head; a snapshot of another schema is not read."""
@@ -109,6 +110,7 @@ _ROWS: dict[str, msgspec.json.Decoder[Any]] = {
         "holders": ExecutionId,
         "queues": tuple[Target, list[RemediationId]],
         "firing": AlertRow,
+        "chains": tuple[Target, Chain],
         "workflows": tuple[Target, str, WorkflowHistory],
         "half_done": tuple[Target, str, HalfDone],
         "spoilt": tuple[RemediationId, list[ExecutionId]],
@@ -130,21 +132,7 @@ class Image:
         view = fold.view
         if view.tasks or view.unjudged or fold.chain.as_of != fold.chain.covered:
             raise SnapshotError("something waits for its verdict")
-        owed = [(*key, one.position, one.decision) for key, one in view.owed.items()]
-        workflows, half_done = dict(view.workflows), dict(view.half_done)
-        self._tables: dict[str, Iterator[object]] = {
-            "remediations": iter(dict(view.remediations).values()),
-            "histories": iter(dict(view.histories).items()),
-            "runs": iter(dict(view.runs).values()),
-            "holders": iter(dict(view.holders).values()),
-            "queues": iter([(target, list(queue)) for target, queue in view.queues.items()]),
-            "firing": iter(view.retention.alerts.rows()),
-            "workflows": ((*key, done) for key, done in workflows.items()),
-            "half_done": ((*key, left) for key, left in half_done.items()),
-            "spoilt": iter([(of, sorted(names)) for of, names in view.spoilt.items()]),
-            "owed_verdicts": iter([row for row in owed if isinstance(row[-1], RoutingDecided)]),
-            "owed_changes": iter([row for row in owed if isinstance(row[-1], PhaseChanged)]),
-        }
+        self._tables = _tables_of(view)
         self.head = Manifest(
             schema=SCHEMA,
             code=code,
@@ -171,6 +159,26 @@ class Image:
                 rows = iter(sorted(rows, key=_encoder.encode))
             while some := list(islice(rows, ROWS)):
                 yield _encoder.encode({"table": table, "rows": some})
+
+
+def _tables_of(view: Projection) -> dict[str, Iterator[object]]:
+    """A copy of every table, by its name."""
+    owed = [(*key, one.position, one.decision) for key, one in view.owed.items()]
+    workflows, half_done = dict(view.workflows), dict(view.half_done)
+    return {
+        "remediations": iter(dict(view.remediations).values()),
+        "histories": iter(dict(view.histories).items()),
+        "runs": iter(dict(view.runs).values()),
+        "holders": iter(dict(view.holders).values()),
+        "queues": iter([(target, list(queue)) for target, queue in view.queues.items()]),
+        "firing": iter(view.retention.alerts.rows()),
+        "chains": iter(dict(view.chains).items()),
+        "workflows": ((*key, done) for key, done in workflows.items()),
+        "half_done": ((*key, left) for key, left in half_done.items()),
+        "spoilt": iter([(of, sorted(names)) for of, names in view.spoilt.items()]),
+        "owed_verdicts": iter([row for row in owed if isinstance(row[-1], RoutingDecided)]),
+        "owed_changes": iter([row for row in owed if isinstance(row[-1], PhaseChanged)]),
+    }
 
 
 def restore(fold: Fold, head: Manifest, frame: StoredMessage, parts: Iterable[bytes]) -> None:
@@ -263,6 +271,9 @@ class _Reader:
 
     def _firing(self, rows: list[AlertRow]) -> None:
         self._view.retention.alerts.restore((self._fingerprints.get(of, of), alert, at) for of, alert, at in rows)
+
+    def _chains(self, rows: list[tuple[Target, Chain]]) -> None:
+        self._view.retention.chains.restore(rows)
 
     def _workflows(self, rows: list[tuple[Target, str, WorkflowHistory]]) -> None:
         self._view.retention.restore(workflows=(((target, workflow), done) for target, workflow, done in rows))

@@ -33,6 +33,8 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.events.durations import MICROSECOND, ZERO, later
 from remediation_orchestrator.events.identity import execution_id, position_key, signal_of
 
+from .verification import Verifying
+
 SEVERITIES = frozenset(Severity)
 # A position's index has nine digits at most.
 _INDEX_BITS = 30
@@ -102,6 +104,8 @@ class Remediation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
     """Its signal's target and in which others that stands, where an analysis has been told since."""
     misses: int = 0
     """Its runs that have not helped since its newest analysis."""
+    verifying: Verifying | None = None
+    """What its run has to show, as long as that is open."""
 
     @property
     def signal(self) -> Position:
@@ -118,6 +122,8 @@ class Remediation(Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fals
         """What a person is told of a block or a limit: its last moment, at which what has a limit still lives."""
         if self.due is None or self.phase.ended:
             return None
+        if self.verifying is not None:
+            return min(self.due, self.verifying.limit) if self.verifying.over_since is None else self.due
         return self.due if self.phase is Phase.BLOCKED else self.due - MICROSECOND
 
     @property
@@ -197,6 +203,12 @@ class TellTask(Struct, frozen=True, gc=False):
     change: PhaseChanged
 
 
+class VerifyTask(Struct, frozen=True, gc=False):
+    """A fact has shown whether a remediation's run has helped: that is to be recorded."""
+
+    remediation: RemediationId
+
+
 class RejectTask(Struct, frozen=True, gc=False):
     """A record that could not be taken is to be answered; without a `reason` it is a policy."""
 
@@ -213,7 +225,7 @@ class ArchiveTask(Struct, frozen=True, gc=False):
     record: LogArchived
 
 
-Task = JudgeTask | ServeTask | TellTask | RejectTask | ArchiveTask
+Task = JudgeTask | ServeTask | TellTask | VerifyTask | RejectTask | ArchiveTask
 TaskKey = tuple[type[Task], str | Target]
 
 

@@ -11,6 +11,7 @@ from remediation_orchestrator.events import (
     Recorded,
     RoutingDecided,
     TargetReleased,
+    VerificationEnded,
 )
 from remediation_orchestrator.simulation.clock import CLOCKS_DIFFER, MOMENT
 
@@ -62,7 +63,7 @@ def _now(record: Recorded) -> datetime | None:
     match record.event:
         case RoutingDecided(situation=situation):
             return situation.now
-        case PhaseChanged(now=now) | TargetReleased(now=now):
+        case PhaseChanged(now=now) | VerificationEnded(now=now) | TargetReleased(now=now):
             return now
         case _:
             return None

@@ -29,6 +29,7 @@ from remediation_orchestrator.events import (
     SignalResolved,
     Target,
     TargetReleased,
+    VerificationEnded,
     WorkflowRevoked,
     WorkflowStarted,
 )
@@ -76,6 +77,7 @@ def _frames(day: "Day") -> Iterator[list[Recorded]]:
             record.event,
             RoutingDecided
             | PhaseChanged
+            | VerificationEnded
             | TargetReleased
             | SignalRejected
             | PolicyRejected

@@ -29,7 +29,9 @@ def check_a_leader_that_works_keeps_the_lead(day: "Day") -> Iterator[str]:
         writer, at = head.event.orchestrator, day.diary.stored_at[sequence_of(head)]
         begins = any(isinstance(record.event, OrchestratorStarted) for record in frame)
         concerned = ("", leader, writer)  # Who has slept may wake in the middle of taking over.
-        if begins and leader not in ("", writer) and not _troubled(day, concerned, at - AFTERWARDS_SECONDS, at):
+        gone = any(one.what == "ended" and one.process == leader and one.begun <= at for one in day.diary.troubles)
+        troubled = gone or _troubled(day, concerned, at - AFTERWARDS_SECONDS, at)
+        if begins and leader not in ("", writer) and not troubled:
             yield f"{writer} takes over from {leader} at {at:.0f}, which works"
         leader = writer
 

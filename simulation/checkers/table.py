@@ -116,6 +116,11 @@ def _refusal(situation: Situation, policy: Policy) -> Told | None:
         return "Refuse", Reason.PREVIOUS_EXECUTION_FAILED, None
     if numbers.retry_limit is not None and _failures(situation, policy) >= numbers.retry_limit:
         return "Refuse", Reason.EXHAUSTED_RETRIES, None
+    chained = policy.verification
+    if chained is not None and chained.chain is not None and chained.chain_window is not None:
+        newest = [at for at in situation.ineffective if now - at <= chained.chain_window]
+        if len(newest) >= chained.chain:
+            return "Refuse", Reason.INEFFECTIVE_CHAIN, None
     return None
 
 

@@ -58,9 +58,14 @@ async def starts(cell: Cell, signal: Position, run: int = 1) -> ExecutionId:
     return execution
 
 
+async def ends(cell: Cell, signal: Position, run: int = 1) -> None:
+    """A run begins and ends well."""
+    await cell.tell(WorkflowCompleted(await starts(cell, signal, run)))
+
+
 async def completes(cell: Cell, signal: Position, run: int = 1) -> None:
     """A run begins and ends well, and its remediation with it."""
-    await cell.tell(WorkflowCompleted(await starts(cell, signal, run)))
+    await ends(cell, signal, run)
     await reaches(cell, signal, Phase.COMPLETED)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 from golden.outages import bad_records, executor, owed, takeover
+from golden.repairs import clears, verification
 from golden.scopes import classify, matchers, policies, within
 from golden.steps import POLICY, SHORT, appears, completes, fails, objects, proceeds, reaches, starts
 
@@ -307,32 +308,6 @@ async def approvals(cell: Cell, url: str) -> None:
         await cell.find(lambda one: isinstance(one, AnalyzeSignal) and one.analysis == f"rr-{rejected}-r2")
 
 
-async def clears(cell: Cell, url: str) -> None:
-    """An operator forgives a fingerprint, retries what has failed, and retries what is at work."""
-    async with cell.orchestrated(policy_of({**SHORT, "routing": {**SHORT["routing"], "backoff_base": "10m"}})):
-        blocked = await cell.signal(resolves=True)
-        await proceeds(cell, blocked)
-        await fails(cell, blocked)
-        await objects(cell, blocked, 2, Block, Reason.EXPONENTIAL_BACKOFF)
-        fingerprint = (await cell.verdict(blocked)).situation.fingerprint
-        await cell.tell(BlockCleared(fingerprint=fingerprint, by="ops", reason="network is back"))
-        await proceeds(cell, blocked, 3, 2)
-        await cell.tell(RetryRequested(remediation_id(blocked), by="ops", reason="hurry"))
-        await objects(cell, blocked, 4, Duplicate, Reason.DUPLICATE_IN_PROGRESS)
-        await completes(cell, blocked, 2)
-        failed = await cell.signal(target="cart")
-        await proceeds(cell, failed)
-        await fails(cell, failed, idempotent=False)
-        await reaches(cell, failed, Phase.FAILED)
-        await cell.tell(RetryRequested(remediation_id(failed), by="ops", reason="again"))
-        await objects(cell, failed, 2, Refuse, Reason.PREVIOUS_EXECUTION_FAILED)
-        cleared = (await cell.verdict(failed)).situation.fingerprint
-        await cell.tell(BlockCleared(cleared, Target("cart"), "restart", by="ops", reason="looked at it"))
-        await cell.tell(RetryRequested(remediation_id(failed), by="ops", reason="again"))
-        await proceeds(cell, failed, 3, 2)
-        await completes(cell, failed, 2)
-
-
 async def shadow(cell: Cell, url: str) -> None:
     """A patient policy in shadow says otherwise of a failure, is adopted, and casts no shadow any more."""
     patient = policy_of({**SHORT, "routing": {**SHORT["routing"], "backoff_base": "10m", "backoff_cap": "1h"}})
@@ -376,4 +351,5 @@ THEMES: dict[str, Theme] = {
     "takeover": takeover,
     "owed": owed,
     "executor": executor,
+    "verification": verification,
 }

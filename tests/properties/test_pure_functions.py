@@ -36,6 +36,7 @@ from remediation_orchestrator.orchestrator.routing.policy import (
     RoutingPolicy,
     Scope,
     Timeouts,
+    VerificationPolicy,
     policy_of,
 )
 from remediation_orchestrator.simulation.matching import fits
@@ -94,6 +95,7 @@ policies = st.builds(
     routings,
     st.builds(Timeouts, **dict.fromkeys(Timeouts.__struct_fields__, lengths)),
     st.builds(Scope, st.lists(written.map(lambda said: msgspec.convert(said, Matcher)), max_size=3).map(tuple)),
+    maybe(st.builds(VerificationPolicy, chain=maybe(counts), chain_window=maybe(lengths))),
 )
 jsons = st.recursive(
     st.none()
@@ -119,6 +121,8 @@ situations = st.builds(
     occurred_at=maybe(stamps),
     queued=durations,
     previous_failure=remediations,
+    ineffective=st.lists(stamps, max_size=4).map(sorted).map(tuple),
+    ineffective_of=remediations,
     failures=st.integers(min_value=0, max_value=12),
     last_failure_at=maybe(stamps),
     completed_at=maybe(stamps),
@@ -138,8 +142,12 @@ def test_a_check_answers_by_what_it_says_that_it_reads(
     """And speaks of nothing else: every other value, and every other number, may be anybody's."""
     for check in CHECKS:
         same = {name: getattr(one, name) for name in ("now", *check.reads)}
-        numbers = {key: getattr(policy.routing, key) for key in check.numbers}
-        as_well = replace(another, routing=replace(another.routing, **numbers), scope=policy.scope)
+        ours, theirs = getattr(policy, check.section), getattr(another, check.section)
+        if ours is not None and theirs is not None:
+            theirs = replace(theirs, **{key: getattr(ours, key) for key in check.numbers})
+        elif check.numbers:
+            theirs = ours
+        as_well = replace(another, scope=policy.scope, **{check.section: theirs})
         assert check.objection(replace(other, **same), as_well) == check.objection(one, policy)
         assert check.sentence(replace(other, **same), as_well) == check.sentence(one, policy)
 

@@ -6,6 +6,7 @@ from typing import get_args
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from remediation_orchestrator.cli.main import VERBS
 from remediation_orchestrator.events import (
@@ -38,7 +39,7 @@ from remediation_orchestrator.events.facts import Severity
 from remediation_orchestrator.events.identity import NAME_LENGTH_MAX, CellName
 from remediation_orchestrator.events.stored import MESSAGE_BYTES_MAX
 from remediation_orchestrator.orchestrator.routing.checks import CHECKS
-from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, RoutingPolicy
+from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, VERIFICATION, RoutingPolicy
 from remediation_orchestrator.orchestrator.routing.state import RELEASE_GRACE
 
 TESTS = Path(__file__).parents[1]
@@ -147,9 +148,10 @@ def test_every_severity_is_named() -> None:
 
 def test_every_key_of_the_policy_has_its_default() -> None:
     """As a policy file would write it."""
-    document = DEFAULT.document()
+    document = replace(DEFAULT, verification=VERIFICATION).document()
     defaults = {f"routing.{key}": "null" for key in RoutingPolicy.__struct_fields__}
     defaults |= {f"{name}.{key}": str(value) for name, keys in document.items() for key, value in keys.items()}
+    defaults["verification.silence"] = "none"
     assert {words(row[0])[0]: row[1] for row in rows("Policy")} == defaults
 
 

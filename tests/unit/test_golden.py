@@ -28,6 +28,7 @@ THEMES = {
     "executor-lost",
     "ladder",
     "matchers",
+    "verification",
     "owed",
     "policy-adoption",
     "queue",

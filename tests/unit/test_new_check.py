@@ -23,7 +23,7 @@ from remediation_orchestrator.events import (
 from remediation_orchestrator.orchestrator.queries.explain import CheckAnswer, CheckLine, explain
 from remediation_orchestrator.orchestrator.routing import checks
 from remediation_orchestrator.orchestrator.routing.checks import decide
-from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, RoutingPolicy
+from remediation_orchestrator.orchestrator.routing.policy import DEFAULT, Policy, RoutingPolicy, VerificationPolicy
 
 WAITS = Situation(
     now=datetime(2026, 11, 21, 10, tzinfo=UTC),
@@ -36,10 +36,17 @@ WAITS = Situation(
 )
 
 
+BY_OTHERS = ("alert_memory", "runs_per_analysis", "within", "settle", "silence")
+"""What no check reads, and the fold does, or whoever judges again."""
+
+
 def test_every_number_of_the_policy_is_a_check_s() -> None:
     """But for those that the fold and whoever judges again read; and no check reads one that there is not."""
     numbers = {key for check in checks.CHECKS for key in check.numbers}
-    assert numbers | {"alert_memory", "runs_per_analysis"} == set(RoutingPolicy.__struct_fields__)
+    assert numbers | set(BY_OTHERS) == {
+        *RoutingPolicy.__struct_fields__,
+        *VerificationPolicy.__struct_fields__,
+    }
 
 
 def test_a_new_check_is_one_record(monkeypatch: pytest.MonkeyPatch) -> None:

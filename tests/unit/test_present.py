@@ -135,6 +135,38 @@ SAYS: dict[Way, tuple[str, str, bool]] = {
         "Its next signal may lead to a run from 10:07:00Z on (RecentlyRemediated).",
         False,
     ),
+    Happening.RUN_TO_VERIFY: (
+        "rr-2 is to show that restart has helped T, where it completed as wfe-2, since 10:02:00Z, until "
+        "10:32:00Z.",
+        "It has helped if its source says by then that it is over; else it has not, which is a failure.",
+        False,
+    ),
+    Happening.VERIFIED: (
+        "rr-2 is over: restart has completed on T as wfe-2, and has helped, at 10:11:00Z.",
+        "Its next signal is judged anew.",
+        False,
+    ),
+    Happening.INEFFECTIVE: (
+        "rr-2 waits to be judged again: its repair has not helped.",
+        "An orchestrator judges it, at once where one leads.",
+        False,
+    ),
+    Happening.INEFFECTIVE_FOR_GOOD: (
+        "rr-2 has failed: restart has completed on T, and has not helped, at 10:33:00Z.",
+        "Its next signal is judged anew.",
+        False,
+    ),
+    (Happening.REFUSED, Reason.INEFFECTIVE_CHAIN): (
+        "rr-2 was refused: too many repairs of T in a row had not helped, at 10:33:00Z.",
+        "Its next signal is refused, too, until a person clears it, or the first of them is forgotten after "
+        "14:33:00Z.",
+        True,
+    ),
+    (Happening.CANCELLED, Phase.VERIFYING): (
+        "rr-2 was ended by a person, at 10:03:00Z.",
+        "Its next signal may lead to a run from 10:07:00Z on (RecentlyRemediated).",
+        False,
+    ),
     Happening.RUN_FAILED: (
         "rr-2 waits to be judged again: its run has failed.",
         "An orchestrator judges it, at once where one leads.",

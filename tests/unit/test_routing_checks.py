@@ -63,6 +63,7 @@ def test_the_order_of_the_checks_is_the_contracts() -> None:
         "stale_signal",
         "previous_execution_failed",
         "exhausted_retries",
+        "ineffective_chain",
         "consecutive_failures",
         "exponential_backoff",
         "recently_remediated",
