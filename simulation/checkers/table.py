@@ -143,7 +143,7 @@ def _allowed(situation: Situation, policy: Policy, last: datetime) -> datetime |
     numbers, count = policy.routing, _failures(situation, policy)
     if numbers.backoff_base is None or numbers.backoff_cap is None or not count:
         return None
-    wait = min(numbers.backoff_base * 2 ** (count - 1), numbers.backoff_cap) // MICROSECOND
+    wait = min(numbers.backoff_base // MICROSECOND * 2 ** (count - 1), numbers.backoff_cap // MICROSECOND)
     word = hashlib.sha256(f"{situation.fingerprint}:{count}".encode()).digest()[:8]
     jitter = Decimal(repr(numbers.jitter or 0.0)).as_integer_ratio()
     more = wait * jitter[0] * int.from_bytes(word, "big") // (jitter[1] * 2**64)
