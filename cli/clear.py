@@ -66,7 +66,7 @@ async def _clear(broker: Broker, operator: Operator, asked: Asked) -> None:
         fold, view, now = read.fold, read.fold.view, read.now
         remediation: RemediationId | None = None
         if asked.name is not None:
-            found = the_remediation(chronicle.known(view), asked.name)
+            found = the_remediation(view, chronicle, asked.name)
             remediation, cleared = found.id, _what_stands_in_its_way(view, found, now)
         else:
             cleared = _what_is_named(view, chronicle, asked)

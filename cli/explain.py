@@ -35,6 +35,8 @@ class Told(Struct, frozen=True):
     name: str
     present: Present
     explanations: list[Explanation]
+    named: Explanation | None = None
+    """The one of them that was asked for."""
 
 
 @click.command("explain")
@@ -45,7 +47,9 @@ class Told(Struct, frozen=True):
 def verb(
     source: LogSource, identifier: str | None, attempt: int | None, target: str | None, as_json: bool
 ) -> None:
-    """Say what is so now of a remediation (rr-…), a run (wfe-…) or a signal's position, and why it was decided."""
+    """Say what is so now of a remediation (rr-…), and why it was decided.
+
+    A run (wfe-…) and a record's position name their own verdict; a signal's position, the newest on it."""
     if (identifier is None) == (target is None):
         raise BadInputError("give either an ID or --why-not TARGET")
     for number, one in enumerate(run(_told(source, identifier, target))):
@@ -54,7 +58,8 @@ def verb(
             raise RefusedError(
                 f"{one.name} has no attempt {attempt}; it has {one.explanations[-1].decided.attempt}"
             )
-        shown = chosen[-1] if chosen else None
+        newest = one.named if one.named is not None and attempt is None else None
+        shown = newest or (chosen[-1] if chosen else None)
         if as_json:
             verdict = {} if shown is None else msgspec.to_builtins(shown, builtin_types=(datetime, timedelta))
             json_line({"about": one.name, "present": one.present, **verdict})
@@ -83,13 +88,15 @@ async def _told(source: LogSource, identifier: str | None, target: str | None) -
 
 async def _about(log: ReadableLog, signal: Position, name: str, *, live: bool) -> Told:
     """A signal's remediation, the verdicts on the signal, and what is so of it now."""
-    explainer = Explainer(signal)
+    explainer = Explainer(signal, name)
     read = await read_into(explainer.fold, log, live=live)
     one, view = explainer.about(), explainer.fold.view
     if one is None:
-        raise RefusedError(f"{name}: no verdict on it{_near(near(view.remediations, name))}")
+        raise RefusedError(f"{name}: no verdict on it{_near(near(explainer.chronicle.known(view), name))}")
+    if explainer.named is None and name.startswith("wfe-"):
+        raise RefusedError(f"{name}: {one.id} has no such run")
     now = present(view, explainer.chronicle, one, read.now)
-    return Told(one.id, now, explainer.explanations)
+    return Told(one.id, now, explainer.explanations, explainer.named)
 
 
 def _signal_of(identifier: str) -> Position:

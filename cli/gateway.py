@@ -21,6 +21,7 @@ from remediation_orchestrator.web.server import address_of
 from .support.connection import Broker, broker_options, json_option
 from .support.door_options import read_access, rules_options, tokens_option
 from .support.door_process import until_abandoned
+from .support.groups import VerbGroup
 from .support.output import BadInputError, RefusedError, json_line, line
 from .support.running import run
 from .support.services import begin, run_gateway, take_address
@@ -30,7 +31,7 @@ from .support.tables import fields
 PORT = 9095
 
 
-@click.group("gateway", invoke_without_command=True)
+@click.group("gateway", cls=VerbGroup, invoke_without_command=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port", type=click.IntRange(min=0, max=65_535), default=PORT, show_default=True, help="0: a free one."

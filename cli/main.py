@@ -15,6 +15,7 @@ from remediation_orchestrator.bus.embedded import StoreInUseError
 from remediation_orchestrator.bus.packing import UnreadableLogError
 from remediation_orchestrator.bus.port import ImportedLogError, LogError, LogFullError, OccupiedError
 
+from .support.groups import VerbGroup
 from .support.output import BadInputError, plain
 
 VERBS = {
@@ -53,7 +54,7 @@ NO, BAD, UNREACHABLE = 1, 2, 3
 INTERRUPTED, PIPE_CLOSED, FAULT = 130, 141, 70
 
 
-class Verbs(click.Group):
+class Verbs(VerbGroup):
     """The verbs, none of them imported before it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -16,6 +16,7 @@ from remediation_orchestrator.orchestrator.routing.words import times
 from .shadow import verb as shadow_verb
 from .support.connection import Broker, LogSource, json_option, reading_options
 from .support.files import FILE
+from .support.groups import VerbGroup
 from .support.operating import Operator, operator_options, publish, told
 from .support.output import RefusedError, json_line, line
 from .support.policy_changes import PolicyChange, changes
@@ -25,7 +26,7 @@ from .support.services import load_policy, read_policy
 from .support.tables import table
 
 
-@click.group("policy")
+@click.group("policy", cls=VerbGroup)
 def verb() -> None:
     """Check, show and adopt policies, or put one in shadow."""
 

@@ -175,6 +175,12 @@ SAID_ALREADY = ("allowed", "next_allowed_at")
 def _change(one: StateChange) -> tuple[Cell, ...]:
     row = one.after or one.before
     assert row is not None
+    if isinstance(row, PolicyRow):
+        return (
+            one.kind,
+            "in force",
+            *(str(_cells(each)[0])[:12] if each else "-" for each in (one.before, one.after)),
+        )
     which = str(_cells(row)[0])
     if one.before is None or one.after is None:
         named = zip(_columns(row)[1:], _cells(row)[1:], strict=True)

@@ -1,20 +1,20 @@
 """What a person has named, found among what a log knows; what is near it where it is not there."""
 
-from collections.abc import Mapping
-
-from remediation_orchestrator.events import Fingerprint, RemediationId
+from remediation_orchestrator.events import Fingerprint
 from remediation_orchestrator.events.identity import named_by
 from remediation_orchestrator.orchestrator.queries.chronicle import Chronicle
-from remediation_orchestrator.orchestrator.queries.views import fingerprints_like, near
+from remediation_orchestrator.orchestrator.queries.views import fingerprints_like, near, unjudged
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.routing.state import Remediation
 
 from .output import RefusedError
 
 
-def the_remediation(known: Mapping[RemediationId, Remediation], name: str) -> Remediation:
-    """The remediation that is named. Raises RefusedError where there is none."""
-    wanted = named_by(name)
+def the_remediation(view: Projection, chronicle: Chronicle, name: str) -> Remediation:
+    """The remediation that is named. Raises RefusedError where there is none, or none yet."""
+    known, wanted = chronicle.known(view), named_by(name)
+    if any(one.id == wanted for one in unjudged(view)):
+        raise RefusedError(f"{wanted} has no verdict yet: an orchestrator has to judge its signal first")
     found = known.get(wanted) if wanted else None
     if found is None:
         close = ", ".join(near(known, name))

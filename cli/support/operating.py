@@ -160,7 +160,7 @@ async def _operate(broker: Broker, operator: Operator, name: str, fact: Saying, 
         chronicle = Chronicle()
         fold = (await read_log(log, chronicle)).fold
         view = fold.view
-        remediation = the_remediation(chronicle.known(view), name)
+        remediation = the_remediation(view, chronicle, name)
         if view.retention.has_forgotten(remediation, datetime.now(UTC)):
             raise RefusedError(f"{remediation.id} is {remediation.phase}, {_why_forgotten(view, remediation)}")
         text = follows(view, remediation)

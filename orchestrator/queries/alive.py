@@ -12,6 +12,12 @@ from .standing import Act, Present, Standing
 # Enough to tell the plans of one remediation apart, and few enough to be typed.
 PLAN_DIGITS = 12
 
+LEADER = Act("ro orchestrator", "to have one, where none runs")
+"""What helps where something is to be decided that has not been."""
+
+EXECUTOR = "ro executor --workflows DIR"
+ANALYSER = Act(EXECUTOR, "to have an analyser, where none runs")
+
 FREED = {
     Cause.ANALYSED: "its analysis has named a workflow",
     Cause.APPROVED: "a person has approved its plan",
@@ -31,7 +37,7 @@ def pending(it: Standing) -> Present:
         what=f"waits to be judged again: {why}" if why else "waits for its first verdict",
         since=None if why else it.one.occurred_at,
         ends="An orchestrator judges it, at once where one leads.",
-        acts=(Act("ro orchestrator", "to have one, where none runs"),),
+        acts=(LEADER,),
     )
 
 
@@ -44,7 +50,7 @@ def analyzing(it: Standing) -> Present:
         ends=_limit(
             it, f"An analyser's answer ends it{it.or_over}; else it has timed out, which counts as a failure."
         ),
-        acts=(Act("ro executor --workflows DIR", "to have an analyser, where none runs"), it.cancel()),
+        acts=(LEADER if it.late else ANALYSER, it.cancel()),
     )
 
 
@@ -58,11 +64,13 @@ def awaiting_approval(it: Standing) -> Present:
         since=it.since,
         until=one.until,
         ends=_limit(it, f"A person's word ends it{it.or_over}; else it has timed out, and no failure is counted."),
-        acts=(
+        acts=(LEADER,)
+        if it.late
+        else (
             Act(f"ro approve {one.id} --plan {plan} --reason WHY", "to have it judged for its run"),
             Act(f"ro reject {one.id} --reason WHY", "to end it; no failure is counted"),
         ),
-        needs_person=True,
+        needs_person=not it.late,
     )
 
 
@@ -90,7 +98,7 @@ def _not_begun(it: Standing, run: HeldRun) -> Present:
         until=run.start_before,
         ends="Its time to begin is over: it is to be revoked, and judged again." if late else begins,
         acts=(
-            Act("ro executor --workflows DIR", f"to have an executor that has {run.workflow}, where none does"),
+            LEADER if late else Act(EXECUTOR, f"to have an executor that has {run.workflow}, where none does"),
             it.cancel(),
         ),
     )
@@ -103,12 +111,13 @@ def _running(it: Standing, run: HeldRun) -> Present:
     over = " Its source has said that it is over: it is not run again." if it.one.resolved else ""
     late = f"Its time is over: it has timed out, and {run.execution} is to be told to stop."
     ends = "The run's end ends it; else it has timed out, which counts as a failure."
+    cancel = Act(f"ro cancel {it.one.id} --reason WHY", f"to end it, and have {run.execution} told to stop")
     return Present(
         what=f"runs {run.workflow} on {run.target} as {run.execution}{by}",
         since=begun.at if begun is not None else it.since,
         until=run.deadline,
         ends=(late if it.now > run.deadline else ends) + over,
-        acts=(Act(f"ro cancel {it.one.id} --reason WHY", f"to end it, and have {run.execution} told to stop"),),
+        acts=(LEADER, cancel) if it.now > run.deadline else (cancel,),
     )
 
 
@@ -148,7 +157,7 @@ def blocked(it: Standing) -> Present:
         since=it.since,
         until=until,
         ends="It is to be judged again now: no orchestrator has done so yet." if asked else then,
-        acts=(*it.clear(), it.cancel()),
+        acts=(*((LEADER,) if asked else ()), *it.clear(), it.cancel()),
     )
 
 
@@ -193,9 +202,4 @@ def _in_line(it: Standing) -> Present:
 
 def _limit(it: Standing, ends: str) -> str:
     """Say what ends a phase with a time limit, or that it is over and nobody has said so yet."""
-    until = it.one.until
-    return (
-        ends
-        if until is None or it.now <= until
-        else "Its time is over: it has timed out as soon as an orchestrator says so."
-    )
+    return "Its time is over: it has timed out as soon as an orchestrator says so." if it.late else ends

@@ -63,13 +63,19 @@ class Explanation(Struct, frozen=True):
 
 
 class Explainer(Observer):
-    """Folds a log and keeps the verdicts on one remediation, with what stood behind them."""
+    """Folds a log and keeps the verdicts on one signal, with what stood behind them.
 
-    def __init__(self, signal: Position) -> None:
+    What is named is the signal, by its position or its remediation; or one of the verdicts, by its own position,
+    its frame's, or the run that it let begin."""
+
+    def __init__(self, signal: Position, named: str = "") -> None:
         self.fold = Fold(self)
         self.chronicle = Chronicle()
         self.explanations: list[Explanation] = []
+        self.named: Explanation | None = None
+        """The one verdict that was named."""
         self._signal = signal
+        self._name = named or signal
         self._evidence = Evidence()
 
     def fact(self, record: Recorded | Undecodable, *, fits: bool) -> None:
@@ -83,10 +89,20 @@ class Explainer(Observer):
         self.chronicle.decision(record)
         if not isinstance(record, Recorded):
             return
-        if isinstance(record.event, RoutingDecided) and record.event.signal == self._signal:
-            sources = self._evidence.sources(self.fold.view, record.event)
-            self.explanations.append(explain(record.position, record.event, self.fold.view.policy, sources))
+        if isinstance(record.event, RoutingDecided):
+            self._verdict(record.position, record.event)
         self._evidence.see_decision(record)
+
+    def _verdict(self, place: Position, decided: RoutingDecided) -> None:
+        names = self._name in (place, place.partition("-")[0], decided.execution)
+        if names and self.named is None:
+            self._signal = decided.signal
+        if decided.signal != self._signal:
+            return
+        sources = self._evidence.sources(self.fold.view, decided)
+        self.explanations.append(explain(place, decided, self.fold.view.policy, sources))
+        if names and self.named is None:
+            self.named = self.explanations[-1]
 
     def forgotten(self, remediation: Remediation) -> None:
         """The projection has let go of a remediation."""

@@ -91,7 +91,7 @@ def _found(
         case None if at == now:
             return Obstacle(says="now", ends="Nothing stands in its way.")
         case None:
-            return Obstacle(until=at, says=f"from {said(at)} on", ends=f"It is over at {said(at)}.")
+            return Obstacle(until=at, says=f"from {said(at)} on", ends=f"It objects no longer from {said(at)} on.")
         case Block():
             return _locked(view, one, verdict, at, now)
         case Refuse():

@@ -94,6 +94,11 @@ class Standing(Struct, frozen=True, dict=True):
         return Act(f"ro cancel {self.one.id} --reason WHY", "to end it")
 
     @property
+    def late(self) -> bool:
+        """Whether its phase has come to its time limit, and nobody has said so yet."""
+        return self.one.until is not None and self.now > self.one.until
+
+    @property
     def or_over(self) -> str:
         """What else ends a wait, where its source says when the problem is over."""
         return ", or its source says that it is over" if self.one.resolves else ""

@@ -150,6 +150,19 @@ async def test_what_an_operator_says_of_a_remediation_is_done_when_it_is_decided
     assert await findings(operated.log) == []
 
 
+@pytest.mark.parametrize("verb", ["cancel", "retry", "approve", "reject", "clear"])
+async def test_of_what_has_no_verdict_yet_it_is_said_that_it_has_to_be_judged_first(
+    operated: Operated, verb: str
+) -> None:
+    """Nobody leads: it is listed, so nobody says that it is not there."""
+    place = await operated.log.append(subjects.signal(operated.log.cell, "test"), bare(target="one"))
+    done = await operated.ro(verb, f"rr-{place}")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == (
+        f"ro: rr-{place} has no verdict yet: an orchestrator has to judge its signal first"
+    )
+
+
 @pytest.mark.parametrize("command", OF_THE_CELL)
 async def test_what_an_operator_says_of_a_cell_is_done_when_a_frame_covers_it(
     operated: Operated, cell: CellName, tmp_path: Path, command: str

@@ -1,6 +1,7 @@
 """What the verbs answer to good and bad arguments before any broker is asked: exit 2, one line that says where."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,29 @@ def test_ro_names_its_verbs_and_its_version() -> None:
     """All of them, in the order of a first acquaintance."""
     assert all(f"\n  {verb}  " in ro("--help").stdout for verb in VERBS)
     assert ro("--version").exit_code == 0
+
+
+@pytest.mark.parametrize("group", [[], ["policy"], ["gateway"]])
+def test_a_verb_is_listed_with_its_whole_sentence(group: list[str]) -> None:
+    """Also in eighty columns: none is cut in its middle."""
+    shown = CliRunner(env={"COLUMNS": "80"}).invoke(main, [*group, "--help"]).stdout
+    listed = shown.partition("\nCommands:\n")[2]
+    assert listed
+    assert "..." not in re.sub(r"(rr|wfe)-\.\.\.", "", listed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["lst"], "ro: no verb 'lst'; did you mean list?"),
+        (["policy", "adpot"], "ro policy: no verb 'adpot'; did you mean adopt?"),
+        (["gateway", "explian"], "ro gateway: no verb 'explian'; did you mean explain?"),
+        (["zzz"], "ro: no verb 'zzz'"),
+    ],
+)
+def test_a_misspelt_verb_is_guessed_at(arguments: list[str], says: str) -> None:
+    """Where one is written alike."""
+    assert refused(ro(*arguments)) == says
 
 
 @pytest.mark.parametrize(

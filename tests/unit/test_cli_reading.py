@@ -20,6 +20,8 @@ from remediation_orchestrator.events import (
     subjects,
 )
 
+DEMO = Path(__file__).parents[2] / "examples" / "demo.jsonl"
+
 
 def ro(*arguments: object) -> Result:
     """Run a verb here."""
@@ -304,3 +306,38 @@ def test_a_command_to_type_finds_the_log_that_its_reader_has_found(log: Path) ->
     hints = [one.strip() for one in waiting.splitlines() if one.startswith("    ro ")]
     assert hints
     assert all(one.endswith(f" --reason WHY --cell {CELL}") for one in hints)
+
+
+@pytest.mark.parametrize(
+    ("named", "attempt", "at"),
+    [
+        ("rr-4", 10, "53-1"),
+        ("4", 10, "53-1"),
+        ("wfe-4", 2, "8-1"),
+        ("wfe-4-r2", 4, "19-1"),
+        ("5", 1, "5-1"),
+        ("5-1", 1, "5-1"),
+        ("28", 7, "28-1"),
+        ("13-1", 1, "13-1"),
+    ],
+)
+def test_explain_gives_the_verdict_that_is_named_by_its_run_or_its_position(
+    named: str, attempt: int, at: str
+) -> None:
+    """A remediation's and a signal's is the newest; a duplicate's is its own."""
+    (found,) = objects(ro("explain", named, "--log", DEMO, "--json"))
+    assert (found["about"], found["decided"]["attempt"], found["position"]) == ("rr-4", attempt, at)
+
+
+def test_explain_names_no_run_that_there_was_not_and_what_is_near_where_there_is_nothing() -> None:
+    """Also of what the log has forgotten."""
+    assert ro("explain", "wfe-4-r9", "--log", DEMO).stderr == "ro: wfe-4-r9: rr-4 has no such run\n"
+    assert ro("explain", "3", "--log", DEMO).stderr == "ro: 3: no verdict on it; near it: rr-4, rr-29, rr-36\n"
+
+
+def test_replay_says_of_a_policy_which_was_in_force_and_which_is() -> None:
+    """By the digests that `ro policy show` begins with."""
+    said = ro("replay", "--diff", "1", "3", "--log", DEMO).stdout.splitlines()
+    (policy,) = [one.split() for one in said if one.startswith("policy")]
+    assert policy[:3] == ["policy", "in", "force"]
+    assert policy[4] == "fe670abc58d8"

@@ -314,6 +314,26 @@ def test_that_its_source_called_it_over_while_it_ran_is_said_whatever_came_of_th
     assert "Its source has said" not in shown(fired, 42)[1].sentence("rr-2")
 
 
+@pytest.mark.parametrize(
+    ("way", "at"),
+    [
+        (Happening.TO_BE_ANALYSED, 11),
+        (Happening.TO_BE_RUN, 6),
+        (Happening.APPROVAL_WANTED, 17),
+        ((Happening.BLOCKED, Reason.EXPONENTIAL_BACKOFF), 4),
+    ],
+    ids=str,
+)
+def test_what_is_late_to_be_decided_asks_for_an_orchestrator_and_for_nothing_that_comes_too_late(
+    way: Way, at: float
+) -> None:
+    """No executor may begin what is to be revoked, and nobody may approve what has timed out."""
+    _, found = shown(TALES[way][0](), at)
+    assert found.acts[0].command == "ro orchestrator"
+    assert not any(one in act.command for act in found.acts for one in ("executor", "approve", "reject"))
+    assert not found.needs_person
+
+
 @pytest.mark.parametrize("way", SAYS, ids=str)
 def test_nothing_is_invented_where_the_log_does_not_say_how_it_came_so(way: Way) -> None:
     """As of one that was decided on in what is archived: no moment, no reason and nobody whom it does not name."""
