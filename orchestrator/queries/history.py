@@ -61,6 +61,7 @@ from remediation_orchestrator.orchestrator.routing.state import Remediation
 from remediation_orchestrator.orchestrator.routing.words import describe, describe_tried
 
 from .chronicle import Chronicle
+from .obstacles import FINGERPRINT_DIGITS
 
 
 class Entry(Struct, frozen=True):
@@ -295,8 +296,9 @@ def _verdict(decided: RoutingDecided) -> str:
 
 
 def _act(act: OperatorFact) -> str:
-    problem = act.fingerprint if isinstance(act, BlockCleared) else None
-    return _joined(problem, act.by and f"by {act.by}", act.reason)
+    problem = act.fingerprint[:FINGERPRINT_DIGITS] if isinstance(act, BlockCleared) and act.fingerprint else None
+    who = act.by and (f"by {act.by}: " if act.reason else f"by {act.by}")
+    return _joined(problem, f"{who}{act.reason}")
 
 
 def _found(event: AnalysisCompleted) -> str:

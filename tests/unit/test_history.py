@@ -8,6 +8,7 @@ from tales import ONE, Log
 from remediation_orchestrator.events import (
     BlockCleared,
     ExecutionId,
+    Fingerprint,
     Position,
     RemediationId,
     RetryRequested,
@@ -17,7 +18,7 @@ from remediation_orchestrator.events import (
     fingerprint_of,
     subjects,
 )
-from remediation_orchestrator.orchestrator.queries.history import History, run_views
+from remediation_orchestrator.orchestrator.queries.history import History, run_views, says
 from remediation_orchestrator.orchestrator.routing.fold import Fold
 
 PROBLEM = fingerprint_of(CHECKOUT, "KubePodCrashLooping")
@@ -98,3 +99,14 @@ def test_a_run_that_nobody_has_begun_is_shown_so() -> None:
     assert [one.outcome for one in run_views(history(log).entries)] == ["running"]
     places = [one.position for one in shown(log)]
     assert places == sorted(places, key=lambda one: [int(part) for part in one.split("-")])
+
+
+def test_an_operators_act_says_who_and_why_and_names_a_problem_as_it_is_typed() -> None:
+    """Also where nothing was given for one of them."""
+    assert (
+        says(RetryRequested(RemediationId("rr-2"), "ann", "the registry is back"))
+        == "by ann: the registry is back"
+    )
+    assert says(RetryRequested(RemediationId("rr-2"), "ann", "")) == "by ann"
+    problem = Fingerprint("17e4ca64817f" + "0" * 52)
+    assert says(BlockCleared(problem, by="ann", reason="seen")) == "17e4ca64817f by ann: seen"
