@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from remediation_orchestrator.events import (
     AnalysisCompleted,
+    AnalysisFailed,
     ApprovalGranted,
     ApprovalRejected,
     Block,
@@ -86,7 +87,7 @@ class Course:
         self._retries: dict[Position, str] = {}
         """Those that were heard and have no verdict yet."""
         self._void: set[Position] = set()
-        """What people have said and nothing may follow from."""
+        """What people and analysers have said and nothing may follow from."""
         self._outcomes: dict[str, Outcome] = {}
 
     def take(self, record: Recorded) -> Iterator[str]:
@@ -130,6 +131,8 @@ class Course:
                 self._signals[place] = event
             case AnalysisCompleted(remediation=remediation) if self._counted.is_asked_for(event):
                 self._analysed(self._about[remediation], event, place, at)
+            case AnalysisCompleted() | AnalysisFailed() if not self._counted.is_asked_for(event):
+                self._void.add(place)
             case ApprovalGranted() | ApprovalRejected():
                 self._answered(event, place, at)
             case RetryRequested(remediation=remediation):

@@ -23,6 +23,7 @@ from remediation_orchestrator.events import (
     ExecutionId,
     Fact,
     OperatorFact,
+    Phase,
     PolicyAdopted,
     PolicyShadowed,
     RemediationCancelled,
@@ -219,7 +220,10 @@ class LivedHistory:
 
     async def analyse(self) -> None:
         """An analyser answers, or cannot."""
-        pick, name = self.tale.pick, self._remediation()
+        pick = self.tale.pick
+        waiting = [one.id for one in self.view.remediations.values() if one.phase is Phase.ANALYZING]
+        newest = pick((False, False, True)) or not waiting
+        name = self._remediation() if newest else pick(waiting)
         chosen = pick(WORKFLOWS)
         workflow = WorkflowRef(chosen) if chosen is not None else None
         moved, asks = pick((None, None, *TARGETS)), pick((False, False, True))
