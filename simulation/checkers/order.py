@@ -30,6 +30,7 @@ from remediation_orchestrator.events import (
     Target,
     TargetReleased,
     VerificationEnded,
+    WorkflowFailed,
     WorkflowRevoked,
     WorkflowStarted,
 )
@@ -67,7 +68,7 @@ def _signals_in_order(day: "Day") -> Iterator[str]:
 
 
 def _frames(day: "Day") -> Iterator[list[Recorded]]:
-    """The decisions of each frame, and the starts that the next one covers."""
+    """The decisions of each frame, and what is said of runs that the next one covers."""
     frame: list[Recorded] = []
     for record in in_fold_order(day.messages):
         if isinstance(record.event, DecisionFrame):
@@ -82,7 +83,8 @@ def _frames(day: "Day") -> Iterator[list[Recorded]]:
             | SignalRejected
             | PolicyRejected
             | LogArchived
-            | WorkflowStarted,
+            | WorkflowStarted
+            | WorkflowFailed,
         ):
             frame.append(record)
     yield frame
@@ -109,7 +111,7 @@ class _Dues:
                 if due is not None and moment is not None and moment < due:
                     yield f"{record.position} was due at {moment}, and comes after what was due at {due}"
                 what, age = (type(record.event), moment), _age(record)
-                if alike[:2] == what and age < alike[2]:
+                if moment is not None and alike[:2] == what and age < alike[2]:
                     yield f"{record.position} was due at {moment} as what was judged before it, which is younger"
                 alike = *what, age
                 due, began = moment or due, True
@@ -144,6 +146,8 @@ class _Dues:
                 self._until[remediation], self._runs[execution] = None, run_of(decided)
             case WorkflowStarted(execution=execution) if execution in self._runs:
                 self._runs[execution].begins(record.recorded_at)
+            case WorkflowFailed(execution=execution) if execution in self._runs:
+                self._runs[execution].started = True  # Whoever says to begin it now begins nothing.
             case RoutingDecided(remediation=remediation, deadline=deadline):
                 self._until[remediation] = deadline
             case PhaseChanged(remediation=remediation):
