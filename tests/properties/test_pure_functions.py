@@ -95,7 +95,7 @@ policies = st.builds(
     routings,
     st.builds(Timeouts, **dict.fromkeys(Timeouts.__struct_fields__, lengths)),
     st.builds(Scope, st.lists(written.map(lambda said: msgspec.convert(said, Matcher)), max_size=3).map(tuple)),
-    maybe(st.builds(VerificationPolicy, chain=maybe(counts), chain_window=maybe(lengths))),
+    verification=maybe(st.builds(VerificationPolicy, chain=maybe(counts), chain_window=maybe(lengths))),
 )
 jsons = st.recursive(
     st.none()
