@@ -54,7 +54,8 @@ def mark_of(fold: Fold, identity: str, now: datetime) -> Mark | None:
     """Where a fold stands; None before the first frame."""
     if not fold.chain.stated:
         return None
-    over = now + fold.view.policy.timeouts.executing + RELEASE_GRACE
+    # A verdict's moment is never before what was folded, where a broker's clock is behind that.
+    over = max(now, fold.view.newest) + fold.view.policy.timeouts.executing + RELEASE_GRACE
     digest = "" if fold.last is None else record_digest(fold.last)
     return Mark(identity, fold.chain.newest, fold.chain.stated, fold.read, digest, over)
 

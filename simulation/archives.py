@@ -22,6 +22,7 @@ from .sources import SimulatedSource
 Step = Callable[[], Awaitable[None]]
 # Of an archive that comes to its end some die, at each of its six steps beside reading as many.
 DIES = 0.1
+SLOW = 0.1
 
 
 class SimulatedArchives:
@@ -32,17 +33,22 @@ class SimulatedArchives:
         self._broker = broker
         self._source = source
         self._begun = 0
+        self._every = 0.0
         self._left: Path | None = None
         """The file of one that died."""
+        self._going_on: set[asyncio.Task[None]] = set()
+        """Those that have not come to their end: one may stand still while others begin, and end."""
 
     async def work(self, every: float) -> None:
         """Archive now and then, for ever."""
-        faults = self._broker.faults
+        faults, self._every = self._broker.faults, every
         while True:
             await asyncio.sleep(self._dice.expovariate(1 / every))
             if faults.strikes(Fault.ARCHIVED, 0.9):
-                count = 2 if faults.strikes(Fault.ARCHIVED_TWICE, 0.3) else 1
-                await asyncio.gather(*(self._begin() for _ in range(count)))
+                for _ in range(2 if faults.strikes(Fault.ARCHIVED_TWICE, 0.3) else 1):
+                    task = asyncio.create_task(self._begin())
+                    self._going_on.add(task)
+                    task.add_done_callback(self._going_on.discard)
 
     async def _begin(self) -> None:
         """Archive once, to its end or to its death."""
@@ -52,7 +58,7 @@ class SimulatedArchives:
         if self._left is not None and faults.strikes(Fault.ARCHIVE_AGAIN, 0.5):
             path, self._left = self._left, None
         process = SimulatedProcess(f"a{self._begun}")
-        archive = _Archive(process, self._broker, self._source, path)
+        archive = _Archive(process, self._broker, self._source, path, self._every)
         task = process.begin(archive.run())
         archive.task = task
         with suppress(asyncio.CancelledError):
@@ -65,9 +71,11 @@ class _Archive:
     """One `ro archive`."""
 
     def __init__(
-        self, process: SimulatedProcess, broker: SimulatedBroker, source: SimulatedSource, path: Path
+        self, process: SimulatedProcess, broker: SimulatedBroker, source: SimulatedSource, path: Path, slow: float
     ) -> None:
+        """`slow`: for about so many seconds it stands still where it does."""
         self._process = process
+        self._slow = slow
         self._faults = broker.faults
         self._source = source
         self._line = _ArchiveLine(broker, process, self._step)
@@ -80,7 +88,9 @@ class _Archive:
             await self._archiver.run()
 
     async def _step(self) -> None:
-        """Between any two steps it may die."""
+        """Between any two steps it may stand still, for as long as others need for all of theirs, or die."""
+        if self._faults.strikes(Fault.ARCHIVE_SLOW, SLOW):
+            await asyncio.sleep(self._faults.chance(Fault.ARCHIVE_SLOW).uniform(0.0, 2 * self._slow))
         if self.task is not None and self._faults.strikes(Fault.ARCHIVE_DIED, DIES):
             self._process.dead = True
             self.task.cancel()

@@ -123,15 +123,20 @@ class SimulatedDelivery:
         self.command = message
         self.number = number
         self.made_at = passed()
+        self._lost_until = 0.0
 
     async def confirm(self) -> None:
         """Ask for another `ack_wait`."""
         asked = passed()
         await self._reach()
         faults = self._consumer.broker.faults
+        if asked < self._lost_until:
+            raise DeliveryError("no answer")
         if faults.strikes(Fault.CONFIRM_SLOW, 0.02):
             await asyncio.sleep(faults.chance(Fault.CONFIRM_SLOW).uniform(1.0, ACK_WAIT))
             await self._reach()
+            if faults.strikes(Fault.CONFIRM_LOST, 0.5):
+                self._lost_until = passed() + ACK_WAIT
         self._consumer.confirm(self.command.sequence)
         self._consumer.broker.diary.confirmed[self._process.name, self.command.sequence].append(asked)
 

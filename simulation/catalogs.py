@@ -6,6 +6,7 @@ for between. Held against a folder that is read anew, and against rules that are
 import asyncio
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,8 @@ def refresh(told: bytes) -> Iterator[str]:
                 fresh = load_catalog(folder)
                 if _says(served()) != _says(fresh):
                     yield f"served is {_says(served())}, and the folder has {_says(fresh)}"
+                if set(served().workflows) != (once := set(_unique(folder))):
+                    yield f"served are {sorted(served().workflows)}, and one file alone has {sorted(once)}"
                 yield from _choose(folder, served(), tale)
         except OverError:
             return
@@ -70,7 +73,7 @@ def _change(folder: Path, tale: Tale) -> None:
         **({"after": after} if after else {}),
     }
     document = {
-        "id": path.stem,
+        "id": tale.pick((*[path.stem] * 5, *IDS)),  # A copy was left, and its id with it.
         "timeout": tale.pick(("5m", "9m")),
         "script": {"command": ["true"]},
         "match": [rule],
@@ -83,6 +86,13 @@ def _change(folder: Path, tale: Tale) -> None:
 
 def _says(catalog: Catalog) -> dict[str, str]:
     return {name: f"{one.digest[:8]} {one.spec.timeout}" for name, one in sorted(catalog.workflows.items())}
+
+
+def _unique(folder: Path) -> dict[str, Path]:
+    """The ids that one file alone has, with the file, in the order of their names."""
+    ids = [(msgspec.json.decode(path.read_bytes())["id"], path) for path in sorted(folder.glob("*.yaml"))]
+    count = Counter(one for one, _ in ids)
+    return {one: path for one, path in ids if count[one] == 1}
 
 
 def _choose(folder: Path, catalog: Catalog, tale: Tale) -> Iterator[str]:
@@ -100,8 +110,8 @@ def _choose(folder: Path, catalog: Catalog, tale: Tale) -> Iterator[str]:
         tried=(TriedRun("w", "Failed"),) * tale.pick((0, 1, 2)),
     )
     chosen = choose(catalog.workflows.values(), named)
-    fitting = [(-_after(path), path.stem) for path in sorted(folder.glob("*.yaml")) if _fits(path, named)]
-    expected = min(fitting)[1] if fitting else None
+    fitting = [(-_after(path), path.stem, one) for one, path in _unique(folder).items() if _fits(path, named)]
+    expected = min(fitting)[2] if fitting else None
     found = chosen.spec.id if chosen is not None else None
     if found != expected:
         yield f"{found} is chosen for {named.name} on {target}, and {expected} is the first of the last that fit"

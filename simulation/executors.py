@@ -59,7 +59,9 @@ def catalog(*without: str) -> Catalog:
     """The workflows of an executor: all of them, without these."""
     files = [
         WorkflowFile(id="restart", idempotent=True, match=[_rule("restart")]),
-        WorkflowFile(id="repair", match=[_rule("repair"), _rule("restart", after=2)]),
+        WorkflowFile.model_validate(
+            {"id": "repair", "timeout": "2h", "match": [_rule("repair"), _rule("restart", after=2)]}
+        ),
         WorkflowFile.model_validate({"id": "short", "idempotent": True, "timeout": "60s"}),
         WorkflowFile(id="absent"),
         WorkflowFile(id="foreign", idempotent=True),
@@ -169,7 +171,7 @@ class Executor(SimulatedProcess):
         failing = self._faults.strikes(Fault.RUN_FAILED, 0.35)
         touch = self._begin(run, self._under[run.lease])
         try:
-            why = await self._last(seconds, run, stop)
+            why = await self._last(seconds, run, stop, touch)
             touch.ended = passed()
         finally:
             if touch.ended is None:  # Its executor died: the supervisor sees the pipe close, and ends it.
@@ -196,9 +198,11 @@ class Executor(SimulatedProcess):
         self._broker.diary.touches.append(touch)
         return touch
 
-    async def _last(self, seconds: float, run: Run, stop: Stop) -> FailureReason | None:
+    async def _last(self, seconds: float, run: Run, stop: Stop, touch: Touch) -> FailureReason | None:
         """Wait as long as the script runs, or is killed; return why it was, if it was."""
         why = await last(seconds, run, stop, self._clock.read)
         if why is not None:
-            await asyncio.sleep(self._dice.uniform(0.0, run.lease.pace.kill_grace))
+            takes = self._dice.uniform(0.0, run.lease.pace.kill_grace)
+            touch.ended = passed() + takes  # Its supervisor ends it, whatever becomes of its executor meanwhile.
+            await asyncio.sleep(takes)
         return FailureReason.TASK_FAILED if why is not None and stop.wished.is_set() else why

@@ -44,6 +44,7 @@ class Fault(StrEnum):
     ARCHIVED = "log archived"
     ARCHIVED_TWICE = "two archives at once"
     ARCHIVE_DIED = "archive died at one of its steps"
+    ARCHIVE_SLOW = "archive stands still at one of its steps"
     ARCHIVE_AGAIN = "archive into the file of one that died"
     # Executors.
     EXECUTOR_CRASHED = "executor crashed"
@@ -54,6 +55,7 @@ class Fault(StrEnum):
     DELIVERY_REPEATED = "command delivered twice"
     DELIVERY_LATE = "command delivered late, out of order"
     CONFIRM_SLOW = "confirmation slow"
+    CONFIRM_LOST = "confirmations lost behind a slow one"
     # Sources.
     SIGNAL_REPEATED = "signal repeated"
     SIGNAL_FLAPPED = "signal flapped"

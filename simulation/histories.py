@@ -68,8 +68,6 @@ CELL = CellName("main")
 TOLD_MAX = 600
 # Longer than any trouble, and than a lease lasts where the clock was set back.
 REST_SECONDS = 900.0
-# What is owed for longer audit misses, and rightly: somebody leads all the while.
-UNSENT_SECONDS = 100.0
 
 
 class LivedHistory:
@@ -289,7 +287,7 @@ class LivedHistory:
 
     def lose(self, moment: FaultPoint, seconds: float, only: str) -> None:
         """From now on, and for so long, nothing that is stored there arrives, or is answered."""
-        self._unsent = self._unsent or (only != "" and (only == ".command." or seconds > UNSENT_SECONDS))
+        self._unsent = self._unsent or only != ""
         self.process.fail(moment, seconds, only)
 
     async def trouble(self) -> None:

@@ -29,6 +29,7 @@ class HistoryProcess:
         self._decision = subjects.decision(cell.cell)
         self._failing: tuple[FaultPoint, float] | None = None
         self._only = ""
+        self._away_until = 0.0
         self._running = asyncio.Event()
         self._running.set()
         self.deciding = False
@@ -44,6 +45,10 @@ class HistoryProcess:
     def fail(self, moment: FaultPoint, seconds: float, only: str) -> None:
         """From now on, and for so long, what it wants stored there is lost, or is stored and not answered."""
         self._failing, self._only = (moment, asyncio.get_running_loop().time() + seconds), only
+
+    def lose_the_broker(self, seconds: float) -> None:
+        """For so long the broker answers nothing that it is asked."""
+        self._away_until = asyncio.get_running_loop().time() + seconds
 
     @property
     def was_troubled(self) -> bool:
@@ -72,6 +77,8 @@ class HistoryProcess:
 
     async def _strike(self, moment: FaultPoint, subject: str) -> None:
         await self._running.wait()
+        if asyncio.get_running_loop().time() < self._away_until and moment is not FaultPoint.DELIVER:
+            raise UnknownOutcomeError(f"{subject}: no answer")
         if moment is FaultPoint.STORE and subject == self._decision:
             self.deciding = True
             await asyncio.sleep(FRAME_SECONDS)

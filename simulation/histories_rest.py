@@ -10,6 +10,7 @@ from remediation_orchestrator.events import (
     OrchestratorStarted,
     Position,
     Recorded,
+    RoutingDecided,
     StoredMessage,
     decode,
 )
@@ -17,6 +18,7 @@ from remediation_orchestrator.events.codec import attributes_of
 from remediation_orchestrator.events.identity import position_key, signal_of
 from remediation_orchestrator.events.subjects import Family, parse
 from remediation_orchestrator.orchestrator.archive import Segment, where_to_cut
+from remediation_orchestrator.orchestrator.marks import read_mark
 from remediation_orchestrator.orchestrator.queries.audit import audit
 from remediation_orchestrator.orchestrator.queries.findings import HARMLESS, Drift
 from remediation_orchestrator.orchestrator.queries.moments import moment_of
@@ -24,10 +26,13 @@ from remediation_orchestrator.orchestrator.routing.fold import Fold
 from remediation_orchestrator.orchestrator.routing.projection import Projection
 from remediation_orchestrator.orchestrator.service import Orchestrator
 from remediation_orchestrator.orchestrator.snapshots import from_beginning
+from remediation_orchestrator.orchestrator.watch import MARK_SECONDS
 
+from . import clock
 from .checkers.log import compare_folds
 from .explore_promises import OF_A_LOG, Rest
 from .fold_order import in_fold_order
+from .known import GRACE
 
 if TYPE_CHECKING:
     from .world import Day
@@ -35,6 +40,8 @@ if TYPE_CHECKING:
 # A run that is overdue is revoked with the next round, and what is sent is tried again within a second.
 OVERDUE = timedelta(seconds=10)
 LATE = timedelta(seconds=6)
+# Marks follow one another no faster, and another policy may have come between; and moments may be ahead.
+MARKED = clock.CLOCKS_DIFFER + timedelta(seconds=MARK_SECONDS)
 
 
 def fresh(cell: MemoryCell, live: Fold) -> Fold:
@@ -84,7 +91,7 @@ def _sent_early(messages: list[StoredMessage]) -> Iterator[str]:
 async def broken(cell: MemoryCell, begun: int, *, stepped: bool, unsent: bool) -> list[str]:
     """Every promise about its log that a history broke: so many were begun, and the clock was set or not.
 
-    `unsent`: commands alone were lost for a while, which audit does not know: it rightly misses them."""
+    `unsent`: commands, or revocations, were lost for a while, which audit does not know and rightly misses."""
     messages = cell.messages
     whole = Fold()
     for message in messages:
@@ -94,6 +101,7 @@ async def broken(cell: MemoryCell, begun: int, *, stepped: bool, unsent: bool) -
     wrong = [one for check in OF_A_LOG for one in check(rest)]
     wrong += [] if stepped else _sent(messages)
     wrong += _sent_early(messages)
+    wrong += await _marked(cell, rest.records)
     led = sum(isinstance(one.event, OrchestratorStarted) for one in rest.records)
     if led > begun:
         wrong.append(f"{led} times somebody took the lead, and {begun} were begun")
@@ -102,6 +110,23 @@ async def broken(cell: MemoryCell, begun: int, *, stepped: bool, unsent: bool) -
         if finding.drift not in HARMLESS and not missed and not _is_forged(messages, finding.position):
             wrong.append(f"audit at {finding.position}: {finding.drift}: {finding.message}")
     return wrong or await _archived(cell, whole, kept)
+
+
+async def _marked(cell: MemoryCell, records: list[Recorded]) -> list[str]:
+    """The mark says when every run that was decided up to it has come to its deadline, and its grace."""
+    _, mark = await read_mark(cell.marks)
+    wrong = []
+    for one in records if mark is not None else ():
+        match one.event:
+            case RoutingDecided(execution=str(execution), deadline=datetime() as deadline):
+                decided = position_key(one.position)[0]
+                if mark is not None and decided <= mark.sequence and mark.over < deadline + GRACE - MARKED:
+                    wrong.append(
+                        f"the mark says that all is over at {mark.over}, and {execution} may run to {deadline}"
+                    )
+            case _:
+                pass
+    return wrong
 
 
 def _is_forged(messages: list[StoredMessage], place: Position) -> bool:

@@ -27,6 +27,8 @@ NAP_SECONDS = TTL.total_seconds() + 2.0
 # Seven renewals are waited for whoever cannot be seen to be dead, eight for a broker that was away, some to look.
 LED_SECONDS = 20 * PACE.renew
 SETTLED_SECONDS = 3 * PACE.renew
+# A client is back at its broker within some renewals, and then renews.
+BACK_SECONDS = 3 * PACE.renew
 
 
 class Pair:
@@ -89,6 +91,16 @@ class Pair:
             leader.thaw()
             await asyncio.sleep(SETTLED_SECONDS)
 
+    async def away(self) -> None:
+        """The broker answers nobody for longer than a lease lasts, and whoever led comes back last, but soon."""
+        leader = self._leader()
+        if leader is not None:
+            seconds = self._tale.pick((TTL.total_seconds() + 1.0, 3 * TTL.total_seconds()))
+            for one in self._processes:
+                later = self._tale.pick((0.0, BACK_SECONDS)) if one is leader else 0.0
+                one.lose_the_broker(seconds + later)
+            await asyncio.sleep(seconds + BACK_SECONDS + SETTLED_SECONDS)
+
     async def unrenewed(self) -> None:
         """No renewal of the leader arrives, and its frames do."""
         leader = self._leader()
@@ -131,7 +143,7 @@ class Pair:
 Step = Callable[[Pair], "Coroutine[object, object, None]"]
 STEPS: tuple[Step, ...] = (
     *(Pair.wait, Pair.wait, Pair.wait, Pair.nap, Pair.nap, Pair.nap),
-    *(Pair.unrenewed, Pair.step, Pair.kill, Pair.kill, Pair.stop),
+    *(Pair.unrenewed, Pair.away, Pair.step, Pair.kill, Pair.kill, Pair.stop),
 )
 
 
