@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from remediation_orchestrator.bus.port import LogError, MarkStore, StaleWriteError
+from remediation_orchestrator.events.durations import later
 
 from .routing.chain import record_digest
 from .routing.fold import Fold
@@ -56,6 +57,9 @@ def mark_of(fold: Fold, identity: str, now: datetime) -> Mark | None:
         return None
     # A verdict's moment is never before what was folded, where a broker's clock is behind that.
     over = max(now, fold.view.newest) + fold.view.policy.timeouts.executing + RELEASE_GRACE
+    # What was decided under another policy may run for longer; there may be very many of them, ten times a second.
+    latest = max((run.deadline for run in fold.view.runs.values()), default=None)
+    over = over if latest is None else max(over, later(latest, RELEASE_GRACE))
     digest = "" if fold.last is None else record_digest(fold.last)
     return Mark(identity, fold.chain.newest, fold.chain.stated, fold.read, digest, over)
 

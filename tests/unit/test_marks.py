@@ -5,14 +5,16 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from msgspec.structs import replace
+from story import CELL, STEADY, minute
 from written import WrittenLog
 
 from remediation_orchestrator.bus.clock import BrokerClock
 from remediation_orchestrator.bus.memory import MemoryCell, MemoryMarks
 from remediation_orchestrator.bus.port import LogUnreachableError
-from remediation_orchestrator.events import CellName, Target
-from remediation_orchestrator.orchestrator.marks import Mark, Marker, read_mark
+from remediation_orchestrator.events import CellName, PolicyAdopted, Target, subjects
+from remediation_orchestrator.orchestrator.marks import Mark, Marker, mark_of, read_mark
 from remediation_orchestrator.orchestrator.routing.fold import Fold
+from remediation_orchestrator.orchestrator.routing.policy import policy_of
 from remediation_orchestrator.orchestrator.watch import MARK_SECONDS, Watch
 from remediation_orchestrator.simulation.clock import run
 
@@ -96,3 +98,17 @@ def test_the_mark_of_another_log_is_replaced_however_far_that_one_had_come() -> 
         return found
 
     assert run(write()) == ["lost 1000000", "new 3", "new 3"]
+
+
+def test_a_mark_says_when_every_run_is_over_whatever_clock_or_policy_came_between() -> None:
+    """A clock that is behind makes no run shorter, nor does a policy that was adopted behind its decision."""
+    patient = {**STEADY, "timeouts": {"executing": "2h"}}
+    written, fold = WrittenLog(policy_of(patient)), Fold()
+    adopted = PolicyAdopted(STEADY, by="ann")
+    written.signal(0)
+    written.fact(1, subjects.operator(CELL, adopted), adopted)
+    for message in written.messages:
+        fold.take(message)
+    mark = mark_of(fold, "log", minute(-60))
+    assert mark is not None
+    assert mark.over == minute(120.5)
