@@ -38,7 +38,7 @@ def words_of(error: ErrorDetails, place: Place, kind: type[BaseModel], *, secret
 
 def _must_be(error: ErrorDetails, *, secret: bool) -> str:
     value, context = error["input"], error.get("ctx", {})
-    quoted = "" if secret else f", not {value!r}"
+    quoted = "" if secret else f", not {'null' if value is None else repr(value)}"
     match error["type"]:
         case "greater_than_equal":
             return f"must be at least {context['ge']:g}{quoted}"

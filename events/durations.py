@@ -28,7 +28,9 @@ def parse_duration(text: object) -> timedelta:
     """Read `90s`, `5m`, `1h30m`. Raises ValueError for anything else."""
     parts = _PART.findall(text) if isinstance(text, str) else []
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"a duration is written as 90s, 5m or 1h30m, not {text!r}")
+        raise ValueError(
+            f"a duration is written as 90s, 5m or 1h30m, not {'null' if text is None else repr(text)}"
+        )
     total = sum(int(number) * (_UNITS[unit] // MICROSECOND) for number, unit in parts)
     if total > LONGEST // MICROSECOND:
         raise ValueError(f"{text} is longer than ten years")

@@ -1,6 +1,7 @@
 """A policy file is read whole, or refused with a line for each thing that is wrong."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,23 @@ def test_a_section_with_comments_only_takes_its_defaults() -> None:
     assert parse("routing:\n  # retry_limit: 9\n", "p.yaml").policy == DEFAULT
 
 
+def test_null_silences_a_number_that_is_no_time_limit() -> None:
+    """What a file writes as null is absent, and its check is silent."""
+    said = parse(
+        "routing: {retry_limit: null, signal_cooldown: null}\nverification: {chain: null}", "p.yaml"
+    ).policy
+    assert (said.routing.retry_limit, said.routing.signal_cooldown) == (None, None)
+    assert said.verification is not None
+    assert (said.verification.chain, said.verification.within) == (None, timedelta(minutes=30))
+    for text in (
+        "timeouts: {approval: null}",
+        "routing: {alert_memory: null}",
+        "scope: {exclude: [{share: null}]}",
+    ):
+        with pytest.raises(FileError):
+            parse(text, "p.yaml")
+
+
 def test_a_file_is_read_by_its_name(tmp_path: Path) -> None:
     """The messages name it, and so does one that is not there."""
     file = tmp_path / "policy.yaml"
@@ -106,7 +124,7 @@ def test_a_file_is_read_by_its_name(tmp_path: Path) -> None:
         ),
         (
             "timeouts: {approval: }",
-            "p.yaml:1: timeouts.approval: a duration is written as 90s, 5m or 1h30m, not None",
+            "p.yaml:1: timeouts.approval: a duration is written as 90s, 5m or 1h30m, not null",
         ),
         (
             "routing:\n  consecutive_failure_threshold: 0",
