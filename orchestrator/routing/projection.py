@@ -44,7 +44,7 @@ from .state import (
     after,
 )
 from .targets import Targets
-from .verification import Chain
+from .verification import IneffectiveChain
 
 
 class Projection:
@@ -62,7 +62,7 @@ class Projection:
         self.histories: Mapping[Fingerprint, FingerprintHistory] = self.retention.histories
         self.workflows: Mapping[tuple[Target, str], WorkflowHistory] = self.retention.workflows
         self.firing: Mapping[Fingerprint, Mapping[str, datetime]] = self.retention.alerts.firing
-        self.chains: Mapping[Target, Chain] = self.retention.chains.known
+        self.chains: Mapping[Target, IneffectiveChain] = self.retention.chains.known
         self.spoilt: Mapping[RemediationId, set[ExecutionId]] = self.retention.spoilt
         self.runs: Mapping[ExecutionId, HeldRun] = self.targets.runs
         self.holders: Mapping[Target, ExecutionId] = self.targets.holders

@@ -16,7 +16,7 @@ from .alerts import Alerts
 from .policy import DEFAULT, Policy
 from .schedule import ExpiryQueue, Memo
 from .state import FingerprintHistory, HeldRun, Remediation, WorkflowHistory
-from .verification import Chain, Chains, Ineffective
+from .verification import Ineffective, IneffectiveChain, IneffectiveChains
 
 NOTHING = FingerprintHistory()
 # What one record may have to pay for.
@@ -62,7 +62,7 @@ class RetentionPeriods(Struct, frozen=True, gc=False):
         """Whether a workflow's completion can still change a verdict."""
         return not _over(done.completed_at, self.workflow, now)
 
-    def remembered_chain(self, chain: Chain, now: datetime) -> Chain:
+    def remembered_chain(self, chain: IneffectiveChain, now: datetime) -> IneffectiveChain:
         """The newest of a target's repairs that have not helped, as far as they can change a verdict."""
         known = chain[-self.links :] if self.links else ()
         return tuple(one for one in known if not _over(one.at, self.chain, now))
@@ -94,7 +94,7 @@ class Retention:
         self.spoilt: dict[RemediationId, set[ExecutionId]] = {}
         """Runs that were spoken of before there was such a run: nobody could ever claim them."""
         self.alerts = Alerts()
-        self.chains = Chains()
+        self.chains = IneffectiveChains()
         self._periods = RetentionPeriods.of(self.policy, None)
         self._expiring = ExpiryQueue()
         self._spoken_of = spoken_of
@@ -121,7 +121,7 @@ class Retention:
         done = self.workflows.get(key)
         return done if done is None or self._periods.remembers(done, now) else None
 
-    def remembered_chain(self, target: Target, now: datetime) -> Chain:
+    def remembered_chain(self, target: Target, now: datetime) -> IneffectiveChain:
         """The repairs in a row of a target that have not helped, as far as they can change a verdict now."""
         return self._periods.remembered_chain(self.chains.known.get(target, ()), now)
 

@@ -43,7 +43,7 @@ from .state import (
     shared_words,
     shared_workflow,
 )
-from .verification import Chain
+from .verification import IneffectiveChain
 
 SCHEMA = 6
 """Of the parts and the head; a snapshot of another schema is not read."""
@@ -110,7 +110,7 @@ _ROWS: dict[str, msgspec.json.Decoder[Any]] = {
         "holders": ExecutionId,
         "queues": tuple[Target, list[RemediationId]],
         "firing": AlertRow,
-        "chains": tuple[Target, Chain],
+        "chains": tuple[Target, IneffectiveChain],
         "workflows": tuple[Target, str, WorkflowHistory],
         "half_done": tuple[Target, str, HalfDone],
         "spoilt": tuple[RemediationId, list[ExecutionId]],
@@ -272,7 +272,7 @@ class _Reader:
     def _firing(self, rows: list[AlertRow]) -> None:
         self._view.retention.alerts.restore((self._fingerprints.get(of, of), alert, at) for of, alert, at in rows)
 
-    def _chains(self, rows: list[tuple[Target, Chain]]) -> None:
+    def _chains(self, rows: list[tuple[Target, IneffectiveChain]]) -> None:
         self._view.retention.chains.restore(rows)
 
     def _workflows(self, rows: list[tuple[Target, str, WorkflowHistory]]) -> None:

@@ -112,15 +112,15 @@ class Ineffective(Struct, frozen=True, gc=False):
     remediation: RemediationId
 
 
-Chain = tuple[Ineffective, ...]
+IneffectiveChain = tuple[Ineffective, ...]
 """The newest repairs of a target, none of which has helped, the oldest first."""
 
 
-class Chains:
+class IneffectiveChains:
     """Of each target the repairs in a row that have not helped. One that has ends its chain."""
 
     def __init__(self) -> None:
-        self.known: dict[Target, Chain] = {}
+        self.known: dict[Target, IneffectiveChain] = {}
 
     def lengthen(self, target: Target, found: Ineffective, most: int) -> None:
         """One more has not helped; so many at most are known."""
@@ -131,14 +131,14 @@ class Chains:
         """A repair has helped, or a person has looked."""
         self.known.pop(target, None)
 
-    def renew(self, target: Target, chain: Chain) -> None:
+    def renew(self, target: Target, chain: IneffectiveChain) -> None:
         """Know so much of a target's chain."""
         if chain:
             self.known[target] = chain
         else:
             self.end(target)
 
-    def restore(self, rows: Iterable[tuple[Target, Chain]]) -> None:
+    def restore(self, rows: Iterable[tuple[Target, IneffectiveChain]]) -> None:
         """Know some of what was written down."""
         self.known.update(rows)
 
