@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from remediation_orchestrator.bus.port import ArchivedError, Clock, EventLog, LogError, NotWholeError
 
-from .marks import Mark, Marker, mark_of
+from .marks import Mark, Marker, mark_of, read_mark
 from .routing.fold import Fold
 from .whole import check_whole, name_missing, why_not_marked
 
@@ -94,9 +94,12 @@ class Watch:
         """Raise NotWholeError where something of a log that is led is gone, or LogError."""
         self._looked_at, looked_at = -math.inf, asyncio.get_running_loop().time()
         read = self._mark(fold)
+        _, kept = await read_mark(self._log.marks)  # First: the log can only have come further since.
         extent = await self._log.extent()
+        marks = [one for one in (read, kept) if one is not None]
         changed = extent.missing or extent.first != self._first
-        if changed or (read is not None and await why_not_marked(self._log, extent, read)):
+        # What is kept may be another's, who led while this one slept, and came further in a store that is gone.
+        if changed or any([await why_not_marked(self._log, extent, one) for one in marks]):
             await check_whole(self._log, read)
         self._first, self._looked_at = extent.first, looked_at
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # What goes wrong with a leader, or with the broker, may cost it the lead for some lives of a lease afterwards.
 AFTERWARDS_SECONDS = 600.0
+# Whoever has computed reads a later time than what is stored in the same turn: it may be struck just behind that.
+COMPUTED_SECONDS = 0.1
 # Who is begun anew reads the log first, and one that is dead is begun anew within a minute.
 REPLACED_SECONDS = LED_SECONDS
 
@@ -30,7 +32,7 @@ def check_a_leader_that_works_keeps_the_lead(day: "Day") -> Iterator[str]:
         begins = any(isinstance(record.event, OrchestratorStarted) for record in frame)
         concerned = ("", leader, writer)  # Who has slept may wake in the middle of taking over.
         gone = any(one.what == "ended" and one.process == leader and one.begun <= at for one in day.diary.troubles)
-        troubled = gone or _troubled(day, concerned, at - AFTERWARDS_SECONDS, at)
+        troubled = gone or _troubled(day, concerned, at - AFTERWARDS_SECONDS, at + COMPUTED_SECONDS)
         if begins and leader not in ("", writer) and not troubled:
             yield f"{writer} takes over from {leader} at {at:.0f}, which works"
         leader = writer

@@ -201,6 +201,28 @@ def test_a_leader_whose_log_has_lost_what_it_read_behind_its_newest_frame_stops(
     run(story())
 
 
+def test_a_leader_that_slept_while_another_led_leads_no_older_store_of_what_it_knows_itself() -> None:
+    """All that it has read is there; that the log had come further only the other's mark tells."""
+
+    async def story() -> None:
+        stage = await Stage.led()
+        await stage.decided(WITH_WORKFLOW)
+        await asyncio.sleep(2)
+        marks, length = stage.cell.marks, len(stage.cell.messages)
+        revision, written = await marks.read()
+        ahead = {**msgspec.json.decode(written), "sequence": length + 7, "read": length + 9}
+        await marks.write(msgspec.json.encode(ahead), revision)
+        await asyncio.sleep(2 * PACE.look)
+        stage.store(SIGNAL, WITH_WORKFLOW)
+        await asyncio.sleep(20)
+        assert not stage.service.active.is_set()
+        assert "it is older than it was" in (await stage.service.why_not_ready() or "")
+        assert len(stage.cell.messages) == length + 1
+        assert (await marks.read())[0] == revision + 1
+
+    run(story())
+
+
 def test_who_stood_still_before_its_first_frame_leads_no_log_that_others_have_led_on() -> None:
     """It has looked, and slept; what others have decided meanwhile is gone, and only their mark tells of it."""
 
