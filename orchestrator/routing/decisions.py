@@ -305,10 +305,8 @@ def _time_out(view: Projection, remediation: Remediation, record: PhaseChanged) 
 def _verification_ended(view: Projection, record: VerificationEnded) -> bool:
     """Whether a run has helped takes effect by its record."""
     remediation = view.remediations.get(record.remediation)
-    if remediation is None or remediation.verifying is None:
-        return False
-    known = remediation.verifying
-    if known.execution != record.execution:
+    known = remediation.verifying if remediation is not None else None
+    if remediation is None or known is None or known.execution != record.execution:
         return False
     if record.result is not Verification.INEFFECTIVE:
         effective = record.result is Verification.EFFECTIVE

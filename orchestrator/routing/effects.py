@@ -49,10 +49,10 @@ def resolve(view: Projection, fingerprint: Fingerprint, position: Position, at: 
     remediation = view.active(fingerprint)
     if remediation is None:
         return False
-    run = current_run(view, remediation)
     if remediation.verifying is not None:
-        pass  # It was taken as soon as it was said: what time settles meanwhile has to know of it.
-    elif run is not None and run.started:
+        return True  # It was taken as soon as it was said: what time settles meanwhile has to know of it.
+    run = current_run(view, remediation)
+    if run is not None and run.started:
         view.retention.know(replace(remediation, resolved=True))
     else:
         end_and_tell(view, remediation, Happening.RESOLVED, Because(Cause.RESOLVED, position), at)
@@ -117,15 +117,8 @@ def end(view: Projection, remediation: Remediation, happening: Happening) -> Non
     known = enter(remediation, happening, after(minute_after(later(view.newest, view.policy.memory))))
     if remediation.phase is Phase.AWAITING_APPROVAL:  # What nobody approved is not known any more.
         known = known.unanalysed()
-    view.retention.retire(
-        replace(
-            known,
-            queued=remediation.waited(
-                view.newest
-            ),  # A retry may have been asked for meanwhile, and counts from then.
-            queued_since=None,
-        )
-    )
+    waited = remediation.waited(view.newest)  # A retry may have been asked for meanwhile, and counts from then.
+    view.retention.retire(replace(known, queued=waited, queued_since=None))
 
 
 def end_and_tell(

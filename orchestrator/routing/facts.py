@@ -271,7 +271,7 @@ def _repaired(view: Projection, remediation: Remediation, run: HeldRun, because:
         forgive(view, run.fingerprint)
         end_and_tell(view, remediation, Happening.RUN_COMPLETED, because, at, outcome=Outcome.REMEDIATED)
         return
-    verify(view, enter(remediation, Happening.RUN_TO_VERIFY, known.due, known), known)
+    verify(view, enter(remediation, Happening.RUN_TO_VERIFY), known)
     view.task_list.tell(TellTask(change_of(view.remediations[remediation.id], because, at)))
 
 

@@ -15,7 +15,6 @@ from remediation_orchestrator.events import Phase
 from remediation_orchestrator.events.decisions import ENDED
 
 from .state import Remediation
-from .verification import Verifying
 
 
 class Happening(StrEnum):
@@ -97,16 +96,11 @@ def may(remediation: Remediation, happening: Happening) -> bool:
     return (remediation.phase, happening) in LIFE
 
 
-def enter(
-    remediation: Remediation,
-    happening: Happening,
-    due: datetime | None = None,
-    verifying: Verifying | None = None,
-) -> Remediation:
+def enter(remediation: Remediation, happening: Happening, due: datetime | None = None) -> Remediation:
     """The remediation once this has happened to it, and time will next have it looked at when this is due.
 
     Raises ImpossibleError where it cannot."""
     after = LIFE.get((remediation.phase, happening))
     if after is None:
         raise ImpossibleError(f"{remediation.id} is {remediation.phase}, where this cannot happen: {happening}")
-    return replace(remediation, phase=after, due=due, verifying=verifying)
+    return replace(remediation, phase=after, due=due, verifying=None)
